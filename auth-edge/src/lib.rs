@@ -1,0 +1,1 @@
+//! Verifies tokens by JWKS, signs and verifies media URLs, holds revocations.

@@ -1,0 +1,1 @@
+//! The content service: the record, its status and its visibility.

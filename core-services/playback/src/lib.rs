@@ -1,0 +1,1 @@
+//! The playback service: entitlement, signed URLs, media sessions.

@@ -1,0 +1,1 @@
+//! The upload service: sessions, presigned parts, completion.

@@ -1,0 +1,1 @@
+//! One request's lifecycle at the edge as a list of named stages.

@@ -1,0 +1,1 @@
+//! TLS at the edge: certificates by SNI, reloaded without a restart.

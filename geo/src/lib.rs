@@ -1,0 +1,1 @@
+//! Country by address, nearest PoP, and the residency policy engine.

@@ -1,0 +1,1 @@
+//! Thumbnails from a packaged rendition.

@@ -1,0 +1,1 @@
+//! CMAF segments, HLS and DASH manifests over one segment set.

@@ -1,0 +1,1 @@
+//! The stages from upload to published, each an idempotent consumer.

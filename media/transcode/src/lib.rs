@@ -1,0 +1,1 @@
+//! The ladder, and the encoders behind it, in a sandboxed child.

@@ -1,0 +1,3 @@
+//! The media worker process.
+
+fn main() {}

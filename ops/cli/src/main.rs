@@ -1,0 +1,3 @@
+//! The command line of a person: login, upload, play, status.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! JSON logs, RED metrics, W3C trace context.

@@ -1,0 +1,1 @@
+//! The relational engine behind one set of portable statements.

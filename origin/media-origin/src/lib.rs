@@ -1,0 +1,1 @@
+//! Serves published media from object storage to edges.

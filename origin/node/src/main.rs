@@ -1,0 +1,3 @@
+//! The regional node: composes services by role and runs them.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The PoP manifest: its schema and its validation.
