@@ -1,10 +1,12 @@
 //! What services, edges and clients agree on: ids, wire types, problems, headers, gRPC interfaces.
 
+pub mod body;
 pub mod events;
 pub mod headers;
 mod id;
 mod identity;
 pub mod media_path;
+pub mod metadata;
 mod problem;
 mod residency;
 pub mod rest;

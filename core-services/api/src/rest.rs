@@ -103,6 +103,18 @@ pub enum Visibility {
     Private,
 }
 
+impl Visibility {
+    /// As the API and tables write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "PUBLIC",
+            Self::Unlisted => "UNLISTED",
+            Self::Private => "PRIVATE",
+        }
+    }
+}
+
 /// `POST /api/v1/uploads/session`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -205,6 +217,14 @@ pub struct Content {
     /// When it was published, Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published_ms: Option<i64>,
+}
+
+/// `PATCH /api/v1/content/{id}/visibility`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VisibilityRequest {
+    /// Who may see it from now on.
+    pub visibility: Visibility,
 }
 
 /// A pipeline stage as the owner sees it.
