@@ -8,6 +8,7 @@ mod config;
 mod crypto;
 mod engine_uri;
 mod entropy;
+mod faults;
 mod shutdown;
 
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
@@ -15,4 +16,5 @@ pub use config::{ConfigError, EXIT_CONFIG, load_config, parse_config};
 pub use crypto::install_crypto_provider;
 pub use engine_uri::{EngineUri, EngineUriError};
 pub use entropy::{Entropy, SeededEntropy, SharedEntropy, SystemEntropy, hex_lower};
+pub use faults::{FAULT_MARK, FaultPlan};
 pub use shutdown::{Shutdown, ShutdownTrigger};

@@ -1,0 +1,1 @@
+//! What every relational engine must pass.
