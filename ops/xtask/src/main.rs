@@ -1,3 +1,83 @@
-//! The one entry point for people and CI.
+//! The one entry point for people and CI: `cargo xtask WORD`.
+//!
+//! Few dependencies, so that it starts at once; it installs what the machine lacks and says so. What needs the
+//! project's own code (the demo's cluster, benchmarks, soaks) it builds first and then runs.
 
-fn main() {}
+#![allow(clippy::print_stdout, clippy::print_stderr)] // Talking to a person is what this program does.
+
+mod bench;
+mod checks;
+mod demo;
+mod report;
+mod setup;
+mod shell;
+mod soak;
+
+use std::process::ExitCode;
+
+use shell::Failure;
+
+const HELP: &str = "\
+cargo xtask: build, try, test and measure MCSP
+
+Usage: cargo xtask COMMAND [OPTIONS]
+
+Commands:
+  demo [--video FILE]      two regions, three PoPs, a real upload, and a page that plays it; Ctrl-C stops everything
+  test [FILTER]            all set-up, then format, lint and every test
+  check                    what a commit needs: format, lint, unit tests of the crates that changed
+  bench NAME               a benchmark beside its peers, in one run; names: first-play
+  soak NAME [--seeds N]    what is too long for every commit; names: kill
+  setup                    install what the machine lacks, and nothing else
+
+Options:
+  -h, --help               this text
+
+Examples:
+  cargo xtask demo
+  cargo xtask demo --video holiday.mp4
+  cargo xtask test mcsp-edge
+  cargo xtask bench first-play
+  cargo xtask soak kill --seeds 200
+";
+
+/// The exit status for a command line that cannot be used (`EX_USAGE` of sysexits).
+const EXIT_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        [] | ["-h" | "--help" | "help", ..] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        ["demo", options @ ..] => demo::run(options),
+        ["test", options @ ..] => checks::test(options),
+        ["check"] => checks::check(),
+        ["bench", "first-play", options @ ..] => bench::first_play(options),
+        ["bench", rest @ ..] => Err(unknown("benchmark", rest.first(), "first-play")),
+        ["soak", "kill", options @ ..] => soak::kill(options),
+        ["soak", rest @ ..] => Err(unknown("soak", rest.first(), "kill")),
+        ["setup"] => setup::everything(),
+        [other, ..] => Err(unknown("command", Some(other), "demo, test, check, bench, soak, setup")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => {
+            eprintln!("error: {message}\n\nSee: cargo xtask --help");
+            ExitCode::from(EXIT_USAGE)
+        }
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn unknown(kind: &str, given: Option<&&str>, known: &str) -> Failure {
+    Failure::Usage(match given {
+        Some(given) => format!("there is no {kind} named {given:?}; there are: {known}"),
+        None => format!("name a {kind}; there are: {known}"),
+    })
+}

