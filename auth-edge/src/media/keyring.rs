@@ -1,0 +1,240 @@
+//! Verification of media tokens.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use aws_lc_rs::hmac;
+use mcsp_api::media_path::MediaPath;
+use mcsp_runtime::SharedClock;
+use thiserror::Error;
+
+use super::keys::{KEY_BYTES, KEY_ID_BYTES, MediaAlgorithm, MediaKeyError, MediaKeyMaterial, key_id_bytes};
+use super::token::{MediaGrant, RawToken};
+use super::verified::VerifiedTokens;
+
+/// The most keys a ring holds: a few regions, two algorithms, a few generations each.
+pub const KEYS_MAX: usize = 256;
+
+/// Why a media token was refused. Every one is a 403 without a media byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum MediaTokenError {
+    /// Not a token of a form we know.
+    #[error("the media token is malformed")]
+    Malformed,
+    /// No key with its id is held, or that key's time is over or has not begun.
+    #[error("the media token was signed by an unknown key")]
+    UnknownKey,
+    /// The key with its id is for another algorithm.
+    #[error("the media token's algorithm is not its key's")]
+    Algorithm,
+    /// The signature is wrong.
+    #[error("the media token's signature is wrong")]
+    Signature,
+    /// Its time is over.
+    #[error("the media token has expired")]
+    Expired,
+    /// It is for another item, or for another residency.
+    #[error("the media token is for another item")]
+    OtherItem,
+}
+
+impl MediaTokenError {
+    /// May the same token be good later, when keys have arrived?
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::UnknownKey)
+    }
+
+    /// A short name for logs and metric labels.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::UnknownKey => "unknown-key",
+            Self::Algorithm => "algorithm",
+            Self::Signature => "signature",
+            Self::Expired => "expired",
+            Self::OtherItem => "other-item",
+        }
+    }
+}
+
+/// The keys that verify media tokens, by id; changed by the edge feed while requests are verified.
+///
+/// Revocation is another question: ask [`crate::Revocations::is_media_session_revoked`] about the grant.
+#[derive(Debug)]
+pub struct MediaKeyring {
+    clock: SharedClock,
+    state: ArcSwap<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    keys: HashMap<[u8; KEY_ID_BYTES], Arc<Key>>,
+    /// Emptied by every change of keys, because the state is replaced.
+    verified: VerifiedTokens,
+}
+
+struct Key {
+    material: MediaKeyMaterial,
+    verifier: Verifier,
+}
+
+enum Verifier {
+    Hmac(hmac::Key),
+    Ed25519(UnparsedPublicKey<Vec<u8>>),
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.material.fmt(f)
+    }
+}
+
+impl MediaKeyring {
+    /// A ring without keys: refuses everything.
+    #[must_use]
+    pub fn new(clock: SharedClock) -> Self {
+        Self {
+            clock,
+            state: ArcSwap::default(),
+        }
+    }
+
+    /// Adds the key, or replaces the one with its id. Keys past their time are dropped on the way.
+    ///
+    /// # Errors
+    /// [`MediaKeyError::BadKey`] and [`MediaKeyError::TooMany`]; the ring is as before.
+    pub fn upsert(&self, material: MediaKeyMaterial) -> Result<(), MediaKeyError> {
+        let (id, key) = read_key(material)?;
+        let key = Arc::new(key);
+        let now_s = self.clock.now_s();
+        let mut full = false;
+        self.state.rcu(|state| {
+            let mut keys = live(&state.keys, now_s);
+            keys.insert(id, key.clone());
+            full = keys.len() > KEYS_MAX;
+            if full { state.clone() } else { Arc::new(State::with(keys)) }
+        });
+        if full { Err(MediaKeyError::TooMany { max: KEYS_MAX }) } else { Ok(()) }
+    }
+
+    /// Replaces all keys at once: what a feed that starts over with a snapshot does.
+    ///
+    /// # Errors
+    /// [`MediaKeyError::BadKey`] and [`MediaKeyError::TooMany`]; the ring is as before.
+    pub fn replace(&self, materials: Vec<MediaKeyMaterial>) -> Result<(), MediaKeyError> {
+        if materials.len() > KEYS_MAX {
+            return Err(MediaKeyError::TooMany { max: KEYS_MAX });
+        }
+        let mut keys = HashMap::with_capacity(materials.len());
+        for material in materials {
+            let (id, key) = read_key(material)?;
+            keys.insert(id, Arc::new(key));
+        }
+        self.state.store(Arc::new(State::with(live(&keys, self.clock.now_s()))));
+        Ok(())
+    }
+
+    /// How many keys are held; for readiness: a node without keys cannot serve.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.state.load().keys.len()
+    }
+
+    /// Is none held?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Verifies the token of a request for `path`: key, algorithm, signature, expiry, item, residency.
+    ///
+    /// # Errors
+    /// [`MediaTokenError`], the first fault found.
+    pub fn verify(&self, token: &str, path: &MediaPath<'_>) -> Result<MediaGrant, MediaTokenError> {
+        let grant = self.verify_token(token)?;
+        if grant.content_id != path.content_id || grant.residency != path.residency {
+            return Err(MediaTokenError::OtherItem);
+        }
+        Ok(grant)
+    }
+
+    /// [`Self::verify`] without a path to compare with: for renewal, where the grant itself says what to renew.
+    ///
+    /// # Errors
+    /// [`MediaTokenError`], the first fault found.
+    pub fn verify_token(&self, token: &str) -> Result<MediaGrant, MediaTokenError> {
+        let raw = RawToken::parse(token).ok_or(MediaTokenError::Malformed)?;
+        let state = self.state.load();
+        let key = state.keys.get(&raw.key_id).ok_or(MediaTokenError::UnknownKey)?;
+        let now_s = self.clock.now_s();
+        if now_s < key.material.not_before_s || now_s >= key.material.not_after_s {
+            return Err(MediaTokenError::UnknownKey);
+        }
+        if key.material.algorithm != raw.algorithm {
+            return Err(MediaTokenError::Algorithm);
+        }
+        let grant = state.verified_grant(token, &raw, key)?;
+        if now_s >= grant.expires_s {
+            return Err(MediaTokenError::Expired);
+        }
+        Ok(grant)
+    }
+}
+
+impl State {
+    fn with(keys: HashMap<[u8; KEY_ID_BYTES], Arc<Key>>) -> Self {
+        Self {
+            keys,
+            verified: VerifiedTokens::default(),
+        }
+    }
+
+    fn verified_grant(&self, token: &str, raw: &RawToken, key: &Key) -> Result<MediaGrant, MediaTokenError> {
+        match &key.verifier {
+            // Cheaper than a look into the memory of verified tokens. Compares in constant time.
+            Verifier::Hmac(secret) => {
+                hmac::verify(secret, &raw.message(), raw.signature()).map_err(|_| MediaTokenError::Signature)?;
+                raw.grant().ok_or(MediaTokenError::Malformed)
+            }
+            Verifier::Ed25519(public) => {
+                if let Some(grant) = self.verified.get(token) {
+                    return Ok(grant);
+                }
+                public
+                    .verify(&raw.message(), raw.signature())
+                    .map_err(|_| MediaTokenError::Signature)?;
+                let grant = raw.grant().ok_or(MediaTokenError::Malformed)?;
+                self.verified.insert(token, grant.clone());
+                Ok(grant)
+            }
+        }
+    }
+}
+
+fn live(keys: &HashMap<[u8; KEY_ID_BYTES], Arc<Key>>, now_s: i64) -> HashMap<[u8; KEY_ID_BYTES], Arc<Key>> {
+    keys.iter()
+        .filter(|(_, key)| key.material.not_after_s > now_s)
+        .map(|(id, key)| (*id, key.clone()))
+        .collect()
+}
+
+fn read_key(material: MediaKeyMaterial) -> Result<([u8; KEY_ID_BYTES], Key), MediaKeyError> {
+    let bad = |reason| MediaKeyError::BadKey {
+        key_id: material.key_id.chars().take(64).collect(),
+        reason,
+    };
+    let id = key_id_bytes(&material.key_id).ok_or_else(|| bad("its id must be 16 lower-case hexadecimal digits"))?;
+    if material.key.len() != KEY_BYTES {
+        return Err(bad("it must have 32 bytes"));
+    }
+    let verifier = match material.algorithm {
+        MediaAlgorithm::HmacSha256 => Verifier::Hmac(hmac::Key::new(hmac::HMAC_SHA256, &material.key)),
+        MediaAlgorithm::Ed25519 => Verifier::Ed25519(UnparsedPublicKey::new(&ED25519, material.key.clone())),
+    };
+    Ok((id, Key { material, verifier }))
+}

@@ -1,0 +1,18 @@
+//! Access tokens: RFC 7519 JWTs signed by a region, verified here by its published keys.
+
+mod claims;
+mod keys;
+mod verify;
+
+pub use claims::AccessClaims;
+pub use keys::{JWKS_BYTES_MAX, KEYS_PER_REGION_MAX, KeySetError};
+pub use verify::{SKEW_S_MAX, TOKEN_BYTES_MAX, TokenError, TokenPolicy, TokenVerifier};
+
+/// The audience (`aud`) of every access token.
+pub const AUDIENCE: &str = "mcsp-api";
+
+/// The issuer (`iss`) of a region's tokens: `urn:mcsp:region:{region}`.
+#[must_use]
+pub fn issuer_of(region: &str) -> String {
+    format!("urn:mcsp:region:{region}")
+}
