@@ -37,7 +37,13 @@ impl FaultPlan {
         let seed = number(uri, params.remove("seed"), "seed", 0, u64::MAX)?;
         let error_rate = rate(uri, params.remove("error_rate"), "error_rate")?;
         let lost_ack_rate = rate(uri, params.remove("lost_ack_rate"), "lost_ack_rate")?;
-        let delay_ms_max = number(uri, params.remove("delay_ms_max"), "delay_ms_max", 0, DELAY_MS_MAX)?;
+        let delay_ms_max = number(
+            uri,
+            params.remove("delay_ms_max"),
+            "delay_ms_max",
+            0,
+            DELAY_MS_MAX,
+        )?;
         let mut inner = uri.rest.clone();
         for (index, (key, value)) in params.iter().enumerate() {
             inner.push(if index == 0 { '?' } else { '&' });
@@ -83,11 +89,23 @@ impl FaultPlan {
     }
 }
 
-fn number(uri: &EngineUri, value: Option<String>, name: &str, default: u64, max: u64) -> Result<u64, EngineUriError> {
-    let Some(value) = value else { return Ok(default) };
+fn number(
+    uri: &EngineUri,
+    value: Option<String>,
+    name: &str,
+    default: u64,
+    max: u64,
+) -> Result<u64, EngineUriError> {
+    let Some(value) = value else {
+        return Ok(default);
+    };
     match value.parse() {
         Ok(number) if number <= max => Ok(number),
-        _ => Err(bad(uri, name, format!("{value:?} is not a whole number from 0 to {max}"))),
+        _ => Err(bad(
+            uri,
+            name,
+            format!("{value:?} is not a whole number from 0 to {max}"),
+        )),
     }
 }
 
@@ -95,7 +113,11 @@ fn rate(uri: &EngineUri, value: Option<String>, name: &str) -> Result<f64, Engin
     let Some(value) = value else { return Ok(0.0) };
     match value.parse() {
         Ok(rate) if (0.0..=1.0).contains(&rate) => Ok(rate),
-        _ => Err(bad(uri, name, format!("{value:?} is not a number from 0 to 1"))),
+        _ => Err(bad(
+            uri,
+            name,
+            format!("{value:?} is not a number from 0 to 1"),
+        )),
     }
 }
 
@@ -144,7 +166,13 @@ mod tests {
 
     #[test]
     fn a_value_out_of_range_names_the_parameter() {
-        for query in ["error_rate=1.5", "error_rate=NaN", "lost_ack_rate=x", "delay_ms_max=60001", "seed=-1"] {
+        for query in [
+            "error_rate=1.5",
+            "error_rate=NaN",
+            "lost_ack_rate=x",
+            "delay_ms_max=60001",
+            "seed=-1",
+        ] {
             let uri = EngineUri::parse(&format!("faulty:sqlite:/a.db?{query}")).unwrap();
             let error = FaultPlan::split(&uri).unwrap_err().to_string();
             let (name, _) = query.split_once('=').unwrap();

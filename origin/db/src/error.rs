@@ -77,15 +77,29 @@ impl DbError {
     /// What a failed COMMIT means: what a constraint refused is known not to be there, the rest is not known.
     pub(crate) fn of_commit(error: sqlx::Error) -> Self {
         let mut error = Self::from(error);
-        if matches!(error.kind, DbErrorKind::Unavailable | DbErrorKind::Storage | DbErrorKind::Invalid) {
+        if matches!(
+            error.kind,
+            DbErrorKind::Unavailable | DbErrorKind::Storage | DbErrorKind::Invalid
+        ) {
             error.kind = DbErrorKind::CommitUnknown;
         }
         error
     }
 
-    pub(crate) fn of_migration(component: &str, version: i64, name: &str, error: sqlx::Error) -> Self {
+    pub(crate) fn of_migration(
+        component: &str,
+        version: i64,
+        name: &str,
+        error: sqlx::Error,
+    ) -> Self {
         let error = Self::from(error);
-        Self::new(error.kind, format!("migration {version} {name:?} of {component:?}: {}", error.message))
+        Self::new(
+            error.kind,
+            format!(
+                "migration {version} {name:?} of {component:?}: {}",
+                error.message
+            ),
+        )
     }
 
     /// What kind of failure it was.
@@ -128,7 +142,9 @@ impl From<sqlx::Error> for DbError {
         use sqlx::Error as E;
         let kind = match &error {
             E::RowNotFound => DbErrorKind::NotFound,
-            E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::Io(_) => DbErrorKind::Unavailable,
+            E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::Io(_) => {
+                DbErrorKind::Unavailable
+            }
             E::Configuration(_) => DbErrorKind::Uri,
             E::Database(error) => kind_of(error.as_ref()),
             _ => DbErrorKind::Invalid,

@@ -20,9 +20,10 @@ pub(crate) async fn before(plan: Option<&FaultPlan>, operation: &str) -> Result<
 /// Perhaps reports a failure of what took effect.
 pub(crate) fn after_commit(plan: Option<&FaultPlan>) -> Result<(), DbError> {
     match plan {
-        Some(plan) if plan.loses_acknowledgement() => {
-            Err(DbError::injected(DbErrorKind::CommitUnknown, "acknowledgement of commit"))
-        }
+        Some(plan) if plan.loses_acknowledgement() => Err(DbError::injected(
+            DbErrorKind::CommitUnknown,
+            "acknowledgement of commit",
+        )),
         _ => Ok(()),
     }
 }

@@ -76,7 +76,11 @@ impl Db {
         Self::open_engine(&inner_uri, &inner, Some(plan)).await
     }
 
-    async fn open_engine(uri: &str, parsed: &EngineUri, faults: Option<FaultPlan>) -> Result<Self, DbError> {
+    async fn open_engine(
+        uri: &str,
+        parsed: &EngineUri,
+        faults: Option<FaultPlan>,
+    ) -> Result<Self, DbError> {
         if parsed.scheme != "sqlite" {
             return Err(DbError::from(EngineUriError::Unknown {
                 uri: uri.to_owned(),
@@ -138,7 +142,11 @@ impl Db {
     /// # Errors
     /// [`DbErrorKind::Migration`] when an applied migration was changed since, when the database is newer than this
     /// build, or when versions do not rise; the statement's own error when one fails. Nothing is applied then.
-    pub async fn migrate_as(&self, component: &'static str, migrations: &[Migration]) -> Result<(), DbError> {
+    pub async fn migrate_as(
+        &self,
+        component: &'static str,
+        migrations: &[Migration],
+    ) -> Result<(), DbError> {
         let mut tx = self.begin_without_faults().await?;
         migrate::apply(&mut tx, self.inner.engine, component, migrations).await?;
         tx.commit_without_faults().await

@@ -40,11 +40,17 @@ pub(crate) async fn apply(
                 return Err(refused(
                     component,
                     migration,
-                    &format!("was changed after it was applied: its checksum was {known} and is {checksum}"),
+                    &format!(
+                        "was changed after it was applied: its checksum was {known} and is {checksum}"
+                    ),
                 ));
             }
             None if Some(migration.version) < newest_applied => {
-                return Err(refused(component, migration, "comes before one that is applied already"));
+                return Err(refused(
+                    component,
+                    migration,
+                    "comes before one that is applied already",
+                ));
             }
             None => {}
         }
@@ -53,7 +59,9 @@ pub(crate) async fn apply(
         sqlx::raw_sql(sql)
             .execute(tx.conn())
             .await
-            .map_err(|error| DbError::of_migration(component, migration.version, migration.name, error))?;
+            .map_err(|error| {
+                DbError::of_migration(component, migration.version, migration.name, error)
+            })?;
         sqlx::query("INSERT INTO mcsp_migrations (component, version, name, checksum) VALUES ($1, $2, $3, $4)")
             .bind(component)
             .bind(migration.version)
@@ -61,13 +69,20 @@ pub(crate) async fn apply(
             .bind(checksum)
             .execute(tx.conn())
             .await?;
-        tracing::info!(component, version = migration.version, name = migration.name, "migration applied");
+        tracing::info!(
+            component,
+            version = migration.version,
+            name = migration.name,
+            "migration applied"
+        );
     }
     match applied.keys().next() {
         None => Ok(()),
         Some(version) => Err(DbError::new(
             DbErrorKind::Migration,
-            format!("migration {version} of {component:?} is applied and this build does not know it: the database is newer"),
+            format!(
+                "migration {version} of {component:?} is applied and this build does not know it: the database is newer"
+            ),
         )),
     }
 }
@@ -77,7 +92,11 @@ fn check_order(component: &str, migrations: &[Migration]) -> Result<(), DbError>
         if let [before, after] = pair
             && before.version >= after.version
         {
-            return Err(refused(component, after, "must have a higher version than the one before it"));
+            return Err(refused(
+                component,
+                after,
+                "must have a higher version than the one before it",
+            ));
         }
     }
     Ok(())
@@ -109,7 +128,9 @@ async fn applied(tx: &mut Tx, component: &str) -> Result<BTreeMap<i64, String>, 
 }
 
 fn checksum(migration: &Migration) -> String {
-    hex_lower(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, migration.sql.as_bytes()).as_ref())
+    hex_lower(
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, migration.sql.as_bytes()).as_ref(),
+    )
 }
 
 fn blob_type(engine: Engine) -> &'static str {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mcsp_runtime::{EngineUri, EngineUriError};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::AnyPool;
+use sqlx::{AnyConnection, AnyPool, Connection};
 use tempfile::TempDir;
 
 use crate::error::{DbError, DbErrorKind};
@@ -39,8 +39,16 @@ pub(crate) async fn open(uri: &str, parsed: &EngineUri) -> Result<Pools, DbError
     let params = Params::parse(uri, parsed)?;
     let (path, temporary) = place(uri, &parsed.rest)?;
     let options = connect_options(&path)?;
-    let pragmas = if temporary.is_some() { PRAGMAS_TEMPORARY } else { PRAGMAS };
-    // The writer first: its connection creates the file and turns the write-ahead log on.
+    let pragmas = if temporary.is_some() {
+        PRAGMAS_TEMPORARY
+    } else {
+        PRAGMAS
+    };
+    // A pool tells nothing of why a connection cannot be made, it only runs into its timeout. The first one also turns
+    // the write-ahead log on, which would be in the way of others.
+    try_one(&options, pragmas)
+        .await
+        .map_err(|error| opening(&path, error))?;
     let writers = pool_options(&params, 1, pragmas, "")
         .connect_with(options.clone())
         .await
@@ -54,6 +62,15 @@ pub(crate) async fn open(uri: &str, parsed: &EngineUri) -> Result<Pools, DbError
         readers,
         temporary,
     })
+}
+
+async fn try_one(options: &AnyConnectOptions, pragmas: &'static str) -> Result<(), sqlx::Error> {
+    let mut connection = AnyConnection::connect_with(options).await?;
+    sqlx::raw_sql(pragmas).execute(&mut connection).await?;
+    sqlx::query("SELECT COUNT(*) FROM sqlite_schema")
+        .execute(&mut connection)
+        .await?;
+    connection.close().await
 }
 
 struct Params {
@@ -74,7 +91,10 @@ impl Params {
         };
         let number = |name: &str, value: &str, max: u32| match value.parse() {
             Ok(number) if (1..=max).contains(&number) => Ok(number),
-            _ => Err(bad(name, format!("{value:?} is not a whole number from 1 to {max}"))),
+            _ => Err(bad(
+                name,
+                format!("{value:?} is not a whole number from 1 to {max}"),
+            )),
         };
         for (name, value) in &parsed.params {
             match name.as_str() {
@@ -101,7 +121,9 @@ fn place(uri: &str, rest: &str) -> Result<(PathBuf, Option<TempDir>), DbError> {
         let folder = tempfile::Builder::new()
             .prefix("mcsp-db-")
             .tempdir()
-            .map_err(|error| DbError::new(DbErrorKind::Storage, format!("temporary folder: {error}")))?;
+            .map_err(|error| {
+                DbError::new(DbErrorKind::Storage, format!("temporary folder: {error}"))
+            })?;
         return Ok((folder.path().join("temporary.db"), Some(folder)));
     }
     let path = rest.strip_prefix("//").unwrap_or(rest);
@@ -120,7 +142,10 @@ fn place(uri: &str, rest: &str) -> Result<(PathBuf, Option<TempDir>), DbError> {
 /// Creates what is missing for its owner only: databases hold personal data. `SQLite` gives its log the file's mode.
 fn create_private(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
     }
     fs::OpenOptions::new()
         .create(true)
@@ -131,7 +156,12 @@ fn create_private(path: &Path) -> io::Result<()> {
 }
 
 fn connect_options(path: &Path) -> Result<AnyConnectOptions, DbError> {
-    let not_text = || DbError::new(DbErrorKind::Uri, format!("path {} is not UTF-8", path.display()));
+    let not_text = || {
+        DbError::new(
+            DbErrorKind::Uri,
+            format!("path {} is not UTF-8", path.display()),
+        )
+    };
     let mut encoded = String::from("sqlite://");
     for byte in path.to_str().ok_or_else(not_text)?.bytes() {
         if byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte) {
@@ -145,7 +175,12 @@ fn connect_options(path: &Path) -> Result<AnyConnectOptions, DbError> {
     Ok(encoded.parse()?)
 }
 
-fn pool_options(params: &Params, connections_max: u32, pragmas: &'static str, more: &'static str) -> AnyPoolOptions {
+fn pool_options(
+    params: &Params,
+    connections_max: u32,
+    pragmas: &'static str,
+    more: &'static str,
+) -> AnyPoolOptions {
     AnyPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(params.acquire_timeout)

@@ -62,7 +62,10 @@ pub struct ReadConn {
 
 impl ReadConn {
     pub(crate) fn new(connection: PoolConnection<Any>, db: Db) -> Self {
-        Self { connection, _db: db }
+        Self {
+            connection,
+            _db: db,
+        }
     }
 
     /// What statements are executed on.
