@@ -1,0 +1,8 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! The cache's contract, through the trait that pingora drives it by.
+
+mod completeness;
+mod harness;
+mod interleavings;
+mod purges;
+mod ranges;
