@@ -1,1 +1,16 @@
 //! TLS at the edge: certificates by SNI, reloaded without a restart.
+//!
+//! [`CertificateStore`] reads certificate files, picks one for each handshake by the name that the client asks for
+//! (RFC 6066 section 3), and reads the files again when they change. A file that cannot be used is an error that names
+//! it: at the start the node does not start, later the last good set stays in force.
+
+mod config;
+mod error;
+mod files;
+mod names;
+mod reload;
+mod store;
+
+pub use config::{CertificateConfig, TlsConfig, TlsVersion};
+pub use error::TlsError;
+pub use store::{CertificateStore, server_config};

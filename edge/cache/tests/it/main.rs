@@ -1,5 +1,6 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 //! The cache's contract, through the trait that pingora drives it by.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod completeness;
 mod harness;
