@@ -1,0 +1,409 @@
+//! Opening a session: validate, decide residency, write the decision down, find the home, open it there.
+
+use mcsp_api::body::parse_json;
+use mcsp_api::events::MediaType;
+use mcsp_api::media_path::private::SOURCE;
+use mcsp_api::metadata::FieldError;
+use mcsp_api::proto::content::{CreateDraftRequest, Metadata};
+use mcsp_api::proto::upload::CreateSessionForRequest;
+use mcsp_api::proto::upload::upload_client::UploadClient;
+use mcsp_api::rest::{CreateUploadRequest, UploadSession};
+use mcsp_api::{ContentId, OrganisationId, UploadId, UserId, ViewerIdentity};
+use mcsp_runtime::hex_lower;
+
+use crate::config::UploadConfig;
+use crate::error::UploadError;
+use crate::plan::PartPlan;
+use crate::reach::Asker;
+use crate::residency::{HomeDecision, home_of};
+use crate::service::UploadService;
+use crate::session::{RememberedRequest, Session, SessionStatus};
+use crate::store;
+
+/// The longest file name, characters.
+const FILE_NAME_CHARS_MAX: usize = 255;
+/// The longest idempotency key, characters.
+const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+
+/// Who uploads.
+#[derive(Debug, Clone)]
+struct Creator {
+    user_id: UserId,
+    organisation_id: Option<OrganisationId>,
+}
+
+impl UploadService {
+    /// Opens a session. The same `idempotency_key` with the same request again answers with the same session.
+    ///
+    /// # Errors
+    /// [`UploadError::Forbidden`] for roles that may not upload; [`UploadError::Invalid`] and
+    /// [`UploadError::TooLarge`] with the field at fault; [`UploadError::Conflict`] when the key was used for another
+    /// request; [`UploadError::TooManySessions`]; [`UploadError::Audit`] and [`UploadError::NoHome`] when no decision
+    /// can be taken or carried out now.
+    pub async fn create(
+        &self,
+        viewer: &ViewerIdentity,
+        request: CreateUploadRequest,
+        idempotency_key: Option<&str>,
+        asker: &Asker,
+    ) -> Result<UploadSession, UploadError> {
+        if !viewer.role.may_upload() {
+            return Err(UploadError::Forbidden);
+        }
+        validate(&request, &self.parts.config)?;
+        let key = match idempotency_key {
+            Some(key) => valid_key(key)?.to_owned(),
+            None => self.unique_key(),
+        };
+        let creator = Creator {
+            user_id: viewer.user_id.clone(),
+            organisation_id: viewer.organisation_id.clone(),
+        };
+        let remembered = self.remembered(&creator, &request, &key, None).await?;
+        let decision = decision_of(&remembered)?;
+        let home = self.parts.pops.region_by_code(decision.content_id.region());
+        match home {
+            Some(home) if home.id == self.parts.region.id => {
+                let session = self.open_session(&remembered, &decision, request).await?;
+                self.answer(session, asker).await
+            }
+            Some(home) => self.open_elsewhere(&home.id, &remembered, &creator).await,
+            None => Err(UploadError::NoHome {
+                residency: decision.decision.residency,
+                reason: "its home region is not configured".into(),
+            }),
+        }
+    }
+
+    /// Opens a session for a creator whose request another region took and decided.
+    ///
+    /// # Errors
+    /// As [`Self::create`]; [`UploadError::Invalid`] also when this region is not the home of what was decided.
+    pub async fn create_for(
+        &self,
+        creator_id: &str,
+        organisation_id: &str,
+        request_json: &str,
+        idempotency_key: &str,
+        decision_json: &str,
+    ) -> Result<UploadSession, UploadError> {
+        let creator = Creator {
+            user_id: parse_field("/creator_id", creator_id)?,
+            organisation_id: match organisation_id {
+                "" => None,
+                id => Some(parse_field("/organisation_id", id)?),
+            },
+        };
+        let request: CreateUploadRequest = parse_json(request_json.as_bytes())
+            .map_err(|problem| FieldError::new(problem.pointer.unwrap_or_default(), problem.detail.unwrap_or_default()))?;
+        validate(&request, &self.parts.config)?;
+        let decision: HomeDecision = serde_json::from_str(decision_json)
+            .map_err(|error| FieldError::new("/decision_json", error.to_string()))?;
+        let home = home_of(decision.decision.residency, &self.parts.region, self.parts.pops.regions());
+        let is_home = decision.content_id.region() == self.parts.region.code
+            && home.is_some_and(|home| home.id == self.parts.region.id);
+        if !is_home || decision.creator_id != creator.user_id {
+            return Err(FieldError::new("/decision_json", "the decision is not for this region and creator").into());
+        }
+        let key = valid_key(idempotency_key)?;
+        let remembered = self.remembered(&creator, &request, key, Some(decision)).await?;
+        let decision = decision_of(&remembered)?;
+        let session = self.open_session(&remembered, &decision, request).await?;
+        // The creator's country is not passed on; any PoP that may carry the parts will do.
+        self.answer(session, &Asker::default()).await
+    }
+
+    /// What was decided for this request: remembered under its key, or decided (unless `decided` elsewhere) and
+    /// written down now.
+    async fn remembered(
+        &self,
+        creator: &Creator,
+        request: &CreateUploadRequest,
+        key: &str,
+        decided: Option<HomeDecision>,
+    ) -> Result<RememberedRequest, UploadError> {
+        // Our own struct of texts and numbers always has a JSON form.
+        let request_json = serde_json::to_string(request).unwrap_or_default();
+        if let Some(known) = self.recall(creator, key, &request_json).await? {
+            return Ok(known);
+        }
+        let (action, decision) = match decided {
+            Some(decision) => ("residency.accepted", decision),
+            None => ("residency.decided", self.decide(creator, request)?),
+        };
+        // No record, no decision.
+        self.parts
+            .audit
+            .record(decision.audit_entry(action, request))
+            .await
+            .map_err(UploadError::Audit)?;
+        let fresh = RememberedRequest {
+            owner_id: creator.user_id.clone(),
+            idempotency_key: key.to_owned(),
+            request_json: request_json.clone(),
+            // As above.
+            decision_json: serde_json::to_string(&decision).unwrap_or_default(),
+            upload_id: UploadId::generate(self.parts.region.code, &*self.parts.clock, &*self.parts.entropy),
+        };
+        let now_ms = self.now_ms();
+        let (fresh, added) = self
+            .in_transaction(async |tx| Ok((fresh.clone(), store::remember(tx.conn(), &fresh, now_ms).await?)))
+            .await?;
+        if added {
+            return Ok(fresh);
+        }
+        // Another call with the same key was first; its decision holds.
+        self.recall(creator, key, &request_json)
+            .await?
+            .ok_or_else(|| UploadError::Conflict("a request with this Idempotency-Key is under way; try again".into()))
+    }
+
+    async fn recall(
+        &self,
+        creator: &Creator,
+        key: &str,
+        request_json: &str,
+    ) -> Result<Option<RememberedRequest>, UploadError> {
+        let mut conn = self.parts.db.acquire().await?;
+        if let Some(known) = store::remembered(conn.conn(), &creator.user_id, key).await? {
+            if known.request_json != request_json {
+                return Err(UploadError::Conflict("this Idempotency-Key was used for another request".into()));
+            }
+            return Ok(Some(known));
+        }
+        let sessions_max = self.parts.config.open_sessions_max;
+        if store::count_unfinished(conn.conn(), &creator.user_id).await? >= u64::from(sessions_max) {
+            return Err(UploadError::TooManySessions(sessions_max));
+        }
+        Ok(None)
+    }
+
+    fn decide(&self, creator: &Creator, request: &CreateUploadRequest) -> Result<HomeDecision, UploadError> {
+        let decision = self.parts.policy.decide(creator.organisation_id.as_ref(), request.residency);
+        let home = home_of(decision.residency, &self.parts.region, self.parts.pops.regions()).ok_or_else(|| {
+            UploadError::NoHome { residency: decision.residency, reason: "no region is its home".into() }
+        })?;
+        Ok(HomeDecision {
+            content_id: ContentId::generate(home.code, &*self.parts.clock, &*self.parts.entropy),
+            creator_id: creator.user_id.clone(),
+            decision,
+        })
+    }
+
+    /// Opens the session that the request was given an id for, or goes on where an earlier call was cut off.
+    async fn open_session(
+        &self,
+        remembered: &RememberedRequest,
+        decision: &HomeDecision,
+        request: CreateUploadRequest,
+    ) -> Result<Session, UploadError> {
+        let session = self.begin_session(remembered, decision, request).await?;
+        if session.status != SessionStatus::Creating {
+            return Ok(session);
+        }
+        if session.multipart_id.is_none() {
+            self.begin_multipart(&session).await?;
+        }
+        self.content().create_draft(draft_of(&session)).await?;
+        let now_ms = self.now_ms();
+        self.in_transaction(async |tx| {
+            store::advance(tx.conn(), &session.upload_id, SessionStatus::Creating, SessionStatus::Open, now_ms).await
+        })
+        .await?;
+        let session = self.load(&session.upload_id).await?.ok_or(UploadError::NotFound)?;
+        if matches!(session.status, SessionStatus::Cancelled | SessionStatus::Expired) {
+            // It was given up while it was being opened: what was made since then goes too.
+            self.clean(&session).await?;
+        }
+        Ok(session)
+    }
+
+    async fn begin_session(
+        &self,
+        remembered: &RememberedRequest,
+        decision: &HomeDecision,
+        request: CreateUploadRequest,
+    ) -> Result<Session, UploadError> {
+        let residency = decision.decision.residency;
+        // Refused before anything is written when this region cannot keep the bytes.
+        self.objects(residency)?;
+        let now_ms = self.now_ms();
+        let session = Session {
+            upload_id: remembered.upload_id.clone(),
+            content_id: decision.content_id.clone(),
+            owner_id: remembered.owner_id.clone(),
+            organisation_id: decision.decision.organisation_id.clone(),
+            residency,
+            bucket: self.parts.config.bucket(residency).to_owned(),
+            object_key: format!("{}/{}/{SOURCE}", residency.prefix(), decision.content_id),
+            multipart_id: None,
+            part_size_bytes: PartPlan::for_size(request.size_bytes).part_size_bytes,
+            status: SessionStatus::Creating,
+            expires_ms: now_ms + i64::from(self.parts.config.session_life_s) * 1_000,
+            request,
+        };
+        self.in_transaction(async |tx| {
+            store::insert(tx.conn(), &session, now_ms).await?;
+            store::load(tx.conn(), &session.upload_id).await?.ok_or(UploadError::NotFound)
+        })
+        .await
+    }
+
+    async fn begin_multipart(&self, session: &Session) -> Result<(), UploadError> {
+        let objects = self.objects(session.residency)?;
+        // What the client says of the type is not believed; the probe finds out.
+        let content_type = "application/octet-stream";
+        let multipart_id = objects.create_multipart(&session.bucket, &session.object_key, content_type).await?;
+        let is_ours = self
+            .in_transaction(async |tx| store::set_multipart(tx.conn(), &session.upload_id, &multipart_id).await)
+            .await?;
+        if !is_ours {
+            // Another call with the same key was faster; its upload is the session's.
+            objects.abort_multipart(&session.bucket, &session.object_key, &multipart_id).await?;
+        }
+        Ok(())
+    }
+
+    async fn open_elsewhere(
+        &self,
+        region_id: &str,
+        remembered: &RememberedRequest,
+        creator: &Creator,
+    ) -> Result<UploadSession, UploadError> {
+        let decision = decision_of(remembered)?;
+        let peer = self.parts.peers.get(region_id).ok_or_else(|| UploadError::NoHome {
+            residency: decision.decision.residency,
+            reason: format!("no connection to {region_id} is configured"),
+        })?;
+        let request = CreateSessionForRequest {
+            creator_id: creator.user_id.to_string(),
+            organisation_id: creator.organisation_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+            request_json: remembered.request_json.clone(),
+            idempotency_key: remembered.idempotency_key.clone(),
+            decision_json: remembered.decision_json.clone(),
+        };
+        let answer = UploadClient::new(peer.clone()).create_session_for(request).await?.into_inner();
+        serde_json::from_str(&answer.session_json)
+            .map_err(|_| UploadError::corrupt("the home region's answer", &answer.session_json))
+    }
+
+    /// For requests that bring no key: every one is new.
+    fn unique_key(&self) -> String {
+        let mut random = [0; 16];
+        self.parts.entropy.fill(&mut random);
+        format!("own-{}", hex_lower(&random))
+    }
+}
+
+fn decision_of(remembered: &RememberedRequest) -> Result<HomeDecision, UploadError> {
+    serde_json::from_str(&remembered.decision_json)
+        .map_err(|_| UploadError::corrupt("decision_json", &remembered.decision_json))
+}
+
+fn validate(request: &CreateUploadRequest, config: &UploadConfig) -> Result<(), UploadError> {
+    let name = &request.file_name;
+    if !(1..=FILE_NAME_CHARS_MAX).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+        return Err(FieldError::new(
+            "/file_name",
+            format!("a file name has 1 to {FILE_NAME_CHARS_MAX} characters and is one line of text"),
+        )
+        .into());
+    }
+    if request.size_bytes == 0 {
+        return Err(FieldError::new("/size_bytes", "the file is empty; choose one with at least 1 byte").into());
+    }
+    let bytes_max = config.bytes_max(request.media_type);
+    if request.size_bytes > bytes_max {
+        return Err(UploadError::TooLarge { size_bytes: request.size_bytes, bytes_max });
+    }
+    request.metadata.validate().map_err(|error| error.under("/metadata"))?;
+    Ok(())
+}
+
+fn valid_key(key: &str) -> Result<&str, UploadError> {
+    let is_valid = (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+    if is_valid {
+        return Ok(key);
+    }
+    Err(FieldError::new(
+        "",
+        format!("Idempotency-Key has 1 to {IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters"),
+    )
+    .into())
+}
+
+fn parse_field<T: std::str::FromStr>(pointer: &str, text: &str) -> Result<T, UploadError>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse()
+        .map_err(|error: T::Err| FieldError::new(pointer, error.to_string()).into())
+}
+
+fn draft_of(session: &Session) -> CreateDraftRequest {
+    let metadata = session.request.metadata.clone();
+    CreateDraftRequest {
+        content_id: session.content_id.to_string(),
+        owner_id: session.owner_id.to_string(),
+        organisation_id: session.organisation_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        residency: session.residency.as_str().to_owned(),
+        media_type: MediaType::as_str(session.request.media_type).to_owned(),
+        metadata: Some(Metadata {
+            title: metadata.title,
+            description: metadata.description,
+            tags: metadata.tags,
+            category: metadata.category,
+            language: metadata.language,
+            visibility: metadata.visibility.as_str().to_owned(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mcsp_api::rest::UploadMetadata;
+
+    fn request() -> CreateUploadRequest {
+        CreateUploadRequest {
+            file_name: "film.mp4".into(),
+            size_bytes: 1,
+            media_type: MediaType::Video,
+            residency: None,
+            metadata: UploadMetadata { title: "t".into(), ..UploadMetadata::default() },
+        }
+    }
+
+    fn pointer(change: impl FnOnce(&mut CreateUploadRequest)) -> Option<String> {
+        let mut request = request();
+        change(&mut request);
+        validate(&request, &UploadConfig::default()).err().and_then(|error| error.into_problem().pointer)
+    }
+
+    #[test]
+    fn faults_name_their_fields() {
+        assert_eq!(pointer(|_| {}), None);
+        assert_eq!(pointer(|r| r.file_name.clear()).as_deref(), Some("/file_name"));
+        assert_eq!(pointer(|r| r.file_name = "a\u{0}b".into()).as_deref(), Some("/file_name"));
+        assert_eq!(pointer(|r| r.size_bytes = 0).as_deref(), Some("/size_bytes"));
+        assert_eq!(pointer(|r| r.size_bytes = 20_000_000_000), None);
+        assert_eq!(pointer(|r| r.size_bytes = 20_000_000_001).as_deref(), Some("/size_bytes"));
+        assert_eq!(pointer(|r| r.metadata.title.clear()).as_deref(), Some("/metadata/title"));
+        let audio = |bytes| {
+            pointer(move |r| {
+                r.media_type = MediaType::Audio;
+                r.size_bytes = bytes;
+            })
+        };
+        assert_eq!(audio(2_000_000_000), None);
+        assert_eq!(audio(2_000_000_001).as_deref(), Some("/size_bytes"));
+    }
+
+    #[test]
+    fn keys_are_short_and_visible() {
+        assert!(valid_key("3f0c-1").is_ok());
+        for bad in ["", "a b", "é", &"k".repeat(256)] {
+            assert!(valid_key(bad).is_err(), "{bad:?}");
+        }
+    }
+}
