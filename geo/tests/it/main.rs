@@ -1,0 +1,5 @@
+//! Tests of geography and residency through the public interface.
+
+mod database;
+mod residency;
+mod steering;
