@@ -83,6 +83,12 @@ impl CallerTable {
         Self::from_toml(EMBEDDED)
     }
 
+    /// A table without a rule: nobody may call anything.
+    #[must_use]
+    pub fn deny_all() -> Self {
+        Self { rules: Arc::new([]) }
+    }
+
     /// Reads a table: `[[rule]]` with `callers`, `interfaces`, `why` and, if wanted, `cross_region`.
     ///
     /// # Errors
@@ -238,6 +244,7 @@ mod tests {
 
     #[test]
     fn what_no_rule_names_is_refused() {
+        assert!(!CallerTable::deny_all().allows(&id("edge", "los1"), "ng-lagos", "http:api"));
         let empty = table("");
         assert!(!empty.allows(&id("edge", "los1"), "ng-lagos", "http:api"));
         let one = table("[[rule]]\ncallers=['edge/los1']\ninterfaces=['http:api']\ncross_region=true\nwhy='x'");
