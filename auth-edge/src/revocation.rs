@@ -51,12 +51,16 @@ impl Revocations {
 
     /// Ends a media session; `expires_s` (Unix seconds) is when the last of its URLs expires.
     pub fn revoke_media_session(&self, id: &MediaSessionId, expires_s: i64) {
-        self.media.write().insert(id.as_str(), expires_s, self.clock.now_s());
+        self.media
+            .write()
+            .insert(id.as_str(), expires_s, self.clock.now_s());
     }
 
     /// Ends a login session (`sid`); `expires_s` (Unix seconds) is when the last of its access tokens expires.
     pub fn revoke_user_session(&self, session_id: &str, expires_s: i64) {
-        self.user.write().insert(session_id, expires_s, self.clock.now_s());
+        self.user
+            .write()
+            .insert(session_id, expires_s, self.clock.now_s());
     }
 
     /// Was the media session of a URL that expires at `url_expires_s` ended?
@@ -141,7 +145,11 @@ impl Sessions {
     }
 
     fn prune(&mut self, now_s: i64) {
-        while self.by_expiry.first().is_some_and(|(expires_s, _)| expired(*expires_s, now_s)) {
+        while self
+            .by_expiry
+            .first()
+            .is_some_and(|(expires_s, _)| expired(*expires_s, now_s))
+        {
             self.pop_first();
         }
     }
@@ -182,7 +190,10 @@ mod tests {
 
         clock.advance(Duration::from_secs(900 + 300));
         revocations.prune();
-        assert!(revocations.is_user_session_revoked("s1", NOW_S + 900), "still within the margin");
+        assert!(
+            revocations.is_user_session_revoked("s1", NOW_S + 900),
+            "still within the margin"
+        );
         clock.advance(Duration::from_secs(1));
         revocations.prune();
         assert!(revocations.is_empty());
@@ -196,7 +207,11 @@ mod tests {
         revocations.revoke_user_session("mid", NOW_S + 400);
         assert_eq!(revocations.len(), 2);
         assert_eq!(revocations.overflowed(), 1);
-        for (id, expires_s) in [("early", NOW_S + 10), ("mid", NOW_S + 400), ("late", NOW_S + 800)] {
+        for (id, expires_s) in [
+            ("early", NOW_S + 10),
+            ("mid", NOW_S + 400),
+            ("late", NOW_S + 800),
+        ] {
             assert!(revocations.is_user_session_revoked(id, expires_s), "{id}");
         }
         assert!(!revocations.is_user_session_revoked("other", NOW_S + 11));

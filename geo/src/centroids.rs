@@ -10,7 +10,10 @@ pub(crate) fn centroid(country: CountryCode) -> Option<Position> {
         .binary_search_by_key(&country.as_str(), |(code, ..)| code)
         .ok()?;
     let (_, latitude, longitude) = CENTROIDS[index];
-    Some(Position { latitude, longitude })
+    Some(Position {
+        latitude,
+        longitude,
+    })
 }
 
 /// Code (ISO 3166-1 alpha-2, sorted), degrees north, degrees east.

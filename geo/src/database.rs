@@ -154,10 +154,14 @@ fn load(path: &Path) -> Result<Reader<Vec<u8>>, GeoError> {
         .and_then(|file| file.take(DATABASE_BYTES_MAX + 1).read_to_end(&mut bytes))
         .map_err(io)?;
     if bytes.len() as u64 > DATABASE_BYTES_MAX {
-        return Err(invalid(format!("it is larger than {DATABASE_BYTES_MAX} bytes")));
+        return Err(invalid(format!(
+            "it is larger than {DATABASE_BYTES_MAX} bytes"
+        )));
     }
     let reader = Reader::from_source(bytes).map_err(|error| invalid(error.to_string()))?;
     // A damaged tree would otherwise answer wrongly for some addresses only.
-    reader.verify().map_err(|error| invalid(error.to_string()))?;
+    reader
+        .verify()
+        .map_err(|error| invalid(error.to_string()))?;
     Ok(reader)
 }

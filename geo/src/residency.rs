@@ -107,7 +107,8 @@ impl Decision {
     /// Did the organisation's policy set aside what the creator had chosen?
     #[must_use]
     pub fn overrules_creator(&self) -> bool {
-        self.creator_choice.is_some_and(|choice| choice != self.residency)
+        self.creator_choice
+            .is_some_and(|choice| choice != self.residency)
     }
 }
 
@@ -130,7 +131,11 @@ impl PolicyEngine {
 
     /// Decides for an upload by a creator of this organisation, if any, who chose this, if anything.
     #[must_use]
-    pub fn decide(&self, organisation: Option<&OrganisationId>, creator_choice: Option<Residency>) -> Decision {
+    pub fn decide(
+        &self,
+        organisation: Option<&OrganisationId>,
+        creator_choice: Option<Residency>,
+    ) -> Decision {
         let (residency, rule_id) = evaluate(&self.policy, organisation, creator_choice);
         Decision {
             residency,

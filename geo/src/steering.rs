@@ -52,7 +52,9 @@ pub fn nearest<'a>(
     residency: Residency,
     is_healthy: impl Fn(&PopManifest) -> bool,
 ) -> Vec<&'a PopManifest> {
-    let from = client.position.or_else(|| client.country.and_then(centroid));
+    let from = client
+        .position
+        .or_else(|| client.country.and_then(centroid));
     let mut candidates: Vec<_> = pops
         .iter()
         .filter(|pop| residency.allows_country(Some(pop.country.as_str())))
@@ -80,7 +82,10 @@ impl Preference {
             longitude: pop.longitude,
         };
         let prefix_bits = client.address.and_then(|address| {
-            let holding = pop.footprints.iter().filter(|network| network.contains(&address));
+            let holding = pop
+                .footprints
+                .iter()
+                .filter(|network| network.contains(&address));
             holding.map(ipnet::IpNet::prefix_len).max()
         });
         Self {

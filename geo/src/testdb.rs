@@ -83,12 +83,19 @@ impl TestDb {
     ///
     /// # Errors
     /// [`TestDbError::Entry`].
-    pub fn insert(&mut self, network: &str, country: &str, position: Option<Position>) -> Result<(), TestDbError> {
-        let net: IpNet = network
-            .parse()
-            .map_err(|_| TestDbError::Entry(format!("{network:?} is not a network such as 10.0.0.0/8")))?;
+    pub fn insert(
+        &mut self,
+        network: &str,
+        country: &str,
+        position: Option<Position>,
+    ) -> Result<(), TestDbError> {
+        let net: IpNet = network.parse().map_err(|_| {
+            TestDbError::Entry(format!("{network:?} is not a network such as 10.0.0.0/8"))
+        })?;
         if self.ip_version == 4 && matches!(net, IpNet::V6(_)) {
-            return Err(TestDbError::Entry(format!("{network} is IPv6, the database is IPv4")));
+            return Err(TestDbError::Entry(format!(
+                "{network} is IPv6, the database is IPv4"
+            )));
         }
         let country = country
             .parse()
@@ -124,7 +131,10 @@ impl TestDb {
         // entry for a network wins.
         entries.sort_by_key(|(network, ..)| path_of(*network, self.ip_version).1);
         for (network, country, position) in entries {
-            let key = (*country, position.map(|p| (p.latitude.to_bits(), p.longitude.to_bits())));
+            let key = (
+                *country,
+                position.map(|p| (p.latitude.to_bits(), p.longitude.to_bits())),
+            );
             let offset = *offsets.entry(key).or_insert_with(|| {
                 let offset = data.len();
                 encode_record(data, *country, *position);
@@ -186,13 +196,20 @@ impl TestDb {
 /// The address as the tree's path from its root: bits from the top of the number, and how many of them count.
 fn path_of(network: IpNet, ip_version: u16) -> (u128, u8) {
     match network {
-        IpNet::V4(v4) if ip_version == 4 => (u128::from(u32::from(v4.network())) << 96, v4.prefix_len()),
+        IpNet::V4(v4) if ip_version == 4 => {
+            (u128::from(u32::from(v4.network())) << 96, v4.prefix_len())
+        }
         IpNet::V4(v4) => (u128::from(u32::from(v4.network())), v4.prefix_len() + 96),
         IpNet::V6(v6) => (u128::from(v6.network()), v6.prefix_len()),
     }
 }
 
-fn insert(nodes: &mut Vec<[Record; 2]>, bits: u128, length: u8, record: Record) -> Result<(), TestDbError> {
+fn insert(
+    nodes: &mut Vec<[Record; 2]>,
+    bits: u128,
+    length: u8,
+    record: Record,
+) -> Result<(), TestDbError> {
     let side = |depth: u8| usize::from(bits >> (127 - u32::from(depth)) & 1 == 1);
     if length == 0 {
         if let Some(root) = nodes.first_mut() {
@@ -237,7 +254,10 @@ fn encode_record(out: &mut Vec<u8>, country: CountryCode, position: Option<Posit
     if let Some(position) = position {
         text(out, "location");
         map(out, 2);
-        for (name, value) in [("latitude", position.latitude), ("longitude", position.longitude)] {
+        for (name, value) in [
+            ("latitude", position.latitude),
+            ("longitude", position.longitude),
+        ] {
             text(out, name);
             control(out, DOUBLE, 8);
             out.extend_from_slice(&value.to_be_bytes());

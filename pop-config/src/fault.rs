@@ -22,7 +22,11 @@ impl fmt::Display for Fault {
         if self.key.is_empty() {
             write!(f, "{}: {}", self.file, self.expected)
         } else {
-            write!(f, "{}: {} is {}; expected {}", self.file, self.key, self.value, self.expected)
+            write!(
+                f,
+                "{}: {} is {}; expected {}",
+                self.file, self.key, self.value, self.expected
+            )
         }
     }
 }
@@ -44,7 +48,11 @@ impl PopConfigError {
 }
 
 fn lines(faults: &[Fault]) -> String {
-    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    faults
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Collects the faults of one file.
@@ -60,7 +68,12 @@ impl<'a> Faults<'a> {
     }
 
     /// A value that is not what was expected.
-    pub(crate) fn value(&mut self, key: impl Into<String>, value: &dyn fmt::Debug, expected: impl Into<String>) {
+    pub(crate) fn value(
+        &mut self,
+        key: impl Into<String>,
+        value: &dyn fmt::Debug,
+        expected: impl Into<String>,
+    ) {
         self.found.push(Fault {
             file: self.file.to_owned(),
             key: key.into(),

@@ -13,4 +13,4 @@ pub use country::{CountryCode, CountryCodeError};
 pub use fault::{Fault, PopConfigError};
 pub use manifest::{PopManifest, Trust};
 pub use region::RegionConfig;
-pub use set::{FILES_MAX, FILE_BYTES_MAX, PopSet, REGIONS_FILE};
+pub use set::{FILE_BYTES_MAX, FILES_MAX, PopSet, REGIONS_FILE};

@@ -79,12 +79,18 @@ impl RawManifest {
         } else if self.id != stem {
             faults.value("id", &self.id, format!("the file's name, {stem:?}"));
         }
-        if !(1..=100).contains(&self.name.chars().count()) || self.name.chars().any(char::is_control) {
+        if !(1..=100).contains(&self.name.chars().count())
+            || self.name.chars().any(char::is_control)
+        {
             faults.value("name", &self.name, "1 to 100 characters");
         }
         let country = self.country.parse();
         if country.is_err() {
-            faults.value("country", &self.country, "two upper-case letters (ISO 3166-1 alpha-2)");
+            faults.value(
+                "country",
+                &self.country,
+                "two upper-case letters (ISO 3166-1 alpha-2)",
+            );
         }
         // NaN is in no range.
         if !(-90.0..=90.0).contains(&self.latitude) {
@@ -94,7 +100,11 @@ impl RawManifest {
             faults.value("longitude", &self.longitude, "degrees east, -180 to 180");
         }
         if self.fallback_rank > FALLBACK_RANK_MAX {
-            faults.value("fallback_rank", &self.fallback_rank, format!("0 to {FALLBACK_RANK_MAX}"));
+            faults.value(
+                "fallback_rank",
+                &self.fallback_rank,
+                format!("0 to {FALLBACK_RANK_MAX}"),
+            );
         }
         Some(PopManifest {
             base_urls: check_base_urls(&self.base_urls, faults),
@@ -113,7 +123,11 @@ impl RawManifest {
 
 fn check_base_urls(texts: &[String], faults: &mut Faults<'_>) -> Vec<Url> {
     if !(1..=BASE_URLS_MAX).contains(&texts.len()) {
-        faults.value("base_urls", &texts.len(), format!("1 to {BASE_URLS_MAX} addresses"));
+        faults.value(
+            "base_urls",
+            &texts.len(),
+            format!("1 to {BASE_URLS_MAX} addresses"),
+        );
     }
     let mut urls = Vec::new();
     for (place, text) in texts.iter().enumerate().take(BASE_URLS_MAX) {
@@ -141,7 +155,11 @@ fn is_base(url: &Url) -> bool {
 
 fn check_footprints(texts: &[String], faults: &mut Faults<'_>) -> Vec<IpNet> {
     if texts.len() > FOOTPRINTS_MAX {
-        faults.value("footprints", &texts.len(), format!("at most {FOOTPRINTS_MAX} networks"));
+        faults.value(
+            "footprints",
+            &texts.len(),
+            format!("at most {FOOTPRINTS_MAX} networks"),
+        );
     }
     let mut networks = Vec::new();
     for (place, text) in texts.iter().enumerate().take(FOOTPRINTS_MAX) {

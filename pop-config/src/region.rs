@@ -53,7 +53,11 @@ impl RawRegions {
             }
             let country = raw.country.parse::<CountryCode>();
             if country.is_err() {
-                faults.value(key("country"), &raw.country, "two upper-case letters (ISO 3166-1 alpha-2)");
+                faults.value(
+                    key("country"),
+                    &raw.country,
+                    "two upper-case letters (ISO 3166-1 alpha-2)",
+                );
             }
             if let (Ok(code), Ok(country)) = (code, country) {
                 regions.push(RegionConfig {

@@ -40,7 +40,8 @@ impl PopSet {
             return Err(PopConfigError { faults: found });
         }
         let Some(regions) = texts.get(REGIONS_FILE) else {
-            Faults::of(&dir.display().to_string(), &mut found).whole(format!("there is no {REGIONS_FILE}"));
+            Faults::of(&dir.display().to_string(), &mut found)
+                .whole(format!("there is no {REGIONS_FILE}"));
             return Err(PopConfigError { faults: found });
         };
         let pops = texts
@@ -69,12 +70,22 @@ impl PopSet {
         for (stem, text) in pops {
             let file = format!("{stem}.toml");
             let mut faults = Faults::of(&file, &mut found);
-            let Some(pop) = parse::<RawManifest>(text, &mut faults).and_then(|raw| raw.check(stem, &mut faults)) else {
+            let Some(pop) = parse::<RawManifest>(text, &mut faults)
+                .and_then(|raw| raw.check(stem, &mut faults))
+            else {
                 continue;
             };
             if set.region(&pop.region).is_none() {
-                let known: Vec<_> = set.regions.iter().map(|region| region.id.as_str()).collect();
-                faults.value("region", &pop.region, format!("one of {REGIONS_FILE}: {}", known.join(", ")));
+                let known: Vec<_> = set
+                    .regions
+                    .iter()
+                    .map(|region| region.id.as_str())
+                    .collect();
+                faults.value(
+                    "region",
+                    &pop.region,
+                    format!("one of {REGIONS_FILE}: {}", known.join(", ")),
+                );
             }
             for (place, network) in pop.footprints.iter().enumerate() {
                 if let Some(other) = networks.insert(*network, pop.id.clone()) {
@@ -90,7 +101,11 @@ impl PopSet {
             }
             set.pops.insert(pop.id.clone(), pop);
         }
-        if found.is_empty() { Ok(set) } else { Err(PopConfigError { faults: found }) }
+        if found.is_empty() {
+            Ok(set)
+        } else {
+            Err(PopConfigError { faults: found })
+        }
     }
 
     /// The PoP with this id.
@@ -119,7 +134,9 @@ impl PopSet {
     /// The PoPs in the country with this ISO 3166-1 alpha-2 code, by id.
     #[must_use]
     pub fn in_country(&self, country: &str) -> Vec<&PopManifest> {
-        self.iter().filter(|pop| pop.country.as_str() == country).collect()
+        self.iter()
+            .filter(|pop| pop.country.as_str() == country)
+            .collect()
     }
 
     /// Every region, in the order of the file.
@@ -186,7 +203,9 @@ fn read_text(path: &Path) -> Result<String, String> {
     let cannot = |error: std::io::Error| format!("cannot be read: {error}");
     let mut text = String::new();
     let file = fs::File::open(path).map_err(cannot)?;
-    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(cannot)?;
+    file.take(FILE_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(cannot)?;
     if text.len() as u64 > FILE_BYTES_MAX {
         return Err(format!("is larger than {FILE_BYTES_MAX} bytes"));
     }

@@ -5,13 +5,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use aws_lc_rs::hmac;
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use mcsp_api::media_path::MediaPath;
 use mcsp_runtime::SharedClock;
 use thiserror::Error;
 
-use super::keys::{KEY_BYTES, KEY_ID_BYTES, MediaAlgorithm, MediaKeyError, MediaKeyMaterial, key_id_bytes};
+use super::keys::{
+    KEY_BYTES, KEY_ID_BYTES, MediaAlgorithm, MediaKeyError, MediaKeyMaterial, key_id_bytes,
+};
 use super::token::{MediaGrant, RawToken};
 use super::verified::VerifiedTokens;
 
@@ -84,7 +86,7 @@ struct Key {
 }
 
 enum Verifier {
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     Ed25519(UnparsedPublicKey<Vec<u8>>),
 }
 
@@ -117,9 +119,17 @@ impl MediaKeyring {
             let mut keys = live(&state.keys, now_s);
             keys.insert(id, key.clone());
             full = keys.len() > KEYS_MAX;
-            if full { state.clone() } else { Arc::new(State::with(keys)) }
+            if full {
+                state.clone()
+            } else {
+                Arc::new(State::with(keys))
+            }
         });
-        if full { Err(MediaKeyError::TooMany { max: KEYS_MAX }) } else { Ok(()) }
+        if full {
+            Err(MediaKeyError::TooMany { max: KEYS_MAX })
+        } else {
+            Ok(())
+        }
     }
 
     /// Replaces all keys at once: what a feed that starts over with a snapshot does.
@@ -135,7 +145,8 @@ impl MediaKeyring {
             let (id, key) = read_key(material)?;
             keys.insert(id, Arc::new(key));
         }
-        self.state.store(Arc::new(State::with(live(&keys, self.clock.now_s()))));
+        self.state
+            .store(Arc::new(State::with(live(&keys, self.clock.now_s()))));
         Ok(())
     }
 
@@ -170,7 +181,10 @@ impl MediaKeyring {
     pub fn verify_token(&self, token: &str) -> Result<MediaGrant, MediaTokenError> {
         let raw = RawToken::parse(token).ok_or(MediaTokenError::Malformed)?;
         let state = self.state.load();
-        let key = state.keys.get(&raw.key_id).ok_or(MediaTokenError::UnknownKey)?;
+        let key = state
+            .keys
+            .get(&raw.key_id)
+            .ok_or(MediaTokenError::UnknownKey)?;
         let now_s = self.clock.now_s();
         if now_s < key.material.not_before_s || now_s >= key.material.not_after_s {
             return Err(MediaTokenError::UnknownKey);
@@ -194,11 +208,17 @@ impl State {
         }
     }
 
-    fn verified_grant(&self, token: &str, raw: &RawToken, key: &Key) -> Result<MediaGrant, MediaTokenError> {
+    fn verified_grant(
+        &self,
+        token: &str,
+        raw: &RawToken,
+        key: &Key,
+    ) -> Result<MediaGrant, MediaTokenError> {
         match &key.verifier {
             // Cheaper than a look into the memory of verified tokens. Compares in constant time.
             Verifier::Hmac(secret) => {
-                hmac::verify(secret, &raw.message(), raw.signature()).map_err(|_| MediaTokenError::Signature)?;
+                hmac::verify(secret, &raw.message(), raw.signature())
+                    .map_err(|_| MediaTokenError::Signature)?;
                 raw.grant().ok_or(MediaTokenError::Malformed)
             }
             Verifier::Ed25519(public) => {
@@ -216,7 +236,10 @@ impl State {
     }
 }
 
-fn live(keys: &HashMap<[u8; KEY_ID_BYTES], Arc<Key>>, now_s: i64) -> HashMap<[u8; KEY_ID_BYTES], Arc<Key>> {
+fn live(
+    keys: &HashMap<[u8; KEY_ID_BYTES], Arc<Key>>,
+    now_s: i64,
+) -> HashMap<[u8; KEY_ID_BYTES], Arc<Key>> {
     keys.iter()
         .filter(|(_, key)| key.material.not_after_s > now_s)
         .map(|(id, key)| (*id, key.clone()))
@@ -228,13 +251,18 @@ fn read_key(material: MediaKeyMaterial) -> Result<([u8; KEY_ID_BYTES], Key), Med
         key_id: material.key_id.chars().take(64).collect(),
         reason,
     };
-    let id = key_id_bytes(&material.key_id).ok_or_else(|| bad("its id must be 16 lower-case hexadecimal digits"))?;
+    let id = key_id_bytes(&material.key_id)
+        .ok_or_else(|| bad("its id must be 16 lower-case hexadecimal digits"))?;
     if material.key.len() != KEY_BYTES {
         return Err(bad("it must have 32 bytes"));
     }
     let verifier = match material.algorithm {
-        MediaAlgorithm::HmacSha256 => Verifier::Hmac(hmac::Key::new(hmac::HMAC_SHA256, &material.key)),
-        MediaAlgorithm::Ed25519 => Verifier::Ed25519(UnparsedPublicKey::new(&ED25519, material.key.clone())),
+        MediaAlgorithm::HmacSha256 => {
+            Verifier::Hmac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &material.key)))
+        }
+        MediaAlgorithm::Ed25519 => {
+            Verifier::Ed25519(UnparsedPublicKey::new(&ED25519, material.key.clone()))
+        }
     };
     Ok((id, Key { material, verifier }))
 }

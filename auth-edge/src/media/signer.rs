@@ -59,7 +59,10 @@ impl MediaSigner {
         Ok(match form {
             TokenForm::Hmac => to_text(payload, hmac::sign(&keys.hmac, &message).as_ref()),
             TokenForm::Ed25519 => {
-                let signature = keys.ed25519.try_sign(&message).map_err(|_| MediaKeyError::Signing)?;
+                let signature = keys
+                    .ed25519
+                    .try_sign(&message)
+                    .map_err(|_| MediaKeyError::Signing)?;
                 to_text(payload, signature.as_ref())
             }
         })

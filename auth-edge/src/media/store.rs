@@ -18,7 +18,9 @@ use mcsp_runtime::{SharedClock, SharedEntropy};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::keys::{KEY_BYTES, MediaAlgorithm, MediaKeyError, MediaKeyMaterial, NEVER_S, key_id_bytes};
+use super::keys::{
+    KEY_BYTES, MediaAlgorithm, MediaKeyError, MediaKeyMaterial, NEVER_S, key_id_bytes,
+};
 use super::signer::{MediaSigner, SigningKeys};
 
 /// The largest key file that is read, bytes.
@@ -58,10 +60,18 @@ impl MediaKeyConfig {
             expected,
         };
         if !(600..=31_536_000).contains(&self.rotate_after_s) {
-            return Err(fault("rotate_after_s", self.rotate_after_s, "600 to 31536000 seconds"));
+            return Err(fault(
+                "rotate_after_s",
+                self.rotate_after_s,
+                "600 to 31536000 seconds",
+            ));
         }
         if !(60..=86_400).contains(&self.token_life_max_s) {
-            return Err(fault("token_life_max_s", self.token_life_max_s, "60 to 86400 seconds"));
+            return Err(fault(
+                "token_life_max_s",
+                self.token_life_max_s,
+                "60 to 86400 seconds",
+            ));
         }
         Ok(())
     }
@@ -80,7 +90,9 @@ pub struct MediaKeyStore {
 
 impl fmt::Debug for MediaKeyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MediaKeyStore").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("MediaKeyStore")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -134,7 +146,10 @@ impl MediaKeyStore {
                 state
             }
         };
-        let signing = state.current.signing_keys().ok_or_else(|| corrupt(&path, "the current key cannot be used"))?;
+        let signing = state
+            .current
+            .signing_keys()
+            .ok_or_else(|| corrupt(&path, "the current key cannot be used"))?;
         Ok(Self {
             path,
             config,
@@ -175,7 +190,9 @@ impl MediaKeyStore {
         let mut state = self.state.lock();
         let now_s = self.clock.now_s();
         let mut rotated = state.clone();
-        rotated.retired.retain(|generation| generation.not_after_s > now_s);
+        rotated
+            .retired
+            .retain(|generation| generation.not_after_s > now_s);
         if rotated.retired.len() >= RETIRED_MAX {
             return Err(MediaKeyError::TooMany { max: RETIRED_MAX });
         }
@@ -184,7 +201,10 @@ impl MediaKeyStore {
         rotated.retired.push(retired);
         rotated.current.since_s = now_s;
         rotated.next = Generation::fresh(&self.entropy, now_s);
-        let signing = rotated.current.signing_keys().ok_or(MediaKeyError::Signing)?;
+        let signing = rotated
+            .current
+            .signing_keys()
+            .ok_or(MediaKeyError::Signing)?;
         write_file(&self.path, &rotated)?;
         *state = rotated;
         self.signing.store(Arc::new(signing));
@@ -196,7 +216,10 @@ impl MediaKeyStore {
     /// # Errors
     /// As [`Self::rotate`].
     pub fn rotate_if_due(&self) -> Result<bool, MediaKeyError> {
-        let signing_for_s = self.clock.now_s().saturating_sub(self.state.lock().current.since_s);
+        let signing_for_s = self
+            .clock
+            .now_s()
+            .saturating_sub(self.state.lock().current.since_s);
         if signing_for_s < i64::from(self.config.rotate_after_s) {
             return Ok(false);
         }
@@ -244,7 +267,11 @@ impl Generation {
         };
         vec![
             material(&self.hmac_id, MediaAlgorithm::HmacSha256, &self.hmac_key),
-            material(&self.ed25519_id, MediaAlgorithm::Ed25519, keys.ed25519.public_key().as_ref()),
+            material(
+                &self.ed25519_id,
+                MediaAlgorithm::Ed25519,
+                keys.ed25519.public_key().as_ref(),
+            ),
         ]
     }
 }
@@ -271,20 +298,43 @@ fn read_file(path: &Path) -> Result<Option<KeyFile>, MediaKeyError> {
     };
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(corrupt(path, format!("its mode is {mode:03o}, so others may read it; expected 600")));
+        return Err(corrupt(
+            path,
+            format!("its mode is {mode:03o}, so others may read it; expected 600"),
+        ));
     }
     if metadata.len() > FILE_BYTES_MAX {
-        return Err(corrupt(path, format!("it has {} bytes; expected at most {FILE_BYTES_MAX}", metadata.len())));
+        return Err(corrupt(
+            path,
+            format!(
+                "it has {} bytes; expected at most {FILE_BYTES_MAX}",
+                metadata.len()
+            ),
+        ));
     }
     let bytes = fs::read(path).map_err(io_error(path))?;
     // The parser's message could quote a key; its place is enough.
-    let state: KeyFile = serde_json::from_slice(&bytes)
-        .map_err(|error| corrupt(path, format!("not a key file at line {} column {}", error.line(), error.column())))?;
+    let state: KeyFile = serde_json::from_slice(&bytes).map_err(|error| {
+        corrupt(
+            path,
+            format!(
+                "not a key file at line {} column {}",
+                error.line(),
+                error.column()
+            ),
+        )
+    })?;
     if state.version != VERSION {
-        return Err(corrupt(path, format!("its version is {}; expected {VERSION}", state.version)));
+        return Err(corrupt(
+            path,
+            format!("its version is {}; expected {VERSION}", state.version),
+        ));
     }
     if state.retired.len() > RETIRED_MAX {
-        return Err(corrupt(path, format!("it holds more than {RETIRED_MAX} retired keys")));
+        return Err(corrupt(
+            path,
+            format!("it holds more than {RETIRED_MAX} retired keys"),
+        ));
     }
     Ok(Some(state))
 }
@@ -294,13 +344,21 @@ fn write_file(path: &Path, state: &KeyFile) -> Result<(), MediaKeyError> {
     let bytes = serde_json::to_vec(state).map_err(|error| corrupt(path, error.to_string()))?;
     let written = path.with_extension("new");
     let write = || {
-        let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&written)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&written)?;
         // A file left over from a crash keeps the mode it had.
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(&bytes)?;
         file.sync_all()?;
         fs::rename(&written, path)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         File::open(folder)?.sync_all()
     };
     write().map_err(io_error(path))

@@ -109,8 +109,16 @@ impl RawToken {
             content_id: unpack("c", &id_at(CONTENT_AT)?)?,
             user_id: unpack("u", &id_at(USER_AT)?)?,
             media_session_id: unpack("ms", &id_at(SESSION_AT)?)?,
-            residency: if flags & FLAG_NG == 0 { Residency::Global } else { Residency::Ng },
-            media_type: if flags & FLAG_AUDIO == 0 { MediaType::Video } else { MediaType::Audio },
+            residency: if flags & FLAG_NG == 0 {
+                Residency::Global
+            } else {
+                Residency::Ng
+            },
+            media_type: if flags & FLAG_AUDIO == 0 {
+                MediaType::Video
+            } else {
+                MediaType::Audio
+            },
             expires_s: i64::from_be_bytes(self.bytes.get(11..19)?.try_into().ok()?),
             max_height: u32::from_be_bytes(self.bytes.get(19..23)?.try_into().ok()?),
         })
@@ -139,7 +147,11 @@ pub(super) fn payload(
     bytes.extend_from_slice(&key_id);
     bytes.extend_from_slice(&grant.expires_s.to_be_bytes());
     bytes.extend_from_slice(&grant.max_height.to_be_bytes());
-    for id in [grant.content_id.as_str(), grant.user_id.as_str(), grant.media_session_id.as_str()] {
+    for id in [
+        grant.content_id.as_str(),
+        grant.user_id.as_str(),
+        grant.media_session_id.as_str(),
+    ] {
         bytes.extend_from_slice(&pack(id)?);
     }
     Some(bytes)

@@ -86,7 +86,9 @@ impl KeyUnion {
 
 /// Reads a JWK Set. Keys of types we do not know are left out, as RFC 7517 section 5 wants; secrets and keys without
 /// an id are refused with the whole set, because whoever publishes those has made a mistake that must be seen.
-pub(super) fn parse_key_set(jwks_json: &str) -> Result<Vec<(String, Algorithm, DecodingKey)>, KeySetError> {
+pub(super) fn parse_key_set(
+    jwks_json: &str,
+) -> Result<Vec<(String, Algorithm, DecodingKey)>, KeySetError> {
     if jwks_json.len() > JWKS_BYTES_MAX {
         return Err(KeySetError::TooLarge(format!(
             "{} bytes, expected at most {JWKS_BYTES_MAX}",
@@ -94,8 +96,8 @@ pub(super) fn parse_key_set(jwks_json: &str) -> Result<Vec<(String, Algorithm, D
         )));
     }
     let malformed = |reason: &str| KeySetError::Malformed(reason.to_owned());
-    let set: serde_json::Value =
-        serde_json::from_str(jwks_json).map_err(|error| KeySetError::Malformed(error.to_string()))?;
+    let set: serde_json::Value = serde_json::from_str(jwks_json)
+        .map_err(|error| KeySetError::Malformed(error.to_string()))?;
     let keys = set
         .get("keys")
         .and_then(serde_json::Value::as_array)
@@ -139,14 +141,26 @@ fn kid_of(key: &serde_json::Value, place: usize) -> Result<String, KeySetError> 
     }
 }
 
-fn read_key(kid: &str, value: &serde_json::Value) -> Result<Option<(Algorithm, DecodingKey)>, KeySetError> {
-    if ["d", "k", "p", "q", "dp", "dq", "qi"].iter().any(|name| value.get(name).is_some()) {
-        return Err(bad(kid, "it holds secret parameters, which must never be published"));
+fn read_key(
+    kid: &str,
+    value: &serde_json::Value,
+) -> Result<Option<(Algorithm, DecodingKey)>, KeySetError> {
+    if ["d", "k", "p", "q", "dp", "dq", "qi"]
+        .iter()
+        .any(|name| value.get(name).is_some())
+    {
+        return Err(bad(
+            kid,
+            "it holds secret parameters, which must never be published",
+        ));
     }
     let Ok(jwk) = serde_json::from_value::<Jwk>(value.clone()) else {
         return Ok(None);
     };
-    if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
+    if !matches!(
+        jwk.common.public_key_use,
+        None | Some(PublicKeyUse::Signature)
+    ) {
         return Ok(None);
     }
     let Some(algorithm) = algorithm_of(kid, &jwk)? else {
@@ -155,7 +169,10 @@ fn read_key(kid: &str, value: &serde_json::Value) -> Result<Option<(Algorithm, D
     if let Some(stated) = value.get("alg").and_then(serde_json::Value::as_str)
         && stated.parse::<Algorithm>() != Ok(algorithm)
     {
-        return Err(bad(kid, &format!("\"alg\" is {stated:?}, its type only does {algorithm:?}")));
+        return Err(bad(
+            kid,
+            &format!("\"alg\" is {stated:?}, its type only does {algorithm:?}"),
+        ));
     }
     let key = DecodingKey::from_jwk(&jwk).map_err(|error| bad(kid, &error.to_string()))?;
     Ok(Some((algorithm, key)))
@@ -171,8 +188,12 @@ fn algorithm_of(kid: &str, jwk: &Jwk) -> Result<Option<Algorithm>, KeySetError> 
             }
             Ok(Some(Algorithm::RS256))
         }
-        AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => Ok(Some(Algorithm::ES256)),
-        AlgorithmParameters::OctetKeyPair(okp) if okp.curve == EllipticCurve::Ed25519 => Ok(Some(Algorithm::EdDSA)),
+        AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => {
+            Ok(Some(Algorithm::ES256))
+        }
+        AlgorithmParameters::OctetKeyPair(okp) if okp.curve == EllipticCurve::Ed25519 => {
+            Ok(Some(Algorithm::EdDSA))
+        }
         _ => Ok(None),
     }
 }

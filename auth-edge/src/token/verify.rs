@@ -174,7 +174,9 @@ impl TokenVerifier {
     /// [`KeySetError`]; the keys held before stay in force.
     pub fn set_keys(&self, region: &str, jwks_json: &str) -> Result<(), KeySetError> {
         if !self.policy.issuers.contains_key(region) {
-            return Err(KeySetError::UnknownRegion(region.chars().take(64).collect()));
+            return Err(KeySetError::UnknownRegion(
+                region.chars().take(64).collect(),
+            ));
         }
         let keys = parse_key_set(jwks_json)?;
         let mut sets = self.sets.lock();
@@ -245,7 +247,11 @@ impl TokenVerifier {
         if self.policy.issuers.get(region) != Some(&claims.iss) {
             return Err(TokenError::Issuer);
         }
-        if self.region_codes.get(region).is_some_and(|code| *code != claims.sub.region()) {
+        if self
+            .region_codes
+            .get(region)
+            .is_some_and(|code| *code != claims.sub.region())
+        {
             return Err(TokenError::Issuer);
         }
         if claims.aud != self.policy.audience {
@@ -262,7 +268,10 @@ impl TokenVerifier {
         if claims.nbf.max(claims.iat) > now_s.saturating_add(skew_s) {
             return Err(TokenError::NotYetValid);
         }
-        if self.revocations.is_user_session_revoked(&claims.sid, claims.exp) {
+        if self
+            .revocations
+            .is_user_session_revoked(&claims.sid, claims.exp)
+        {
             return Err(TokenError::Revoked);
         }
         Ok(())
@@ -275,12 +284,15 @@ fn check_header(header: &Header) -> Result<&str, TokenError> {
     if !ALGORITHMS.contains(&header.alg) {
         return Err(TokenError::Algorithm);
     }
-    let brings_keys =
-        header.jwk.is_some() || header.jku.is_some() || header.x5u.is_some() || header.x5c.is_some();
+    let brings_keys = header.jwk.is_some()
+        || header.jku.is_some()
+        || header.x5u.is_some()
+        || header.x5c.is_some();
     if brings_keys || header.crit.is_some() || header.enc.is_some() || header.zip.is_some() {
         return Err(TokenError::Malformed);
     }
-    let typed_right = |typ: &str| typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("at+jwt");
+    let typed_right =
+        |typ: &str| typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("at+jwt");
     if !header.typ.as_deref().is_none_or(typed_right) {
         return Err(TokenError::Malformed);
     }
@@ -311,7 +323,9 @@ fn verify_signature<'k>(
             Ok(data) => return Ok((data.claims, &candidate.region)),
             Err(error) => {
                 fault = match error.kind() {
-                    ErrorKind::Json(_) | ErrorKind::Utf8(_) | ErrorKind::Base64(_) => TokenError::Malformed,
+                    ErrorKind::Json(_) | ErrorKind::Utf8(_) | ErrorKind::Base64(_) => {
+                        TokenError::Malformed
+                    }
                     _ => TokenError::Signature,
                 };
             }

@@ -11,20 +11,36 @@ use crate::support::{GL, NG, RSA_GL, RSA_NG, claims, ed25519, es256, jwks, sign,
 fn replacing_a_set_replaces_that_region_only() {
     let (verifier, _) = verifier();
     let next = es256("ng-2");
-    verifier.set_keys(NG, &jwks(&[&RSA_NG.jwk, &next.jwk])).expect("current and next");
+    verifier
+        .set_keys(NG, &jwks(&[&RSA_NG.jwk, &next.jwk]))
+        .expect("current and next");
     assert!(verifier.verify(&sign(&RSA_NG, &claims())).is_ok());
     assert!(verifier.verify(&sign(&next, &claims())).is_ok());
 
-    verifier.set_keys(NG, &jwks(&[&next.jwk])).expect("the next alone");
-    assert_eq!(verifier.verify(&sign(&RSA_NG, &claims())), Err(TokenError::UnknownKey));
-    assert_eq!(verifier.verify(&sign(&RSA_GL, &claims())), Err(TokenError::Issuer), "still held");
+    verifier
+        .set_keys(NG, &jwks(&[&next.jwk]))
+        .expect("the next alone");
+    assert_eq!(
+        verifier.verify(&sign(&RSA_NG, &claims())),
+        Err(TokenError::UnknownKey)
+    );
+    assert_eq!(
+        verifier.verify(&sign(&RSA_GL, &claims())),
+        Err(TokenError::Issuer),
+        "still held"
+    );
 }
 
 #[test]
 fn a_region_can_disown_all_its_keys() {
     let (verifier, _) = verifier();
-    verifier.set_keys(NG, r#"{"keys":[]}"#).expect("an empty set");
-    assert_eq!(verifier.verify(&sign(&RSA_NG, &claims())), Err(TokenError::UnknownKey));
+    verifier
+        .set_keys(NG, r#"{"keys":[]}"#)
+        .expect("an empty set");
+    assert_eq!(
+        verifier.verify(&sign(&RSA_NG, &claims())),
+        Err(TokenError::UnknownKey)
+    );
 }
 
 #[test]
@@ -39,7 +55,9 @@ fn a_refused_set_changes_nothing() {
     let mut short = RSA_NG.jwk.clone();
     short["n"] = json!("A".repeat(171));
     let secret = json!({ "kty": "oct", "kid": "k", "k": "c2VjcmV0" });
-    let many: Vec<Value> = (0..=KEYS_PER_REGION_MAX).map(|i| ed25519(&format!("k{i}")).jwk).collect();
+    let many: Vec<Value> = (0..=KEYS_PER_REGION_MAX)
+        .map(|i| ed25519(&format!("k{i}")).jwk)
+        .collect();
     let many: Vec<&Value> = many.iter().collect();
     let bad_sets = [
         jwks(&[&RSA_NG.jwk, &leaked]),
@@ -59,8 +77,14 @@ fn a_refused_set_changes_nothing() {
     for set in bad_sets {
         let fault = verifier.set_keys(NG, &set).expect_err("a bad set");
         assert!(!fault.is_retryable());
-        assert!(!fault.to_string().contains("AQAB\""), "no key material in messages");
-        assert!(verifier.verify(&sign(&RSA_NG, &claims())).is_ok(), "{fault}");
+        assert!(
+            !fault.to_string().contains("AQAB\""),
+            "no key material in messages"
+        );
+        assert!(
+            verifier.verify(&sign(&RSA_NG, &claims())).is_ok(),
+            "{fault}"
+        );
     }
     assert!(matches!(
         verifier.set_keys("elsewhere", &jwks(&[&RSA_NG.jwk])),
@@ -74,7 +98,9 @@ fn keys_we_do_not_know_are_left_out() {
     let unknown = json!({ "kty": "AKP", "kid": "pq", "alg": "ML-DSA-44", "pub": "AA" });
     let mut encryption = RSA_GL.jwk.clone();
     encryption["use"] = json!("enc");
-    verifier.set_keys(NG, &jwks(&[&unknown, &encryption, &RSA_NG.jwk])).expect("one good key");
+    verifier
+        .set_keys(NG, &jwks(&[&unknown, &encryption, &RSA_NG.jwk]))
+        .expect("one good key");
     assert!(verifier.verify(&sign(&RSA_NG, &claims())).is_ok());
 }
 

@@ -8,8 +8,8 @@ use mcsp_api::media_path::MediaPath;
 use mcsp_api::{ContentId, MediaSessionId, Residency, UserId};
 use mcsp_auth_edge::media::TOKEN_CHARS_MAX;
 use mcsp_auth_edge::{
-    MediaAlgorithm, MediaGrant, MediaKeyConfig, MediaKeyError, MediaKeyMaterial, MediaKeyStore, MediaKeyring,
-    MediaTokenError, TokenForm,
+    MediaAlgorithm, MediaGrant, MediaKeyConfig, MediaKeyError, MediaKeyMaterial, MediaKeyStore,
+    MediaKeyring, MediaTokenError, TokenForm,
 };
 use mcsp_runtime::{ManualClock, SeededEntropy};
 use proptest::prelude::*;
@@ -69,7 +69,11 @@ fn a_token_says_what_was_granted_and_fits_a_path() {
     for form in FORMS {
         let token = world.store.signer().sign(&grant(), form).expect("a token");
         assert!(token.len() <= TOKEN_CHARS_MAX && token.len() < 300);
-        assert!(token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'));
+        assert!(
+            token
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        );
         let url = format!("/media/{token}/global/{CONTENT}/v360/12.m4s");
         let (in_url, path) = MediaPath::parse_viewer(&url).expect("a viewer's path");
         // Twice: Ed25519 answers from its memory the second time.
@@ -89,7 +93,11 @@ fn any_other_item_or_residency_is_refused() {
             format!("ng/{CONTENT}/manifest.m3u8"),
             format!("ng/{OTHER}/manifest.m3u8"),
         ] {
-            assert_eq!(world.ring.verify(&token, &path(&name)), Err(MediaTokenError::OtherItem), "{name}");
+            assert_eq!(
+                world.ring.verify(&token, &path(&name)),
+                Err(MediaTokenError::OtherItem),
+                "{name}"
+            );
         }
     }
 }
@@ -104,7 +112,10 @@ fn expiry_is_to_the_second() {
         world.clock.set((NOW_S + 3600) * 1000 - 1);
         assert!(world.ring.verify(&token, &path(&name)).is_ok());
         world.clock.advance(Duration::from_millis(1));
-        assert_eq!(world.ring.verify(&token, &path(&name)), Err(MediaTokenError::Expired));
+        assert_eq!(
+            world.ring.verify(&token, &path(&name)),
+            Err(MediaTokenError::Expired)
+        );
     }
 }
 
@@ -119,12 +130,20 @@ fn every_single_change_of_a_character_is_seen() {
         for at in 0..token.len() {
             for replacement in ALPHABET.chars().filter(|c| !token[at..].starts_with(*c)) {
                 let changed = format!("{}{replacement}{}", &token[..at], &token[at + 1..]);
-                assert!(world.ring.verify(&changed, &path(&name)).is_err(), "{form:?} {at} {replacement:?}");
+                assert!(
+                    world.ring.verify(&changed, &path(&name)).is_err(),
+                    "{form:?} {at} {replacement:?}"
+                );
             }
             let shorter = format!("{}{}", &token[..at], &token[at + 1..]);
             assert!(world.ring.verify(&shorter, &path(&name)).is_err());
         }
-        assert!(world.ring.verify(&format!("{token}A"), &path(&name)).is_err());
+        assert!(
+            world
+                .ring
+                .verify(&format!("{token}A"), &path(&name))
+                .is_err()
+        );
     }
 }
 
@@ -138,7 +157,11 @@ fn a_public_key_signs_nothing() {
         .into_iter()
         .find(|key| key.algorithm == MediaAlgorithm::Ed25519)
         .expect("a public key");
-    let token = world.store.signer().sign(&grant(), TokenForm::Ed25519).expect("a token");
+    let token = world
+        .store
+        .signer()
+        .sign(&grant(), TokenForm::Ed25519)
+        .expect("a token");
     let name = format!("global/{CONTENT}/manifest.m3u8");
 
     let mut bytes = unb64(&token)[..80].to_vec();
@@ -146,12 +169,17 @@ fn a_public_key_signs_nothing() {
     let message = [b"mcsp media token v1\0".as_slice(), &bytes].concat();
     let secret = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &public.key);
     bytes.extend_from_slice(aws_lc_rs::hmac::sign(&secret, &message).as_ref());
-    assert_eq!(world.ring.verify(&b64(&bytes), &path(&name)), Err(MediaTokenError::Algorithm));
+    assert_eq!(
+        world.ring.verify(&b64(&bytes), &path(&name)),
+        Err(MediaTokenError::Algorithm)
+    );
 }
 
 fn unb64(text: &str) -> Vec<u8> {
     use base64::Engine as _;
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).expect("base64url")
+    base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(text)
+        .expect("base64url")
 }
 
 #[test]
@@ -168,33 +196,60 @@ fn a_partners_ring_without_secrets_verifies_its_own_form_only() {
     let theirs = signer.sign(&grant(), TokenForm::Ed25519).expect("a token");
     let ours = signer.sign(&grant(), TokenForm::Hmac).expect("a token");
     assert!(partner.verify(&theirs, &path(&name)).is_ok());
-    assert_eq!(partner.verify(&ours, &path(&name)), Err(MediaTokenError::UnknownKey));
+    assert_eq!(
+        partner.verify(&ours, &path(&name)),
+        Err(MediaTokenError::UnknownKey)
+    );
 }
 
 #[test]
 fn a_withdrawn_key_takes_its_verified_tokens_along() {
     let world = world();
     let name = format!("global/{CONTENT}/manifest.m3u8");
-    let token = world.store.signer().sign(&grant(), TokenForm::Ed25519).expect("a token");
+    let token = world
+        .store
+        .signer()
+        .sign(&grant(), TokenForm::Ed25519)
+        .expect("a token");
     assert!(world.ring.verify(&token, &path(&name)).is_ok());
     world.ring.replace(Vec::new()).expect("no keys");
     assert!(world.ring.is_empty());
-    assert_eq!(world.ring.verify(&token, &path(&name)), Err(MediaTokenError::UnknownKey));
+    assert_eq!(
+        world.ring.verify(&token, &path(&name)),
+        Err(MediaTokenError::UnknownKey)
+    );
 }
 
 #[test]
 fn a_key_outside_its_time_verifies_nothing() {
     let world = world();
     let name = format!("global/{CONTENT}/manifest.m3u8");
-    let token = world.store.signer().sign(&grant(), TokenForm::Hmac).expect("a token");
-    let id = world.store.published().into_iter().find(|key| key.algorithm == MediaAlgorithm::HmacSha256);
+    let token = world
+        .store
+        .signer()
+        .sign(&grant(), TokenForm::Hmac)
+        .expect("a token");
+    let id = world
+        .store
+        .published()
+        .into_iter()
+        .find(|key| key.algorithm == MediaAlgorithm::HmacSha256);
     let mut key: MediaKeyMaterial = id.expect("a key");
     key.not_before_s = NOW_S + 10;
     key.not_after_s = NOW_S + 20;
     world.ring.upsert(key).expect("a key");
-    for (now_s, good) in [(NOW_S + 9, false), (NOW_S + 10, true), (NOW_S + 19, true), (NOW_S + 20, false)] {
+    for (now_s, good) in [
+        (NOW_S + 9, false),
+        (NOW_S + 10, true),
+        (NOW_S + 19, true),
+        (NOW_S + 20, false),
+    ] {
         world.clock.set(now_s * 1000);
-        assert_eq!(world.ring.verify(&token, &path(&name)).is_ok(), good, "{now_s}");
+        assert_eq!(
+            world.ring.verify(&token, &path(&name)).is_ok(),
+            good,
+            "{now_s}"
+        );
     }
 }
 
@@ -214,11 +269,20 @@ fn bad_keys_are_refused_and_secrets_stay_out_of_debug_output() {
             key,
             ..good.clone()
         };
-        assert!(matches!(world.ring.upsert(bad), Err(MediaKeyError::BadKey { .. })));
+        assert!(matches!(
+            world.ring.upsert(bad),
+            Err(MediaKeyError::BadKey { .. })
+        ));
     }
     assert_eq!(world.ring.len(), before);
     let shown = format!("{good:?} {:?}", world.ring);
-    assert!(!shown.contains(&format!("{}, {}, {}", good.key[0], good.key[1], good.key[2])), "{shown}");
+    assert!(
+        !shown.contains(&format!(
+            "{}, {}, {}",
+            good.key[0], good.key[1], good.key[2]
+        )),
+        "{shown}"
+    );
 }
 
 prop_compose! {

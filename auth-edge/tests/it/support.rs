@@ -52,8 +52,10 @@ pub(crate) fn rsa(kid: &str) -> SigningKey {
 
 pub(crate) fn es256(kid: &str) -> SigningKey {
     let rng = aws_lc_rs::rand::SystemRandom::new();
-    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng).expect("an EC key");
-    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref()).expect("an EC key");
+    let pkcs8 =
+        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng).expect("an EC key");
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref())
+        .expect("an EC key");
     let point = pair.public_key().as_ref();
     SigningKey {
         algorithm: Algorithm::ES256,
@@ -80,7 +82,10 @@ pub(crate) fn ed25519(kid: &str) -> SigningKey {
 }
 
 pub(crate) fn pem(label: &str, der: &[u8]) -> String {
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+    format!(
+        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+        STANDARD.encode(der)
+    )
 }
 
 pub(crate) fn b64(bytes: &[u8]) -> String {
@@ -113,8 +118,13 @@ pub(crate) fn sign(key: &SigningKey, claims: &Value) -> String {
 
 /// A token from a header of any form, signed as `key` signs.
 pub(crate) fn sign_raw(key: &SigningKey, header: &Value, claims: &Value) -> String {
-    let message = format!("{}.{}", b64(header.to_string().as_bytes()), b64(claims.to_string().as_bytes()));
-    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key.encoding, key.algorithm).expect("a signature");
+    let message = format!(
+        "{}.{}",
+        b64(header.to_string().as_bytes()),
+        b64(claims.to_string().as_bytes())
+    );
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key.encoding, key.algorithm)
+        .expect("a signature");
     format!("{message}.{signature}")
 }
 

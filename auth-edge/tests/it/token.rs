@@ -8,12 +8,17 @@ use mcsp_auth_edge::{TokenError, TokenPolicy, TokenVerifier, issuer_of};
 use mcsp_runtime::ManualClock;
 use serde_json::json;
 
-use crate::support::{GL, NG, NOW_S, RSA_GL, RSA_NG, USER, claims, claims_with, ed25519, es256, jwks, sign, verifier};
+use crate::support::{
+    GL, NG, NOW_S, RSA_GL, RSA_NG, USER, claims, claims_with, ed25519, es256, jwks, sign, verifier,
+};
 
 #[test]
 fn a_good_token_tells_the_viewer() {
     let (verifier, _) = verifier();
-    let token = sign(&RSA_NG, &claims_with("org", json!("o_ng_01k9x3m5y8q2v7r4t6w1z0a3bc")));
+    let token = sign(
+        &RSA_NG,
+        &claims_with("org", json!("o_ng_01k9x3m5y8q2v7r4t6w1z0a3bc")),
+    );
     let viewer = verifier.verify(&token).expect("a viewer");
     assert_eq!(viewer.user_id.as_str(), USER);
     assert_eq!(viewer.user_id.region().as_str(), "ng");
@@ -29,7 +34,11 @@ fn each_allowed_algorithm_verifies() {
         let clock = ManualClock::new(NOW_S * 1000);
         let verifier = TokenVerifier::new(TokenPolicy::for_regions([NG]), clock);
         verifier.set_keys(NG, &jwks(&[&key.jwk])).expect("keys");
-        assert!(verifier.verify(&sign(&key, &claims())).is_ok(), "{:?}", key.algorithm);
+        assert!(
+            verifier.verify(&sign(&key, &claims())).is_ok(),
+            "{:?}",
+            key.algorithm
+        );
     }
 }
 
@@ -44,9 +53,17 @@ fn times_are_checked_by_the_given_clock_with_bounded_skew() {
 
     clock.set(NOW_S * 1000);
     for name in ["nbf", "iat"] {
-        assert!(verifier.verify(&sign(&RSA_NG, &claims_with(name, json!(NOW_S + 30)))).is_ok());
+        assert!(
+            verifier
+                .verify(&sign(&RSA_NG, &claims_with(name, json!(NOW_S + 30))))
+                .is_ok()
+        );
         let early = sign(&RSA_NG, &claims_with(name, json!(NOW_S + 31)));
-        assert_eq!(verifier.verify(&early), Err(TokenError::NotYetValid), "{name}");
+        assert_eq!(
+            verifier.verify(&early),
+            Err(TokenError::NotYetValid),
+            "{name}"
+        );
     }
 }
 
@@ -59,7 +76,10 @@ fn skew_beyond_the_bound_counts_as_the_bound() {
     };
     let verifier = TokenVerifier::new(policy, clock);
     verifier.set_keys(NG, &jwks(&[&RSA_NG.jwk])).expect("keys");
-    assert_eq!(verifier.verify(&sign(&RSA_NG, &claims())), Err(TokenError::Expired));
+    assert_eq!(
+        verifier.verify(&sign(&RSA_NG, &claims())),
+        Err(TokenError::Expired)
+    );
 }
 
 #[test]
@@ -71,7 +91,11 @@ fn extreme_times_neither_panic_nor_pass() {
             Err(TokenError::Expired)
         );
     }
-    assert!(verifier.verify(&sign(&RSA_NG, &claims_with("exp", json!(i64::MAX)))).is_ok());
+    assert!(
+        verifier
+            .verify(&sign(&RSA_NG, &claims_with("exp", json!(i64::MAX))))
+            .is_ok()
+    );
     for exp in [json!(1e300), json!("soon"), json!(null), json!(u64::MAX)] {
         assert_eq!(
             verifier.verify(&sign(&RSA_NG, &claims_with("exp", exp.clone()))),
@@ -84,37 +108,75 @@ fn extreme_times_neither_panic_nor_pass() {
 #[test]
 fn the_audience_must_be_ours_exactly() {
     let (verifier, _) = verifier();
-    for audience in [json!("mcsp"), json!("mcsp-api-admin"), json!("MCSP-API"), json!("")] {
+    for audience in [
+        json!("mcsp"),
+        json!("mcsp-api-admin"),
+        json!("MCSP-API"),
+        json!(""),
+    ] {
         let token = sign(&RSA_NG, &claims_with("aud", audience.clone()));
-        assert_eq!(verifier.verify(&token), Err(TokenError::Audience), "{audience}");
+        assert_eq!(
+            verifier.verify(&token),
+            Err(TokenError::Audience),
+            "{audience}"
+        );
     }
-    for audience in [json!(["mcsp-api"]), json!(["mcsp-api", "other"]), json!(null)] {
+    for audience in [
+        json!(["mcsp-api"]),
+        json!(["mcsp-api", "other"]),
+        json!(null),
+    ] {
         let token = sign(&RSA_NG, &claims_with("aud", audience.clone()));
-        assert_eq!(verifier.verify(&token), Err(TokenError::Malformed), "{audience}");
+        assert_eq!(
+            verifier.verify(&token),
+            Err(TokenError::Malformed),
+            "{audience}"
+        );
     }
 }
 
 #[test]
 fn a_region_signs_for_itself_only() {
     let (verifier, _) = verifier();
-    assert_eq!(verifier.verify(&sign(&RSA_GL, &claims())), Err(TokenError::Issuer));
-    assert!(verifier.verify(&sign(&RSA_GL, &claims_with("iss", json!(issuer_of(GL))))).is_ok());
+    assert_eq!(
+        verifier.verify(&sign(&RSA_GL, &claims())),
+        Err(TokenError::Issuer)
+    );
+    assert!(
+        verifier
+            .verify(&sign(&RSA_GL, &claims_with("iss", json!(issuer_of(GL)))))
+            .is_ok()
+    );
 
     let codes = BTreeMap::from([(GL.to_owned(), "gl".parse().expect("a code"))]);
     let verifier = verifier.with_region_codes(codes);
     let other_user = sign(&RSA_GL, &claims_with("iss", json!(issuer_of(GL))));
-    assert_eq!(verifier.verify(&other_user), Err(TokenError::Issuer), "a Nigerian user signed by London");
+    assert_eq!(
+        verifier.verify(&other_user),
+        Err(TokenError::Issuer),
+        "a Nigerian user signed by London"
+    );
 }
 
 #[test]
 fn every_claim_is_required() {
     let (verifier, _) = verifier();
-    for name in ["iss", "aud", "sub", "role", "sid", "exp", "iat", "nbf", "jti"] {
+    for name in [
+        "iss", "aud", "sub", "role", "sid", "exp", "iat", "nbf", "jti",
+    ] {
         let mut claims = claims();
         claims.as_object_mut().expect("an object").remove(name);
-        assert_eq!(verifier.verify(&sign(&RSA_NG, &claims)), Err(TokenError::Malformed), "{name}");
+        assert_eq!(
+            verifier.verify(&sign(&RSA_NG, &claims)),
+            Err(TokenError::Malformed),
+            "{name}"
+        );
     }
-    for (name, value) in [("role", json!("root")), ("sub", json!("admin")), ("sid", json!(""))] {
+    for (name, value) in [
+        ("role", json!("root")),
+        ("sub", json!("admin")),
+        ("sid", json!("")),
+    ] {
         assert_eq!(
             verifier.verify(&sign(&RSA_NG, &claims_with(name, value))),
             Err(TokenError::Malformed),
@@ -128,9 +190,15 @@ fn a_revoked_session_is_refused() {
     let (verifier, _) = verifier();
     let token = sign(&RSA_NG, &claims());
     assert!(verifier.verify(&token).is_ok());
-    verifier.revocations().revoke_user_session("s1", NOW_S + 900);
+    verifier
+        .revocations()
+        .revoke_user_session("s1", NOW_S + 900);
     assert_eq!(verifier.verify(&token), Err(TokenError::Revoked));
-    assert!(verifier.verify(&sign(&RSA_NG, &claims_with("sid", json!("s2")))).is_ok());
+    assert!(
+        verifier
+            .verify(&sign(&RSA_NG, &claims_with("sid", json!("s2"))))
+            .is_ok()
+    );
 }
 
 #[test]
@@ -146,8 +214,13 @@ fn the_age_of_keys_starts_over_when_they_are_set_or_confirmed() {
 
 #[test]
 fn without_keys_it_is_not_the_tokens_fault() {
-    let verifier = TokenVerifier::new(TokenPolicy::for_regions([NG]), ManualClock::new(NOW_S * 1000));
-    let fault = verifier.verify(&sign(&RSA_NG, &claims())).expect_err("no keys");
+    let verifier = TokenVerifier::new(
+        TokenPolicy::for_regions([NG]),
+        ManualClock::new(NOW_S * 1000),
+    );
+    let fault = verifier
+        .verify(&sign(&RSA_NG, &claims()))
+        .expect_err("no keys");
     assert_eq!(fault, TokenError::NoKeys);
     assert!(fault.is_retryable());
 }

@@ -6,7 +6,9 @@ use mcsp_auth_edge::token::TOKEN_BYTES_MAX;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{RSA_NG, SigningKey, b64, claims, ed25519, es256, pem, rsa, sign, sign_raw, verifier};
+use crate::support::{
+    RSA_NG, SigningKey, b64, claims, ed25519, es256, pem, rsa, sign, sign_raw, verifier,
+};
 
 fn header(alg: &str) -> Value {
     json!({ "alg": alg, "typ": "JWT", "kid": "ng-1" })
@@ -18,9 +20,16 @@ fn no_algorithm_is_no_signature() {
     let good = sign(&RSA_NG, &claims());
     let signature = good.rsplit('.').next().expect("a signature");
     for alg in ["none", "None", "NONE", "nOnE", ""] {
-        let unsigned = format!("{}.{}.", b64(header(alg).to_string().as_bytes()), b64(claims().to_string().as_bytes()));
+        let unsigned = format!(
+            "{}.{}.",
+            b64(header(alg).to_string().as_bytes()),
+            b64(claims().to_string().as_bytes())
+        );
         assert!(verifier.verify(&unsigned).is_err(), "{alg:?}");
-        assert!(verifier.verify(&format!("{unsigned}{signature}")).is_err(), "{alg:?} with a signature");
+        assert!(
+            verifier.verify(&format!("{unsigned}{signature}")).is_err(),
+            "{alg:?} with a signature"
+        );
     }
 }
 
@@ -29,7 +38,12 @@ fn a_public_key_is_no_hmac_secret() {
     let (verifier, _) = verifier();
     let modulus = RSA_NG.jwk["n"].as_str().expect("a modulus");
     let public_pem = pem("RSA PUBLIC KEY", &RSA_NG.public_der);
-    let secrets: [&[u8]; 4] = [&RSA_NG.public_der, public_pem.as_bytes(), modulus.as_bytes(), b""];
+    let secrets: [&[u8]; 4] = [
+        &RSA_NG.public_der,
+        public_pem.as_bytes(),
+        modulus.as_bytes(),
+        b"",
+    ];
     for (alg, algorithm) in [
         ("HS256", Algorithm::HS256),
         ("HS384", Algorithm::HS384),
@@ -63,14 +77,24 @@ fn a_key_does_one_algorithm_and_no_other() {
             jwk: RSA_NG.jwk.clone(),
             public_der: Vec::new(),
         };
-        assert_eq!(verifier.verify(&sign_raw(&key, &header(alg), &claims())), Err(TokenError::Algorithm), "{alg}");
+        assert_eq!(
+            verifier.verify(&sign_raw(&key, &header(alg), &claims())),
+            Err(TokenError::Algorithm),
+            "{alg}"
+        );
     }
     // Another key's token under the id of an RSA key.
     for key in [es256("ng-1"), ed25519("ng-1")] {
-        assert_eq!(verifier.verify(&sign(&key, &claims())), Err(TokenError::Algorithm));
+        assert_eq!(
+            verifier.verify(&sign(&key, &claims())),
+            Err(TokenError::Algorithm)
+        );
     }
     // The header says RS256, the signature is by another RSA key.
-    assert_eq!(verifier.verify(&sign(&rsa("ng-1"), &claims())), Err(TokenError::Signature));
+    assert_eq!(
+        verifier.verify(&sign(&rsa("ng-1"), &claims())),
+        Err(TokenError::Signature)
+    );
 }
 
 #[test]
@@ -89,13 +113,21 @@ fn keys_inside_the_token_are_never_looked_at() {
             let mut header = header("RS256");
             header["kid"] = json!(kid);
             header[name] = value.clone();
-            assert!(verifier.verify(&sign_raw(&own, &header, &claims())).is_err(), "{name} {kid}");
+            assert!(
+                verifier
+                    .verify(&sign_raw(&own, &header, &claims()))
+                    .is_err(),
+                "{name} {kid}"
+            );
         }
     }
     // Not even when the rest is right.
     let mut header = header("RS256");
     header["jwk"] = own.jwk.clone();
-    assert_eq!(verifier.verify(&sign_raw(&RSA_NG, &header, &claims())), Err(TokenError::Malformed));
+    assert_eq!(
+        verifier.verify(&sign_raw(&RSA_NG, &header, &claims())),
+        Err(TokenError::Malformed)
+    );
 }
 
 #[test]
@@ -118,7 +150,13 @@ fn a_key_id_is_a_name_and_nothing_else() {
             "{kid}"
         );
     }
-    for kid in [json!(null), json!(""), json!("k".repeat(129)), json!(1), json!(["ng-1"])] {
+    for kid in [
+        json!(null),
+        json!(""),
+        json!("k".repeat(129)),
+        json!(1),
+        json!(["ng-1"]),
+    ] {
         let mut header = header("RS256");
         header["kid"] = kid.clone();
         assert_eq!(
@@ -143,24 +181,44 @@ fn another_kind_of_token_is_refused() {
     }
     let mut access = header("RS256");
     access["typ"] = json!("at+jwt");
-    assert!(verifier.verify(&sign_raw(&RSA_NG, &access, &claims())).is_ok());
+    assert!(
+        verifier
+            .verify(&sign_raw(&RSA_NG, &access, &claims()))
+            .is_ok()
+    );
 }
 
 #[test]
 fn a_claim_twice_is_refused() {
     let (verifier, _) = verifier();
-    let twice = claims().to_string().replacen('{', "{\"role\":\"platform_admin\",", 1);
-    let message = format!("{}.{}", b64(header("RS256").to_string().as_bytes()), b64(twice.as_bytes()));
+    let twice = claims()
+        .to_string()
+        .replacen('{', "{\"role\":\"platform_admin\",", 1);
+    let message = format!(
+        "{}.{}",
+        b64(header("RS256").to_string().as_bytes()),
+        b64(twice.as_bytes())
+    );
     let signature =
-        jsonwebtoken::crypto::sign(message.as_bytes(), &RSA_NG.encoding, Algorithm::RS256).expect("a signature");
-    assert_eq!(verifier.verify(&format!("{message}.{signature}")), Err(TokenError::Malformed));
+        jsonwebtoken::crypto::sign(message.as_bytes(), &RSA_NG.encoding, Algorithm::RS256)
+            .expect("a signature");
+    assert_eq!(
+        verifier.verify(&format!("{message}.{signature}")),
+        Err(TokenError::Malformed)
+    );
 }
 
 #[test]
 fn length_is_bounded_before_anything_is_parsed() {
     let (verifier, _) = verifier();
-    assert_eq!(verifier.verify(&"a".repeat(TOKEN_BYTES_MAX + 1)), Err(TokenError::TooLong));
-    assert_eq!(verifier.verify(&".".repeat(TOKEN_BYTES_MAX)), Err(TokenError::Malformed));
+    assert_eq!(
+        verifier.verify(&"a".repeat(TOKEN_BYTES_MAX + 1)),
+        Err(TokenError::TooLong)
+    );
+    assert_eq!(
+        verifier.verify(&".".repeat(TOKEN_BYTES_MAX)),
+        Err(TokenError::Malformed)
+    );
     let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
     assert_eq!(
         verifier.verify(&format!("{}.{}.x", b64(deep.as_bytes()), b64(b"{}"))),
@@ -179,10 +237,16 @@ fn every_single_change_of_a_character_is_seen() {
                 continue;
             }
             let changed = format!("{}{replacement}{}", &token[..at], &token[at + 1..]);
-            assert!(verifier.verify(&changed).is_err(), "character {at} became {replacement:?}");
+            assert!(
+                verifier.verify(&changed).is_err(),
+                "character {at} became {replacement:?}"
+            );
         }
         let shorter = format!("{}{}", &token[..at], &token[at + 1..]);
-        assert!(verifier.verify(&shorter).is_err(), "character {at} is missing");
+        assert!(
+            verifier.verify(&shorter).is_err(),
+            "character {at} is missing"
+        );
     }
     for tail in ["A", "=", ".", " ", "\n"] {
         assert!(verifier.verify(&format!("{token}{tail}")).is_err());

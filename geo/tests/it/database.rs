@@ -52,7 +52,11 @@ fn countries_are_found_by_longest_prefix() {
         ("0.0.0.0", None),
         ("255.255.255.255", None),
     ] {
-        assert_eq!(country(&database, address).as_deref(), expected, "{address}");
+        assert_eq!(
+            country(&database, address).as_deref(),
+            expected,
+            "{address}"
+        );
     }
     assert!(database.build_epoch_s() > 0);
 }
@@ -62,11 +66,18 @@ fn both_record_sizes_and_ip_versions_hold_the_same() {
     for record_size in [RecordSize::Bits24, RecordSize::Bits28] {
         for ip_version in [4, 6] {
             let mut writer = TestDb::new(record_size, ip_version);
-            for (network, code) in ENTRIES.iter().filter(|(network, _)| ip_version == 6 || !network.contains(':')) {
+            for (network, code) in ENTRIES
+                .iter()
+                .filter(|(network, _)| ip_version == 6 || !network.contains(':'))
+            {
                 writer.insert(network, code, None).expect("an entry");
             }
             let database = open(&writer);
-            assert_eq!(country(&database, "197.210.1.1").as_deref(), Some("NG"), "{record_size:?} {ip_version}");
+            assert_eq!(
+                country(&database, "197.210.1.1").as_deref(),
+                Some("NG"),
+                "{record_size:?} {ip_version}"
+            );
             assert_eq!(country(&database, "197.210.65.1").as_deref(), Some("GH"));
             assert_eq!(country(&database, "8.8.8.8"), None);
             let v6 = country(&database, "2c0f:fb50:1::");
@@ -82,7 +93,9 @@ fn positions_come_with_countries_where_known() {
         longitude: 3.3947,
     };
     let mut writer = TestDb::new(RecordSize::Bits24, 6);
-    writer.insert("105.112.0.0/12", "NG", Some(lagos)).expect("an entry");
+    writer
+        .insert("105.112.0.0/12", "NG", Some(lagos))
+        .expect("an entry");
     writer.insert("0.0.0.0/0", "GB", None).expect("an entry");
     let database = open(&writer);
     let place = database.locate("105.112.0.1".parse().expect("an address"));
@@ -120,14 +133,22 @@ fn a_cut_off_file_is_no_database() {
     let whole = std::fs::read(&path).expect("read");
     for length in 0..whole.len() {
         std::fs::write(&path, &whole[..length]).expect("written");
-        assert!(GeoDb::open(&path).is_err(), "{length} of {} bytes", whole.len());
+        assert!(
+            GeoDb::open(&path).is_err(),
+            "{length} of {} bytes",
+            whole.len()
+        );
     }
 }
 
 #[test]
 fn bad_entries_are_named() {
     let mut writer = TestDb::new(RecordSize::Bits28, 4);
-    for (network, code) in [("10.0.0.0", "NG"), ("10.0.0.0/8", "ng"), ("2c0f::/16", "NG")] {
+    for (network, code) in [
+        ("10.0.0.0", "NG"),
+        ("10.0.0.0/8", "ng"),
+        ("2c0f::/16", "NG"),
+    ] {
         let fault = writer.insert(network, code, None).expect_err("a fault");
         assert!(matches!(fault, TestDbError::Entry(_)), "{fault}");
     }

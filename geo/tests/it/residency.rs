@@ -8,7 +8,9 @@ use proptest::prelude::*;
 const NOW_MS: i64 = 1_795_000_000_000;
 
 fn organisation(digit: char) -> OrganisationId {
-    format!("o_ng_01k9x3m5y8q2v7r4t6w1z0a3b{digit}").parse().expect("an id")
+    format!("o_ng_01k9x3m5y8q2v7r4t6w1z0a3b{digit}")
+        .parse()
+        .expect("an id")
 }
 
 fn engine(policy: Policy) -> PolicyEngine {
@@ -18,16 +20,45 @@ fn engine(policy: Policy) -> PolicyEngine {
 #[test]
 fn the_order_of_the_rules() {
     let engine = engine(Policy {
-        organisation: [(organisation('1'), Residency::Ng), (organisation('2'), Residency::Global)].into(),
+        organisation: [
+            (organisation('1'), Residency::Ng),
+            (organisation('2'), Residency::Global),
+        ]
+        .into(),
         default: Residency::Global,
     });
     let (bound, free) = (organisation('1'), organisation('3'));
     for (organisation, choice, residency, rule) in [
-        (Some(&bound), None, Residency::Ng, RuleId::OrganisationPolicy),
-        (Some(&bound), Some(Residency::Global), Residency::Ng, RuleId::OrganisationPolicy),
-        (Some(&free), Some(Residency::Ng), Residency::Ng, RuleId::CreatorChoice),
-        (Some(&free), None, Residency::Global, RuleId::PlatformDefault),
-        (None, Some(Residency::Ng), Residency::Ng, RuleId::CreatorChoice),
+        (
+            Some(&bound),
+            None,
+            Residency::Ng,
+            RuleId::OrganisationPolicy,
+        ),
+        (
+            Some(&bound),
+            Some(Residency::Global),
+            Residency::Ng,
+            RuleId::OrganisationPolicy,
+        ),
+        (
+            Some(&free),
+            Some(Residency::Ng),
+            Residency::Ng,
+            RuleId::CreatorChoice,
+        ),
+        (
+            Some(&free),
+            None,
+            Residency::Global,
+            RuleId::PlatformDefault,
+        ),
+        (
+            None,
+            Some(Residency::Ng),
+            Residency::Ng,
+            RuleId::CreatorChoice,
+        ),
         (None, None, Residency::Global, RuleId::PlatformDefault),
     ] {
         let decision = engine.decide(organisation, choice);
@@ -37,8 +68,16 @@ fn the_order_of_the_rules() {
         assert_eq!(decision.organisation_id.as_ref(), organisation);
         assert_eq!(decision.creator_choice, choice);
     }
-    assert!(engine.decide(Some(&bound), Some(Residency::Global)).overrules_creator());
-    assert!(!engine.decide(Some(&bound), Some(Residency::Ng)).overrules_creator());
+    assert!(
+        engine
+            .decide(Some(&bound), Some(Residency::Global))
+            .overrules_creator()
+    );
+    assert!(
+        !engine
+            .decide(Some(&bound), Some(Residency::Ng))
+            .overrules_creator()
+    );
 }
 
 #[test]
@@ -49,7 +88,10 @@ fn a_decision_has_one_written_form() {
         json,
         r#"{"residency":"NG","rule_id":"creator-choice","engine_version":"1","decided_ms":1795000000000,"creator_choice":"NG"}"#
     );
-    assert_eq!(serde_json::from_str::<Decision>(&json).expect("a decision"), decision);
+    assert_eq!(
+        serde_json::from_str::<Decision>(&json).expect("a decision"),
+        decision
+    );
     assert!(serde_json::from_str::<Decision>(&json.replacen('{', "{\"extra\":1,", 1)).is_err());
 }
 

@@ -30,24 +30,76 @@ fn each_bad_value_is_named_with_what_was_expected() {
     for (from, to, names) in [
         ("id = \"los1\"", "id = \"Los 1\"", ["id", "Los 1", "a-z"]),
         ("id = \"los1\"", "id = \"abv1\"", ["id", "abv1", "los1"]),
-        ("name = \"Lagos\"", "name = \"\"", ["name", "\"\"", "1 to 100"]),
-        ("country = \"NG\"", "country = \"Nigeria\"", ["country", "Nigeria", "two upper-case"]),
+        (
+            "name = \"Lagos\"",
+            "name = \"\"",
+            ["name", "\"\"", "1 to 100"],
+        ),
+        (
+            "country = \"NG\"",
+            "country = \"Nigeria\"",
+            ["country", "Nigeria", "two upper-case"],
+        ),
         ("6.4281", "91.0", ["latitude", "91.0", "-90 to 90"]),
         ("6.4281", "nan", ["latitude", "NaN", "-90 to 90"]),
         ("3.4219", "-180.5", ["longitude", "-180.5", "-180 to 180"]),
-        ("region = \"ng-lagos\"", "region = \"mars\"", ["region", "mars", "ng-lagos"]),
-        ("https://los1.example", "http://los1.example", ["base_urls[0]", "http://", "https://"]),
-        ("https://los1.example", "https://los1.example/x", ["base_urls[0]", "/x", "no path"]),
-        ("https://los1.example", "https://u@los1.example", ["base_urls[0]", "u@", "user"]),
-        ("[\"https://los1.example\"]", "[]", ["base_urls", "0", "1 to 8"]),
-        ("trust = \"own\"", "trust = \"own\"\nfallback_rank = 5000", ["fallback_rank", "5000", "1000"]),
-        ("trust = \"own\"", "trust = \"own\"\nfootprints = [\"10.0.0.1/8\"]", ["footprints[0]", "10.0.0.1/8", "host bits"]),
-        ("trust = \"own\"", "trust = \"own\"\nfootprints = [\"ten\"]", ["footprints[0]", "ten", "a network"]),
+        (
+            "region = \"ng-lagos\"",
+            "region = \"mars\"",
+            ["region", "mars", "ng-lagos"],
+        ),
+        (
+            "https://los1.example",
+            "http://los1.example",
+            ["base_urls[0]", "http://", "https://"],
+        ),
+        (
+            "https://los1.example",
+            "https://los1.example/x",
+            ["base_urls[0]", "/x", "no path"],
+        ),
+        (
+            "https://los1.example",
+            "https://u@los1.example",
+            ["base_urls[0]", "u@", "user"],
+        ),
+        (
+            "[\"https://los1.example\"]",
+            "[]",
+            ["base_urls", "0", "1 to 8"],
+        ),
+        (
+            "trust = \"own\"",
+            "trust = \"own\"\nfallback_rank = 5000",
+            ["fallback_rank", "5000", "1000"],
+        ),
+        (
+            "trust = \"own\"",
+            "trust = \"own\"\nfootprints = [\"10.0.0.1/8\"]",
+            ["footprints[0]", "10.0.0.1/8", "host bits"],
+        ),
+        (
+            "trust = \"own\"",
+            "trust = \"own\"\nfootprints = [\"ten\"]",
+            ["footprints[0]", "ten", "a network"],
+        ),
         // These come from the parser: it shows the line.
-        ("trust = \"own\"", "trust = \"friend\"", ["trust", "friend", "own"]),
+        (
+            "trust = \"own\"",
+            "trust = \"friend\"",
+            ["trust", "friend", "own"],
+        ),
         ("6.4281", "\"north\"", ["latitude", "north", "f64"]),
-        ("trust = \"own\"", "trust = \"own\"\ncolour = \"red\"", ["colour", "unknown field", "expected"]),
-        ("name = \"Lagos\"\n", "", ["los1.toml", "missing field", "name"]),
+        (
+            "trust = \"own\"",
+            "trust = \"own\"\ncolour = \"red\"",
+            ["colour", "unknown field", "expected"],
+        ),
+        (
+            "name = \"Lagos\"\n",
+            "",
+            ["los1.toml", "missing field", "name"],
+        ),
     ] {
         assert!(POP.contains(from), "{from}");
         let text = fault_of(&POP.replacen(from, to, 1)).to_string();
@@ -60,16 +112,27 @@ fn each_bad_value_is_named_with_what_was_expected() {
 
 #[test]
 fn all_faults_are_reported_at_once() {
-    let fault = fault_of(&POP.replace("6.4281", "-91.0").replace("3.4219", "181.0").replace("ng-lagos", "x"));
+    let fault = fault_of(
+        &POP.replace("6.4281", "-91.0")
+            .replace("3.4219", "181.0")
+            .replace("ng-lagos", "x"),
+    );
     assert_eq!(fault.faults.len(), 3, "{fault}");
     assert!(!fault.is_retryable());
 }
 
 #[test]
 fn two_pops_cannot_claim_one_network() {
-    let claim = POP.replace("trust = \"own\"", "trust = \"own\"\nfootprints = [\"197.210.0.0/16\"]");
+    let claim = POP.replace(
+        "trust = \"own\"",
+        "trust = \"own\"\nfootprints = [\"197.210.0.0/16\"]",
+    );
     let other = claim.replace("los1", "abv1");
-    let fault = PopSet::from_toml(REGIONS, [("los1", claim.as_str()), ("abv1", other.as_str())]).expect_err("a clash");
+    let fault = PopSet::from_toml(
+        REGIONS,
+        [("los1", claim.as_str()), ("abv1", other.as_str())],
+    )
+    .expect_err("a clash");
     assert!(fault.to_string().contains("los1 has it too"), "{fault}");
 }
 
@@ -77,26 +140,47 @@ fn two_pops_cannot_claim_one_network() {
 fn regions_are_checked_too() {
     for (text, names) in [
         ("", ["regions.toml", "at least one"]),
-        ("[[region]]\nid = \"a\"\ncode = \"ng\"\ncountry = \"NG\"", ["region[0].id", "2 to 32"]),
-        ("[[region]]\nid = \"aa\"\ncode = \"NG\"\ncountry = \"NG\"", ["region[0].code", "lower-case"]),
-        ("[[region]]\nid = \"aa\"\ncode = \"ng\"\ncountry = \"ng\"", ["region[0].country", "upper-case"]),
-        ("[[region]]\nid = \"aa\"\ncode = \"ng\"\ncountry = \"NG\"\nx = 1", ["unknown field", "x"]),
+        (
+            "[[region]]\nid = \"a\"\ncode = \"ng\"\ncountry = \"NG\"",
+            ["region[0].id", "2 to 32"],
+        ),
+        (
+            "[[region]]\nid = \"aa\"\ncode = \"NG\"\ncountry = \"NG\"",
+            ["region[0].code", "lower-case"],
+        ),
+        (
+            "[[region]]\nid = \"aa\"\ncode = \"ng\"\ncountry = \"ng\"",
+            ["region[0].country", "upper-case"],
+        ),
+        (
+            "[[region]]\nid = \"aa\"\ncode = \"ng\"\ncountry = \"NG\"\nx = 1",
+            ["unknown field", "x"],
+        ),
         ("[region", ["regions.toml", "line 1"]),
     ] {
-        let fault = PopSet::from_toml(text, []).expect_err("a fault").to_string();
+        let fault = PopSet::from_toml(text, [])
+            .expect_err("a fault")
+            .to_string();
         for name in names {
             assert!(fault.contains(name), "{name:?} is not in {fault}");
         }
     }
     let twice = format!("{REGIONS}{REGIONS}");
-    let fault = PopSet::from_toml(&twice, []).expect_err("a clash").to_string();
-    assert!(fault.contains("region[1].id") && fault.contains("region[1].code"), "{fault}");
+    let fault = PopSet::from_toml(&twice, [])
+        .expect_err("a clash")
+        .to_string();
+    assert!(
+        fault.contains("region[1].id") && fault.contains("region[1].code"),
+        "{fault}"
+    );
 }
 
 #[test]
 fn a_folder_without_regions_or_without_itself_is_a_fault() {
     let folder = tempfile::tempdir().expect("a folder");
-    let fault = PopSet::load_dir(folder.path()).expect_err("no regions").to_string();
+    let fault = PopSet::load_dir(folder.path())
+        .expect_err("no regions")
+        .to_string();
     assert!(fault.contains("regions.toml"), "{fault}");
     assert!(PopSet::load_dir(folder.path().join("missing")).is_err());
     std::fs::write(folder.path().join("regions.toml"), [0xff, 0xfe]).expect("written");

@@ -6,7 +6,8 @@ use mcsp_pop_config::{CountryCode, PopSet, Trust};
 
 #[test]
 fn the_manifests_of_the_repository_load() {
-    let set = PopSet::load_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("pops")).expect("our own manifests");
+    let set = PopSet::load_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("pops"))
+        .expect("our own manifests");
     let ids: Vec<_> = set.iter().map(|pop| pop.id.as_str()).collect();
     assert_eq!(ids, ["abv1", "lhr1", "los1"]);
     assert_eq!(set.len(), 3);
@@ -17,7 +18,11 @@ fn the_manifests_of_the_repository_load() {
     assert_eq!(los1.base_urls[0].as_str(), "https://localhost:8441/");
     assert_eq!(set.get("lhr1").expect("London").region, "global-london");
 
-    let nigerian: Vec<_> = set.in_country("NG").iter().map(|pop| pop.id.as_str()).collect();
+    let nigerian: Vec<_> = set
+        .in_country("NG")
+        .iter()
+        .map(|pop| pop.id.as_str())
+        .collect();
     assert_eq!(nigerian, ["abv1", "los1"]);
     assert!(set.in_country("ng").is_empty());
     assert!(set.get("../los1").is_none());
@@ -25,17 +30,22 @@ fn the_manifests_of_the_repository_load() {
 
 #[test]
 fn regions_are_found_by_id_and_by_the_code_in_ids() {
-    let set = PopSet::load_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("pops")).expect("our own manifests");
+    let set = PopSet::load_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("pops"))
+        .expect("our own manifests");
     assert_eq!(set.regions().len(), 2);
     let lagos = set.region("ng-lagos").expect("Lagos");
     assert_eq!(lagos.country.as_str(), "NG");
-    assert_eq!(set.region_by_code("ng".parse().expect("a code")), Some(lagos));
+    assert_eq!(
+        set.region_by_code("ng".parse().expect("a code")),
+        Some(lagos)
+    );
     assert_eq!(set.region_by_code("xx".parse().expect("a code")), None);
 }
 
 #[test]
 fn what_may_be_left_out_has_its_default() {
-    let set = PopSet::from_toml(super::faults::REGIONS, [("los1", super::faults::POP)]).expect("a set");
+    let set =
+        PopSet::from_toml(super::faults::REGIONS, [("los1", super::faults::POP)]).expect("a set");
     let pop = set.get("los1").expect("a PoP");
     assert_eq!(pop.fallback_rank, 100);
     assert!(pop.footprints.is_empty());
@@ -44,7 +54,8 @@ fn what_may_be_left_out_has_its_default() {
 #[test]
 fn other_files_and_hidden_ones_are_passed_over() {
     let folder = tempfile::tempdir().expect("a folder");
-    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    let write =
+        |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
     write("regions.toml", super::faults::REGIONS);
     write("los1.toml", super::faults::POP);
     write("README.md", "no TOML");
