@@ -1,7 +1,29 @@
 //! The event log: partitions, consumer groups, retention, dead letters, outbox.
 //!
 //! What [`EventLog::append`] acknowledged is on disk. Delivery is at least once; [`consumer`] makes acting exactly once
-//! out of it together with the consumer's own transaction.
+//! out of it together with the consumer's own transaction. [`outbox`] writes a state change and its event together.
+//! The scheme of the configured URI picks the engine ([`open()`]); each passes the same contract suite.
+
+mod engine;
+mod faulty;
+mod limits;
+mod metrics;
+mod open;
+mod partition;
+mod trace;
+
+pub mod consumer;
+pub mod envelope;
+pub mod outbox;
+
+pub use engine::{RedbLog, Swept};
+pub use faulty::FaultyLog;
+pub use limits::{
+    BATCH_RECORDS_MAX, HEADERS_BYTES_MAX, HEADERS_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, PARTITIONS_MAX, READ_BYTES_MAX,
+    VALUE_BYTES_MAX, WAIT_MAX,
+};
+pub use open::{EventsOptions, OpenError, open};
+pub use partition::partition_of;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -45,12 +67,7 @@ impl EventError {
     }
 }
 
-/// The largest value of a record, bytes.
-pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
-/// The most records one append or read carries.
-pub const BATCH_RECORDS_MAX: usize = 1000;
-
-/// A record to append. The partition is chosen by a stable hash of the key.
+/// A record to append. The partition is chosen by a stable hash of the key ([`partition_of`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRecord {
     /// The topic; must exist.
@@ -116,7 +133,7 @@ pub trait EventLog: Send + Sync + Debug {
     /// Appends all records or none; they are on disk when this returns. Order within a key is the order of calls.
     async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Position>, EventError>;
     /// Records from `from_offset` (or the oldest kept, if that is later), at most `records_max`; waits up to `wait`
-    /// for a first one.
+    /// for a first one. A `from_offset` beyond the partition's end is [`EventError::Invalid`].
     async fn read(
         &self,
         topic: &str,
@@ -125,8 +142,13 @@ pub trait EventLog: Send + Sync + Debug {
         records_max: usize,
         wait: Duration,
     ) -> Result<Vec<Record>, EventError>;
+    /// Those of `positions` that have a record to read now; waits up to `wait` for a first one. One waiting call stands
+    /// for many of [`EventLog::read`]. At most [`BATCH_RECORDS_MAX`] positions.
+    async fn ready(&self, positions: &[Position], wait: Duration) -> Result<Vec<Position>, EventError>;
     /// Joins (or stays in) a group; partitions are spread over its live members. A member that does not call
-    /// `heartbeat` within `session_timeout` loses its partitions.
+    /// `heartbeat` within `session_timeout` loses its partitions. A partition that moves between live members is
+    /// given to the new one only after the old one was told, or left. Joining under a name that is a member already
+    /// fences what that name did before.
     async fn join(
         &self,
         group: &str,
@@ -138,8 +160,8 @@ pub trait EventLog: Send + Sync + Debug {
     async fn heartbeat(&self, group: &str, member: &str) -> Result<Assignment, EventError>;
     /// Leaves at once, so that others need not wait for the timeout.
     async fn leave(&self, group: &str, member: &str) -> Result<(), EventError>;
-    /// Stores the next offset to read, durably. [`EventError::Fenced`] unless the partition is the member's in this
-    /// generation.
+    /// Stores the next offset to read, durably. [`EventError::Fenced`] unless the partition was the member's in this
+    /// generation and has been ever since.
     async fn commit(
         &self,
         group: &str,

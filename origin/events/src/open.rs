@@ -1,0 +1,94 @@
+//! The URI in configuration picks the engine.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use mcsp_identity::WorkloadIdentity;
+use mcsp_runtime::{EngineUri, EngineUriError, FaultPlan, SharedClock};
+use thiserror::Error;
+
+use crate::{EventError, FaultyLog, RedbLog, SharedEventLog};
+
+/// What engines need beside their URI.
+#[derive(Debug, Clone)]
+pub struct EventsOptions {
+    /// Stamps records, and ends sessions of members.
+    pub clock: SharedClock,
+    /// Who this process is; needed by `mcsp:` only.
+    pub identity: Option<WorkloadIdentity>,
+}
+
+/// Why no log could be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The URI cannot be used, or names no engine of this build.
+    #[error(transparent)]
+    Uri(#[from] EngineUriError),
+    /// The engine refused.
+    #[error(transparent)]
+    Log(#[from] EventError),
+}
+
+impl OpenError {
+    /// May the same call succeed later?
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Uri(_) => false,
+            Self::Log(error) => error.is_retryable(),
+        }
+    }
+}
+
+const KNOWN: &str = "redb, mcsp, faulty";
+
+/// Opens the log that `uri` names: `redb:/path/to/file`, `mcsp://host:port/server_name` (another process's log by
+/// gRPC), or `faulty:` in front of either, with the parameters of [`FaultPlan`]. Must be called inside a runtime.
+///
+/// # Errors
+/// [`OpenError::Uri`] when the URI cannot be used, [`OpenError::Log`] when the engine does not open.
+pub async fn open(uri: &str, options: EventsOptions) -> Result<SharedEventLog, OpenError> {
+    let parsed = EngineUri::parse(uri)?;
+    if parsed.scheme != "faulty" {
+        return open_engine(uri, &parsed, options).await;
+    }
+    let (plan, inner_uri) = FaultPlan::split(&parsed)?;
+    let inner = open_engine(&inner_uri, &EngineUri::parse(&inner_uri)?, options).await?;
+    Ok(Arc::new(FaultyLog::new(inner, plan)))
+}
+
+async fn open_engine(uri: &str, parsed: &EngineUri, options: EventsOptions) -> Result<SharedEventLog, OpenError> {
+    if let Some(name) = parsed.params.keys().next() {
+        return Err(bad_parameter(uri, name, "this engine takes no parameters").into());
+    }
+    match parsed.scheme.as_str() {
+        "redb" => open_redb(uri, &parsed.rest, options).await,
+        _ => Err(EngineUriError::Unknown {
+            uri: uri.to_owned(),
+            scheme: parsed.scheme.clone(),
+            kind: "event log",
+            known: KNOWN,
+        }
+        .into()),
+    }
+}
+
+async fn open_redb(uri: &str, path: &str, options: EventsOptions) -> Result<SharedEventLog, OpenError> {
+    if path.is_empty() {
+        return Err(bad_parameter(uri, "path", "expected redb:/path/to/file").into());
+    }
+    let path = Path::new(path).to_owned();
+    // Opening after a kill reads the whole file.
+    let opened = tokio::task::spawn_blocking(move || RedbLog::open(&path, options.clock)).await;
+    let log = Arc::new(opened.map_err(|error| EventError::Unavailable(error.to_string()))??);
+    tokio::spawn(RedbLog::sweep_forever(Arc::downgrade(&log)));
+    Ok(log)
+}
+
+fn bad_parameter(uri: &str, name: &str, reason: &str) -> EngineUriError {
+    EngineUriError::BadParameter {
+        uri: uri.to_owned(),
+        name: name.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
