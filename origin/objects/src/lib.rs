@@ -2,6 +2,18 @@
 //!
 //! Everyone but the owner of the folder, services in the same process included, goes through the S3 API with
 //! credentials of his own, so that bucket policies hold with the application's code out of the way.
+//!
+//! [`FileEngine`] keeps the bytes, [`S3Endpoint`] serves them under the policies of its [`Accounts`], and [`open`] gives
+//! a client of this or any other S3. `faulty:` in front of a URI makes a store fail on purpose; [`contract`] is what every
+//! store must pass.
+
+mod client;
+pub mod contract;
+mod endpoint;
+mod engine;
+mod faulty;
+mod name;
+mod resolver;
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -13,8 +25,19 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use thiserror::Error;
 
+pub use self::client::Timeouts;
+pub use self::endpoint::{
+    Account, Accounts, AccountsError, Action, Effect, EndpointConfig, Rule, S3Endpoint, Secret, ServeError,
+};
+pub use self::engine::{FileEngine, FileEngineOptions};
+pub use self::faulty::{FaultyObjects, Faults};
+pub use self::resolver::{ObjectsOptions, OpenError, open};
+
+/// Objects in a page of a listing.
+pub const LIST_PAGE_MAX: usize = 1000;
+
 /// Why a call failed.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum ObjectError {
     /// No such bucket, object or upload.
     #[error("object storage has no {0}")]
@@ -138,3 +161,17 @@ pub trait ObjectStore: Send + Sync + Debug {
 
 /// A store that many owners share.
 pub type SharedObjects = Arc<dyn ObjectStore>;
+
+/// The bytes that a request for `range` gets of an object: all without a range, else the range up to the object's end.
+fn clip_range(range: Option<Range<u64>>, size_bytes: u64) -> Result<Range<u64>, ObjectError> {
+    let Some(range) = range else {
+        return Ok(0..size_bytes);
+    };
+    if range.start >= range.end || range.start >= size_bytes {
+        return Err(ObjectError::Invalid(format!(
+            "range {}..{} of an object of {size_bytes} bytes",
+            range.start, range.end
+        )));
+    }
+    Ok(range.start..range.end.min(size_bytes))
+}
