@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod events;
+pub mod feed;
 pub mod headers;
 mod id;
 mod identity;
