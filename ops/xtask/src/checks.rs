@@ -12,7 +12,15 @@ fn lint() -> Result<(), Failure> {
     say("format");
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     say("lint (clippy, warnings denied)");
-    run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
+    run(&mut cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ]))
 }
 
 /// The test runner: nextest where it is installed, for its time limits and its one process a test.
@@ -29,15 +37,18 @@ fn runner(filter: &[&str]) -> Command {
     command
 }
 
-/// Names of crates, files and functions the policy bans, and of licences it allows, checked by `cargo deny` where it is
-/// installed; advisories need a database that only the release machine can fetch.
+/// What `deny.toml` says of crates, licences and sources. Advisories need a database that only the release machine fetches.
 fn policy() -> Result<(), Failure> {
-    if !has_program("cargo-deny") {
-        say("cargo-deny is not installed: `deny.toml` is not checked in this run");
-        return Ok(());
-    }
+    let program = setup::cargo_deny()?;
     say("bans, licences, sources (deny.toml)");
-    run(&mut cargo(&["deny", "--log-level", "error", "check", "bans", "licenses", "sources"]))
+    run(command(program).args([
+        "--log-level",
+        "error",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ]))
 }
 
 /// All set-up, then every test.

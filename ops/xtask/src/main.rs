@@ -60,7 +60,11 @@ fn main() -> ExitCode {
         ["soak", "kill", options @ ..] => soak::kill(options),
         ["soak", rest @ ..] => Err(unknown("soak", rest.first(), "kill")),
         ["setup"] => setup::everything(),
-        [other, ..] => Err(unknown("command", Some(other), "demo, test, check, bench, soak, setup")),
+        [other, ..] => Err(unknown(
+            "command",
+            Some(other),
+            "demo, test, check, bench, soak, setup",
+        )),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

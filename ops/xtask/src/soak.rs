@@ -14,7 +14,11 @@ pub(crate) fn kill(options: &[&str]) -> Result<(), Failure> {
         ["--seeds", count] => count
             .parse()
             .map_err(|_| Failure::Usage(format!("--seeds wants a number, not {count:?}")))?,
-        other => return Err(Failure::Usage(format!("soak kill takes --seeds N, not {other:?}"))),
+        other => {
+            return Err(Failure::Usage(format!(
+                "soak kill takes --seeds N, not {other:?}"
+            )));
+        }
     };
     setup::system_packages()?;
     let assets = setup::assets()?;
