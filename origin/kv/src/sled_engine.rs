@@ -1,0 +1,417 @@
+//! The store in this process, on `sled`.
+//!
+//! A kill of the process loses nothing acknowledged; a loss of power may, because `sled` does not wait for the disk. A
+//! reader may see a write a moment before it is flushed and acknowledged to its writer.
+
+use std::ops::Bound;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use mcsp_runtime::{EngineUri, EngineUriError, SharedClock};
+use sled::Tree;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::record::Record;
+use crate::writer::{Change, Writer, from_sled};
+use crate::{
+    KeyValue, KvError, KvOpenError, SCAN_BYTES_MAX, SCAN_ENTRIES_MAX, Swap, check_key, check_ttl,
+    check_value,
+};
+
+const CACHE_MIB_DEFAULT: u64 = 64;
+const CACHE_MIB_MAX: u64 = 4096;
+/// The name carries the version of [`Record`]'s form.
+const TREE: &str = "records-1";
+/// A step of the sweep looks at so many records and then lets writes pass.
+const SWEEP_STEP_RECORDS: usize = 1000;
+const SWEEP_STEP_INTERVAL: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(crate) struct SledKv {
+    tree: Tree,
+    writer: Writer,
+    clock: SharedClock,
+    sweeper: JoinHandle<()>,
+}
+
+impl SledKv {
+    pub(crate) async fn open(
+        uri: &str,
+        parsed: &EngineUri,
+        clock: SharedClock,
+    ) -> Result<Self, KvOpenError> {
+        let cache_mib = cache_mib(uri, parsed)?;
+        let path = parsed
+            .rest
+            .strip_prefix("//")
+            .unwrap_or(&parsed.rest)
+            .to_owned();
+        let failed = |source| KvOpenError::Engine {
+            uri: uri.to_owned(),
+            source,
+        };
+        if path.is_empty() {
+            let reason = "has no path; write for example \"sled:/var/lib/mcsp/kv\"".to_owned();
+            return Err(failed(KvError::Invalid(reason)));
+        }
+        // Reading the log back takes a while after a kill.
+        let tree = spawn_blocking(move || open_tree(Path::new(&path), cache_mib))
+            .await
+            .map_err(|error| failed(KvError::Unavailable(error.to_string())))?
+            .map_err(failed)?;
+        let writer = Writer::start(tree.clone()).map_err(failed)?;
+        let sweeper = start_sweeper(&writer, clock.clone());
+        Ok(Self {
+            tree,
+            writer,
+            clock,
+            sweeper,
+        })
+    }
+}
+
+impl Drop for SledKv {
+    fn drop(&mut self) {
+        self.sweeper.abort();
+    }
+}
+
+#[async_trait]
+impl KeyValue for SledKv {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, KvError> {
+        check_key(key)?;
+        let record = live(&self.tree, key.as_bytes(), self.clock.now_ms())?;
+        Ok(record.map(|record| record.value))
+    }
+
+    async fn put(&self, key: &str, value: Bytes, ttl: Option<Duration>) -> Result<(), KvError> {
+        check_key(key)?;
+        check_value(&value)?;
+        let ttl_ms = check_ttl(ttl)?;
+        let (key, clock) = (key.to_owned(), self.clock.clone());
+        self.writer
+            .write(move |tree| {
+                set(tree, &key, &Record::new(value, ttl_ms, clock.now_ms()))?;
+                Ok(Change::written(()))
+            })
+            .await
+    }
+
+    async fn delete(&self, key: &str) -> Result<bool, KvError> {
+        check_key(key)?;
+        let (key, clock) = (key.to_owned(), self.clock.clone());
+        self.writer
+            .write(move |tree| match tree.remove(&key).map_err(from_sled)? {
+                Some(bytes) => Ok(Change::written(
+                    Record::decode(&bytes)?.is_live(clock.now_ms()),
+                )),
+                None => Ok(Change::nothing(false)),
+            })
+            .await
+    }
+
+    async fn increment(&self, key: &str, by: i64, ttl: Option<Duration>) -> Result<i64, KvError> {
+        check_key(key)?;
+        let ttl_ms = check_ttl(ttl)?;
+        let (key, clock) = (key.to_owned(), self.clock.clone());
+        self.writer
+            .write(move |tree| {
+                let now_ms = clock.now_ms();
+                let known = live(tree, key.as_bytes(), now_ms)?;
+                let sum = add(known.as_ref(), by)?;
+                let mut record = Record::new(sum.to_string().into(), ttl_ms, now_ms);
+                if let Some(known) = known {
+                    record.end_ms = known.end_ms;
+                }
+                set(tree, &key, &record)?;
+                Ok(Change::written(sum))
+            })
+            .await
+    }
+
+    async fn compare_and_set(
+        &self,
+        key: &str,
+        expected: Option<&[u8]>,
+        value: Option<Bytes>,
+        ttl: Option<Duration>,
+    ) -> Result<Swap, KvError> {
+        check_key(key)?;
+        check_value(expected.unwrap_or_default())?;
+        check_value(value.as_deref().unwrap_or_default())?;
+        let ttl_ms = check_ttl(ttl)?;
+        let expected = expected.map(Bytes::copy_from_slice);
+        let (key, clock) = (key.to_owned(), self.clock.clone());
+        self.writer
+            .write(move |tree| {
+                let now_ms = clock.now_ms();
+                let current = live(tree, key.as_bytes(), now_ms)?.map(|record| record.value);
+                if current != expected {
+                    return Ok(Change::nothing(Swap {
+                        swapped: false,
+                        current,
+                    }));
+                }
+                match value.clone() {
+                    Some(value) => set(tree, &key, &Record::new(value, ttl_ms, now_ms))?,
+                    None => tree.remove(&key).map(drop).map_err(from_sled)?,
+                }
+                Ok(Change::written(Swap {
+                    swapped: true,
+                    current: value,
+                }))
+            })
+            .await
+    }
+
+    async fn scan(
+        &self,
+        prefix: &str,
+        after: &str,
+        entries_max: u32,
+    ) -> Result<Vec<(String, Bytes)>, KvError> {
+        let entries_max = usize::try_from(entries_max.min(SCAN_ENTRIES_MAX)).unwrap_or_default();
+        let (prefix, after) = (prefix.to_owned(), after.to_owned());
+        let (tree, now_ms) = (self.tree.clone(), self.clock.now_ms());
+        spawn_blocking(move || scan(&tree, &prefix, &after, entries_max, now_ms))
+            .await
+            .map_err(|error| KvError::Unavailable(error.to_string()))?
+    }
+}
+
+fn cache_mib(uri: &str, parsed: &EngineUri) -> Result<u64, EngineUriError> {
+    let mut cache_mib = CACHE_MIB_DEFAULT;
+    for (name, value) in &parsed.params {
+        let bad = |reason: String| EngineUriError::BadParameter {
+            uri: uri.to_owned(),
+            name: name.clone(),
+            reason,
+        };
+        if name != "cache_mib" {
+            return Err(bad("there is cache_mib only".to_owned()));
+        }
+        cache_mib = match value.parse() {
+            Ok(number) if (1..=CACHE_MIB_MAX).contains(&number) => number,
+            _ => {
+                return Err(bad(format!(
+                    "{value:?} is not a whole number from 1 to {CACHE_MIB_MAX}"
+                )));
+            }
+        };
+    }
+    Ok(cache_mib)
+}
+
+fn open_tree(path: &Path, cache_mib: u64) -> Result<Tree, KvError> {
+    let store = sled::Config::new()
+        .path(path)
+        .cache_capacity(cache_mib * 1024 * 1024)
+        // The writer flushes before it acknowledges.
+        .flush_every_ms(None)
+        .open()
+        .map_err(from_sled)?;
+    store.open_tree(TREE).map_err(from_sled)
+}
+
+/// The record, unless its lifetime has ended.
+fn live(tree: &Tree, key: &[u8], now_ms: i64) -> Result<Option<Record>, KvError> {
+    let Some(bytes) = tree.get(key).map_err(from_sled)? else {
+        return Ok(None);
+    };
+    let record = Record::decode(&bytes)?;
+    Ok(record.is_live(now_ms).then_some(record))
+}
+
+fn set(tree: &Tree, key: &str, record: &Record) -> Result<(), KvError> {
+    tree.insert(key, record.encode())
+        .map(drop)
+        .map_err(from_sled)
+}
+
+fn add(known: Option<&Record>, by: i64) -> Result<i64, KvError> {
+    let count = match known {
+        None => 0,
+        Some(record) => std::str::from_utf8(&record.value)
+            .ok()
+            .and_then(|text| text.parse::<i64>().ok())
+            .ok_or_else(|| KvError::Invalid("the value is not a counter".to_owned()))?,
+    };
+    count
+        .checked_add(by)
+        .ok_or_else(|| KvError::Invalid(format!("counter {count} cannot hold {by} more")))
+}
+
+fn scan(
+    tree: &Tree,
+    prefix: &str,
+    after: &str,
+    entries_max: usize,
+    now_ms: i64,
+) -> Result<Vec<(String, Bytes)>, KvError> {
+    let from = if after < prefix {
+        Bound::Included(prefix.as_bytes())
+    } else {
+        Bound::Excluded(after.as_bytes())
+    };
+    let mut entries = Vec::new();
+    let mut value_bytes = 0;
+    for entry in tree.range::<&[u8], _>((from, Bound::Unbounded)) {
+        let (key, bytes) = entry.map_err(from_sled)?;
+        if entries.len() == entries_max || !key.starts_with(prefix.as_bytes()) {
+            break;
+        }
+        let record = Record::decode(&bytes)?;
+        if !record.is_live(now_ms) {
+            continue;
+        }
+        value_bytes += record.value.len();
+        if value_bytes > SCAN_BYTES_MAX && !entries.is_empty() {
+            break;
+        }
+        let key = String::from_utf8(key.to_vec())
+            .map_err(|_| KvError::Corrupt("a key is not UTF-8".to_owned()))?;
+        entries.push((key, record.value));
+    }
+    Ok(entries)
+}
+
+/// What one step of the sweep did.
+#[derive(Debug, PartialEq, Eq)]
+struct Sweep {
+    removed: usize,
+    /// Where the next step begins; `None`: the whole store was seen.
+    next: Option<Vec<u8>>,
+}
+
+/// Removes what nobody asked for since its end, among the next `records_max` records after `after`.
+fn sweep(tree: &Tree, after: &[u8], records_max: usize, now_ms: i64) -> Result<Sweep, KvError> {
+    let mut removed = 0;
+    let mut last = None;
+    let mut seen = 0;
+    for entry in tree
+        .range::<&[u8], _>((Bound::Excluded(after), Bound::Unbounded))
+        .take(records_max)
+    {
+        let (key, bytes) = entry.map_err(from_sled)?;
+        if !Record::decode(&bytes)?.is_live(now_ms) {
+            tree.remove(&key).map_err(from_sled)?;
+            removed += 1;
+        }
+        seen += 1;
+        last = Some(key.to_vec());
+    }
+    Ok(Sweep {
+        removed,
+        next: last.filter(|_| seen == records_max),
+    })
+}
+
+/// Goes round the store in small steps for as long as it is open.
+fn start_sweeper(writer: &Writer, clock: SharedClock) -> JoinHandle<()> {
+    let writer = writer.downgrade();
+    tokio::spawn(async move {
+        let Some(writer) = writer else { return };
+        let mut after = Vec::new();
+        let mut steps = interval(SWEEP_STEP_INTERVAL);
+        steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            steps.tick().await;
+            let (from, clock) = (after.clone(), clock.clone());
+            let step = writer.try_write(move |tree| {
+                let sweep = sweep(tree, &from, SWEEP_STEP_RECORDS, clock.now_ms())?;
+                let wrote = sweep.removed > 0;
+                Ok(Change {
+                    output: sweep,
+                    wrote,
+                })
+            });
+            let Some(outcome) = step else { return };
+            match outcome.await {
+                Ok(Ok(sweep)) => after = sweep.next.unwrap_or_default(),
+                Ok(Err(error)) => tracing::warn!(%error, "key-value sweep failed"),
+                // The queue was full: writes go first.
+                Err(_) => {}
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree_with(records: &[(&str, i64)]) -> Tree {
+        let tree = sled::Config::new()
+            .temporary(true)
+            .open()
+            .unwrap()
+            .open_tree(TREE)
+            .unwrap();
+        for (key, end_ms) in records {
+            let value = Bytes::from_static(b"v");
+            set(
+                &tree,
+                key,
+                &Record {
+                    end_ms: *end_ms,
+                    value,
+                },
+            )
+            .unwrap();
+        }
+        tree
+    }
+
+    fn keys(tree: &Tree) -> Vec<String> {
+        tree.iter()
+            .keys()
+            .map(|key| String::from_utf8(key.unwrap().to_vec()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_sweep_removes_the_ended_in_bounded_steps() {
+        let tree = tree_with(&[("a", 10), ("b", 20), ("c", 10), ("d", i64::MAX), ("e", 10)]);
+        let first = sweep(&tree, b"", 2, 10).unwrap();
+        assert_eq!(
+            first,
+            Sweep {
+                removed: 1,
+                next: Some(b"b".to_vec())
+            }
+        );
+        assert_eq!(keys(&tree), ["b", "c", "d", "e"]);
+        let second = sweep(&tree, b"b", 2, 10).unwrap();
+        assert_eq!(
+            second,
+            Sweep {
+                removed: 1,
+                next: Some(b"d".to_vec())
+            }
+        );
+        let third = sweep(&tree, b"d", 2, 10).unwrap();
+        assert_eq!(
+            third,
+            Sweep {
+                removed: 1,
+                next: None
+            }
+        );
+        assert_eq!(keys(&tree), ["b", "d"]);
+    }
+
+    #[test]
+    fn a_record_that_is_cut_short_is_damage_and_not_a_value() {
+        let tree = tree_with(&[]);
+        tree.insert("a", b"short".as_slice()).unwrap();
+        assert!(matches!(live(&tree, b"a", 0), Err(KvError::Corrupt(_))));
+        assert!(matches!(
+            scan(&tree, "", "", 10, 0),
+            Err(KvError::Corrupt(_))
+        ));
+        assert!(matches!(sweep(&tree, b"", 10, 0), Err(KvError::Corrupt(_))));
+    }
+}
