@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoServerSessionStorage;
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -96,6 +98,9 @@ impl WorkloadIdentity {
             .with_protocol_versions(&[&TLS13])?
             .with_client_cert_verifier(Arc::new(TrustedClients::new(Arc::clone(&self.material), provider)?))
             .with_cert_resolver(Arc::new(ReloadingIdentity(Arc::clone(&self.material))));
+        // A resumed session is believed for what its first handshake showed; after a reload that is out of date.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         Ok(Arc::new(config))
     }
@@ -112,6 +117,7 @@ impl WorkloadIdentity {
             .dangerous() // The verifier below is rustls' own with one condition more.
             .with_custom_certificate_verifier(Arc::new(TrustedServers::new(Arc::clone(&self.material), provider)?))
             .with_client_cert_resolver(Arc::new(ReloadingIdentity(Arc::clone(&self.material))));
+        config.resumption = Resumption::disabled();
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         Ok(Arc::new(config))
     }
