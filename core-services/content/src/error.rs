@@ -32,6 +32,9 @@ pub enum ContentError {
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
+    /// An event could not be put into a record: a mistake in the program.
+    #[error("an event could not be written: {0}")]
+    Event(#[from] mcsp_events::EventError),
     /// A row says what this build cannot read.
     #[error("the record of {content_id} has {column} {value:?}, which cannot be read")]
     Corrupt {
@@ -42,9 +45,6 @@ pub enum ContentError {
         /// What it holds, clipped.
         value: String,
     },
-    /// An event could not be written down.
-    #[error("an event could not be written: {0}")]
-    Event(#[from] mcsp_events::EventError),
 }
 
 impl From<sqlx::Error> for ContentError {
@@ -61,7 +61,6 @@ impl ContentError {
             // A full disk may be emptied.
             Self::Db(error) => error.is_retryable() || error.kind() == DbErrorKind::Storage,
             Self::Audit(_) => true,
-            Self::Event(error) => error.is_retryable(),
             _ => false,
         }
     }

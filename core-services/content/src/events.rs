@@ -167,7 +167,7 @@ async fn known(tx: &mut Tx, id: &ContentId) -> Result<ContentRecord, ContentErro
 
 fn handle_error(error: ContentError) -> HandleError {
     if error.is_retryable() {
-        HandleError::Retry(error.to_string())
+        HandleError::Away(error.to_string())
     } else {
         HandleError::Poison(error.to_string())
     }

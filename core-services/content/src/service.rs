@@ -6,7 +6,7 @@ use mcsp_api::metadata::MetadataPatch;
 use mcsp_api::rest::{Content, ContentStatus, UploadMetadata};
 use mcsp_api::{ContentId, UserId, ViewerIdentity};
 use mcsp_audit::{Audit, AuditEntry};
-use mcsp_db::{Db, DbErrorKind, Tx};
+use mcsp_db::{Db, Tx};
 use mcsp_events::{envelope, outbox::Outbox};
 use mcsp_runtime::{SharedClock, SharedEntropy};
 use serde_json::json;
@@ -19,8 +19,6 @@ use crate::{ContentConfig, store};
 
 /// The name of the service as events and logs write it.
 pub const SERVICE: &str = "content";
-/// How often a transaction that met another one is done again.
-const CONFLICT_TRIES: u32 = 5;
 
 /// What the service is made of.
 #[derive(Debug, Clone)]
@@ -88,13 +86,13 @@ impl ContentService {
         viewer: &ViewerIdentity,
         patch: &MetadataPatch,
     ) -> Result<Content, ContentError> {
-        self.in_transaction(async |tx| {
-            let mut record = store::load(tx.conn(), id).await?.ok_or(ContentError::NotFound)?;
-            owned(&record, viewer)?;
-            self.patch_in(tx, &mut record, patch).await?;
-            Ok(record.to_owner(store::stages(tx.conn(), id).await?))
-        })
-        .await
+        let mut tx = self.parts.db.begin().await?;
+        let mut record = store::load(tx.conn(), id).await?.ok_or(ContentError::NotFound)?;
+        owned(&record, viewer)?;
+        self.patch_in(&mut tx, &mut record, patch).await?;
+        let stages = store::stages(tx.conn(), id).await?;
+        tx.commit().await?;
+        Ok(record.to_owner(stages))
     }
 
     /// Changes the metadata of an item that is not published yet, for its owner.
@@ -114,24 +112,23 @@ impl ContentService {
                 problem.detail.unwrap_or_default(),
             )
         })?;
-        self.in_transaction(async |tx| {
-            let mut record = store::load(tx.conn(), id).await?.ok_or(ContentError::NotFound)?;
-            if record.owner_id != *owner {
-                return Err(ContentError::NotFound);
+        let mut tx = self.parts.db.begin().await?;
+        let mut record = store::load(tx.conn(), id).await?.ok_or(ContentError::NotFound)?;
+        if record.owner_id != *owner {
+            return Err(ContentError::NotFound);
+        }
+        match record.status() {
+            ContentStatus::Published => {
+                return Err(ContentError::Conflict("the item is published; change it at /content/{id}".into()));
             }
-            match record.status() {
-                ContentStatus::Published => {
-                    return Err(ContentError::Conflict("the item is published; change it at /content/{id}".into()));
-                }
-                ContentStatus::Deleted | ContentStatus::Removed => {
-                    return Err(ContentError::Conflict("the item is gone".into()));
-                }
-                _ => {}
+            ContentStatus::Deleted | ContentStatus::Removed => {
+                return Err(ContentError::Conflict("the item is gone".into()));
             }
-            self.patch_in(tx, &mut record, &patch).await?;
-            Ok(record.metadata)
-        })
-        .await
+            _ => {}
+        }
+        self.patch_in(&mut tx, &mut record, &patch).await?;
+        tx.commit().await?;
+        Ok(record.metadata)
     }
 
     /// Deletes the item: its owner at will, a platform administrator with an audit record before and after. Deleting
@@ -160,7 +157,7 @@ impl ContentService {
         };
         let intent = self.parts.audit.intend(entry).await.map_err(ContentError::Audit)?;
         match self.delete_record(&record.content_id).await {
-            Ok(()) => intent.commit(json!({})).await.map_err(ContentError::Audit),
+            Ok(()) => intent.commit(json!({})).await.map(|_| ()).map_err(ContentError::Audit),
             Err(error) => {
                 // An intent that cannot be closed stays open in the log, which says the truth: the outcome is not known.
                 if let Err(audit_error) = intent.abort(&error.to_string()).await {
@@ -172,15 +169,14 @@ impl ContentService {
     }
 
     async fn delete_record(&self, id: &ContentId) -> Result<(), ContentError> {
-        self.in_transaction(async |tx| {
-            let mut record = store::load(tx.conn(), id).await?.ok_or(ContentError::NotFound)?;
-            let effects = self.advance(&mut record, Trigger::Deleted);
-            record.erase();
-            store::clear_stages(tx.conn(), id).await?;
-            store::save(tx.conn(), &record).await?;
-            self.tell(tx, &record, &effects).await
-        })
-        .await
+        let mut tx = self.parts.db.begin().await?;
+        let mut record = store::load(tx.conn(), id).await?.ok_or(ContentError::NotFound)?;
+        let effects = self.advance(&mut record, Trigger::Deleted);
+        record.erase();
+        store::clear_stages(tx.conn(), id).await?;
+        store::save(tx.conn(), &record).await?;
+        self.tell(&mut tx, &record, &effects).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Creates the record for an upload session. The same draft again changes nothing.
@@ -191,19 +187,14 @@ impl ContentService {
         record.metadata.validate().map_err(|error| error.under("/metadata"))?;
         record.facts = Facts::default();
         record.created_ms = self.parts.clock.now_ms();
-        let record = &record;
-        self.in_transaction(async |tx| {
-            if store::insert(tx.conn(), record).await? {
-                return Ok(());
-            }
+        let mut tx = self.parts.db.begin().await?;
+        if !store::insert(tx.conn(), &record).await? {
             let known = store::load(tx.conn(), &record.content_id).await?.ok_or(ContentError::NotFound)?;
-            if (&known.owner_id, known.residency) == (&record.owner_id, record.residency) {
-                Ok(())
-            } else {
-                Err(ContentError::Conflict("the content id is taken".into()))
+            if (&known.owner_id, known.residency) != (&record.owner_id, record.residency) {
+                return Err(ContentError::Conflict("the content id is taken".into()));
             }
-        })
-        .await
+        }
+        Ok(tx.commit().await?)
     }
 
     /// Deletes a draft whose upload was given up. What is unknown or gone already is fine.
@@ -211,25 +202,24 @@ impl ContentService {
     /// # Errors
     /// [`ContentError::NotFound`] for another's, [`ContentError::Conflict`] when the upload was completed after all.
     pub async fn discard_draft(&self, id: &ContentId, owner: &UserId) -> Result<(), ContentError> {
-        self.in_transaction(async |tx| {
-            let Some(mut record) = store::load(tx.conn(), id).await? else {
-                return Ok(());
-            };
-            if record.owner_id != *owner {
-                return Err(ContentError::NotFound);
+        let mut tx = self.parts.db.begin().await?;
+        let Some(mut record) = store::load(tx.conn(), id).await? else {
+            return Ok(());
+        };
+        if record.owner_id != *owner {
+            return Err(ContentError::NotFound);
+        }
+        match record.status() {
+            ContentStatus::Deleted => Ok(()),
+            ContentStatus::Draft => {
+                // Nobody but its owner ever knew of it, so there is nothing to purge and nobody to tell.
+                let _ = self.advance(&mut record, Trigger::Deleted);
+                record.erase();
+                store::save(tx.conn(), &record).await?;
+                Ok(tx.commit().await?)
             }
-            match record.status() {
-                ContentStatus::Deleted => Ok(()),
-                ContentStatus::Draft => {
-                    // Nobody but its owner ever knew of it, so there is nothing to purge and nobody to tell.
-                    let _ = self.advance(&mut record, Trigger::Deleted);
-                    record.erase();
-                    store::save(tx.conn(), &record).await
-                }
-                _ => Err(ContentError::Conflict("the item is in the pipeline already".into())),
-            }
-        })
-        .await
+            _ => Err(ContentError::Conflict("the item is in the pipeline already".into())),
+        }
     }
 
     async fn patch_in(
@@ -311,26 +301,6 @@ impl ContentService {
     async fn add<E: Event>(&self, tx: &mut Tx, event: &E) -> Result<(), ContentError> {
         let record = envelope::encode(event, SERVICE, &*self.parts.clock, &*self.parts.entropy)?;
         Ok(Outbox::add(tx, record).await?)
-    }
-
-    /// Runs `work` in a transaction; does it again when another one was in the way.
-    async fn in_transaction<T>(
-        &self,
-        work: impl AsyncFn(&mut Tx) -> Result<T, ContentError>,
-    ) -> Result<T, ContentError> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let mut tx = self.parts.db.begin().await?;
-            let outcome = match work(&mut tx).await {
-                Ok(value) => tx.commit().await.map(|()| value).map_err(ContentError::from),
-                Err(error) => Err(error),
-            };
-            match outcome {
-                Err(ContentError::Db(error)) if error.kind() == DbErrorKind::Conflict && tries < CONFLICT_TRIES => {}
-                outcome => return outcome,
-            }
-        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::record::ContentRecord;
 const STAGES_MAX: i64 = 32;
 
 /// The service's schema.
-pub const MIGRATIONS: &[Migration] = &[Migration {
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,
     name: "items and their stages",
     sql: "

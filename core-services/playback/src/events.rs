@@ -20,7 +20,7 @@ pub(crate) async fn announce_revocation(
     expires_s: i64,
 ) -> Result<(), EventError> {
     let event = MediaSessionRevoked { media_session_id: id.clone(), expires_s };
-    let record = envelope::encode(&event, SERVICE, &*parts.clock, &*parts.entropy);
+    let record = envelope::encode(&event, SERVICE, &*parts.clock, &*parts.entropy)?;
     let mut backoff_ms = APPEND_BACKOFF_MS;
     for _ in 1..APPEND_TRIES {
         match parts.log.append(vec![record.clone()]).await {

@@ -94,7 +94,7 @@ fn asker(context: EdgeContext) -> Asker {
     Asker {
         pop: context.pop,
         country: context.country.and_then(|code| code.parse().ok()),
-        address: context.client_address.and_then(|address| address.to_string().parse().ok()),
+        address: context.client_address,
         public_base: context.public_base,
     }
 }

@@ -17,5 +17,5 @@ pub use config::{PlaybackConfig, PlaybackConfigError};
 pub use error::PlaybackError;
 pub use grpc::{PlaybackGrpc, grpc};
 pub use http::{openapi, router};
-pub use placement::{Asker, Placement};
+pub use placement::Asker;
 pub use service::{PlaybackParts, PlaybackService, SERVICE};

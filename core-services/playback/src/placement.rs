@@ -22,11 +22,11 @@ pub struct Asker {
 
 /// Where to play from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placement {
+pub(crate) struct Placement {
     /// Scheme and authority, without a slash at the end.
-    pub base: String,
+    pub(crate) base: String,
     /// What the nodes there can verify: partners' nodes hold no secret.
-    pub form: TokenForm,
+    pub(crate) form: TokenForm,
 }
 
 /// The PoP that was asked when it may hold bytes of this residency, else the nearest that may; `None` when there is

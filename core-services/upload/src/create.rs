@@ -145,11 +145,10 @@ impl UploadService {
             decision_json: serde_json::to_string(&decision).unwrap_or_default(),
             upload_id: UploadId::generate(self.parts.region.code, &*self.parts.clock, &*self.parts.entropy),
         };
-        let now_ms = self.now_ms();
-        let (fresh, added) = self
-            .in_transaction(async |tx| Ok((fresh.clone(), store::remember(tx.conn(), &fresh, now_ms).await?)))
-            .await?;
-        if added {
+        let mut tx = self.parts.db.begin().await?;
+        let is_first = store::remember(tx.conn(), &fresh, self.now_ms()).await?;
+        tx.commit().await?;
+        if is_first {
             return Ok(fresh);
         }
         // Another call with the same key was first; its decision holds.
@@ -205,11 +204,7 @@ impl UploadService {
             self.begin_multipart(&session).await?;
         }
         self.content().create_draft(draft_of(&session)).await?;
-        let now_ms = self.now_ms();
-        self.in_transaction(async |tx| {
-            store::advance(tx.conn(), &session.upload_id, SessionStatus::Creating, SessionStatus::Open, now_ms).await
-        })
-        .await?;
+        self.advance(&session.upload_id, SessionStatus::Creating, SessionStatus::Open).await?;
         let session = self.load(&session.upload_id).await?.ok_or(UploadError::NotFound)?;
         if matches!(session.status, SessionStatus::Cancelled | SessionStatus::Expired) {
             // It was given up while it was being opened: what was made since then goes too.
@@ -242,11 +237,11 @@ impl UploadService {
             expires_ms: now_ms + i64::from(self.parts.config.session_life_s) * 1_000,
             request,
         };
-        self.in_transaction(async |tx| {
-            store::insert(tx.conn(), &session, now_ms).await?;
-            store::load(tx.conn(), &session.upload_id).await?.ok_or(UploadError::NotFound)
-        })
-        .await
+        let mut tx = self.parts.db.begin().await?;
+        store::insert(tx.conn(), &session, now_ms).await?;
+        let session = store::load(tx.conn(), &session.upload_id).await?.ok_or(UploadError::NotFound)?;
+        tx.commit().await?;
+        Ok(session)
     }
 
     async fn begin_multipart(&self, session: &Session) -> Result<(), UploadError> {
@@ -254,9 +249,9 @@ impl UploadService {
         // What the client says of the type is not believed; the probe finds out.
         let content_type = "application/octet-stream";
         let multipart_id = objects.create_multipart(&session.bucket, &session.object_key, content_type).await?;
-        let is_ours = self
-            .in_transaction(async |tx| store::set_multipart(tx.conn(), &session.upload_id, &multipart_id).await)
-            .await?;
+        let mut tx = self.parts.db.begin().await?;
+        let is_ours = store::set_multipart(tx.conn(), &session.upload_id, &multipart_id).await?;
+        tx.commit().await?;
         if !is_ours {
             // Another call with the same key was faster; its upload is the session's.
             objects.abort_multipart(&session.bucket, &session.object_key, &multipart_id).await?;

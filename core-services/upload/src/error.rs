@@ -57,7 +57,7 @@ pub enum UploadError {
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
-    /// An event could not be written down.
+    /// An event could not be put into a record: a mistake in the program.
     #[error("an event could not be written: {0}")]
     Event(#[from] mcsp_events::EventError),
     /// A row, or an answer of another service, cannot be read.
@@ -97,7 +97,6 @@ impl UploadError {
             // A full disk may be emptied.
             Self::Db(error) => error.is_retryable() || error.kind() == DbErrorKind::Storage,
             Self::Objects(error) => error.is_retryable(),
-            Self::Event(error) => error.is_retryable(),
             Self::Dependency(problem) => problem.status >= 500,
             Self::Audit(_) | Self::NoHome { .. } => true,
             _ => false,

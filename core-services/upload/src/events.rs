@@ -41,7 +41,7 @@ impl Handler for UploadEvents {
             .map(|_| ())
             .map_err(|error| {
                 if error.is_retryable() {
-                    HandleError::Retry(error.to_string())
+                    HandleError::Away(error.to_string())
                 } else {
                     HandleError::Poison(error.to_string())
                 }

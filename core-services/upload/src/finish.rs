@@ -45,14 +45,12 @@ impl UploadService {
     pub async fn cancel(&self, id: &UploadId, viewer: &ViewerIdentity) -> Result<(), UploadError> {
         self.owned(id, viewer).await?;
         let now_ms = self.now_ms();
-        let session = self
-            .in_transaction(async |tx| {
-                for from in [SessionStatus::Creating, SessionStatus::Open] {
-                    store::advance(tx.conn(), id, from, SessionStatus::Cancelled, now_ms).await?;
-                }
-                store::load(tx.conn(), id).await?.ok_or(UploadError::NotFound)
-            })
-            .await?;
+        let mut tx = self.parts.db.begin().await?;
+        for from in [SessionStatus::Creating, SessionStatus::Open] {
+            store::advance(tx.conn(), id, from, SessionStatus::Cancelled, now_ms).await?;
+        }
+        let session = store::load(tx.conn(), id).await?.ok_or(UploadError::NotFound)?;
+        tx.commit().await?;
         if session.status.is_finished() {
             return Err(UploadError::Conflict("the upload is complete; delete the item instead".into()));
         }
@@ -86,19 +84,15 @@ impl UploadService {
             media_type: session.request.media_type,
             size_bytes: session.request.size_bytes,
         };
-        let record = envelope::encode(&event, SERVICE, &*self.parts.clock, &*self.parts.entropy);
-        let now_ms = self.now_ms();
-        let session = self
-            .in_transaction(async |tx| {
-                let id = &session.upload_id;
-                let is_first =
-                    store::advance(tx.conn(), id, SessionStatus::Open, SessionStatus::PendingTrigger, now_ms).await?;
-                if is_first {
-                    Outbox::add(tx, record.clone()).await?;
-                }
-                store::load(tx.conn(), id).await?.ok_or(UploadError::NotFound)
-            })
-            .await?;
+        let record = envelope::encode(&event, SERVICE, &*self.parts.clock, &*self.parts.entropy)?;
+        let id = &session.upload_id;
+        let (from, to) = (SessionStatus::Open, SessionStatus::PendingTrigger);
+        let mut tx = self.parts.db.begin().await?;
+        if store::advance(tx.conn(), id, from, to, self.now_ms()).await? {
+            Outbox::add(&mut tx, record).await?;
+        }
+        let session = store::load(tx.conn(), id).await?.ok_or(UploadError::NotFound)?;
+        tx.commit().await?;
         if session.status.is_finished() {
             Ok(session)
         } else {
@@ -173,6 +167,8 @@ impl UploadService {
             owner_id: session.owner_id.to_string(),
         };
         self.content().discard_draft(discard).await?;
-        self.in_transaction(async |tx| store::set_cleaned(tx.conn(), &session.upload_id).await).await
+        let mut tx = self.parts.db.begin().await?;
+        store::set_cleaned(tx.conn(), &session.upload_id).await?;
+        Ok(tx.commit().await?)
     }
 }

@@ -10,17 +10,17 @@ const PARTS_PREFERRED_MAX: u64 = 1_000;
 
 /// A file's parts: all of one size but the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PartPlan {
+pub(crate) struct PartPlan {
     /// The whole, bytes; at least 1.
-    pub size_bytes: u64,
+    pub(crate) size_bytes: u64,
     /// Each part but the last, bytes.
-    pub part_size_bytes: u64,
+    pub(crate) part_size_bytes: u64,
 }
 
 impl PartPlan {
     /// The smallest part size with which a file has at most 1 000 parts; 64 MiB for the largest.
     #[must_use]
-    pub fn for_size(size_bytes: u64) -> Self {
+    pub(crate) fn for_size(size_bytes: u64) -> Self {
         let part_size_bytes = PART_SIZES
             .into_iter()
             .find(|part| size_bytes.div_ceil(*part) <= PARTS_PREFERRED_MAX)
@@ -30,13 +30,13 @@ impl PartPlan {
 
     /// How many parts there are.
     #[must_use]
-    pub fn part_count(&self) -> u32 {
+    pub(crate) fn part_count(&self) -> u32 {
         u32::try_from(self.size_bytes.div_ceil(self.part_size_bytes)).unwrap_or(u32::MAX)
     }
 
     /// A part's size, bytes; 0 for a number that is none of the plan's.
     #[must_use]
-    pub fn part_bytes(&self, part_number: u32) -> u64 {
+    pub(crate) fn part_bytes(&self, part_number: u32) -> u64 {
         let Some(before) = u64::from(part_number).checked_sub(1) else {
             return 0;
         };
@@ -48,7 +48,7 @@ impl PartPlan {
     /// The stored parts that are as planned, by number. A part of another size is not received: the client was cut off
     /// or sent something else, and has to send it again.
     #[must_use]
-    pub fn received(&self, stored: &[PartMeta]) -> Vec<PartMeta> {
+    pub(crate) fn received(&self, stored: &[PartMeta]) -> Vec<PartMeta> {
         let mut received: Vec<PartMeta> = stored
             .iter()
             .filter(|part| part.size_bytes > 0 && part.size_bytes == self.part_bytes(part.part_number))
@@ -61,7 +61,7 @@ impl PartPlan {
 
     /// The numbers of the parts that are not among `received`, which is sorted.
     #[must_use]
-    pub fn missing(&self, received: &[PartMeta]) -> Vec<u32> {
+    pub(crate) fn missing(&self, received: &[PartMeta]) -> Vec<u32> {
         (1..=self.part_count())
             .filter(|number| received.binary_search_by_key(number, |part| part.part_number).is_err())
             .collect()

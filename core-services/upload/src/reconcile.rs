@@ -89,9 +89,9 @@ impl UploadService {
         }
 
         let before_ms = self.now_ms() - i64::from(self.parts.config.idempotency_life_s) * 1_000;
-        report.forgotten = self
-            .in_transaction(async |tx| store::forget_requests(tx.conn(), before_ms).await)
-            .await?;
+        let mut tx = self.parts.db.begin().await?;
+        report.forgotten = store::forget_requests(tx.conn(), before_ms).await?;
+        tx.commit().await?;
         report.ended_ms = self.now_ms();
         Ok(report)
     }
@@ -105,21 +105,17 @@ impl UploadService {
                 Err(error) => return Err(error),
             }
         }
-        let now_ms = self.now_ms();
-        if session.expires_ms > now_ms {
+        if session.expires_ms > self.now_ms() {
             return Ok(Outcome::Waits);
         }
-        let has_expired = self
-            .in_transaction(async |tx| {
-                store::advance(tx.conn(), &session.upload_id, session.status, SessionStatus::Expired, now_ms).await
-            })
-            .await?;
+        let has_expired = self.advance(&session.upload_id, session.status, SessionStatus::Expired).await?;
         Ok(if has_expired { Outcome::Expired } else { Outcome::Waits })
     }
 
     async fn touch(&self, session: &Session) -> Result<(), UploadError> {
-        let now_ms = self.now_ms();
-        self.in_transaction(async |tx| store::set_checked(tx.conn(), &session.upload_id, now_ms).await).await
+        let mut tx = self.parts.db.begin().await?;
+        store::set_checked(tx.conn(), &session.upload_id, self.now_ms()).await?;
+        Ok(tx.commit().await?)
     }
 
     fn failed(&self, session: &Session, error: &UploadError) -> u32 {

@@ -11,7 +11,7 @@ use mcsp_api::proto::content::content_client::ContentClient;
 use mcsp_api::rest::{UploadMetadata, UploadPart, UploadSession};
 use mcsp_api::{Residency, UploadId, ViewerIdentity};
 use mcsp_audit::Audit;
-use mcsp_db::{Db, DbErrorKind, Tx};
+use mcsp_db::Db;
 use mcsp_events::outbox::Outbox;
 use mcsp_geo::residency::PolicyEngine;
 use mcsp_objects::{ObjectError, PartMeta, SharedObjects};
@@ -28,8 +28,6 @@ use crate::store;
 
 /// The name of the service as events and logs write it.
 pub const SERVICE: &str = "upload";
-/// How often a transaction that met another one is done again.
-const CONFLICT_TRIES: u32 = 5;
 
 /// Object storage by residency, each with the credentials for its own bucket and no other.
 #[derive(Debug, Clone)]
@@ -222,24 +220,17 @@ impl UploadService {
         self.parts.clock.now_ms()
     }
 
-    /// Runs `work` in a transaction; does it again when another one was in the way.
-    pub(crate) async fn in_transaction<T>(
+    /// Moves a session from one status to another; true when it was in the first.
+    pub(crate) async fn advance(
         &self,
-        work: impl AsyncFn(&mut Tx) -> Result<T, UploadError>,
-    ) -> Result<T, UploadError> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let mut tx = self.parts.db.begin().await?;
-            let outcome = match work(&mut tx).await {
-                Ok(value) => tx.commit().await.map(|()| value).map_err(UploadError::from),
-                Err(error) => Err(error),
-            };
-            match outcome {
-                Err(UploadError::Db(error)) if error.kind() == DbErrorKind::Conflict && tries < CONFLICT_TRIES => {}
-                outcome => return outcome,
-            }
-        }
+        id: &UploadId,
+        from: SessionStatus,
+        to: SessionStatus,
+    ) -> Result<bool, UploadError> {
+        let mut tx = self.parts.db.begin().await?;
+        let is_moved = store::advance(tx.conn(), id, from, to, self.now_ms()).await?;
+        tx.commit().await?;
+        Ok(is_moved)
     }
 }
 

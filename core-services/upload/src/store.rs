@@ -11,7 +11,7 @@ use crate::error::UploadError;
 use crate::session::{RememberedRequest, Session, SessionStatus};
 
 /// The service's schema.
-pub const MIGRATIONS: &[Migration] = &[Migration {
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,
     name: "sessions and remembered requests",
     sql: "
