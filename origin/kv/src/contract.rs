@@ -2,14 +2,16 @@
 //!
 //! [`run`] checks all rules on one store, whose lifetimes end by the given clock. Its keys begin with `contract/`.
 
-use std::collections::BTreeSet;
+mod concurrency;
+
 use std::fmt::Debug;
 use std::time::Duration;
 
 use bytes::Bytes;
 use mcsp_runtime::ManualClock;
 use thiserror::Error;
-use tokio::task::JoinSet;
+
+pub use concurrency::{increments_are_atomic, one_of_many_creates};
 
 use crate::{KEY_BYTES_MAX, KvError, SCAN_ENTRIES_MAX, SharedKv, Swap, VALUE_BYTES_MAX};
 
@@ -32,8 +34,6 @@ pub enum ContractError {
 }
 
 const TTL: Duration = Duration::from_millis(1500);
-const TASKS: usize = 8;
-const INCREMENTS_PER_TASK: usize = 25;
 
 /// Checks every rule.
 ///
@@ -366,58 +366,6 @@ pub async fn scans_are_ordered_and_bounded(
     same("large entries", seen, 5)
 }
 
-/// Many tasks that count together lose nothing, and no two see the same number.
-///
-/// # Errors
-/// When the engine breaks the rule.
-pub async fn increments_are_atomic(kv: &SharedKv) -> Result<(), ContractError> {
-    let mut tasks = JoinSet::new();
-    for _ in 0..TASKS {
-        let kv = kv.clone();
-        tasks.spawn(async move {
-            let mut seen = Vec::new();
-            for _ in 0..INCREMENTS_PER_TASK {
-                seen.push(kv.increment("contract/together", 1, None).await?);
-            }
-            Ok::<_, KvError>(seen)
-        });
-    }
-    let mut seen = BTreeSet::new();
-    while let Some(task) = tasks.join_next().await {
-        seen.extend(joined(task)?);
-    }
-    let all = i64::try_from(TASKS * INCREMENTS_PER_TASK).unwrap_or(i64::MAX);
-    same("numbers seen", seen, (1..=all).collect())
-}
-
-/// Of many tasks that create a key, one does, and all others see its value.
-///
-/// # Errors
-/// When the engine breaks the rule.
-pub async fn one_of_many_creates(kv: &SharedKv) -> Result<(), ContractError> {
-    for round in 0..10 {
-        let mut tasks = JoinSet::new();
-        for task in 0..TASKS {
-            let kv = kv.clone();
-            tasks.spawn(async move {
-                let key = format!("contract/created/{round}");
-                let value = Some(text(&task.to_string()));
-                let swap = kv.compare_and_set(&key, None, value.clone(), None).await?;
-                Ok::<_, KvError>((swap.swapped, swap.current))
-            });
-        }
-        let (mut created, mut seen) = (0, BTreeSet::new());
-        while let Some(task) = tasks.join_next().await {
-            let (swapped, current) = joined(task)?;
-            created += usize::from(swapped);
-            seen.insert(current);
-        }
-        same("how many created it", created, 1)?;
-        same("how many values were seen", seen.len(), 1)?;
-    }
-    Ok(())
-}
-
 /// Removes what earlier runs left, and moves no clock.
 async fn clear(kv: &SharedKv) -> Result<(), ContractError> {
     loop {
@@ -437,10 +385,6 @@ fn text(text: &str) -> Bytes {
 
 fn owned(keys: &[&str]) -> Vec<String> {
     keys.iter().map(|key| (*key).to_owned()).collect()
-}
-
-fn joined<T>(task: Result<Result<T, KvError>, tokio::task::JoinError>) -> Result<T, KvError> {
-    task.map_err(|error| KvError::Invalid(error.to_string()))?
 }
 
 fn same<T: PartialEq + Debug>(

@@ -15,6 +15,7 @@ mod faulty;
 mod record;
 mod server;
 mod sled_engine;
+mod sweep;
 mod writer;
 
 use std::fmt::Debug;

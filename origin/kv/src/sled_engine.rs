@@ -12,9 +12,9 @@ use bytes::Bytes;
 use mcsp_runtime::{EngineUri, EngineUriError, SharedClock};
 use sled::Tree;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::record::Record;
+use crate::sweep;
 use crate::writer::{Change, Writer, from_sled};
 use crate::{
     KeyValue, KvError, KvOpenError, SCAN_BYTES_MAX, SCAN_ENTRIES_MAX, Swap, check_key, check_ttl,
@@ -25,9 +25,6 @@ const CACHE_MIB_DEFAULT: u64 = 64;
 const CACHE_MIB_MAX: u64 = 4096;
 /// The name carries the version of [`Record`]'s form.
 const TREE: &str = "records-1";
-/// A step of the sweep looks at so many records and then lets writes pass.
-const SWEEP_STEP_RECORDS: usize = 1000;
-const SWEEP_STEP_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct SledKv {
@@ -63,7 +60,7 @@ impl SledKv {
             .map_err(|error| failed(KvError::Unavailable(error.to_string())))?
             .map_err(failed)?;
         let writer = Writer::start(tree.clone()).map_err(failed)?;
-        let sweeper = start_sweeper(&writer, clock.clone());
+        let sweeper = sweep::start(&writer, clock.clone());
         Ok(Self {
             tree,
             writer,
@@ -278,140 +275,44 @@ fn scan(
     Ok(entries)
 }
 
-/// What one step of the sweep did.
-#[derive(Debug, PartialEq, Eq)]
-struct Sweep {
-    removed: usize,
-    /// Where the next step begins; `None`: the whole store was seen.
-    next: Option<Vec<u8>>,
-}
-
-/// Removes what nobody asked for since its end, among the next `records_max` records after `after`.
-fn sweep(tree: &Tree, after: &[u8], records_max: usize, now_ms: i64) -> Result<Sweep, KvError> {
-    let mut removed = 0;
-    let mut last = None;
-    let mut seen = 0;
-    for entry in tree
-        .range::<&[u8], _>((Bound::Excluded(after), Bound::Unbounded))
-        .take(records_max)
-    {
-        let (key, bytes) = entry.map_err(from_sled)?;
-        if !Record::decode(&bytes)?.is_live(now_ms) {
-            tree.remove(&key).map_err(from_sled)?;
-            removed += 1;
-        }
-        seen += 1;
-        last = Some(key.to_vec());
-    }
-    Ok(Sweep {
-        removed,
-        next: last.filter(|_| seen == records_max),
-    })
-}
-
-/// Goes round the store in small steps for as long as it is open.
-fn start_sweeper(writer: &Writer, clock: SharedClock) -> JoinHandle<()> {
-    let writer = writer.downgrade();
-    tokio::spawn(async move {
-        let Some(writer) = writer else { return };
-        let mut after = Vec::new();
-        let mut steps = interval(SWEEP_STEP_INTERVAL);
-        steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            steps.tick().await;
-            let (from, clock) = (after.clone(), clock.clone());
-            let step = writer.try_write(move |tree| {
-                let sweep = sweep(tree, &from, SWEEP_STEP_RECORDS, clock.now_ms())?;
-                let wrote = sweep.removed > 0;
-                Ok(Change {
-                    output: sweep,
-                    wrote,
-                })
-            });
-            let Some(outcome) = step else { return };
-            match outcome.await {
-                Ok(Ok(sweep)) => after = sweep.next.unwrap_or_default(),
-                Ok(Err(error)) => tracing::warn!(%error, "key-value sweep failed"),
-                // The queue was full: writes go first.
-                Err(_) => {}
-            }
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn tree_with(records: &[(&str, i64)]) -> Tree {
-        let tree = sled::Config::new()
-            .temporary(true)
-            .open()
-            .unwrap()
-            .open_tree(TREE)
-            .unwrap();
-        for (key, end_ms) in records {
-            let value = Bytes::from_static(b"v");
-            set(
-                &tree,
-                key,
-                &Record {
-                    end_ms: *end_ms,
-                    value,
-                },
-            )
-            .unwrap();
-        }
-        tree
-    }
-
-    fn keys(tree: &Tree) -> Vec<String> {
-        tree.iter()
-            .keys()
-            .map(|key| String::from_utf8(key.unwrap().to_vec()).unwrap())
-            .collect()
-    }
-
-    #[test]
-    fn a_sweep_removes_the_ended_in_bounded_steps() {
-        let tree = tree_with(&[("a", 10), ("b", 20), ("c", 10), ("d", i64::MAX), ("e", 10)]);
-        let first = sweep(&tree, b"", 2, 10).unwrap();
-        assert_eq!(
-            first,
-            Sweep {
-                removed: 1,
-                next: Some(b"b".to_vec())
-            }
-        );
-        assert_eq!(keys(&tree), ["b", "c", "d", "e"]);
-        let second = sweep(&tree, b"b", 2, 10).unwrap();
-        assert_eq!(
-            second,
-            Sweep {
-                removed: 1,
-                next: Some(b"d".to_vec())
-            }
-        );
-        let third = sweep(&tree, b"d", 2, 10).unwrap();
-        assert_eq!(
-            third,
-            Sweep {
-                removed: 1,
-                next: None
-            }
-        );
-        assert_eq!(keys(&tree), ["b", "d"]);
-    }
-
     #[test]
     fn a_record_that_is_cut_short_is_damage_and_not_a_value() {
-        let tree = tree_with(&[]);
+        let store = sled::Config::new().temporary(true).open().unwrap();
+        let tree = store.open_tree(TREE).unwrap();
         tree.insert("a", b"short".as_slice()).unwrap();
         assert!(matches!(live(&tree, b"a", 0), Err(KvError::Corrupt(_))));
         assert!(matches!(
             scan(&tree, "", "", 10, 0),
             Err(KvError::Corrupt(_))
         ));
-        assert!(matches!(sweep(&tree, b"", 10, 0), Err(KvError::Corrupt(_))));
+    }
+
+    #[tokio::test]
+    async fn the_sweeper_goes_round_by_itself() {
+        const WAIT_MAX: Duration = Duration::from_secs(30);
+        let folder = tempfile::tempdir().unwrap();
+        let uri = format!("sled:{}", folder.path().display());
+        let clock = mcsp_runtime::ManualClock::new(0);
+        let kv = SledKv::open(&uri, &EngineUri::parse(&uri).unwrap(), clock.clone())
+            .await
+            .unwrap();
+        kv.put("ends", Bytes::new(), Some(Duration::from_millis(1)))
+            .await
+            .unwrap();
+        kv.put("stays", Bytes::new(), None).await.unwrap();
+        clock.advance(Duration::from_millis(1));
+        let swept = async {
+            while kv.tree.contains_key("ends").unwrap() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(WAIT_MAX, swept)
+            .await
+            .expect("the ended record is still there");
+        assert_eq!(kv.get("stays").await.unwrap(), Some(Bytes::new()));
     }
 }

@@ -150,10 +150,8 @@ fn prepare<T: Send + 'static>(
         // A failed write may have been half done.
         let wrote = result.as_ref().map_or(true, |change| change.wrote);
         let acknowledge = Box::new(move |flushed: &Result<(), KvError>| {
-            let outcome = match flushed {
-                Err(error) if wrote => Err(error.clone()),
-                _ => result.map(|change| change.output),
-            };
+            // What was only looked at may be another's write of the same batch, so the failure is everybody's.
+            let outcome = flushed.clone().and(result.map(|change| change.output));
             // A caller that stopped waiting is told nothing.
             let _ = sender.send(outcome);
         });

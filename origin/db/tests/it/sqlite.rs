@@ -171,3 +171,36 @@ async fn a_uri_that_cannot_be_used_says_why() {
         assert!(!error.is_retryable());
     }
 }
+
+/// As when a person's shell or a backup works on a running service's database.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_owners_of_one_file_do_not_fail_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let uri = format!("sqlite:{}/a.db", folder.path().display());
+    let owners = [Db::open(&uri).await.unwrap(), Db::open(&uri).await.unwrap()];
+    owners[0].migrate(&NUMBERS).await.unwrap();
+    let mut writers = tokio::task::JoinSet::new();
+    for db in owners.iter().cycle().take(4) {
+        let db = db.clone();
+        writers.spawn(async move {
+            for _ in 0..25 {
+                let mut tx = db.begin().await.unwrap();
+                // A read first: with a lock that is only upgraded at the write, this fails at once.
+                let last: Option<i64> = sqlx::query_scalar("SELECT MAX(number) FROM numbers")
+                    .fetch_one(tx.conn())
+                    .await
+                    .unwrap();
+                sqlx::query("INSERT INTO numbers (number) VALUES ($1)")
+                    .bind(last.unwrap_or(0) + 1)
+                    .execute(tx.conn())
+                    .await
+                    .unwrap();
+                tx.commit().await.unwrap();
+            }
+        });
+    }
+    while let Some(done) = writers.join_next().await {
+        done.unwrap();
+    }
+    assert_eq!(numbers(&owners[0]).await, (1..=100).collect::<Vec<i64>>());
+}

@@ -1,0 +1,28 @@
+//! The key-value engine from outside.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod contract;
+mod faults;
+mod kill;
+mod model;
+mod remote;
+mod sled;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use mcsp_kv::{KvOptions, SharedKv};
+use mcsp_runtime::{ManualClock, SharedClock};
+
+fn options(clock: SharedClock) -> KvOptions {
+    KvOptions {
+        clock,
+        identity: None,
+    }
+}
+
+/// A store in `folder` by a clock that stands still.
+async fn open_sled(folder: &Path, clock: &Arc<ManualClock>) -> SharedKv {
+    let uri = format!("sled:{}", folder.display());
+    mcsp_kv::open(&uri, options(clock.clone())).await.unwrap()
+}
