@@ -86,7 +86,9 @@ impl CallerTable {
     /// A table without a rule: nobody may call anything.
     #[must_use]
     pub fn deny_all() -> Self {
-        Self { rules: Arc::new([]) }
+        Self {
+            rules: Arc::new([]),
+        }
     }
 
     /// Reads a table: `[[rule]]` with `callers`, `interfaces`, `why` and, if wanted, `cross_region`.
@@ -94,7 +96,8 @@ impl CallerTable {
     /// # Errors
     /// When a key is unknown or missing, or a value is not of its kind; names the rule, the key and the value.
     pub fn from_toml(text: &str) -> Result<Self, CallerTableError> {
-        let table: TableText = toml::from_str(text).map_err(|e| CallerTableError::Form(e.to_string()))?;
+        let table: TableText =
+            toml::from_str(text).map_err(|e| CallerTableError::Form(e.to_string()))?;
         let rules = table
             .rule
             .into_iter()
@@ -126,7 +129,9 @@ impl CallerTable {
 
 impl fmt::Debug for CallerTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallerTable").field("rules", &self.rules.len()).finish()
+        f.debug_struct("CallerTable")
+            .field("rules", &self.rules.len())
+            .finish()
     }
 }
 
@@ -152,7 +157,11 @@ impl Rule {
             .iter()
             .map(|caller| {
                 Pattern::parse(caller).ok_or_else(|| {
-                    fault("callers", caller, "namespace/account, each a DNS label or * for the whole part")
+                    fault(
+                        "callers",
+                        caller,
+                        "namespace/account, each a DNS label or * for the whole part",
+                    )
                 })
             })
             .collect::<Result<_, _>>()?;
@@ -193,7 +202,11 @@ impl Pattern {
             // A PoP that is called like a service must not get the service's rights.
             None => caller.namespace() != EDGE_NAMESPACE,
         };
-        namespace && self.account.as_deref().is_none_or(|account| account == caller.account())
+        namespace
+            && self
+                .account
+                .as_deref()
+                .is_none_or(|account| account == caller.account())
     }
 }
 
@@ -220,19 +233,41 @@ mod tests {
     #[test]
     fn the_embedded_table_says_what_the_design_says() {
         let table = CallerTable::embedded().expect("the embedded table");
-        let allowed = |namespace, account, interface| table.allows(&id(namespace, account), "ng-lagos", interface);
+        let allowed = |namespace, account, interface| {
+            table.allows(&id(namespace, account), "ng-lagos", interface)
+        };
         // Edges, wherever they are.
-        for interface in ["http:api", "http:media", "http:web", "s3", "mcsp.feed.v1.EdgeFeed"] {
+        for interface in [
+            "http:api",
+            "http:media",
+            "http:web",
+            "s3",
+            "mcsp.feed.v1.EdgeFeed",
+        ] {
             assert!(allowed("edge", "lhr1", interface), "{interface}");
         }
-        for interface in ["mcsp.content.v1.Content", "mcsp.events.v1.EventLog", "mcsp.kv.v1.KeyValue", "http:admin"] {
+        for interface in [
+            "mcsp.content.v1.Content",
+            "mcsp.events.v1.EventLog",
+            "mcsp.kv.v1.KeyValue",
+            "http:admin",
+        ] {
             assert!(!allowed("edge", "los1", interface), "{interface}");
         }
         // The peer region: the feed and forwarded uploads, nothing else.
         assert!(allowed("global-london", "origin", "mcsp.feed.v1.EdgeFeed"));
         assert!(allowed("global-london", "upload", "mcsp.upload.v1.Upload"));
-        for interface in ["mcsp.content.v1.Content", "mcsp.events.v1.EventLog", "s3", "http:api", "mcsp.auth.v1.Auth"] {
-            assert!(!allowed("global-london", "origin", interface), "{interface}");
+        for interface in [
+            "mcsp.content.v1.Content",
+            "mcsp.events.v1.EventLog",
+            "s3",
+            "http:api",
+            "mcsp.auth.v1.Auth",
+        ] {
+            assert!(
+                !allowed("global-london", "origin", interface),
+                "{interface}"
+            );
         }
         // Inside the region.
         assert!(allowed("ng-lagos", "upload", "mcsp.content.v1.Content"));
@@ -247,7 +282,9 @@ mod tests {
         assert!(!CallerTable::deny_all().allows(&id("edge", "los1"), "ng-lagos", "http:api"));
         let empty = table("");
         assert!(!empty.allows(&id("edge", "los1"), "ng-lagos", "http:api"));
-        let one = table("[[rule]]\ncallers=['edge/los1']\ninterfaces=['http:api']\ncross_region=true\nwhy='x'");
+        let one = table(
+            "[[rule]]\ncallers=['edge/los1']\ninterfaces=['http:api']\ncross_region=true\nwhy='x'",
+        );
         assert!(one.allows(&id("edge", "los1"), "ng-lagos", "http:api"));
         assert!(!one.allows(&id("edge", "los1"), "ng-lagos", "http:apis"));
         assert!(!one.allows(&id("edge", "los1"), "ng-lagos", ""));
@@ -260,13 +297,15 @@ mod tests {
         let near = table("[[rule]]\ncallers=['*/upload']\ninterfaces=['a.B']\nwhy='x'");
         assert!(near.allows(&id("ng-lagos", "upload"), "ng-lagos", "a.B"));
         assert!(!near.allows(&id("global-london", "upload"), "ng-lagos", "a.B"));
-        let far = table("[[rule]]\ncallers=['*/upload']\ninterfaces=['a.B']\ncross_region=true\nwhy='x'");
+        let far =
+            table("[[rule]]\ncallers=['*/upload']\ninterfaces=['a.B']\ncross_region=true\nwhy='x'");
         assert!(far.allows(&id("global-london", "upload"), "ng-lagos", "a.B"));
     }
 
     #[test]
     fn a_star_is_a_whole_part_and_no_region_is_called_edge() {
-        let any = table("[[rule]]\ncallers=['*/origin']\ninterfaces=['a.B']\ncross_region=true\nwhy='x'");
+        let any =
+            table("[[rule]]\ncallers=['*/origin']\ninterfaces=['a.B']\ncross_region=true\nwhy='x'");
         assert!(any.allows(&id("global-london", "origin"), "ng-lagos", "a.B"));
         assert!(!any.allows(&id("edge", "origin"), "ng-lagos", "a.B"));
         let all = table("[[rule]]\ncallers=['ng-lagos/*']\ninterfaces=['a.B']\nwhy='x'");
@@ -276,18 +315,48 @@ mod tests {
     #[test]
     fn bad_tables_are_refused_with_the_rule_key_and_value() {
         for (text, expected) in [
-            ("[[rule]]\ncallers=['edge/*']\ninterfaces=['s3']\nwhy='x'\nregion='y'", "region"),
+            (
+                "[[rule]]\ncallers=['edge/*']\ninterfaces=['s3']\nwhy='x'\nregion='y'",
+                "region",
+            ),
             ("[[rules]]\n", "rules"),
             ("[[rule]]\ncallers=['edge/*']\ninterfaces=['s3']", "why"),
-            ("[[rule]]\ncallers=['edge/*']\ninterfaces=['s3']\nwhy=' '", "why"),
-            ("[[rule]]\ncallers=['edge']\ninterfaces=['s3']\nwhy='x'", "\"edge\""),
-            ("[[rule]]\ncallers=['edge/l*']\ninterfaces=['s3']\nwhy='x'", "\"edge/l*\""),
-            ("[[rule]]\ncallers=['edge/a/b']\ninterfaces=['s3']\nwhy='x'", "\"edge/a/b\""),
-            ("[[rule]]\ncallers=[]\ninterfaces=['s3']\nwhy='x'", "callers"),
-            ("[[rule]]\ncallers=['edge/*']\ninterfaces=[]\nwhy='x'", "interfaces"),
-            ("[[rule]]\ncallers=['edge/*']\ninterfaces=['*']\nwhy='x'", "\"*\""),
-            ("[[rule]]\ncallers=['edge/*']\ninterfaces=['http:apis']\nwhy='x'", "\"http:apis\""),
-            ("[[rule]]\ncallers='edge/*'\ninterfaces=['s3']\nwhy='x'", "callers"),
+            (
+                "[[rule]]\ncallers=['edge/*']\ninterfaces=['s3']\nwhy=' '",
+                "why",
+            ),
+            (
+                "[[rule]]\ncallers=['edge']\ninterfaces=['s3']\nwhy='x'",
+                "\"edge\"",
+            ),
+            (
+                "[[rule]]\ncallers=['edge/l*']\ninterfaces=['s3']\nwhy='x'",
+                "\"edge/l*\"",
+            ),
+            (
+                "[[rule]]\ncallers=['edge/a/b']\ninterfaces=['s3']\nwhy='x'",
+                "\"edge/a/b\"",
+            ),
+            (
+                "[[rule]]\ncallers=[]\ninterfaces=['s3']\nwhy='x'",
+                "callers",
+            ),
+            (
+                "[[rule]]\ncallers=['edge/*']\ninterfaces=[]\nwhy='x'",
+                "interfaces",
+            ),
+            (
+                "[[rule]]\ncallers=['edge/*']\ninterfaces=['*']\nwhy='x'",
+                "\"*\"",
+            ),
+            (
+                "[[rule]]\ncallers=['edge/*']\ninterfaces=['http:apis']\nwhy='x'",
+                "\"http:apis\"",
+            ),
+            (
+                "[[rule]]\ncallers='edge/*'\ninterfaces=['s3']\nwhy='x'",
+                "callers",
+            ),
         ] {
             let error = CallerTable::from_toml(text).expect_err(text).to_string();
             assert!(error.contains(expected), "{text:?} gave {error:?}");

@@ -65,7 +65,10 @@ impl IdentityError {
     /// replacement; a wrong name stays wrong.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self.kind(), IdentityErrorKind::File | IdentityErrorKind::Material)
+        matches!(
+            self.kind(),
+            IdentityErrorKind::File | IdentityErrorKind::Material
+        )
     }
 
     pub(crate) fn file(path: &Path, source: std::io::Error) -> Self {

@@ -23,7 +23,12 @@ pub(crate) fn create_dir(dir: &Path) -> Result<(), IdentityError> {
 }
 
 /// Writes or replaces `path`.
-pub(crate) fn replace(path: &Path, mode: u32, text: &str, entropy: &dyn Entropy) -> Result<(), IdentityError> {
+pub(crate) fn replace(
+    path: &Path,
+    mode: u32,
+    text: &str,
+    entropy: &dyn Entropy,
+) -> Result<(), IdentityError> {
     let inner = || {
         let temporary = write_beside(path, mode, text, entropy)?;
         fs::rename(&temporary, path)?;
@@ -33,7 +38,12 @@ pub(crate) fn replace(path: &Path, mode: u32, text: &str, entropy: &dyn Entropy)
 }
 
 /// Writes `path` unless it is there; false when another was first.
-pub(crate) fn create(path: &Path, mode: u32, text: &str, entropy: &dyn Entropy) -> Result<bool, IdentityError> {
+pub(crate) fn create(
+    path: &Path,
+    mode: u32,
+    text: &str,
+    entropy: &dyn Entropy,
+) -> Result<bool, IdentityError> {
     let inner = || {
         let temporary = write_beside(path, mode, text, entropy)?;
         // A link, unlike a rename, never replaces: of two that begin at once, one wins and both see its file whole.

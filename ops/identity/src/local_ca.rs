@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use mcsp_runtime::{SharedClock, SharedEntropy, SystemClock, SystemEntropy};
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -70,7 +70,11 @@ impl LocalCa {
     ///
     /// # Errors
     /// When the files cannot be read, written or used.
-    pub fn create_or_open_with(dir: &Path, clock: SharedClock, entropy: SharedEntropy) -> Result<Self, IdentityError> {
+    pub fn create_or_open_with(
+        dir: &Path,
+        clock: SharedClock,
+        entropy: SharedEntropy,
+    ) -> Result<Self, IdentityError> {
         files::create_dir(dir)?;
         let key_path = dir.join("ca-key.pem");
         if !key_path.exists() {
@@ -84,7 +88,8 @@ impl LocalCa {
             .find("-----BEGIN CERTIFICATE-----")
             .ok_or_else(|| IdentityError::material(&key_path, "no certificate behind the key"))?;
         let (key_pem, cert_pem) = both.split_at(at);
-        let key = KeyPair::from_pem(key_pem).map_err(|e| IdentityError::material(&key_path, e.to_string()))?;
+        let key = KeyPair::from_pem(key_pem)
+            .map_err(|e| IdentityError::material(&key_path, e.to_string()))?;
         let issuer = Issuer::from_ca_cert_pem(cert_pem, key)
             .map_err(|e| IdentityError::material(&key_path, e.to_string()))?;
         let cert_path = dir.join("ca.pem");
@@ -119,19 +124,30 @@ impl LocalCa {
     ///
     /// # Errors
     /// When a name of `extra_dns` is not a DNS name, or a file cannot be written.
-    pub fn issue(&self, id: &SpiffeId, extra_dns: &[&str], out_dir: &Path) -> Result<IdentityFiles, IdentityError> {
+    pub fn issue(
+        &self,
+        id: &SpiffeId,
+        extra_dns: &[&str],
+        out_dir: &Path,
+    ) -> Result<IdentityFiles, IdentityError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let dns_name = id.dns_name();
         let mut params = CertificateParams::default();
-        params.subject_alt_names.push(SanType::URI(Ia5String::try_from(id.to_string())?));
+        params
+            .subject_alt_names
+            .push(SanType::URI(Ia5String::try_from(id.to_string())?));
         for name in [dns_name.as_str(), "localhost"].iter().chain(extra_dns) {
-            params.subject_alt_names.push(SanType::DnsName(Ia5String::try_from(*name)?));
+            params
+                .subject_alt_names
+                .push(SanType::DnsName(Ia5String::try_from(*name)?));
         }
         params.distinguished_name = distinguished_name(&dns_name);
         params.serial_number = Some(serial(&self.entropy));
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
         params.use_authority_key_identifier_extension = true;
         params.is_ca = IsCa::ExplicitNoCa;
         (params.not_before, params.not_after) = validity(&self.clock, self.validity_days);
@@ -144,7 +160,12 @@ impl LocalCa {
             ca_file: out_dir.join("ca.pem"),
         };
         files::replace(&made.ca_file, MODE_PUBLIC, &self.cert_pem, &*self.entropy)?;
-        files::replace(&made.key_file, MODE_SECRET, &key.serialize_pem(), &*self.entropy)?;
+        files::replace(
+            &made.key_file,
+            MODE_SECRET,
+            &key.serialize_pem(),
+            &*self.entropy,
+        )?;
         files::replace(&made.cert_file, MODE_PUBLIC, &cert.pem(), &*self.entropy)?;
         Ok(made)
     }
@@ -152,11 +173,16 @@ impl LocalCa {
 
 impl fmt::Debug for LocalCa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalCa").field("validity_days", &self.validity_days).finish_non_exhaustive()
+        f.debug_struct("LocalCa")
+            .field("validity_days", &self.validity_days)
+            .finish_non_exhaustive()
     }
 }
 
-fn make_root(clock: &SharedClock, entropy: &SharedEntropy) -> Result<(KeyPair, String), IdentityError> {
+fn make_root(
+    clock: &SharedClock,
+    entropy: &SharedEntropy,
+) -> Result<(KeyPair, String), IdentityError> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let mut params = CertificateParams::default();
     params.distinguished_name = distinguished_name("MCSP local authority");
@@ -170,7 +196,8 @@ fn make_root(clock: &SharedClock, entropy: &SharedEntropy) -> Result<(KeyPair, S
 }
 
 fn validity(clock: &SharedClock, days: u32) -> (OffsetDateTime, OffsetDateTime) {
-    let now = OffsetDateTime::from_unix_timestamp(clock.now_s()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let now =
+        OffsetDateTime::from_unix_timestamp(clock.now_s()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     (
         now - Duration::minutes(BACKDATE_MINUTES),
         now + Duration::days(i64::from(days)),
@@ -191,7 +218,10 @@ fn distinguished_name(common_name: &str) -> DistinguishedName {
     name.push(DnType::OrganizationName, "MCSP");
     name.push(
         DnType::CommonName,
-        common_name.chars().take(COMMON_NAME_CHARS_MAX).collect::<String>(),
+        common_name
+            .chars()
+            .take(COMMON_NAME_CHARS_MAX)
+            .collect::<String>(),
     );
     name
 }

@@ -19,7 +19,9 @@ const LABEL_CHARS_MAX: usize = 63;
 
 /// Why a text is not a SPIFFE name of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{text:?} is not a workload name: {reason}; expected spiffe://<trust domain>/ns/<namespace>/sa/<account>")]
+#[error(
+    "{text:?} is not a workload name: {reason}; expected spiffe://<trust domain>/ns/<namespace>/sa/<account>"
+)]
 pub struct SpiffeIdError {
     text: String,
     reason: &'static str,
@@ -43,15 +45,21 @@ impl SpiffeId {
     /// label (1 to 63 characters of `a-z 0-9 -`, no `-` at either end).
     pub fn new(trust_domain: &str, namespace: &str, account: &str) -> Result<Self, SpiffeIdError> {
         let error = |reason| SpiffeIdError {
-            text: format!("{trust_domain}/{namespace}/{account}").chars().take(128).collect(),
+            text: format!("{trust_domain}/{namespace}/{account}")
+                .chars()
+                .take(128)
+                .collect(),
             reason,
         };
-        let is_domain_char = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
+        let is_domain_char =
+            |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
         if trust_domain.is_empty()
             || trust_domain.len() > TRUST_DOMAIN_CHARS_MAX
             || !trust_domain.bytes().all(is_domain_char)
         {
-            return Err(error("the trust domain is not 1 to 255 characters of a-z 0-9 . _ -"));
+            return Err(error(
+                "the trust domain is not 1 to 255 characters of a-z 0-9 . _ -",
+            ));
         }
         if !is_label(namespace) {
             return Err(error("the namespace is not a DNS label"));
@@ -122,7 +130,11 @@ pub(crate) fn is_label(text: &str) -> bool {
 
 impl fmt::Display for SpiffeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "spiffe://{}/ns/{}/sa/{}", self.trust_domain, self.namespace, self.account)
+        write!(
+            f,
+            "spiffe://{}/ns/{}/sa/{}",
+            self.trust_domain, self.namespace, self.account
+        )
     }
 }
 

@@ -28,7 +28,11 @@ impl ResolvesServerCert for ReloadingIdentity {
 }
 
 impl ResolvesClientCert for ReloadingIdentity {
-    fn resolve(&self, _root_hint_subjects: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+    fn resolve(
+        &self,
+        _root_hint_subjects: &[&[u8]],
+        _schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0.load().certified))
     }
 
@@ -53,7 +57,10 @@ pub(crate) struct TrustedClients {
 }
 
 impl TrustedClients {
-    pub(crate) fn new(material: Shared, provider: Arc<CryptoProvider>) -> Result<Self, IdentityError> {
+    pub(crate) fn new(
+        material: Shared,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, IdentityError> {
         let now = material.load_full();
         let built = ArcSwap::from_pointee(Self::build(now, &provider)?);
         Ok(Self {
@@ -63,11 +70,16 @@ impl TrustedClients {
         })
     }
 
-    fn build(material: Arc<Material>, provider: &Arc<CryptoProvider>) -> Result<Built<dyn ClientCertVerifier>, Error> {
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::clone(&material.roots), Arc::clone(provider))
-                .build()
-                .map_err(|e| Error::General(e.to_string()))?;
+    fn build(
+        material: Arc<Material>,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Built<dyn ClientCertVerifier>, Error> {
+        let verifier = WebPkiClientVerifier::builder_with_provider(
+            Arc::clone(&material.roots),
+            Arc::clone(provider),
+        )
+        .build()
+        .map_err(|e| Error::General(e.to_string()))?;
         Ok(Built { material, verifier })
     }
 
@@ -95,7 +107,9 @@ impl ClientCertVerifier for TrustedClients {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let built = self.current()?;
-        let verified = built.verifier.verify_client_cert(end_entity, intermediates, now)?;
+        let verified = built
+            .verifier
+            .verify_client_cert(end_entity, intermediates, now)?;
         names_a_workload(end_entity, &built.material)?;
         Ok(verified)
     }
@@ -115,11 +129,15 @@ impl ClientCertVerifier for TrustedClients {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.current()?.verifier.verify_tls13_signature(message, cert, dss)
+        self.current()?
+            .verifier
+            .verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -132,7 +150,10 @@ pub(crate) struct TrustedServers {
 }
 
 impl TrustedServers {
-    pub(crate) fn new(material: Shared, provider: Arc<CryptoProvider>) -> Result<Self, IdentityError> {
+    pub(crate) fn new(
+        material: Shared,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, IdentityError> {
         let now = material.load_full();
         let built = ArcSwap::from_pointee(Self::build(now, &provider)?);
         Ok(Self {
@@ -142,11 +163,16 @@ impl TrustedServers {
         })
     }
 
-    fn build(material: Arc<Material>, provider: &Arc<CryptoProvider>) -> Result<Built<WebPkiServerVerifier>, Error> {
-        let verifier =
-            WebPkiServerVerifier::builder_with_provider(Arc::clone(&material.roots), Arc::clone(provider))
-                .build()
-                .map_err(|e| Error::General(e.to_string()))?;
+    fn build(
+        material: Arc<Material>,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Built<WebPkiServerVerifier>, Error> {
+        let verifier = WebPkiServerVerifier::builder_with_provider(
+            Arc::clone(&material.roots),
+            Arc::clone(provider),
+        )
+        .build()
+        .map_err(|e| Error::General(e.to_string()))?;
         Ok(Built { material, verifier })
     }
 
@@ -172,10 +198,13 @@ impl ServerCertVerifier for TrustedServers {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let built = self.current()?;
-        let verified =
-            built
-                .verifier
-                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
+        let verified = built.verifier.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        )?;
         names_a_workload(end_entity, &built.material)?;
         Ok(verified)
     }
@@ -195,11 +224,15 @@ impl ServerCertVerifier for TrustedServers {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.current()?.verifier.verify_tls13_signature(message, cert, dss)
+        self.current()?
+            .verifier
+            .verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 

@@ -74,7 +74,10 @@ impl WorkloadIdentity {
         if fresh.id != current {
             return Err(IdentityError::material(
                 &self.config.cert_file,
-                format!("is for {}, but this process is {current}; a change of name needs a restart", fresh.id),
+                format!(
+                    "is for {}, but this process is {current}; a change of name needs a restart",
+                    fresh.id
+                ),
             ));
         }
         self.material.store(Arc::new(fresh));
@@ -96,7 +99,10 @@ impl WorkloadIdentity {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13])?
-            .with_client_cert_verifier(Arc::new(TrustedClients::new(Arc::clone(&self.material), provider)?))
+            .with_client_cert_verifier(Arc::new(TrustedClients::new(
+                Arc::clone(&self.material),
+                provider,
+            )?))
             .with_cert_resolver(Arc::new(ReloadingIdentity(Arc::clone(&self.material))));
         // A resumed session is believed for what its first handshake showed; after a reload that is out of date.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -115,7 +121,10 @@ impl WorkloadIdentity {
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13])?
             .dangerous() // The verifier below is rustls' own with one condition more.
-            .with_custom_certificate_verifier(Arc::new(TrustedServers::new(Arc::clone(&self.material), provider)?))
+            .with_custom_certificate_verifier(Arc::new(TrustedServers::new(
+                Arc::clone(&self.material),
+                provider,
+            )?))
             .with_client_cert_resolver(Arc::new(ReloadingIdentity(Arc::clone(&self.material))));
         config.resumption = Resumption::disabled();
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
@@ -171,19 +180,34 @@ fn read_material(config: &IdentityConfig) -> Result<Material, IdentityError> {
     let cert_chain_pem = files::read(&config.cert_file)?;
     let key_pem = files::read(&config.key_file)?;
     let ca_pem = files::read(&config.ca_file)?;
-    let chain = certificates(&cert_chain_pem).map_err(|e| IdentityError::material(&config.cert_file, e))?;
-    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
-        .map_err(|e| IdentityError::material(&config.key_file, format!("expected a PEM private key: {e}")))?;
+    let chain =
+        certificates(&cert_chain_pem).map_err(|e| IdentityError::material(&config.cert_file, e))?;
+    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|e| {
+        IdentityError::material(&config.key_file, format!("expected a PEM private key: {e}"))
+    })?;
     let mut roots = RootCertStore::empty();
     for ca in certificates(&ca_pem).map_err(|e| IdentityError::material(&config.ca_file, e))? {
-        roots.add(ca).map_err(|e| IdentityError::material(&config.ca_file, e.to_string()))?;
+        roots
+            .add(ca)
+            .map_err(|e| IdentityError::material(&config.ca_file, e.to_string()))?;
     }
     let id = match chain.first() {
-        Some(first) => spiffe_name(first).map_err(|e| IdentityError::material(&config.cert_file, e.to_string()))?,
-        None => return Err(IdentityError::material(&config.cert_file, "expected a PEM certificate")),
+        Some(first) => spiffe_name(first)
+            .map_err(|e| IdentityError::material(&config.cert_file, e.to_string()))?,
+        None => {
+            return Err(IdentityError::material(
+                &config.cert_file,
+                "expected a PEM certificate",
+            ));
+        }
     };
-    let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
-        .map_err(|e| IdentityError::material(&config.key_file, format!("does not fit the certificate: {e}")))?;
+    let certified =
+        CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|e| {
+            IdentityError::material(
+                &config.key_file,
+                format!("does not fit the certificate: {e}"),
+            )
+        })?;
     Ok(Material {
         certified: Arc::new(certified),
         roots: Arc::new(roots),
@@ -205,7 +229,10 @@ fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 /// The name of a peer, if it belongs to `trust_domain`.
-pub(crate) fn peer_in_domain(cert: &CertificateDer<'_>, trust_domain: &str) -> Result<SpiffeId, IdentityError> {
+pub(crate) fn peer_in_domain(
+    cert: &CertificateDer<'_>,
+    trust_domain: &str,
+) -> Result<SpiffeId, IdentityError> {
     let id = spiffe_name(cert)?;
     if id.trust_domain() != trust_domain {
         return Err(IdentityError::PeerCertificate(format!(
@@ -218,7 +245,8 @@ pub(crate) fn peer_in_domain(cert: &CertificateDer<'_>, trust_domain: &str) -> R
 /// The one URI SAN of a leaf certificate (X509-SVID sections 2 and 4.1).
 fn spiffe_name(cert: &CertificateDer<'_>) -> Result<SpiffeId, IdentityError> {
     let refuse = |reason: &str| IdentityError::PeerCertificate(reason.to_owned());
-    let (_, parsed) = x509_parser::parse_x509_certificate(cert).map_err(|_| refuse("is not an X.509 certificate"))?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(cert)
+        .map_err(|_| refuse("is not an X.509 certificate"))?;
     if parsed.is_ca() {
         return Err(refuse("is an authority's, not a workload's"));
     }
@@ -234,7 +262,9 @@ fn spiffe_name(cert: &CertificateDer<'_>) -> Result<SpiffeId, IdentityError> {
         });
     match (uris.next(), uris.next()) {
         (Some(uri), None) => Ok(SpiffeId::parse(uri)?),
-        (None, _) => Err(refuse("names no workload: it has no URI among its alternative names")),
+        (None, _) => Err(refuse(
+            "names no workload: it has no URI among its alternative names",
+        )),
         (Some(_), Some(_)) => Err(refuse("names more than one workload")),
     }
 }

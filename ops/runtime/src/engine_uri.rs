@@ -25,7 +25,9 @@ pub enum EngineUriError {
         uri: String,
     },
     /// No engine of this build answers to the scheme. Never a silent downgrade.
-    #[error("engine URI {uri:?}: no {kind} engine named {scheme:?} in this build; there are: {known}")]
+    #[error(
+        "engine URI {uri:?}: no {kind} engine named {scheme:?} in this build; there are: {known}"
+    )]
     Unknown {
         /// The string that was given.
         uri: String,
@@ -54,9 +56,12 @@ impl EngineUri {
     /// # Errors
     /// [`EngineUriError::NoScheme`] when there is no scheme of lower-case letters, digits, `+` and `-`.
     pub fn parse(uri: &str) -> Result<Self, EngineUriError> {
-        let no_scheme = || EngineUriError::NoScheme { uri: uri.to_owned() };
+        let no_scheme = || EngineUriError::NoScheme {
+            uri: uri.to_owned(),
+        };
         let (scheme, rest) = uri.split_once(':').ok_or_else(no_scheme)?;
-        let is_scheme_char = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '+' || c == '-';
+        let is_scheme_char =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '+' || c == '-';
         if scheme.is_empty() || !scheme.chars().all(is_scheme_char) {
             return Err(no_scheme());
         }

@@ -41,8 +41,10 @@ impl Readiness {
     #[must_use]
     pub fn with(mut self, check: &str, result: Result<(), String>) -> Self {
         self.ready &= result.is_ok();
-        self.checks
-            .insert(check.to_owned(), result.err().unwrap_or_else(|| "ok".to_owned()));
+        self.checks.insert(
+            check.to_owned(),
+            result.err().unwrap_or_else(|| "ok".to_owned()),
+        );
         self
     }
 }
@@ -60,7 +62,11 @@ pub fn admin_router(ready: impl Fn() -> Readiness + Send + Sync + 'static) -> Ro
 
 async fn metrics() -> Response {
     match encode_metrics(registry()) {
-        Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Ok(text) => (
+            [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+            text,
+        )
+            .into_response(),
         Err(error) => {
             tracing::error!(%error, "metrics cannot be shown");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -69,7 +75,11 @@ async fn metrics() -> Response {
 }
 
 fn readiness(readiness: &Readiness) -> Response {
-    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if readiness.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let headers = [(CACHE_CONTROL, "no-store")];
     (status, headers, axum::Json(readiness)).into_response()
 }
@@ -87,13 +97,22 @@ mod tests {
         let request = Request::get(path).body(Body::empty()).expect("a request");
         let response = router.oneshot(request).await.expect("an answer");
         let status = response.status();
-        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .expect("a body")
+            .to_bytes();
         (status, String::from_utf8(body.to_vec()).expect("text"))
     }
 
     #[tokio::test]
     async fn readiness_is_503_with_the_reason() {
-        let router = admin_router(|| Readiness::ready().with("db", Ok(())).with("events", Err("away".to_owned())));
+        let router = admin_router(|| {
+            Readiness::ready()
+                .with("db", Ok(()))
+                .with("events", Err("away".to_owned()))
+        });
         let (status, text) = get_text(router.clone(), "/readyz").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         let readiness: Readiness = serde_json::from_str(&text).expect("JSON");
@@ -108,6 +127,9 @@ mod tests {
         assert_eq!(get_text(router.clone(), "/readyz").await.0, StatusCode::OK);
         let (status, text) = get_text(router, "/metrics").await;
         assert_eq!(status, StatusCode::OK);
-        assert!(text.contains("# TYPE mcsp_requests_total counter"), "{text}");
+        assert!(
+            text.contains("# TYPE mcsp_requests_total counter"),
+            "{text}"
+        );
     }
 }

@@ -107,7 +107,8 @@ pub struct TelemetryService<S> {
 struct Scope(Arc<Mutex<Labels>>);
 
 /// The answer of a [`TelemetryService`], boxed because service futures of routers are boxed anyway.
-type AnswerFuture<R, E> = Pin<Box<dyn Future<Output = Result<Response<TelemetryBody<R>>, E>> + Send>>;
+type AnswerFuture<R, E> =
+    Pin<Box<dyn Future<Output = Result<Response<TelemetryBody<R>>, E>> + Send>>;
 
 impl<S, B, R> Service<Request<B>> for TelemetryService<S>
 where
@@ -182,7 +183,9 @@ impl TelemetryLayer {
         if is_grpc {
             let path = request.uri().path();
             // `/mcsp.auth.v1.Auth/GetKeySet` is the auth service's, whichever process serves it.
-            let owner = path.strip_prefix("/mcsp.").and_then(|rest| rest.split('.').next());
+            let owner = path
+                .strip_prefix("/mcsp.")
+                .and_then(|rest| rest.split('.').next());
             labels.service = owner.unwrap_or(self.service).to_owned();
             labels.route = Some(path.to_owned());
             return;
@@ -234,7 +237,10 @@ impl<B: Body> Body for TelemetryBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
         let Some((recorder, trace)) = this.watch else {
             return this.inner.poll_frame(cx);

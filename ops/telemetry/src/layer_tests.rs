@@ -31,7 +31,8 @@ struct Fixture {
 
 fn fixture() -> Fixture {
     let captured = Captured::default();
-    let subscriber = tracing_subscriber::registry().with(JsonLogs::new("process", captured.clone()));
+    let subscriber =
+        tracing_subscriber::registry().with(JsonLogs::new("process", captured.clone()));
     let red = RedMetrics::register(&Registry::new()).expect("an empty registry");
     let layer = TelemetryLayer::new("outer")
         .with_metrics(red.clone())
@@ -60,7 +61,9 @@ impl Fixture {
 }
 
 fn request(path: &str) -> Request<AxumBody> {
-    Request::get(path).body(AxumBody::empty()).expect("a request")
+    Request::get(path)
+        .body(AxumBody::empty())
+        .expect("a request")
 }
 
 fn items() -> Router {
@@ -69,7 +72,11 @@ fn items() -> Router {
         .route("/broken", get(async || StatusCode::INTERNAL_SERVER_ERROR))
         .route(
             "/trace",
-            get(async || current_trace().map(|trace| trace.header_value()).unwrap_or_default()),
+            get(async || {
+                current_trace()
+                    .map(|trace| trace.header_value())
+                    .unwrap_or_default()
+            }),
         )
 }
 
@@ -77,32 +84,57 @@ fn items() -> Router {
 async fn a_request_gets_a_line_a_count_and_a_trace() {
     let fixture = fixture();
     let router = items().layer(fixture.layer.clone());
-    let response = router.oneshot(request("/items/7?secret=x")).await.expect("an answer");
-    let traceparent = response.headers()["traceparent"].to_str().expect("text").to_owned();
+    let response = router
+        .oneshot(request("/items/7?secret=x"))
+        .await
+        .expect("an answer");
+    let traceparent = response.headers()["traceparent"]
+        .to_str()
+        .expect("text")
+        .to_owned();
     response.into_body().collect().await.expect("a body");
 
     let line = fixture.one_line();
     assert_eq!(line["service"], "outer");
     assert_eq!(line["route"], "/items/{id}");
     assert_eq!(line["path"], "/items/7");
-    assert_eq!((&line["status"], &line["outcome"]), (&200.into(), &"ok".into()));
+    assert_eq!(
+        (&line["status"], &line["outcome"]),
+        (&200.into(), &"ok".into())
+    );
     assert_eq!(line["body_bytes"], 4);
     assert!(line["duration_ms"].as_f64().is_some());
     let trace = TraceContext::parse(&traceparent).expect("a context");
     assert_eq!(line["trace_id"], trace.trace_id_hex());
     assert_eq!(line["span_id"], trace.span_id_hex());
     assert_eq!(line["sampled"], false);
-    assert_eq!(fixture.red.count("outer", "/items/{id}", "GET", Outcome::Ok), 1);
+    assert_eq!(
+        fixture
+            .red
+            .count("outer", "/items/{id}", "GET", Outcome::Ok),
+        1
+    );
 }
 
 #[tokio::test]
 async fn a_callers_trace_goes_on_and_reaches_the_handler() {
     let fixture = fixture();
     let mut request = request("/trace");
-    request.headers_mut().insert("traceparent", HeaderValue::from_static(CALLER));
-    let response = items().layer(fixture.layer.clone()).oneshot(request).await.expect("an answer");
+    request
+        .headers_mut()
+        .insert("traceparent", HeaderValue::from_static(CALLER));
+    let response = items()
+        .layer(fixture.layer.clone())
+        .oneshot(request)
+        .await
+        .expect("an answer");
     let answered = response.headers()["traceparent"].clone();
-    let seen = response.into_body().collect().await.expect("a body").to_bytes();
+    let seen = response
+        .into_body()
+        .collect()
+        .await
+        .expect("a body")
+        .to_bytes();
     assert_eq!(seen, answered.as_bytes());
     let line = fixture.one_line();
     assert_eq!(line["trace_id"], "0af7651916cd43dd8448eb211c80319c");
@@ -115,11 +147,19 @@ async fn a_callers_trace_goes_on_and_reaches_the_handler() {
 async fn a_malformed_trace_begins_a_new_one() {
     let fixture = fixture();
     let mut request = request("/trace");
-    request
-        .headers_mut()
-        .insert("traceparent", HeaderValue::from_static("00-XYZ-b7ad6b7169203331-01"));
-    let response = items().layer(fixture.layer.clone()).oneshot(request).await.expect("an answer");
-    let answered = response.headers()["traceparent"].to_str().expect("text").to_owned();
+    request.headers_mut().insert(
+        "traceparent",
+        HeaderValue::from_static("00-XYZ-b7ad6b7169203331-01"),
+    );
+    let response = items()
+        .layer(fixture.layer.clone())
+        .oneshot(request)
+        .await
+        .expect("an answer");
+    let answered = response.headers()["traceparent"]
+        .to_str()
+        .expect("text")
+        .to_owned();
     assert!(TraceContext::parse(&answered).is_some());
     drop(response);
     assert!(fixture.one_line().get("parent_span_id").is_none());
@@ -130,10 +170,19 @@ async fn paths_that_match_nothing_share_a_label() {
     let fixture = fixture();
     let router = items().layer(fixture.layer.clone());
     for path in ["/a", "/b", "/media/SeCrEtToKeN/ng/x"] {
-        let response = router.clone().oneshot(request(path)).await.expect("an answer");
+        let response = router
+            .clone()
+            .oneshot(request(path))
+            .await
+            .expect("an answer");
         response.into_body().collect().await.expect("a body");
     }
-    assert_eq!(fixture.red.count("outer", "unmatched", "GET", Outcome::ClientError), 3);
+    assert_eq!(
+        fixture
+            .red
+            .count("outer", "unmatched", "GET", Outcome::ClientError),
+        3
+    );
     assert!(!fixture.captured.text().contains("SeCrEtToKeN"));
 }
 
@@ -144,7 +193,12 @@ async fn a_server_error_is_logged_as_one() {
     let response = router.oneshot(request("/broken")).await.expect("an answer");
     response.into_body().collect().await.expect("a body");
     assert_eq!(fixture.one_line()["level"], "ERROR");
-    assert_eq!(fixture.red.count("outer", "/broken", "GET", Outcome::ServerError), 1);
+    assert_eq!(
+        fixture
+            .red
+            .count("outer", "/broken", "GET", Outcome::ServerError),
+        1
+    );
 }
 
 #[tokio::test]
@@ -153,28 +207,58 @@ async fn an_inner_layer_names_and_the_outer_one_measures() {
     let inner = items().layer(TelemetryLayer::new("inner").with_metrics(fixture.red.clone()));
     let service = fixture.layer.layer(inner);
     for path in ["/items/7", "/nothing"] {
-        let response = service.clone().oneshot(request(path)).await.expect("an answer");
+        let response = service
+            .clone()
+            .oneshot(request(path))
+            .await
+            .expect("an answer");
         response.into_body().collect().await.expect("a body");
     }
     assert_eq!(fixture.access_lines().len(), 2);
-    assert_eq!(fixture.red.count("inner", "/items/{id}", "GET", Outcome::Ok), 1);
-    assert_eq!(fixture.red.count("inner", "unmatched", "GET", Outcome::ClientError), 1);
+    assert_eq!(
+        fixture
+            .red
+            .count("inner", "/items/{id}", "GET", Outcome::Ok),
+        1
+    );
+    assert_eq!(
+        fixture
+            .red
+            .count("inner", "unmatched", "GET", Outcome::ClientError),
+        1
+    );
 }
 
 #[tokio::test]
 async fn an_answer_that_nobody_waited_for_is_aborted() {
     let fixture = fixture();
-    let service = fixture.layer.layer(service_fn(async |_: Request<AxumBody>| {
-        Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from_static(b"unread"))))
-    }));
-    drop(service.clone().oneshot(request("/")).await.expect("an answer"));
-    let waits = fixture.layer.layer(service_fn(async |_: Request<AxumBody>| {
-        std::future::pending::<Result<Response<Full<Bytes>>, std::convert::Infallible>>().await
-    }));
+    let service = fixture
+        .layer
+        .layer(service_fn(async |_: Request<AxumBody>| {
+            Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from_static(
+                b"unread",
+            ))))
+        }));
+    drop(
+        service
+            .clone()
+            .oneshot(request("/"))
+            .await
+            .expect("an answer"),
+    );
+    let waits = fixture
+        .layer
+        .layer(service_fn(async |_: Request<AxumBody>| {
+            std::future::pending::<Result<Response<Full<Bytes>>, std::convert::Infallible>>().await
+        }));
     let mut waiting = Box::pin(waits.oneshot(request("/")));
     assert!(futures_poll(&mut waiting).is_pending());
     drop(waiting);
-    let outcomes: Vec<_> = fixture.access_lines().iter().map(|line| line["outcome"].clone()).collect();
+    let outcomes: Vec<_> = fixture
+        .access_lines()
+        .iter()
+        .map(|line| line["outcome"].clone())
+        .collect();
     assert_eq!(outcomes, ["aborted", "aborted"]);
 }
 
@@ -193,7 +277,11 @@ impl Body for Frames {
         mut self: Pin<&mut Self>,
         _cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        Poll::Ready(if self.0.is_empty() { None } else { Some(self.0.remove(0)) })
+        Poll::Ready(if self.0.is_empty() {
+            None
+        } else {
+            Some(self.0.remove(0))
+        })
     }
 }
 
@@ -204,13 +292,17 @@ async fn call_grpc(
     status_in_head: Option<&'static str>,
     frames: fn() -> Vec<Result<Frame<Bytes>, std::io::Error>>,
 ) {
-    let service = fixture.layer.layer(service_fn(move |_: Request<AxumBody>| async move {
-        let mut response = Response::new(Frames(frames()));
-        if let Some(status) = status_in_head {
-            response.headers_mut().insert("grpc-status", HeaderValue::from_static(status));
-        }
-        Ok::<_, std::convert::Infallible>(response)
-    }));
+    let service = fixture
+        .layer
+        .layer(service_fn(move |_: Request<AxumBody>| async move {
+            let mut response = Response::new(Frames(frames()));
+            if let Some(status) = status_in_head {
+                response
+                    .headers_mut()
+                    .insert("grpc-status", HeaderValue::from_static(status));
+            }
+            Ok::<_, std::convert::Infallible>(response)
+        }));
     let mut request = request(method);
     *request.method_mut() = http::Method::POST;
     request
@@ -231,7 +323,10 @@ async fn a_grpc_status_decides_the_outcome() {
     const METHOD: &str = "/mcsp.auth.v1.Auth/GetKeySet";
     let fixture = fixture();
     let count = |outcome| fixture.red.count("auth", METHOD, "POST", outcome);
-    call_grpc(&fixture, METHOD, None, || vec![Ok(Frame::data(Bytes::from_static(b"x"))), Ok(trailers("0"))]).await;
+    call_grpc(&fixture, METHOD, None, || {
+        vec![Ok(Frame::data(Bytes::from_static(b"x"))), Ok(trailers("0"))]
+    })
+    .await;
     assert_eq!(count(Outcome::Ok), 1);
     call_grpc(&fixture, METHOD, None, || vec![Ok(trailers("13"))]).await;
     assert_eq!(count(Outcome::ServerError), 1);
@@ -239,10 +334,16 @@ async fn a_grpc_status_decides_the_outcome() {
     assert_eq!(count(Outcome::ClientError), 1);
     // An answer that ends without a status, or breaks off, is an error.
     call_grpc(&fixture, METHOD, None, Vec::new).await;
-    call_grpc(&fixture, METHOD, None, || vec![Err(std::io::Error::other("cut"))]).await;
+    call_grpc(&fixture, METHOD, None, || {
+        vec![Err(std::io::Error::other("cut"))]
+    })
+    .await;
     assert_eq!(count(Outcome::ServerError), 3);
     let line = fixture.access_lines().remove(1);
-    assert_eq!((&line["grpc_status"], &line["status"]), (&13.into(), &200.into()));
+    assert_eq!(
+        (&line["grpc_status"], &line["status"]),
+        (&13.into(), &200.into())
+    );
 }
 
 #[tokio::test]
@@ -251,5 +352,10 @@ async fn grpc_methods_that_do_not_exist_share_a_label() {
     for method in ["/mcsp.auth.v1.Auth/A", "/mcsp.auth.v1.Auth/B"] {
         call_grpc(&fixture, method, Some("12"), Vec::new).await;
     }
-    assert_eq!(fixture.red.count("auth", "unmatched", "POST", Outcome::ClientError), 2);
+    assert_eq!(
+        fixture
+            .red
+            .count("auth", "unmatched", "POST", Outcome::ClientError),
+        2
+    );
 }

@@ -26,7 +26,9 @@ const FIELD_BYTES_MAX: usize = 8 * 1024;
 #[derive(Debug, Error)]
 pub enum LoggingError {
     /// The level is none.
-    #[error("log level {level:?}: {reason}; expected for example \"info\" or \"info,mcsp_rpc=debug\"")]
+    #[error(
+        "log level {level:?}: {reason}; expected for example \"info\" or \"info,mcsp_rpc=debug\""
+    )]
     Level {
         /// What was given.
         level: String,
@@ -44,10 +46,12 @@ pub enum LoggingError {
 /// # Errors
 /// When `level` cannot be read, or logging has begun already.
 pub fn init_logging(service: &'static str, level: &str) -> Result<(), LoggingError> {
-    let filter = EnvFilter::builder().parse(level).map_err(|e| LoggingError::Level {
-        level: level.to_owned(),
-        reason: e.to_string(),
-    })?;
+    let filter = EnvFilter::builder()
+        .parse(level)
+        .map_err(|e| LoggingError::Level {
+            level: level.to_owned(),
+            reason: e.to_string(),
+        })?;
     let layer = JsonLogs::new(service, std::io::stderr);
     tracing_subscriber::registry()
         .with(layer.with_filter(filter))
@@ -89,22 +93,31 @@ where
 {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let metadata = event.metadata();
-        let now = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.clock.now_ms()) * 1_000_000)
-            .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let now =
+            OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.clock.now_ms()) * 1_000_000)
+                .unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let mut line = Map::new();
-        line.insert("ts".to_owned(), now.format(&Rfc3339).unwrap_or_default().into());
+        line.insert(
+            "ts".to_owned(),
+            now.format(&Rfc3339).unwrap_or_default().into(),
+        );
         line.insert("level".to_owned(), metadata.level().as_str().into());
         line.insert("service".to_owned(), self.service.into());
         line.insert("target".to_owned(), metadata.target().into());
         event.record(&mut Fields(&mut line));
         if let Some(trace) = current_trace() {
-            line.entry("trace_id").or_insert_with(|| trace.trace_id_hex().into());
-            line.entry("span_id").or_insert_with(|| trace.span_id_hex().into());
+            line.entry("trace_id")
+                .or_insert_with(|| trace.trace_id_hex().into());
+            line.entry("span_id")
+                .or_insert_with(|| trace.span_id_hex().into());
         }
         let mut text = Value::Object(line).to_string();
         text.push('\n');
         // One write, so that lines of several threads do not mix. A log that cannot be written has nowhere to say so.
-        let _ = self.writer.make_writer_for(metadata).write_all(text.as_bytes());
+        let _ = self
+            .writer
+            .make_writer_for(metadata)
+            .write_all(text.as_bytes());
     }
 }
 
@@ -117,7 +130,11 @@ impl Fields<'_> {
             own @ ("ts" | "level" | "target") => format!("event_{own}"),
             name => name.trim_start_matches("r#").to_owned(),
         };
-        let value = if is_secret_field(&name) { REDACTED.into() } else { value };
+        let value = if is_secret_field(&name) {
+            REDACTED.into()
+        } else {
+            value
+        };
         self.0.insert(name, value);
     }
 
@@ -217,21 +234,27 @@ mod tests {
 
     fn captured(work: impl FnOnce()) -> Captured {
         let captured = Captured::default();
-        let logs = JsonLogs::new("test", captured.clone()).with_clock(ManualClock::new(1_800_000_000_123));
+        let logs =
+            JsonLogs::new("test", captured.clone()).with_clock(ManualClock::new(1_800_000_000_123));
         tracing::subscriber::with_default(tracing_subscriber::registry().with(logs), work);
         captured
     }
 
     #[test]
     fn a_line_is_an_object_with_its_fields() {
-        let lines = captured(|| tracing::warn!(count = 3, what = "x", ok = true, "it {}", "happened")).lines();
+        let lines =
+            captured(|| tracing::warn!(count = 3, what = "x", ok = true, "it {}", "happened"))
+                .lines();
         assert_eq!(lines.len(), 1);
         let line = &lines[0];
         assert_eq!(line["ts"], "2027-01-15T08:00:00.123Z");
         assert_eq!(line["level"], "WARN");
         assert_eq!(line["service"], "test");
         assert_eq!(line["message"], "it happened");
-        assert_eq!((&line["count"], &line["what"], &line["ok"]), (&3.into(), &"x".into(), &true.into()));
+        assert_eq!(
+            (&line["count"], &line["what"], &line["ok"]),
+            (&3.into(), &"x".into(), &true.into())
+        );
         assert!(line.get("trace_id").is_none());
     }
 
@@ -252,7 +275,9 @@ mod tests {
 
     #[test]
     fn a_field_cannot_forge_a_line_or_the_lines_own_fields() {
-        let lines = captured(|| tracing::info!(level = "NONE", text = "a\n{\"level\":\"ERROR\"}", "x")).lines();
+        let lines =
+            captured(|| tracing::info!(level = "NONE", text = "a\n{\"level\":\"ERROR\"}", "x"))
+                .lines();
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0]["level"], "INFO");
         assert_eq!(lines[0]["event_level"], "NONE");
@@ -261,13 +286,17 @@ mod tests {
     #[test]
     fn long_texts_are_cut_at_a_character() {
         let lines = captured(|| tracing::info!(text = "é".repeat(FIELD_BYTES_MAX))).lines();
-        assert_eq!(lines[0]["text"].as_str().map(str::len), Some(FIELD_BYTES_MAX));
+        assert_eq!(
+            lines[0]["text"].as_str().map(str::len),
+            Some(FIELD_BYTES_MAX)
+        );
     }
 
     #[tokio::test]
     async fn lines_inside_a_trace_say_which() {
         let captured = Captured::default();
-        let subscriber = tracing_subscriber::registry().with(JsonLogs::new("test", captured.clone()));
+        let subscriber =
+            tracing_subscriber::registry().with(JsonLogs::new("test", captured.clone()));
         let guard = tracing::subscriber::set_default(subscriber);
         let context = TraceContext::root(&*SeededEntropy::new(1), 1.0);
         with_trace(context, async { tracing::info!("inside") }).await;
@@ -278,7 +307,12 @@ mod tests {
 
     #[test]
     fn a_level_that_is_none_is_refused() {
-        let error = init_logging("test", "=/=").expect_err("no level").to_string();
-        assert!(error.contains("=/=") && error.contains("expected"), "{error}");
+        let error = init_logging("test", "=/=")
+            .expect_err("no level")
+            .to_string();
+        assert!(
+            error.contains("=/=") && error.contains("expected"),
+            "{error}"
+        );
     }
 }

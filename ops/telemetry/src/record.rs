@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, StatusCode};
 use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Method, StatusCode};
 use mcsp_runtime::hex_lower;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -95,7 +95,10 @@ impl Recorder {
     /// So many bytes of the body went out. Servers drop a body that has reached its announced length unasked.
     pub(crate) fn sent(&mut self, bytes: usize) {
         self.bytes_sent += bytes as u64;
-        let length = self.answer.as_ref().and_then(|answer| answer.content_length);
+        let length = self
+            .answer
+            .as_ref()
+            .and_then(|answer| answer.content_length);
         if length.is_some_and(|length| self.bytes_sent >= length) {
             self.finish();
         }
@@ -140,7 +143,13 @@ impl Recorder {
             _ => ROUTE_UNMATCHED,
         };
         if let Some(metrics) = &self.metrics {
-            metrics.observe(&labels.service, route, self.method.as_str(), outcome, seconds);
+            metrics.observe(
+                &labels.service,
+                route,
+                self.method.as_str(),
+                outcome,
+                seconds,
+            );
         }
         let line = Line {
             service: &labels.service,

@@ -14,9 +14,12 @@ const ROUTE_OVERFLOW: &str = "overflow";
 /// The most (service, route, method) triples one process counts apart.
 const ROUTES_MAX: usize = 1024;
 /// Upper bounds, seconds: from a memory hit to the longest wait anything here is allowed.
-const DURATION_BUCKETS_S: [f64; 14] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
+const DURATION_BUCKETS_S: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+const METHODS: [&str; 9] = [
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE",
+];
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -114,12 +117,18 @@ impl RedMetrics {
     /// When the registry has metrics of these names.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let requests = IntCounterVec::new(
-            Opts::new("mcsp_requests_total", "Requests by service, route, method and outcome."),
+            Opts::new(
+                "mcsp_requests_total",
+                "Requests by service, route, method and outcome.",
+            ),
             &["service", "route", "method", "outcome"],
         )?;
         let durations = HistogramVec::new(
-            HistogramOpts::new("mcsp_request_duration_seconds", "From a request's head to the end of its answer.")
-                .buckets(DURATION_BUCKETS_S.to_vec()),
+            HistogramOpts::new(
+                "mcsp_request_duration_seconds",
+                "From a request's head to the end of its answer.",
+            )
+            .buckets(DURATION_BUCKETS_S.to_vec()),
             &["service", "route", "method"],
         )?;
         registry.register(Box::new(requests.clone()))?;
@@ -133,8 +142,19 @@ impl RedMetrics {
 
     /// Counts a request. `route` is a pattern, never a path; after 1 024 triples of service, route and method,
     /// further ones are counted as `overflow`, and methods that RFC 9110 does not know as `other`.
-    pub fn observe(&self, service: &str, route: &str, method: &str, outcome: Outcome, seconds: f64) {
-        let method = if METHODS.contains(&method) { method } else { "other" };
+    pub fn observe(
+        &self,
+        service: &str,
+        route: &str,
+        method: &str,
+        outcome: Outcome,
+        seconds: f64,
+    ) {
+        let method = if METHODS.contains(&method) {
+            method
+        } else {
+            "other"
+        };
         // The service too: a caller chooses the name of the gRPC service it asks for.
         let (service, route) = match self.is_known(service, route, method) {
             true => (service, route),
@@ -168,7 +188,9 @@ impl RedMetrics {
 
 impl fmt::Debug for RedMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedMetrics").field("known", &self.known.read().len()).finish_non_exhaustive()
+        f.debug_struct("RedMetrics")
+            .field("known", &self.known.read().len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -180,7 +202,13 @@ mod tests {
     fn a_request_is_counted_and_timed() {
         let registry = Registry::new();
         let red = RedMetrics::register(&registry).expect("an empty registry");
-        red.observe("auth", "/api/v1/auth/login", "POST", Outcome::ClientError, 0.2);
+        red.observe(
+            "auth",
+            "/api/v1/auth/login",
+            "POST",
+            Outcome::ClientError,
+            0.2,
+        );
         let text = encode_metrics(&registry).expect("metrics");
         assert!(text.contains(
             r#"mcsp_requests_total{method="POST",outcome="client_error",route="/api/v1/auth/login",service="auth"} 1"#
@@ -198,11 +226,17 @@ mod tests {
         for number in 0..ROUTES_MAX + 100 {
             red.observe("s", &format!("/{number}"), "GET", Outcome::Ok, 0.0);
         }
-        assert_eq!(red.count(ROUTE_OVERFLOW, ROUTE_OVERFLOW, "GET", Outcome::Ok), 100);
+        assert_eq!(
+            red.count(ROUTE_OVERFLOW, ROUTE_OVERFLOW, "GET", Outcome::Ok),
+            100
+        );
         red.observe("s", "/1", "GET", Outcome::Ok, 0.0);
         assert_eq!(red.count("s", "/1", "GET", Outcome::Ok), 2);
         red.observe("s", "/1", "BREW", Outcome::Ok, 0.0);
-        assert_eq!(red.count(ROUTE_OVERFLOW, ROUTE_OVERFLOW, "other", Outcome::Ok), 1);
+        assert_eq!(
+            red.count(ROUTE_OVERFLOW, ROUTE_OVERFLOW, "other", Outcome::Ok),
+            1
+        );
     }
 
     #[test]

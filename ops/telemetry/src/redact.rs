@@ -4,7 +4,15 @@
 pub(crate) const REDACTED: &str = "[redacted]";
 
 /// A field with one of these names, or whose name ends in `_` and one of them, holds a secret.
-const SECRET_FIELDS: [&str; 7] = ["authorization", "cookie", "key_pem", "password", "secret", "signature", "token"];
+const SECRET_FIELDS: [&str; 7] = [
+    "authorization",
+    "cookie",
+    "key_pem",
+    "password",
+    "secret",
+    "signature",
+    "token",
+];
 /// The second step of media paths that carry no token.
 const RESIDENCY_PREFIXES: [&str; 2] = ["ng", "global"];
 /// What comes right before a secret inside a text, and ends where a character cannot be part of one.
@@ -23,7 +31,9 @@ pub fn redact_text(text: &str) -> String {
     let mut out = redact_media_tokens(text);
     for prefix in SECRET_PREFIXES {
         if out.contains(prefix) {
-            out = redact_after(&out, prefix, |c| c.is_whitespace() || matches!(c, '&' | '"' | '\'' | ','));
+            out = redact_after(&out, prefix, |c| {
+                c.is_whitespace() || matches!(c, '&' | '"' | '\'' | ',')
+            });
         }
     }
     out
@@ -31,9 +41,10 @@ pub fn redact_text(text: &str) -> String {
 
 /// Is a field of this name a secret?
 pub(crate) fn is_secret_field(name: &str) -> bool {
-    SECRET_FIELDS
-        .iter()
-        .any(|secret| name.strip_suffix(secret).is_some_and(|rest| rest.is_empty() || rest.ends_with('_')))
+    SECRET_FIELDS.iter().any(|secret| {
+        name.strip_suffix(secret)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('_'))
+    })
 }
 
 fn redact_media_tokens(text: &str) -> String {
@@ -76,19 +87,33 @@ mod tests {
 
     #[test]
     fn a_path_loses_its_query_and_its_media_token() {
-        assert_eq!(redact_path("/api/v1/users/me?email=a@b"), "/api/v1/users/me");
-        assert_eq!(redact_path("/media/SeCrEt/global/c_ng_x/1.m4s?x=1"), "/media/[redacted]/global/c_ng_x/1.m4s");
-        assert_eq!(redact_path("/media/ng/c_ng_x/1.m4s"), "/media/ng/c_ng_x/1.m4s");
+        assert_eq!(
+            redact_path("/api/v1/users/me?email=a@b"),
+            "/api/v1/users/me"
+        );
+        assert_eq!(
+            redact_path("/media/SeCrEt/global/c_ng_x/1.m4s?x=1"),
+            "/media/[redacted]/global/c_ng_x/1.m4s"
+        );
+        assert_eq!(
+            redact_path("/media/ng/c_ng_x/1.m4s"),
+            "/media/ng/c_ng_x/1.m4s"
+        );
         assert_eq!(redact_path("/media/SeCrEt"), "/media/[redacted]");
     }
 
     #[test]
     fn secrets_inside_a_text_are_taken_out() {
         assert_eq!(
-            redact_text("GET https://x/media/SeCrEt/ng/a failed after https://y/media/OtHeR/global/b"),
+            redact_text(
+                "GET https://x/media/SeCrEt/ng/a failed after https://y/media/OtHeR/global/b"
+            ),
             "GET https://x/media/[redacted]/ng/a failed after https://y/media/[redacted]/global/b"
         );
-        assert_eq!(redact_text("header Bearer abc.def, then"), "header Bearer [redacted], then");
+        assert_eq!(
+            redact_text("header Bearer abc.def, then"),
+            "header Bearer [redacted], then"
+        );
         assert_eq!(
             redact_text("PUT /storage/a?X-Amz-Signature=dead&partNumber=1"),
             "PUT /storage/a?X-Amz-Signature=[redacted]&partNumber=1"
@@ -97,7 +122,14 @@ mod tests {
 
     #[test]
     fn fields_are_secret_by_name() {
-        for name in ["password", "refresh_token", "token", "authorization", "set_cookie", "secret"] {
+        for name in [
+            "password",
+            "refresh_token",
+            "token",
+            "authorization",
+            "set_cookie",
+            "secret",
+        ] {
             assert!(is_secret_field(name), "{name}");
         }
         for name in ["path", "tokens", "trace_id", "key_id", "secretary"] {

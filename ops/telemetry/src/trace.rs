@@ -172,15 +172,27 @@ mod tests {
         assert_eq!(context.span_id_hex(), "b7ad6b7169203331");
         assert_eq!(context.header_value(), EXAMPLE);
         let unsampled = EXAMPLE.replace("-01", "-00");
-        assert_eq!(TraceContext::parse(&unsampled).map(|c| c.sampled), Some(false));
+        assert_eq!(
+            TraceContext::parse(&unsampled).map(|c| c.sampled),
+            Some(false)
+        );
         // Bit 0 alone says "sampled".
-        assert_eq!(TraceContext::parse(&EXAMPLE.replace("-01", "-fe")).map(|c| c.sampled), Some(false));
+        assert_eq!(
+            TraceContext::parse(&EXAMPLE.replace("-01", "-fe")).map(|c| c.sampled),
+            Some(false)
+        );
     }
 
     #[test]
     fn later_versions_are_read_as_far_as_version_00_goes() {
         assert!(TraceContext::parse(&EXAMPLE.replacen("00", "cc", 1)).is_some());
-        assert!(TraceContext::parse(&format!("{}-what-the-future-brings", EXAMPLE.replacen("00", "cc", 1))).is_some());
+        assert!(
+            TraceContext::parse(&format!(
+                "{}-what-the-future-brings",
+                EXAMPLE.replacen("00", "cc", 1)
+            ))
+            .is_some()
+        );
         assert!(TraceContext::parse(&format!("{}.x", EXAMPLE.replacen("00", "cc", 1))).is_none());
     }
 
@@ -217,7 +229,11 @@ mod tests {
     #[test]
     fn the_ratio_decides_what_share_of_roots_is_sampled() {
         let entropy = SeededEntropy::new(3);
-        let sampled = |ratio: f64| (0..1000).filter(|_| TraceContext::root(&*entropy, ratio).sampled).count();
+        let sampled = |ratio: f64| {
+            (0..1000)
+                .filter(|_| TraceContext::root(&*entropy, ratio).sampled)
+                .count()
+        };
         assert_eq!(sampled(0.0), 0);
         assert_eq!(sampled(1.0), 1000);
         let some = sampled(0.25);

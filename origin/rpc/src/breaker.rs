@@ -20,10 +20,16 @@ pub enum BreakerState {
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    Closed { failures: u32 },
-    Open { until_ms: i64 },
+    Closed {
+        failures: u32,
+    },
+    Open {
+        until_ms: i64,
+    },
     /// `trying`: the one call is under way.
-    HalfOpen { trying: bool },
+    HalfOpen {
+        trying: bool,
+    },
 }
 
 /// Counts failures in a row. Cloning shares it.
@@ -58,7 +64,9 @@ impl Breaker {
             State::Closed { .. } => {}
             State::Open { until_ms } if self.clock.now_ms() < until_ms => return None,
             State::HalfOpen { trying: true } => return None,
-            State::Open { .. } | State::HalfOpen { trying: false } => *state = State::HalfOpen { trying: true },
+            State::Open { .. } | State::HalfOpen { trying: false } => {
+                *state = State::HalfOpen { trying: true }
+            }
         }
         Some(Leave {
             breaker: Some(self.clone()),
@@ -82,7 +90,9 @@ impl Breaker {
     fn failed(&self) {
         let mut state = self.state.lock();
         *state = match *state {
-            State::Closed { failures } if failures + 1 < self.failures_max => State::Closed { failures: failures + 1 },
+            State::Closed { failures } if failures + 1 < self.failures_max => State::Closed {
+                failures: failures + 1,
+            },
             State::Closed { .. } | State::HalfOpen { .. } => self.open(),
             // A call from before the circuit opened does not keep it open for longer.
             open @ State::Open { .. } => open,
@@ -149,7 +159,11 @@ mod tests {
         let (breaker, _clock) = breaker(3);
         for outcome in [false, false, true, false, false] {
             let leave = breaker.admit().expect("closed");
-            if outcome { leave.succeeded() } else { leave.failed() }
+            if outcome {
+                leave.succeeded()
+            } else {
+                leave.failed()
+            }
         }
         assert_eq!(breaker.state(), BreakerState::Closed);
         breaker.admit().expect("closed").failed();
@@ -186,7 +200,10 @@ mod tests {
     #[test]
     fn what_began_before_it_opened_changes_nothing() {
         let (breaker, clock) = breaker(1);
-        let (early, late) = (breaker.admit().expect("closed"), breaker.admit().expect("closed"));
+        let (early, late) = (
+            breaker.admit().expect("closed"),
+            breaker.admit().expect("closed"),
+        );
         breaker.admit().expect("closed").failed();
         clock.advance(Duration::from_millis(300));
         early.failed();

@@ -65,7 +65,12 @@ impl RpcChannel {
 
     /// [`Self::in_process`] with the callee's region and caller table.
     #[must_use]
-    pub fn in_process_with(routes: Routes, caller: SpiffeId, region: &str, callers: CallerTable) -> Self {
+    pub fn in_process_with(
+        routes: Routes,
+        caller: SpiffeId,
+        region: &str,
+        callers: CallerTable,
+    ) -> Self {
         let gate = Gate {
             region: region.to_owned(),
             callers,
@@ -84,8 +89,16 @@ impl RpcChannel {
     ///
     /// # Errors
     /// When `addr` or `server_name` is malformed, or the identity cannot be used.
-    pub fn connect(addr: &str, server_name: &str, identity: &WorkloadIdentity) -> Result<Self, RpcError> {
-        Ok(Self::new(Transport::Remote(Arc::new(Remote::new(addr, server_name, identity)?))))
+    pub fn connect(
+        addr: &str,
+        server_name: &str,
+        identity: &WorkloadIdentity,
+    ) -> Result<Self, RpcError> {
+        Ok(Self::new(Transport::Remote(Arc::new(Remote::new(
+            addr,
+            server_name,
+            identity,
+        )?))))
     }
 
     fn new(transport: Transport) -> Self {
@@ -123,12 +136,18 @@ impl RpcChannel {
 
     async fn run(self, mut request: Request<Body>) -> Response<Body> {
         let Some(leave) = self.breaker.admit() else {
-            return status_response(Status::unavailable("the service failed too often; it is left alone for a while"));
+            return status_response(Status::unavailable(
+                "the service failed too often; it is left alone for a while",
+            ));
         };
         let timeout = deadline::read(request.headers()).unwrap_or(self.policy.timeout());
         deadline::write(request.headers_mut(), timeout);
-        if let Some(value) = current_trace().and_then(|trace| HeaderValue::try_from(trace.header_value()).ok()) {
-            request.headers_mut().insert(mcsp_api::headers::TRACEPARENT, value);
+        if let Some(value) =
+            current_trace().and_then(|trace| HeaderValue::try_from(trace.header_value()).ok())
+        {
+            request
+                .headers_mut()
+                .insert(mcsp_api::headers::TRACEPARENT, value);
         }
         let answered = tokio::time::timeout(timeout, self.send(request)).await;
         judge(leave, timeout, answered)
@@ -143,7 +162,11 @@ impl RpcChannel {
             Transport::InProcess { service, caller } => {
                 request.extensions_mut().insert(Peer(caller.clone()));
                 let request = request.map(axum::body::Body::new);
-                let response = service.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+                let response = service
+                    .clone()
+                    .oneshot(request)
+                    .await
+                    .unwrap_or_else(|never| match never {});
                 Ok(response.map(|body| Body::new(CallBody::new(body, permit))))
             }
             Transport::Remote(remote) => match remote.send(request).await {
@@ -176,7 +199,10 @@ fn judge(
         }
         Err(_) => {
             leave.failed();
-            status_response(Status::deadline_exceeded(format!("no answer within {} ms", timeout.as_millis())))
+            status_response(Status::deadline_exceeded(format!(
+                "no answer within {} ms",
+                timeout.as_millis()
+            )))
         }
     }
 }

@@ -51,7 +51,9 @@ mod tests {
         assert_eq!(read_text("250m"), Some(Duration::from_millis(250)));
         assert_eq!(read_text("99999999H"), Some(TIMEOUT_MAX));
         for text in ["", "1", "S", "1s", "-1S", "1.5S", "123456789S", "é", "1é"] {
-            let read = HeaderValue::from_str(text).ok().and_then(|_| read_text(text));
+            let read = HeaderValue::from_str(text)
+                .ok()
+                .and_then(|_| read_text(text));
             assert_eq!(read, None, "{text:?}");
         }
     }

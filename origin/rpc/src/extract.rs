@@ -67,9 +67,12 @@ impl<S: Sync> FromRequestParts<S> for EdgeContext {
         };
         Ok(Self {
             pop: Some(peer.0.account().to_owned()),
-            country: one_header(parts, headers::COUNTRY).filter(|c| is_country(c)).map(str::to_owned),
+            country: one_header(parts, headers::COUNTRY)
+                .filter(|c| is_country(c))
+                .map(str::to_owned),
             public_base: one_header(parts, headers::PUBLIC_BASE).and_then(origin_of),
-            client_address: one_header(parts, headers::CLIENT_ADDRESS).and_then(|text| text.parse().ok()),
+            client_address: one_header(parts, headers::CLIENT_ADDRESS)
+                .and_then(|text| text.parse().ok()),
         })
     }
 }
@@ -172,8 +175,12 @@ mod tests {
 
     async fn extract(mut parts: Parts) -> (Result<Viewer, u16>, Result<OptionalViewer, u16>) {
         (
-            Viewer::from_request_parts(&mut parts, &()).await.map_err(|p| p.status),
-            OptionalViewer::from_request_parts(&mut parts, &()).await.map_err(|p| p.status),
+            Viewer::from_request_parts(&mut parts, &())
+                .await
+                .map_err(|p| p.status),
+            OptionalViewer::from_request_parts(&mut parts, &())
+                .await
+                .map_err(|p| p.status),
         )
     }
 
@@ -181,12 +188,14 @@ mod tests {
     async fn an_edge_is_believed_until_the_identity_expires() {
         let identity = viewer(NOW_S + 1);
         let header = identity.to_header_value();
-        let (viewer_there, optional) = extract(parts(Some("edge"), &[(headers::IDENTITY, &header)])).await;
+        let (viewer_there, optional) =
+            extract(parts(Some("edge"), &[(headers::IDENTITY, &header)])).await;
         assert_eq!(viewer_there, Ok(Viewer(identity.clone())));
         assert_eq!(optional, Ok(OptionalViewer(Some(identity))));
 
         let expired = viewer(NOW_S).to_header_value();
-        let (viewer_there, optional) = extract(parts(Some("edge"), &[(headers::IDENTITY, &expired)])).await;
+        let (viewer_there, optional) =
+            extract(parts(Some("edge"), &[(headers::IDENTITY, &expired)])).await;
         assert_eq!((viewer_there, optional), (Err(401), Err(401)));
     }
 
@@ -194,8 +203,13 @@ mod tests {
     async fn nobody_else_is_believed() {
         let header = viewer(NOW_S + 1).to_header_value();
         for namespace in [None, Some("ng-lagos"), Some("edges")] {
-            let (viewer_there, optional) = extract(parts(namespace, &[(headers::IDENTITY, &header)])).await;
-            assert_eq!((viewer_there, optional), (Err(401), Ok(OptionalViewer(None))), "{namespace:?}");
+            let (viewer_there, optional) =
+                extract(parts(namespace, &[(headers::IDENTITY, &header)])).await;
+            assert_eq!(
+                (viewer_there, optional),
+                (Err(401), Ok(OptionalViewer(None))),
+                "{namespace:?}"
+            );
         }
     }
 
@@ -205,13 +219,23 @@ mod tests {
         for headers in [
             vec![(headers::IDENTITY, "not base64 !")],
             vec![(headers::IDENTITY, "e30")],
-            vec![(headers::IDENTITY, header.as_str()), (headers::IDENTITY, header.as_str())],
+            vec![
+                (headers::IDENTITY, header.as_str()),
+                (headers::IDENTITY, header.as_str()),
+            ],
         ] {
             let (viewer_there, optional) = extract(parts(Some("edge"), &headers)).await;
-            assert_eq!((viewer_there, optional), (Err(401), Err(401)), "{headers:?}");
+            assert_eq!(
+                (viewer_there, optional),
+                (Err(401), Err(401)),
+                "{headers:?}"
+            );
         }
         let (viewer_there, optional) = extract(parts(Some("edge"), &[])).await;
-        assert_eq!((viewer_there, optional), (Err(401), Ok(OptionalViewer(None))));
+        assert_eq!(
+            (viewer_there, optional),
+            (Err(401), Ok(OptionalViewer(None)))
+        );
     }
 
     #[tokio::test]
@@ -223,22 +247,40 @@ mod tests {
             (headers::CLIENT_ADDRESS, "2001:db8::1"),
         ];
         let mut from_edge = parts(Some("edge"), &sent);
-        let context = EdgeContext::from_request_parts(&mut from_edge, &()).await.expect("infallible");
+        let context = EdgeContext::from_request_parts(&mut from_edge, &())
+            .await
+            .expect("infallible");
         // The certificate's name, whatever the header says.
         assert_eq!(context.pop.as_deref(), Some("los1"));
         assert_eq!(context.country.as_deref(), Some("NG"));
-        assert_eq!(context.public_base.as_deref(), Some("https://los1.example:8443"));
+        assert_eq!(
+            context.public_base.as_deref(),
+            Some("https://los1.example:8443")
+        );
         assert_eq!(context.client_address, "2001:db8::1".parse().ok());
 
         let mut from_service = parts(Some("ng-lagos"), &sent);
-        let context = EdgeContext::from_request_parts(&mut from_service, &()).await.expect("infallible");
+        let context = EdgeContext::from_request_parts(&mut from_service, &())
+            .await
+            .expect("infallible");
         assert_eq!(context, EdgeContext::default());
     }
 
     #[test]
     fn a_base_is_scheme_and_authority_only() {
-        assert_eq!(origin_of("http://127.0.0.1:8080/").as_deref(), Some("http://127.0.0.1:8080"));
-        for text in ["", "los1", "ftp://x", "https://x/path", "https://u:p@x", "https://x?q", "javascript:alert(1)"] {
+        assert_eq!(
+            origin_of("http://127.0.0.1:8080/").as_deref(),
+            Some("http://127.0.0.1:8080")
+        );
+        for text in [
+            "",
+            "los1",
+            "ftp://x",
+            "https://x/path",
+            "https://u:p@x",
+            "https://x?q",
+            "javascript:alert(1)",
+        ] {
             assert_eq!(origin_of(text), None, "{text:?}");
         }
     }

@@ -55,29 +55,52 @@ impl Gate {
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let interface = Interface::of(&request);
         let caller = request.extensions().get::<Peer>().map(|peer| &peer.0);
-        if !caller.is_some_and(|caller| self.callers.allows(caller, &self.region, interface.name())) {
+        if !caller.is_some_and(|caller| self.callers.allows(caller, &self.region, interface.name()))
+        {
             let caller = caller.map(ToString::to_string);
-            tracing::warn!(caller, interface = interface.name(), "a caller was refused: no rule allows it");
-            return refuse(&interface, ProblemKind::Forbidden, Status::permission_denied("no rule allows this call"));
+            tracing::warn!(
+                caller,
+                interface = interface.name(),
+                "a caller was refused: no rule allows it"
+            );
+            return refuse(
+                &interface,
+                ProblemKind::Forbidden,
+                Status::permission_denied("no rule allows this call"),
+            );
         }
         let timeout = deadline::read(request.headers())
             .unwrap_or(self.answer_timeout)
             .min(self.answer_timeout);
         match tokio::time::timeout(timeout, self.dispatch(&interface, request)).await {
             Ok(response) => response,
-            Err(_) => refuse(&interface, ProblemKind::Timeout, Status::deadline_exceeded("no answer in time")),
+            Err(_) => refuse(
+                &interface,
+                ProblemKind::Timeout,
+                Status::deadline_exceeded("no answer in time"),
+            ),
         }
     }
 
     async fn dispatch(&self, interface: &Interface, request: Request<Body>) -> Response<Body> {
         let answered = match interface {
             Interface::Grpc(_) => match &self.grpc {
-                Some(routes) => routes.clone().oneshot(request).await.map(|response| response.map(Body::new)),
-                None => Ok(status_response(Status::unimplemented("no gRPC service here"))),
+                Some(routes) => routes
+                    .clone()
+                    .oneshot(request)
+                    .await
+                    .map(|response| response.map(Body::new)),
+                None => Ok(status_response(Status::unimplemented(
+                    "no gRPC service here",
+                ))),
             },
             Interface::Http(name) => match self.http.get(name) {
                 Some(router) => router.clone().oneshot(request).await,
-                None => Ok(refuse(interface, ProblemKind::NotFound, Status::unimplemented("not served here"))),
+                None => Ok(refuse(
+                    interface,
+                    ProblemKind::NotFound,
+                    Status::unimplemented("not served here"),
+                )),
             },
         };
         answered.unwrap_or_else(|never| match never {})

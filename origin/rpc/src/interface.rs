@@ -27,7 +27,9 @@ impl Interface {
             .get(CONTENT_TYPE)
             .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
         if is_grpc {
-            let service = path.strip_prefix('/').and_then(|rest| rest.split('/').next());
+            let service = path
+                .strip_prefix('/')
+                .and_then(|rest| rest.split('/').next());
             return Self::Grpc(service.unwrap_or_default().to_owned());
         }
         let begins = |prefix: &str| path.starts_with(prefix);
@@ -63,15 +65,24 @@ mod tests {
 
     #[test]
     fn paths_and_content_types_decide() {
-        assert_eq!(of("/api/v1/play/x", "application/json"), Interface::Http(HTTP_API));
+        assert_eq!(
+            of("/api/v1/play/x", "application/json"),
+            Interface::Http(HTTP_API)
+        );
         assert_eq!(of("/.well-known/jwks.json", ""), Interface::Http(HTTP_API));
         assert_eq!(of("/media/ng/x/y", ""), Interface::Http(HTTP_MEDIA));
         for path in ["/", "/watch/x", "/apis", "/mediator", "/assets/api/v1"] {
             assert_eq!(of(path, ""), Interface::Http(HTTP_WEB), "{path}");
         }
-        assert_eq!(of("/mcsp.auth.v1.Auth/GetKeySet", "application/grpc+proto").name(), "mcsp.auth.v1.Auth");
+        assert_eq!(
+            of("/mcsp.auth.v1.Auth/GetKeySet", "application/grpc+proto").name(),
+            "mcsp.auth.v1.Auth"
+        );
         // The content type alone makes gRPC of it, so no path slips past the table as another interface.
         assert_eq!(of("/api/v1/play/x", "application/grpc").name(), "api");
-        assert_eq!(of("/mcsp.auth.v1.Auth/GetKeySet", "text/plain"), Interface::Http(HTTP_WEB));
+        assert_eq!(
+            of("/mcsp.auth.v1.Auth/GetKeySet", "text/plain"),
+            Interface::Http(HTTP_WEB)
+        );
     }
 }

@@ -54,12 +54,48 @@ impl ServerLimits {
                 expected,
             })
         };
-        check("connections_max", u64::from(self.connections_max), 1, 100_000, "1 to 100000")?;
-        check("h2_streams_max", u64::from(self.h2_streams_max), 1, 10_000, "1 to 10000")?;
-        check("handshake_timeout_ms", self.handshake_timeout_ms, 100, 60_000, "100 to 60000")?;
-        check("header_timeout_ms", self.header_timeout_ms, 100, 600_000, "100 to 600000")?;
-        check("answer_timeout_ms", self.answer_timeout_ms, 100, 600_000, "100 to 600000")?;
-        check("drain_timeout_ms", self.drain_timeout_ms, 0, 600_000, "0 to 600000")
+        check(
+            "connections_max",
+            u64::from(self.connections_max),
+            1,
+            100_000,
+            "1 to 100000",
+        )?;
+        check(
+            "h2_streams_max",
+            u64::from(self.h2_streams_max),
+            1,
+            10_000,
+            "1 to 10000",
+        )?;
+        check(
+            "handshake_timeout_ms",
+            self.handshake_timeout_ms,
+            100,
+            60_000,
+            "100 to 60000",
+        )?;
+        check(
+            "header_timeout_ms",
+            self.header_timeout_ms,
+            100,
+            600_000,
+            "100 to 600000",
+        )?;
+        check(
+            "answer_timeout_ms",
+            self.answer_timeout_ms,
+            100,
+            600_000,
+            "100 to 600000",
+        )?;
+        check(
+            "drain_timeout_ms",
+            self.drain_timeout_ms,
+            0,
+            600_000,
+            "0 to 600000",
+        )
     }
 
     pub(crate) fn handshake_timeout(&self) -> Duration {

@@ -53,8 +53,18 @@ impl RpcPolicy {
             })
         };
         check("timeout_ms", self.timeout_ms, 120_000, "1 to 120000")?;
-        check("breaker_failures", u64::from(self.breaker_failures), 1_000, "1 to 1000")?;
-        check("breaker_open_ms", self.breaker_open_ms, 600_000, "1 to 600000")
+        check(
+            "breaker_failures",
+            u64::from(self.breaker_failures),
+            1_000,
+            "1 to 1000",
+        )?;
+        check(
+            "breaker_open_ms",
+            self.breaker_open_ms,
+            600_000,
+            "1 to 600000",
+        )
     }
 
     pub(crate) fn timeout(&self) -> Duration {

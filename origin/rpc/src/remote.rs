@@ -52,7 +52,11 @@ impl std::fmt::Debug for TlsConnectorDebug {
 }
 
 impl Remote {
-    pub(crate) fn new(addr: &str, server_name: &str, identity: &WorkloadIdentity) -> Result<Self, RpcError> {
+    pub(crate) fn new(
+        addr: &str,
+        server_name: &str,
+        identity: &WorkloadIdentity,
+    ) -> Result<Self, RpcError> {
         let config = |key, value: &str, expected| RpcError::Config {
             key,
             value: value.to_owned(),
@@ -64,7 +68,13 @@ impl Remote {
         if !has_port {
             return Err(config("address", addr, "host:port"));
         }
-        let bad_name = || config("server_name", server_name, "the DNS name in the server's certificate");
+        let bad_name = || {
+            config(
+                "server_name",
+                server_name,
+                "the DNS name in the server's certificate",
+            )
+        };
         Ok(Self {
             addr: addr.to_owned(),
             authority: server_name.parse().map_err(|_| bad_name())?,
@@ -75,7 +85,10 @@ impl Remote {
     }
 
     /// Sends the request. Only what has certainly not been sent is tried on a second connection.
-    pub(crate) async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, RemoteError> {
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, RemoteError> {
         self.address(&mut request);
         let mut last = None;
         for _ in 0..ATTEMPTS_MAX {
@@ -131,8 +144,12 @@ impl Remote {
     }
 
     async fn connect(&self) -> Result<SendRequest<Body>, RemoteError> {
-        let stream = TcpStream::connect(&self.addr).await.map_err(|e| self.connect_error(e))?;
-        stream.set_nodelay(true).map_err(|e| self.connect_error(e))?;
+        let stream = TcpStream::connect(&self.addr)
+            .await
+            .map_err(|e| self.connect_error(e))?;
+        stream
+            .set_nodelay(true)
+            .map_err(|e| self.connect_error(e))?;
         let stream = self
             .tls
             .0

@@ -47,7 +47,10 @@ where
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let mut this = self.project();
         match this.inner.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -56,7 +59,9 @@ where
             }
             Poll::Ready(Some(Err(error))) => {
                 this.permit.take();
-                Poll::Ready(Some(Err(Status::unavailable(format!("the answer broke off: {error}")))))
+                Poll::Ready(Some(Err(Status::unavailable(format!(
+                    "the answer broke off: {error}"
+                )))))
             }
             Poll::Ready(None) => {
                 this.permit.take();
@@ -65,7 +70,9 @@ where
             Poll::Pending => match this.silence.poll(cx) {
                 Poll::Ready(()) => {
                     this.permit.take();
-                    Poll::Ready(Some(Err(Status::deadline_exceeded("the answer fell silent"))))
+                    Poll::Ready(Some(Err(Status::deadline_exceeded(
+                        "the answer fell silent",
+                    ))))
                 }
                 Poll::Pending => Poll::Pending,
             },

@@ -62,7 +62,11 @@ pub struct RpcServerBuilder {
 impl RpcServer {
     /// A server in `region` with `identity`, open to those whom `callers` names.
     #[must_use]
-    pub fn builder(region: &str, identity: WorkloadIdentity, callers: CallerTable) -> RpcServerBuilder {
+    pub fn builder(
+        region: &str,
+        identity: WorkloadIdentity,
+        callers: CallerTable,
+    ) -> RpcServerBuilder {
         RpcServerBuilder {
             service: "rpc",
             region: region.to_owned(),
@@ -113,11 +117,17 @@ impl RpcServer {
         Ok(())
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, place: OwnedSemaphorePermit, watcher: Watcher) {
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        place: OwnedSemaphorePermit,
+        watcher: Watcher,
+    ) {
         let _place = place;
         // A peer that does not want small packets early still gets a working connection.
         let _ = stream.set_nodelay(true);
-        let handshake = tokio::time::timeout(self.limits.handshake_timeout(), self.tls.accept(stream));
+        let handshake =
+            tokio::time::timeout(self.limits.handshake_timeout(), self.tls.accept(stream));
         let stream = match handshake.await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
@@ -131,7 +141,10 @@ impl RpcServer {
         };
         let (_, session) = stream.get_ref();
         let is_h2 = session.alpn_protocol() == Some(b"h2");
-        let peer = match self.identity.peer_of(session.peer_certificates().unwrap_or_default()) {
+        let peer = match self
+            .identity
+            .peer_of(session.peer_certificates().unwrap_or_default())
+        {
             Ok(id) => Peer(id),
             Err(error) => {
                 tracing::warn!(%error, "a peer without a usable name was refused");
@@ -156,7 +169,9 @@ impl RpcServer {
     ) -> Result<Response<TelemetryBody<Body>>, Infallible> {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
-        request.extensions_mut().insert(RequestClock(Arc::clone(&self.clock)));
+        request
+            .extensions_mut()
+            .insert(RequestClock(Arc::clone(&self.clock)));
         self.service.clone().oneshot(request).await
     }
 
@@ -175,7 +190,11 @@ impl RpcServer {
             .max_header_list_size(HEAD_BYTES_MAX)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
-        if is_h2 { builder.http2_only() } else { builder.http1_only() }
+        if is_h2 {
+            builder.http2_only()
+        } else {
+            builder.http1_only()
+        }
     }
 }
 
@@ -189,7 +208,10 @@ impl std::fmt::Debug for RpcServer {
 }
 
 /// A connection, once there is a place for it. Cancel-safe: a place that no connection took is given back.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, _)) => Some((stream, place)),
@@ -219,7 +241,9 @@ impl RpcServerBuilder {
     /// service's router in its own [`TelemetryLayer`] to have its requests under its name.
     #[must_use]
     pub fn http(mut self, interface: &str, router: Router) -> Self {
-        let known = [HTTP_API, HTTP_MEDIA, HTTP_WEB].into_iter().find(|known| *known == interface);
+        let known = [HTTP_API, HTTP_MEDIA, HTTP_WEB]
+            .into_iter()
+            .find(|known| *known == interface);
         match known {
             Some(interface) => {
                 let merged = match self.http.remove(interface) {

@@ -7,7 +7,10 @@ use tonic::{Code, Status};
 /// so that [`problem_from_status`] gets it back.
 #[must_use]
 pub fn status_from_problem(problem: &Problem) -> Status {
-    let message = problem.detail.clone().unwrap_or_else(|| problem.title.clone());
+    let message = problem
+        .detail
+        .clone()
+        .unwrap_or_else(|| problem.title.clone());
     Status::with_details(code_of(problem.status), message, problem.to_json().into())
 }
 
@@ -15,7 +18,8 @@ pub fn status_from_problem(problem: &Problem) -> Status {
 /// passed on: it may be another service's.
 #[must_use]
 pub fn problem_from_status(status: &Status) -> Problem {
-    serde_json::from_slice(status.details()).unwrap_or_else(|_| Problem::new(kind_of(status.code())))
+    serde_json::from_slice(status.details())
+        .unwrap_or_else(|_| Problem::new(kind_of(status.code())))
 }
 
 fn code_of(http_status: u16) -> Code {
@@ -45,7 +49,9 @@ fn kind_of(code: Code) -> ProblemKind {
         Code::ResourceExhausted => ProblemKind::TooManyRequests,
         Code::Unavailable | Code::Cancelled => ProblemKind::Unavailable,
         Code::DeadlineExceeded => ProblemKind::Timeout,
-        Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss | Code::Unimplemented => ProblemKind::Internal,
+        Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss | Code::Unimplemented => {
+            ProblemKind::Internal
+        }
     }
 }
 
@@ -63,7 +69,9 @@ mod tests {
             ProblemKind::Unavailable,
             ProblemKind::Internal,
         ] {
-            let problem = Problem::new(kind).detail("the part is too large").retry_after_s(3);
+            let problem = Problem::new(kind)
+                .detail("the part is too large")
+                .retry_after_s(3);
             assert_eq!(problem_from_status(&status_from_problem(&problem)), problem);
         }
         assert_eq!(

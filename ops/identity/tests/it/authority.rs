@@ -15,7 +15,11 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use crate::support::{Authority, id, read};
 
 fn mode(path: &Path) -> u32 {
-    std::fs::metadata(path).expect("a file").permissions().mode() & 0o777
+    std::fs::metadata(path)
+        .expect("a file")
+        .permissions()
+        .mode()
+        & 0o777
 }
 
 #[test]
@@ -40,12 +44,19 @@ fn a_certificate_is_for_one_workload_at_both_ends_and_bounded_in_time() {
     let ca = LocalCa::create_or_open_with(dir.path(), clock, SeededEntropy::new(1)).unwrap();
     let files = ca
         .with_validity_days(7)
-        .issue(&id("edge", "los1"), &["los1.example"], &dir.path().join("los1"))
+        .issue(
+            &id("edge", "los1"),
+            &["los1.example"],
+            &dir.path().join("los1"),
+        )
         .unwrap();
     let der = CertificateDer::from_pem_file(&files.cert_file).unwrap();
     let (_, cert) = X509Certificate::from_der(&der).unwrap();
     assert_eq!(cert.validity().not_before.timestamp(), 1_800_000_000 - 300);
-    assert_eq!(cert.validity().not_after.timestamp(), 1_800_000_000 + 7 * 86_400);
+    assert_eq!(
+        cert.validity().not_after.timestamp(),
+        1_800_000_000 + 7 * 86_400
+    );
     assert!(!cert.is_ca());
     let usage = cert.extended_key_usage().unwrap().unwrap().value;
     assert!(usage.client_auth && usage.server_auth && !usage.any);
@@ -95,11 +106,17 @@ fn an_authority_is_opened_again_and_made_once_by_many() {
             .map(|_| {
                 scope.spawn(|| {
                     barrier.wait();
-                    LocalCa::create_or_open(dir.path()).unwrap().cert_pem().to_owned()
+                    LocalCa::create_or_open(dir.path())
+                        .unwrap()
+                        .cert_pem()
+                        .to_owned()
                 })
             })
             .collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
     });
     assert!(certs.iter().all(|cert| *cert == certs[0]));
     assert_eq!(read(&dir.path().join("ca.pem")), certs[0]);
@@ -113,7 +130,9 @@ fn a_damaged_authority_is_an_error_not_a_new_authority() {
     let whole = read(&path);
     for damaged in ["", "x", &whole[..whole.len() / 2]] {
         std::fs::write(&path, damaged).unwrap();
-        let error = LocalCa::create_or_open(dir.path()).expect_err("damaged").to_string();
+        let error = LocalCa::create_or_open(dir.path())
+            .expect_err("damaged")
+            .to_string();
         assert!(error.contains("ca-key.pem"), "{error}");
     }
 }
@@ -121,14 +140,25 @@ fn a_damaged_authority_is_an_error_not_a_new_authority() {
 #[test]
 fn files_that_do_not_belong_together_are_refused_by_name() {
     let authority = Authority::new();
-    let (a, b) = (authority.issue("ng-lagos", "a"), authority.issue("ng-lagos", "b"));
+    let (a, b) = (
+        authority.issue("ng-lagos", "a"),
+        authority.issue("ng-lagos", "b"),
+    );
     let mut config = a.config();
     config.key_file = b.key_file;
-    let error = WorkloadIdentity::load(&config).expect_err("another's key").to_string();
-    assert!(error.contains("b/key.pem") && error.contains("does not fit"), "{error}");
+    let error = WorkloadIdentity::load(&config)
+        .expect_err("another's key")
+        .to_string();
+    assert!(
+        error.contains("b/key.pem") && error.contains("does not fit"),
+        "{error}"
+    );
     config = a.config();
     config.cert_file = a.ca_file.clone();
-    assert!(WorkloadIdentity::load(&config).is_err(), "an authority is no workload");
+    assert!(
+        WorkloadIdentity::load(&config).is_err(),
+        "an authority is no workload"
+    );
     config = a.config();
     config.ca_file = a.ca_file.with_file_name("absent.pem");
     let error = WorkloadIdentity::load(&config).expect_err("no file");
@@ -140,7 +170,10 @@ fn debug_output_holds_no_key() {
     let authority = Authority::new();
     let identity = authority.identity("ng-lagos", "auth");
     let shown = format!("{identity:?} {:?}", authority.ca);
-    assert!(shown.contains("ns/ng-lagos/sa/auth") && !shown.contains("PRIVATE"), "{shown}");
+    assert!(
+        shown.contains("ns/ng-lagos/sa/auth") && !shown.contains("PRIVATE"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -149,8 +182,14 @@ fn validity_is_at_least_a_day() {
     clock.advance(Duration::from_secs(1_800_000_000));
     let dir = TempDir::new().unwrap();
     let ca = LocalCa::create_or_open_with(dir.path(), clock, SeededEntropy::new(2)).unwrap();
-    let files = ca.with_validity_days(0).issue(&id("a", "b"), &[], &dir.path().join("b")).unwrap();
+    let files = ca
+        .with_validity_days(0)
+        .issue(&id("a", "b"), &[], &dir.path().join("b"))
+        .unwrap();
     let der = CertificateDer::from_pem_file(&files.cert_file).unwrap();
     let (_, cert) = X509Certificate::from_der(&der).unwrap();
-    assert_eq!(cert.validity().not_after.timestamp(), 1_800_000_000 + 86_400);
+    assert_eq!(
+        cert.validity().not_after.timestamp(),
+        1_800_000_000 + 86_400
+    );
 }

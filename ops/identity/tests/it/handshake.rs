@@ -20,20 +20,32 @@ async fn both_ends_learn_the_others_name() {
     let server = authority.identity("ng-lagos", "auth");
     let client = authority.identity("edge", "los1");
     let met = meet(
-        server.server_config(&[b"h2", b"http/1.1".as_slice()]).unwrap(),
+        server
+            .server_config(&[b"h2", b"http/1.1".as_slice()])
+            .unwrap(),
         client.client_config(&[b"h2"]).unwrap(),
         NAME,
     )
     .await
     .expect("a connection");
-    assert_eq!(server.peer_of(&met.client_chain).unwrap(), id("edge", "los1"));
-    assert_eq!(client.peer_of(&met.server_chain).unwrap(), id("ng-lagos", "auth"));
+    assert_eq!(
+        server.peer_of(&met.client_chain).unwrap(),
+        id("edge", "los1")
+    );
+    assert_eq!(
+        client.peer_of(&met.server_chain).unwrap(),
+        id("ng-lagos", "auth")
+    );
     assert_eq!(met.alpn.as_deref(), Some(b"h2".as_slice()));
     // The machine's own name, for a person with a browser.
     assert!(
-        meet(server.server_config(&[]).unwrap(), client.client_config(&[]).unwrap(), "localhost")
-            .await
-            .is_ok()
+        meet(
+            server.server_config(&[]).unwrap(),
+            client.client_config(&[]).unwrap(),
+            "localhost"
+        )
+        .await
+        .is_ok()
     );
 }
 
@@ -41,10 +53,27 @@ async fn both_ends_learn_the_others_name() {
 async fn a_server_of_another_name_or_another_authority_is_refused() {
     let authority = Authority::new();
     let stranger = Authority::new();
-    let client = authority.identity("edge", "los1").client_config(&[]).unwrap();
-    let server = authority.identity("ng-lagos", "auth").server_config(&[]).unwrap();
-    assert!(meet(server, Arc::clone(&client), "auth.global-london.mcsp.internal").await.is_err());
-    let forged = stranger.identity("ng-lagos", "auth").server_config(&[]).unwrap();
+    let client = authority
+        .identity("edge", "los1")
+        .client_config(&[])
+        .unwrap();
+    let server = authority
+        .identity("ng-lagos", "auth")
+        .server_config(&[])
+        .unwrap();
+    assert!(
+        meet(
+            server,
+            Arc::clone(&client),
+            "auth.global-london.mcsp.internal"
+        )
+        .await
+        .is_err()
+    );
+    let forged = stranger
+        .identity("ng-lagos", "auth")
+        .server_config(&[])
+        .unwrap();
     assert!(meet(forged, client, NAME).await.is_err());
 }
 
@@ -52,7 +81,10 @@ async fn a_server_of_another_name_or_another_authority_is_refused() {
 async fn a_client_of_another_authority_is_refused() {
     let authority = Authority::new();
     let stranger = Authority::new();
-    let server = authority.identity("ng-lagos", "auth").server_config(&[]).unwrap();
+    let server = authority
+        .identity("ng-lagos", "auth")
+        .server_config(&[])
+        .unwrap();
     // It trusts our authority, so that only the server has a reason to refuse.
     let client = bare_client(&authority, Some(&stranger), &TLS13);
     assert!(meet(server, client, NAME).await.is_err());
@@ -61,29 +93,55 @@ async fn a_client_of_another_authority_is_refused() {
 #[tokio::test]
 async fn a_client_without_a_certificate_is_refused() {
     let authority = Authority::new();
-    let server = authority.identity("ng-lagos", "auth").server_config(&[]).unwrap();
-    assert!(meet(server, bare_client(&authority, None, &TLS13), NAME).await.is_err());
+    let server = authority
+        .identity("ng-lagos", "auth")
+        .server_config(&[])
+        .unwrap();
+    assert!(
+        meet(server, bare_client(&authority, None, &TLS13), NAME)
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
 async fn tls_1_2_is_not_spoken() {
     let authority = Authority::new();
-    let server = authority.identity("ng-lagos", "auth").server_config(&[]).unwrap();
+    let server = authority
+        .identity("ng-lagos", "auth")
+        .server_config(&[])
+        .unwrap();
     let with = |version| bare_client(&authority, Some(&authority), version);
     assert!(meet(Arc::clone(&server), with(&TLS12), NAME).await.is_err());
-    assert!(meet(server, with(&TLS13), NAME).await.is_ok(), "the same client with 1.3");
+    assert!(
+        meet(server, with(&TLS13), NAME).await.is_ok(),
+        "the same client with 1.3"
+    );
 }
 
 #[tokio::test]
 async fn an_expired_certificate_is_refused() {
     let authority = Authority::new();
-    let server = authority.identity("ng-lagos", "auth").server_config(&[]).unwrap();
+    let server = authority
+        .identity("ng-lagos", "auth")
+        .server_config(&[])
+        .unwrap();
     // An authority that believes it is 40 days ago issues what has expired by now.
     let now_ms = mcsp_runtime::SystemClock::shared().now_ms();
     let past = ManualClock::new(now_ms - 40 * 86_400_000);
-    let ca = LocalCa::create_or_open_with(&authority.dir.path().join("ca"), past, SystemEntropy::shared()).unwrap();
-    let files = ca.issue(&id("edge", "los1"), &[], &authority.dir.path().join("old")).unwrap();
-    let client = WorkloadIdentity::load(&files.config()).unwrap().client_config(&[]).unwrap();
+    let ca = LocalCa::create_or_open_with(
+        &authority.dir.path().join("ca"),
+        past,
+        SystemEntropy::shared(),
+    )
+    .unwrap();
+    let files = ca
+        .issue(&id("edge", "los1"), &[], &authority.dir.path().join("old"))
+        .unwrap();
+    let client = WorkloadIdentity::load(&files.config())
+        .unwrap()
+        .client_config(&[])
+        .unwrap();
     assert!(meet(server, client, NAME).await.is_err());
 }
 

@@ -9,10 +9,16 @@ use crate::support::{Authority, id};
 fn certificate(uris: &[&str], is_ca: IsCa) -> CertificateDer<'static> {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     for uri in uris {
-        params.subject_alt_names.push(SanType::URI(Ia5String::try_from(*uri).unwrap()));
+        params
+            .subject_alt_names
+            .push(SanType::URI(Ia5String::try_from(*uri).unwrap()));
     }
     params.is_ca = is_ca;
-    params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+    params
+        .self_signed(&KeyPair::generate().unwrap())
+        .unwrap()
+        .der()
+        .clone()
 }
 
 #[test]
@@ -43,5 +49,9 @@ fn neither_an_authority_nor_nothing_is_a_workload() {
     );
     assert!(identity.peer_of(&[authority]).is_err());
     assert!(identity.peer_of(&[]).is_err());
-    assert!(identity.peer_of(&[CertificateDer::from(vec![1, 2, 3])]).is_err());
+    assert!(
+        identity
+            .peer_of(&[CertificateDer::from(vec![1, 2, 3])])
+            .is_err()
+    );
 }

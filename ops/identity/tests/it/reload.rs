@@ -12,14 +12,27 @@ const NAME: &str = "auth.ng-lagos.mcsp.internal";
 #[tokio::test]
 async fn both_ends_present_the_new_certificate_from_the_next_handshake_on() {
     let authority = Authority::new();
-    let (server, client) = (authority.identity("ng-lagos", "auth"), authority.identity("edge", "los1"));
-    let (server_config, client_config) = (server.server_config(&[]).unwrap(), client.client_config(&[]).unwrap());
-    let before = meet(server_config.clone(), client_config.clone(), NAME).await.unwrap();
+    let (server, client) = (
+        authority.identity("ng-lagos", "auth"),
+        authority.identity("edge", "los1"),
+    );
+    let (server_config, client_config) = (
+        server.server_config(&[]).unwrap(),
+        client.client_config(&[]).unwrap(),
+    );
+    let before = meet(server_config.clone(), client_config.clone(), NAME)
+        .await
+        .unwrap();
 
     let server_files = authority.issue("ng-lagos", "auth");
     let client_files = authority.issue("edge", "los1");
-    let unread = meet(server_config.clone(), client_config.clone(), NAME).await.unwrap();
-    assert_eq!(unread.server_chain, before.server_chain, "nothing changes by itself");
+    let unread = meet(server_config.clone(), client_config.clone(), NAME)
+        .await
+        .unwrap();
+    assert_eq!(
+        unread.server_chain, before.server_chain,
+        "nothing changes by itself"
+    );
 
     server.reload().unwrap();
     client.reload().unwrap();
@@ -60,7 +73,11 @@ fn what_cannot_be_used_changes_nothing() {
     let config = identity.config().clone();
     // A key alone, as in the middle of a replacement.
     let key = read(&config.key_file);
-    fs::write(&config.key_file, read(&authority.issue("ng-lagos", "other").key_file)).unwrap();
+    fs::write(
+        &config.key_file,
+        read(&authority.issue("ng-lagos", "other").key_file),
+    )
+    .unwrap();
     assert!(identity.reload().is_err());
     fs::write(&config.key_file, key).unwrap();
     identity.reload().expect("whole again");
@@ -69,6 +86,9 @@ fn what_cannot_be_used_changes_nothing() {
     fs::copy(other.cert_file, &config.cert_file).unwrap();
     fs::copy(other.key_file, &config.key_file).unwrap();
     let error = identity.reload().expect_err("another name").to_string();
-    assert!(error.contains("sa/other") && error.contains("sa/auth"), "{error}");
+    assert!(
+        error.contains("sa/other") && error.contains("sa/auth"),
+        "{error}"
+    );
     assert_eq!(identity.cert_chain_pem(), before);
 }

@@ -26,7 +26,11 @@ impl Authority {
 
     pub(crate) fn issue(&self, namespace: &str, account: &str) -> IdentityFiles {
         self.ca
-            .issue(&id(namespace, account), &[], &self.dir.path().join(namespace).join(account))
+            .issue(
+                &id(namespace, account),
+                &[],
+                &self.dir.path().join(namespace).join(account),
+            )
             .expect("a certificate")
     }
 
@@ -51,7 +55,11 @@ pub(crate) struct Met {
 }
 
 /// One handshake and one byte each way: in TLS 1.3 a client learns only by reading that it was refused.
-pub(crate) async fn meet(server: Arc<ServerConfig>, client: Arc<ClientConfig>, server_name: &str) -> io::Result<Met> {
+pub(crate) async fn meet(
+    server: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
+    server_name: &str,
+) -> io::Result<Met> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let addr = listener.local_addr()?;
     let serving = tokio::spawn(async move {
@@ -74,7 +82,12 @@ pub(crate) async fn meet(server: Arc<ServerConfig>, client: Arc<ClientConfig>, s
     stream.read_exact(&mut byte).await?;
     stream.write_all(&byte).await?;
     stream.flush().await?;
-    let server_chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+    let server_chain = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .unwrap_or_default()
+        .to_vec();
     let (client_chain, alpn) = serving.await.expect("the server's task")?;
     Ok(Met {
         client_chain,
