@@ -81,7 +81,10 @@ impl FaultyObjects {
         }
     }
 
-    async fn call<T>(&self, call: impl Future<Output = Result<T, ObjectError>> + Send) -> Result<T, ObjectError> {
+    async fn call<T>(
+        &self,
+        call: impl Future<Output = Result<T, ObjectError>> + Send,
+    ) -> Result<T, ObjectError> {
         let fault = || ObjectError::Unavailable("injected fault".to_owned());
         match self.fate().await {
             Fate::Well => call.await,
@@ -101,7 +104,12 @@ fn torn(
 ) -> BoxStream<'static, Result<Bytes, ObjectError>> {
     stream::unfold(Some((body, bytes)), |state| async move {
         let (mut body, left) = state?;
-        let torn = || Some((Err(ObjectError::Unavailable("injected torn read".to_owned())), None));
+        let torn = || {
+            Some((
+                Err(ObjectError::Unavailable("injected torn read".to_owned())),
+                None,
+            ))
+        };
         if left == 0 {
             return torn();
         }
@@ -120,8 +128,15 @@ fn torn(
 
 #[async_trait]
 impl ObjectStore for FaultyObjects {
-    async fn put(&self, bucket: &str, key: &str, content_type: &str, body: Bytes) -> Result<ObjectMeta, ObjectError> {
-        self.call(self.inner.put(bucket, key, content_type, body)).await
+    async fn put(
+        &self,
+        bucket: &str,
+        key: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<ObjectMeta, ObjectError> {
+        self.call(self.inner.put(bucket, key, content_type, body))
+            .await
     }
 
     async fn put_file(
@@ -131,14 +146,24 @@ impl ObjectStore for FaultyObjects {
         content_type: &str,
         path: &Path,
     ) -> Result<ObjectMeta, ObjectError> {
-        self.call(self.inner.put_file(bucket, key, content_type, path)).await
+        self.call(self.inner.put_file(bucket, key, content_type, path))
+            .await
     }
 
-    async fn get(&self, bucket: &str, key: &str, range: Option<Range<u64>>) -> Result<ObjectBody, ObjectError> {
+    async fn get(
+        &self,
+        bucket: &str,
+        key: &str,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectBody, ObjectError> {
         let mut body = self.call(self.inner.get(bucket, key, range)).await?;
         if self.roll() < self.faults.torn_rate {
             let bytes = body.range.end - body.range.start;
-            let kept = if bytes == 0 { 0 } else { self.dice.next_u64() % bytes };
+            let kept = if bytes == 0 {
+                0
+            } else {
+                self.dice.next_u64() % bytes
+            };
             body.stream = torn(body.stream, kept);
         }
         Ok(body)
@@ -152,16 +177,33 @@ impl ObjectStore for FaultyObjects {
         self.call(self.inner.delete(bucket, key)).await
     }
 
-    async fn list(&self, bucket: &str, prefix: &str, after: Option<&str>) -> Result<ListPage, ObjectError> {
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<ListPage, ObjectError> {
         self.call(self.inner.list(bucket, prefix, after)).await
     }
 
-    async fn create_multipart(&self, bucket: &str, key: &str, content_type: &str) -> Result<String, ObjectError> {
-        self.call(self.inner.create_multipart(bucket, key, content_type)).await
+    async fn create_multipart(
+        &self,
+        bucket: &str,
+        key: &str,
+        content_type: &str,
+    ) -> Result<String, ObjectError> {
+        self.call(self.inner.create_multipart(bucket, key, content_type))
+            .await
     }
 
-    async fn list_parts(&self, bucket: &str, key: &str, upload_id: &str) -> Result<Vec<PartMeta>, ObjectError> {
-        self.call(self.inner.list_parts(bucket, key, upload_id)).await
+    async fn list_parts(
+        &self,
+        bucket: &str,
+        key: &str,
+        upload_id: &str,
+    ) -> Result<Vec<PartMeta>, ObjectError> {
+        self.call(self.inner.list_parts(bucket, key, upload_id))
+            .await
     }
 
     async fn complete_multipart(
@@ -171,11 +213,18 @@ impl ObjectStore for FaultyObjects {
         upload_id: &str,
         parts: &[PartMeta],
     ) -> Result<ObjectMeta, ObjectError> {
-        self.call(self.inner.complete_multipart(bucket, key, upload_id, parts)).await
+        self.call(self.inner.complete_multipart(bucket, key, upload_id, parts))
+            .await
     }
 
-    async fn abort_multipart(&self, bucket: &str, key: &str, upload_id: &str) -> Result<(), ObjectError> {
-        self.call(self.inner.abort_multipart(bucket, key, upload_id)).await
+    async fn abort_multipart(
+        &self,
+        bucket: &str,
+        key: &str,
+        upload_id: &str,
+    ) -> Result<(), ObjectError> {
+        self.call(self.inner.abort_multipart(bucket, key, upload_id))
+            .await
     }
 
     fn presign_part(
@@ -187,6 +236,7 @@ impl ObjectStore for FaultyObjects {
         part_number: u32,
         life: Duration,
     ) -> Result<String, ObjectError> {
-        self.inner.presign_part(public_base, bucket, key, upload_id, part_number, life)
+        self.inner
+            .presign_part(public_base, bucket, key, upload_id, part_number, life)
     }
 }

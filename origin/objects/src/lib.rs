@@ -27,10 +27,11 @@ use thiserror::Error;
 
 pub use self::client::Timeouts;
 pub use self::endpoint::{
-    Account, Accounts, AccountsError, Action, Effect, EndpointConfig, Rule, S3Endpoint, Secret, ServeError,
+    Account, Accounts, AccountsError, Action, Effect, EndpointConfig, Rule, S3Endpoint, Secret,
+    ServeError,
 };
 pub use self::engine::{FileEngine, FileEngineOptions};
-pub use self::faulty::{FaultyObjects, Faults};
+pub use self::faulty::{Faults, FaultyObjects};
 pub use self::resolver::{ObjectsOptions, OpenError, open};
 
 /// Objects in a page of a listing.
@@ -114,7 +115,13 @@ pub struct ListPage {
 #[async_trait]
 pub trait ObjectStore: Send + Sync + Debug {
     /// Stores an object whole, replacing what had its name.
-    async fn put(&self, bucket: &str, key: &str, content_type: &str, body: Bytes) -> Result<ObjectMeta, ObjectError>;
+    async fn put(
+        &self,
+        bucket: &str,
+        key: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<ObjectMeta, ObjectError>;
     /// Stores the file at `path` as an object, without holding it in memory.
     async fn put_file(
         &self,
@@ -124,17 +131,37 @@ pub trait ObjectStore: Send + Sync + Debug {
         path: &std::path::Path,
     ) -> Result<ObjectMeta, ObjectError>;
     /// The object's bytes, or a range of them (clipped to the object's end).
-    async fn get(&self, bucket: &str, key: &str, range: Option<Range<u64>>) -> Result<ObjectBody, ObjectError>;
+    async fn get(
+        &self,
+        bucket: &str,
+        key: &str,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectBody, ObjectError>;
     /// What is known of the object.
     async fn head(&self, bucket: &str, key: &str) -> Result<ObjectMeta, ObjectError>;
     /// Removes the object; removing what is not there succeeds.
     async fn delete(&self, bucket: &str, key: &str) -> Result<(), ObjectError>;
     /// Objects whose names begin with `prefix`, in name order, at most 1 000 a page.
-    async fn list(&self, bucket: &str, prefix: &str, after: Option<&str>) -> Result<ListPage, ObjectError>;
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<ListPage, ObjectError>;
     /// Begins a multipart upload and returns its id.
-    async fn create_multipart(&self, bucket: &str, key: &str, content_type: &str) -> Result<String, ObjectError>;
+    async fn create_multipart(
+        &self,
+        bucket: &str,
+        key: &str,
+        content_type: &str,
+    ) -> Result<String, ObjectError>;
     /// The parts that are durable, in order.
-    async fn list_parts(&self, bucket: &str, key: &str, upload_id: &str) -> Result<Vec<PartMeta>, ObjectError>;
+    async fn list_parts(
+        &self,
+        bucket: &str,
+        key: &str,
+        upload_id: &str,
+    ) -> Result<Vec<PartMeta>, ObjectError>;
     /// Makes the object out of the parts; they must be those that are stored. Completing again what was completed
     /// succeeds.
     async fn complete_multipart(
@@ -145,7 +172,12 @@ pub trait ObjectStore: Send + Sync + Debug {
         parts: &[PartMeta],
     ) -> Result<ObjectMeta, ObjectError>;
     /// Forgets the upload and its parts.
-    async fn abort_multipart(&self, bucket: &str, key: &str, upload_id: &str) -> Result<(), ObjectError>;
+    async fn abort_multipart(
+        &self,
+        bucket: &str,
+        key: &str,
+        upload_id: &str,
+    ) -> Result<(), ObjectError>;
     /// A URL that allows one PUT of one part for `life`, signed for `public_base` (scheme and authority, such as
     /// `https://los1.example:8443`): path-style, SigV4 in the query.
     fn presign_part(

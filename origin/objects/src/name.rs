@@ -33,7 +33,7 @@ pub(crate) fn check_bucket(bucket: &str) -> Result<(), ObjectError> {
     }
 }
 
-/// Refuses keys that cannot be stored: empty, too long or deep, or with control characters.
+/// Refuses keys that cannot be stored: empty, too long or deep, with control characters or steps of dots.
 pub(crate) fn check_key(key: &str) -> Result<(), ObjectError> {
     let refuse = |why: &str| Err(ObjectError::Invalid(format!("key {:?}: {why}", clip(key))));
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
@@ -42,10 +42,17 @@ pub(crate) fn check_key(key: &str) -> Result<(), ObjectError> {
     if key.chars().any(char::is_control) {
         return refuse("control characters are not allowed");
     }
+    // URLs lose such steps on their way (RFC 3986 section 5.2.4), and another object would be meant.
+    if key.split('/').any(|step| step == "." || step == "..") {
+        return refuse("steps of . and .. are not allowed");
+    }
     if key.split('/').count() > STEPS_MAX {
         return refuse("more than 64 steps between slashes");
     }
-    if key.split('/').any(|step| escape_step(step).len() > STEP_BYTES_MAX) {
+    if key
+        .split('/')
+        .any(|step| escape_step(step).len() > STEP_BYTES_MAX)
+    {
         return refuse("a step between slashes is too long");
     }
     Ok(())
@@ -97,7 +104,10 @@ fn escape_step(step: &str) -> String {
     }
     let mut escaped = String::with_capacity(step.len());
     for (index, byte) in step.bytes().enumerate() {
-        let plain = byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' || (byte == b'.' && index > 0);
+        let plain = byte.is_ascii_alphanumeric()
+            || byte == b'-'
+            || byte == b'_'
+            || (byte == b'.' && index > 0);
         if plain {
             escaped.push(char::from(byte));
         } else {
@@ -124,7 +134,9 @@ fn unescape_step(name: &str) -> Option<String> {
             bytes.push(byte);
         }
     }
-    String::from_utf8(bytes).ok().filter(|step| !step.is_empty())
+    String::from_utf8(bytes)
+        .ok()
+        .filter(|step| !step.is_empty())
 }
 
 /// There is no such bucket.
@@ -150,14 +162,20 @@ mod tests {
     #[test]
     fn a_media_key_reads_as_itself_on_disk() {
         let path = record_path("ng/c_ng_01k9x3m5y8q2v7r4t6w1z0a3bc/v360/12.m4s").expect("a key");
-        assert_eq!(path, PathBuf::from("ng/c_ng_01k9x3m5y8q2v7r4t6w1z0a3bc/v360/12.m4s="));
+        assert_eq!(
+            path,
+            PathBuf::from("ng/c_ng_01k9x3m5y8q2v7r4t6w1z0a3bc/v360/12.m4s=")
+        );
     }
 
     #[test]
     fn a_key_and_a_folder_of_the_same_name_do_not_meet() {
         assert_ne!(record_path("a").expect("a key"), PathBuf::from("a"));
         assert_eq!(record_path("a/b").expect("a key"), PathBuf::from("a/b="));
-        assert_eq!(record_path("a=/b").expect("a key"), PathBuf::from("a%3D/b="));
+        assert_eq!(
+            record_path("a=/b").expect("a key"),
+            PathBuf::from("a%3D/b=")
+        );
     }
 
     #[test]
@@ -165,15 +183,22 @@ mod tests {
         let deep = "a/".repeat(65);
         let long = "x".repeat(1025);
         let wide = "é".repeat(100);
-        for key in ["", "a\nb", "a\0b", &deep, &long, &wide] {
-            assert!(matches!(record_path(key), Err(ObjectError::Invalid(_))), "{key:?}");
+        for key in [
+            "", "a\nb", "a\0b", "..", "a/../b", "./a", &deep, &long, &wide,
+        ] {
+            assert!(
+                matches!(record_path(key), Err(ObjectError::Invalid(_))),
+                "{key:?}"
+            );
         }
     }
 
     #[test]
     fn bucket_names_are_one_plain_step() {
         assert!(check_bucket("mcsp-ng").is_ok());
-        for bucket in ["", "ab", "..", "a/b", "Mcsp", "a.b.c", "-abc", "abc-", "a\0b"] {
+        for bucket in [
+            "", "ab", "..", "a/b", "Mcsp", "a.b.c", "-abc", "abc-", "a\0b",
+        ] {
             assert!(check_bucket(bucket).is_err(), "{bucket:?}");
         }
     }

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mcsp_identity::{IdentityError, WorkloadIdentity};
-use mcsp_runtime::{EngineUri, EngineUriError, SharedClock, SharedEntropy, SystemClock, SystemEntropy};
+use mcsp_runtime::{
+    EngineUri, EngineUriError, SharedClock, SharedEntropy, SystemClock, SystemEntropy,
+};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -38,7 +40,11 @@ pub struct ObjectsOptions {
 impl ObjectsOptions {
     /// With the machine's clock and randomness and the default timeouts.
     #[must_use]
-    pub fn new(identity: Option<WorkloadIdentity>, access_key: impl Into<String>, secret: Secret) -> Self {
+    pub fn new(
+        identity: Option<WorkloadIdentity>,
+        access_key: impl Into<String>,
+        secret: Secret,
+    ) -> Self {
         Self {
             identity,
             access_key: access_key.into(),
@@ -87,7 +93,10 @@ pub enum OpenError {
 /// [`OpenError`] names the URI and what was expected. A store that is away is no error: calls say so.
 pub async fn open(uri: &str, options: &ObjectsOptions) -> Result<SharedObjects, OpenError> {
     let parsed = EngineUri::parse(uri)?;
-    let mut params = Params { uri, left: parsed.params.clone() };
+    let mut params = Params {
+        uri,
+        left: parsed.params.clone(),
+    };
     if parsed.scheme == "faulty" {
         let faults = params.faults()?;
         let inner = inner_uri(&parsed.rest, &params.left);
@@ -97,24 +106,37 @@ pub async fn open(uri: &str, options: &ObjectsOptions) -> Result<SharedObjects, 
     match parsed.scheme.as_str() {
         "file" => {
             params.finish()?;
-            let engine = FileEngine::open(Path::new(&parsed.rest), options.clock.clone(), options.entropy.clone())
-                .await
-                .map_err(|source| engine_error(uri, source))?;
+            let engine = FileEngine::open(
+                Path::new(&parsed.rest),
+                options.clock.clone(),
+                options.entropy.clone(),
+            )
+            .await
+            .map_err(|source| engine_error(uri, source))?;
             Ok(Arc::new(engine))
         }
         "s3" => {
             let identity = options.identity.as_ref().ok_or_else(|| {
-                engine_error(uri, ObjectError::Invalid("s3: needs a workload identity".to_owned()))
+                engine_error(
+                    uri,
+                    ObjectError::Invalid("s3: needs a workload identity".to_owned()),
+                )
             })?;
-            let tls = identity.client_config(&[b"http/1.1"]).map_err(|source| OpenError::Identity {
-                uri: uri.to_owned(),
-                source,
-            })?;
+            let tls =
+                identity
+                    .client_config(&[b"http/1.1"])
+                    .map_err(|source| OpenError::Identity {
+                        uri: uri.to_owned(),
+                        source,
+                    })?;
             s3_client(&parsed, params, options, Arc::unwrap_or_clone(tls))
         }
         "s3+https" => {
-            let ca_file = params.take("ca_file").ok_or_else(|| params.bad("ca_file", "expected a file of PEM certificates"))?;
-            let tls = tls_with_roots(Path::new(&ca_file)).map_err(|reason| params.bad("ca_file", &reason))?;
+            let ca_file = params
+                .take("ca_file")
+                .ok_or_else(|| params.bad("ca_file", "expected a file of PEM certificates"))?;
+            let tls = tls_with_roots(Path::new(&ca_file))
+                .map_err(|reason| params.bad("ca_file", &reason))?;
             s3_client(&parsed, params, options, tls)
         }
         other => Err(EngineUriError::Unknown {
@@ -135,10 +157,16 @@ fn s3_client(
 ) -> Result<SharedObjects, OpenError> {
     let uri = params.uri;
     let refuse = |reason: String| engine_error(uri, ObjectError::Invalid(reason));
-    let address = parsed.rest.trim_start_matches('/').trim_end_matches('/').to_owned();
+    let address = parsed
+        .rest
+        .trim_start_matches('/')
+        .trim_end_matches('/')
+        .to_owned();
     let mut endpoint = Url::parse(&format!("https://{address}"))
         .map_err(|error| refuse(format!("expected //host:port: {error}")))?;
-    let has_port = endpoint.port_or_known_default().map(|port| format!("{}:{port}", endpoint.host_str().unwrap_or_default()));
+    let has_port = endpoint
+        .port_or_known_default()
+        .map(|port| format!("{}:{port}", endpoint.host_str().unwrap_or_default()));
     let mut fixed_address = None;
     if let Some(server_name) = params.take("server_name") {
         fixed_address = has_port;
@@ -146,12 +174,29 @@ fn s3_client(
             .set_host(Some(&server_name))
             .map_err(|error| refuse(format!("server_name {server_name:?}: {error}")))?;
     }
-    let region = params.take("region").unwrap_or_else(|| REGION_DEFAULT.to_owned());
+    let region = params
+        .take("region")
+        .unwrap_or_else(|| REGION_DEFAULT.to_owned());
     params.finish()?;
-    let signing = Signing::new(&options.access_key, &options.secret, &region, options.clock.clone());
-    let transport = Https::new(tls, fixed_address, &options.timeouts, options.entropy.clone())
-        .map_err(|source| engine_error(uri, source))?;
-    Ok(Arc::new(S3Client::new(signing, endpoint, options.timeouts, transport)))
+    let signing = Signing::new(
+        &options.access_key,
+        &options.secret,
+        &region,
+        options.clock.clone(),
+    );
+    let transport = Https::new(
+        tls,
+        fixed_address,
+        &options.timeouts,
+        options.entropy.clone(),
+    )
+    .map_err(|source| engine_error(uri, source))?;
+    Ok(Arc::new(S3Client::new(
+        signing,
+        endpoint,
+        options.timeouts,
+        transport,
+    )))
 }
 
 fn tls_with_roots(ca_file: &Path) -> Result<rustls::ClientConfig, String> {
@@ -178,7 +223,10 @@ fn engine_error(uri: &str, source: ObjectError) -> OpenError {
 }
 
 fn inner_uri(rest: &str, params: &BTreeMap<String, String>) -> String {
-    let query: Vec<String> = params.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let query: Vec<String> = params
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     if query.is_empty() {
         rest.to_owned()
     } else {
@@ -206,14 +254,19 @@ impl Params<'_> {
     }
 
     fn rate(&mut self, name: &str) -> Result<f64, OpenError> {
-        let Some(text) = self.take(name) else { return Ok(0.0) };
+        let Some(text) = self.take(name) else {
+            return Ok(0.0);
+        };
         let rate = text.parse().ok().filter(|rate| (0.0..=1.0).contains(rate));
         rate.ok_or_else(|| self.bad(name, "expected 0 to 1"))
     }
 
     fn number(&mut self, name: &str) -> Result<u64, OpenError> {
-        let Some(text) = self.take(name) else { return Ok(0) };
-        text.parse().map_err(|_| self.bad(name, "expected a whole number"))
+        let Some(text) = self.take(name) else {
+            return Ok(0);
+        };
+        text.parse()
+            .map_err(|_| self.bad(name, "expected a whole number"))
     }
 
     fn faults(&mut self) -> Result<Faults, OpenError> {

@@ -62,21 +62,29 @@ impl Answer {
         while let Some(chunk) = self.body.next().await {
             text.extend_from_slice(&chunk?);
             if text.len() > DOCUMENT_BYTES_MAX {
-                return Err(ObjectError::Unavailable("the answer's document is too long".to_owned()));
+                return Err(ObjectError::Unavailable(
+                    "the answer's document is too long".to_owned(),
+                ));
             }
         }
-        String::from_utf8(text.into()).map_err(|_| ObjectError::Unavailable("the answer is not UTF-8".to_owned()))
+        String::from_utf8(text.into())
+            .map_err(|_| ObjectError::Unavailable("the answer is not UTF-8".to_owned()))
     }
 
     /// The `ETag` header.
     pub(super) fn etag(&self) -> Result<String, ObjectError> {
-        self.header(&ETAG).map(str::to_owned).ok_or_else(|| lacks("ETag"))
+        self.header(&ETAG)
+            .map(str::to_owned)
+            .ok_or_else(|| lacks("ETag"))
     }
 
     /// What the headers say of an object of `size_bytes`.
     pub(super) fn meta(&self, key: &str, size_bytes: u64) -> Result<ObjectMeta, ObjectError> {
-        let modified = self.header(&LAST_MODIFIED).ok_or_else(|| lacks("Last-Modified"))?;
-        let modified = OffsetDateTime::parse(modified, &Rfc2822).map_err(|_| lacks("Last-Modified"))?;
+        let modified = self
+            .header(&LAST_MODIFIED)
+            .ok_or_else(|| lacks("Last-Modified"))?;
+        let modified =
+            OffsetDateTime::parse(modified, &Rfc2822).map_err(|_| lacks("Last-Modified"))?;
         Ok(ObjectMeta {
             key: key.to_owned(),
             size_bytes,
@@ -88,7 +96,9 @@ impl Answer {
 
     /// `Content-Length`.
     pub(super) fn content_length(&self) -> Result<u64, ObjectError> {
-        let value = self.header(&CONTENT_LENGTH).and_then(|value| value.parse().ok());
+        let value = self
+            .header(&CONTENT_LENGTH)
+            .and_then(|value| value.parse().ok());
         value.ok_or_else(|| lacks("Content-Length"))
     }
 
@@ -139,8 +149,12 @@ impl ErrorDocument {
             StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED | StatusCode::NOT_MODIFIED => {
                 ObjectError::Conflict(what)
             }
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => ObjectError::Unavailable(what),
-            status if status.is_client_error() && self.code != "RequestTimeout" => ObjectError::Invalid(what),
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+                ObjectError::Unavailable(what)
+            }
+            status if status.is_client_error() && self.code != "RequestTimeout" => {
+                ObjectError::Invalid(what)
+            }
             _ => ObjectError::Unavailable(what),
         }
     }
@@ -159,7 +173,8 @@ fn unix_ms(time: OffsetDateTime) -> i64 {
 fn parse_content_range(value: &str) -> Option<(Range<u64>, u64)> {
     let (range, size) = value.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
-    let (first, last, size): (u64, u64, u64) = (first.parse().ok()?, last.parse().ok()?, size.parse().ok()?);
+    let (first, last, size): (u64, u64, u64) =
+        (first.parse().ok()?, last.parse().ok()?, size.parse().ok()?);
     (first <= last && last < size).then_some((first..last + 1, size))
 }
 
@@ -174,25 +189,47 @@ mod tests {
     #[test]
     fn a_content_range_that_makes_no_sense_is_refused() {
         assert_eq!(parse_content_range("bytes 5-9/10"), Some((5..10, 10)));
-        for value in ["bytes 5-10/10", "bytes 6-5/10", "bytes */10", "5-9/10", "bytes 5-9/*"] {
+        for value in [
+            "bytes 5-10/10",
+            "bytes 6-5/10",
+            "bytes */10",
+            "5-9/10",
+            "bytes 5-9/*",
+        ] {
             assert_eq!(parse_content_range(value), None, "{value}");
         }
     }
 
     #[test]
     fn times_of_headers_and_documents_agree() {
-        let header = OffsetDateTime::parse("Fri, 24 May 2013 00:00:00 GMT", &Rfc2822).expect("a date");
+        let header =
+            OffsetDateTime::parse("Fri, 24 May 2013 00:00:00 GMT", &Rfc2822).expect("a date");
         assert_eq!(unix_ms(header), 1_369_353_600_000);
-        assert_eq!(document_time_ms("2013-05-24T00:00:00.250Z"), Some(1_369_353_600_250));
+        assert_eq!(
+            document_time_ms("2013-05-24T00:00:00.250Z"),
+            Some(1_369_353_600_250)
+        );
     }
 
     #[test]
     fn each_status_has_its_kind() {
         let sort = |status| ErrorDocument::default().sort(status, "GET a");
-        assert!(matches!(sort(StatusCode::NOT_FOUND), ObjectError::NotFound(_)));
-        assert!(matches!(sort(StatusCode::FORBIDDEN), ObjectError::Denied(_)));
-        assert!(matches!(sort(StatusCode::PRECONDITION_FAILED), ObjectError::Conflict(_)));
-        assert!(matches!(sort(StatusCode::RANGE_NOT_SATISFIABLE), ObjectError::Invalid(_)));
+        assert!(matches!(
+            sort(StatusCode::NOT_FOUND),
+            ObjectError::NotFound(_)
+        ));
+        assert!(matches!(
+            sort(StatusCode::FORBIDDEN),
+            ObjectError::Denied(_)
+        ));
+        assert!(matches!(
+            sort(StatusCode::PRECONDITION_FAILED),
+            ObjectError::Conflict(_)
+        ));
+        assert!(matches!(
+            sort(StatusCode::RANGE_NOT_SATISFIABLE),
+            ObjectError::Invalid(_)
+        ));
         assert!(sort(StatusCode::SERVICE_UNAVAILABLE).is_retryable());
         assert!(sort(StatusCode::INTERNAL_SERVER_ERROR).is_retryable());
     }

@@ -34,12 +34,22 @@ pub(super) fn part_number(number: u32) -> Result<u16, ObjectError> {
     u16::try_from(number)
         .ok()
         .filter(|_| (1..=PART_NUMBER_MAX).contains(&number))
-        .ok_or_else(|| ObjectError::Invalid(format!("part number {number}: expected 1 to {PART_NUMBER_MAX}")))
+        .ok_or_else(|| {
+            ObjectError::Invalid(format!(
+                "part number {number}: expected 1 to {PART_NUMBER_MAX}"
+            ))
+        })
 }
 
 #[async_trait]
 impl ObjectStore for S3Client {
-    async fn put(&self, bucket: &str, key: &str, content_type: &str, body: Bytes) -> Result<ObjectMeta, ObjectError> {
+    async fn put(
+        &self,
+        bucket: &str,
+        key: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<ObjectMeta, ObjectError> {
         check_key(key)?;
         let mut headers = digest_headers(&body)?;
         headers.insert(CONTENT_TYPE, header_value(content_type)?);
@@ -48,7 +58,9 @@ impl ObjectStore for S3Client {
         let mut action = target.put_object(self.credentials(), key);
         action.headers_mut().insert("content-type", content_type);
         let subject = format!("object {bucket}/{key}");
-        let answer = self.call(&action, Method::PUT, headers, body, &subject).await?;
+        let answer = self
+            .call(&action, Method::PUT, headers, body, &subject)
+            .await?;
         let etag = answer.etag()?;
         answer.drain().await;
         Ok(ObjectMeta {
@@ -67,15 +79,23 @@ impl ObjectStore for S3Client {
         content_type: &str,
         path: &Path,
     ) -> Result<ObjectMeta, ObjectError> {
-        let size_bytes = tokio::fs::metadata(path).await.map_err(|error| file_error(&error))?.len();
+        let size_bytes = tokio::fs::metadata(path)
+            .await
+            .map_err(|error| file_error(&error))?
+            .len();
         if size_bytes <= FILE_PART_BYTES {
             let body = read_part(path, 0..size_bytes).await?;
             return self.put(bucket, key, content_type, body).await;
         }
         let upload_id = self.create_multipart(bucket, key, content_type).await?;
-        let stored = self.put_parts(bucket, key, &upload_id, path, size_bytes).await;
+        let stored = self
+            .put_parts(bucket, key, &upload_id, path, size_bytes)
+            .await;
         let completed = match stored {
-            Ok(parts) => self.complete_multipart(bucket, key, &upload_id, &parts).await,
+            Ok(parts) => {
+                self.complete_multipart(bucket, key, &upload_id, &parts)
+                    .await
+            }
             Err(error) => Err(error),
         };
         if completed.is_err() {
@@ -85,23 +105,39 @@ impl ObjectStore for S3Client {
         completed
     }
 
-    async fn get(&self, bucket: &str, key: &str, range: Option<Range<u64>>) -> Result<ObjectBody, ObjectError> {
+    async fn get(
+        &self,
+        bucket: &str,
+        key: &str,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectBody, ObjectError> {
         check_key(key)?;
         let mut headers = HeaderMap::new();
         if let Some(range) = &range {
             if range.start >= range.end {
-                return Err(ObjectError::Invalid(format!("range {}..{} is empty", range.start, range.end)));
+                return Err(ObjectError::Invalid(format!(
+                    "range {}..{} is empty",
+                    range.start, range.end
+                )));
             }
-            headers.insert(RANGE, header_value(&format!("bytes={}-{}", range.start, range.end - 1))?);
+            headers.insert(
+                RANGE,
+                header_value(&format!("bytes={}-{}", range.start, range.end - 1))?,
+            );
         }
         let target = self.bucket(&self.endpoint, bucket)?;
         let action = target.get_object(self.credentials(), key);
         let subject = format!("object {bucket}/{key}");
-        let answer = self.call(&action, Method::GET, headers, Bytes::new(), &subject).await?;
+        let answer = self
+            .call(&action, Method::GET, headers, Bytes::new(), &subject)
+            .await?;
         let body = answer.into_body(key)?;
         // An S3 that does not know ranges sends everything.
-        if range.is_some_and(|range| range.start != body.range.start || range.end < body.range.end) {
-            return Err(ObjectError::Unavailable(format!("{subject}: another range came than was asked for")));
+        if range.is_some_and(|range| range.start != body.range.start || range.end < body.range.end)
+        {
+            return Err(ObjectError::Unavailable(format!(
+                "{subject}: another range came than was asked for"
+            )));
         }
         Ok(body)
     }
@@ -112,7 +148,13 @@ impl ObjectStore for S3Client {
         let action = target.head_object(self.credentials(), key);
         let subject = format!("object {bucket}/{key}");
         let answer = self
-            .call(&action, Method::HEAD, HeaderMap::new(), Bytes::new(), &subject)
+            .call(
+                &action,
+                Method::HEAD,
+                HeaderMap::new(),
+                Bytes::new(),
+                &subject,
+            )
             .await?;
         answer.meta(key, answer.content_length()?)
     }
@@ -123,13 +165,24 @@ impl ObjectStore for S3Client {
         let action = target.delete_object(self.credentials(), key);
         let subject = format!("object {bucket}/{key}");
         let answer = self
-            .call(&action, Method::DELETE, HeaderMap::new(), Bytes::new(), &subject)
+            .call(
+                &action,
+                Method::DELETE,
+                HeaderMap::new(),
+                Bytes::new(),
+                &subject,
+            )
             .await?;
         answer.drain().await;
         Ok(())
     }
 
-    async fn list(&self, bucket: &str, prefix: &str, after: Option<&str>) -> Result<ListPage, ObjectError> {
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<ListPage, ObjectError> {
         let target = self.bucket(&self.endpoint, bucket)?;
         let mut action = target.list_objects_v2(self.credentials());
         if !prefix.is_empty() {
@@ -139,15 +192,24 @@ impl ObjectStore for S3Client {
             action.with_start_after(after);
         }
         let answer = self
-            .call(&action, Method::GET, HeaderMap::new(), Bytes::new(), &format!("bucket {bucket}"))
+            .call(
+                &action,
+                Method::GET,
+                HeaderMap::new(),
+                Bytes::new(),
+                &format!("bucket {bucket}"),
+            )
             .await?;
         let document = answer.document().await?;
-        let listed = ListObjectsV2::parse_response(&document).map_err(|error| bad_document(&error))?;
+        let listed =
+            ListObjectsV2::parse_response(&document).map_err(|error| bad_document(&error))?;
         let is_truncated = listed.next_continuation_token.is_some();
         let mut objects = Vec::with_capacity(listed.contents.len());
         for entry in listed.contents {
             let modified_ms = entry.last_modified.as_deref().and_then(document_time_ms);
-            let (Some(size_bytes), Some(etag), Some(modified_ms)) = (entry.size, entry.etag, modified_ms) else {
+            let (Some(size_bytes), Some(etag), Some(modified_ms)) =
+                (entry.size, entry.etag, modified_ms)
+            else {
                 return Err(bad_document(&"an entry is incomplete"));
             };
             objects.push(ObjectMeta {
@@ -158,24 +220,40 @@ impl ObjectStore for S3Client {
                 content_type: String::new(),
             });
         }
-        let next = objects.last().filter(|_| is_truncated).map(|last| last.key.clone());
+        let next = objects
+            .last()
+            .filter(|_| is_truncated)
+            .map(|last| last.key.clone());
         Ok(ListPage { objects, next })
     }
 
-    async fn create_multipart(&self, bucket: &str, key: &str, content_type: &str) -> Result<String, ObjectError> {
+    async fn create_multipart(
+        &self,
+        bucket: &str,
+        key: &str,
+        content_type: &str,
+    ) -> Result<String, ObjectError> {
         check_key(key)?;
         let target = self.bucket(&self.endpoint, bucket)?;
         let mut action = target.create_multipart_upload(self.credentials(), key);
         action.headers_mut().insert("content-type", content_type);
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, header_value(content_type)?)]);
         let subject = format!("object {bucket}/{key}");
-        let answer = self.call(&action, Method::POST, headers, Bytes::new(), &subject).await?;
+        let answer = self
+            .call(&action, Method::POST, headers, Bytes::new(), &subject)
+            .await?;
         let document = answer.document().await?;
-        let created = CreateMultipartUpload::parse_response(&document).map_err(|error| bad_document(&error))?;
+        let created = CreateMultipartUpload::parse_response(&document)
+            .map_err(|error| bad_document(&error))?;
         Ok(created.upload_id().to_owned())
     }
 
-    async fn list_parts(&self, bucket: &str, key: &str, upload_id: &str) -> Result<Vec<PartMeta>, ObjectError> {
+    async fn list_parts(
+        &self,
+        bucket: &str,
+        key: &str,
+        upload_id: &str,
+    ) -> Result<Vec<PartMeta>, ObjectError> {
         check_key(key)?;
         let target = self.bucket(&self.endpoint, bucket)?;
         let mut parts: Vec<PartMeta> = Vec::new();
@@ -188,10 +266,17 @@ impl ObjectStore for S3Client {
             }
             let subject = format!("upload of {bucket}/{key}");
             let answer = self
-                .call(&action, Method::GET, HeaderMap::new(), Bytes::new(), &subject)
+                .call(
+                    &action,
+                    Method::GET,
+                    HeaderMap::new(),
+                    Bytes::new(),
+                    &subject,
+                )
                 .await?;
             let document = answer.document().await?;
-            let page = ListParts::parse_response(&document).map_err(|error| bad_document(&error))?;
+            let page =
+                ListParts::parse_response(&document).map_err(|error| bad_document(&error))?;
             parts.extend(page.parts.into_iter().map(|part| PartMeta {
                 part_number: u32::from(part.number),
                 etag: part.etag,
@@ -214,34 +299,54 @@ impl ObjectStore for S3Client {
     ) -> Result<ObjectMeta, ObjectError> {
         check_key(key)?;
         let target = self.bucket(&self.endpoint, bucket)?;
-        let action =
-            target.complete_multipart_upload(self.credentials(), key, upload_id, std::iter::empty::<&str>());
+        let action = target.complete_multipart_upload(
+            self.credentials(),
+            key,
+            upload_id,
+            std::iter::empty::<&str>(),
+        );
         let body = Bytes::from(complete_document(parts)?);
         let subject = format!("upload of {bucket}/{key}");
-        let answer = self.call(&action, Method::POST, HeaderMap::new(), body, &subject).await;
+        let answer = self
+            .call(&action, Method::POST, HeaderMap::new(), body, &subject)
+            .await;
         match answer {
             Ok(answer) => {
                 // S3 may begin a success and then say that it failed, so the document decides.
                 let document = answer.document().await?;
-                CompleteMultipartUploadResponse::parse(&document).map_err(|error| bad_document(&error))?;
+                CompleteMultipartUploadResponse::parse(&document)
+                    .map_err(|error| bad_document(&error))?;
                 self.head(bucket, key).await
             }
             // Some forget an upload once it is completed. If the object is there and made of these parts, it was.
             Err(ObjectError::NotFound(what)) => match self.head(bucket, key).await {
-                Ok(meta) if multipart_etag_of(parts).as_deref() == Some(unquoted(&meta.etag)) => Ok(meta),
+                Ok(meta) if multipart_etag_of(parts).as_deref() == Some(unquoted(&meta.etag)) => {
+                    Ok(meta)
+                }
                 _ => Err(ObjectError::NotFound(what)),
             },
             Err(error) => Err(error),
         }
     }
 
-    async fn abort_multipart(&self, bucket: &str, key: &str, upload_id: &str) -> Result<(), ObjectError> {
+    async fn abort_multipart(
+        &self,
+        bucket: &str,
+        key: &str,
+        upload_id: &str,
+    ) -> Result<(), ObjectError> {
         check_key(key)?;
         let target = self.bucket(&self.endpoint, bucket)?;
         let action = target.abort_multipart_upload(self.credentials(), key, upload_id);
         let subject = format!("upload of {bucket}/{key}");
         let answer = self
-            .call(&action, Method::DELETE, HeaderMap::new(), Bytes::new(), &subject)
+            .call(
+                &action,
+                Method::DELETE,
+                HeaderMap::new(),
+                Bytes::new(),
+                &subject,
+            )
             .await;
         match answer {
             Ok(answer) => answer.drain().await,
@@ -276,7 +381,9 @@ impl S3Client {
         let target = self.bucket(&self.endpoint, bucket)?;
         let action = target.upload_part(self.credentials(), key, part_number(number)?, upload_id);
         let subject = format!("part {number} of {bucket}/{key}");
-        let answer = self.call(&action, Method::PUT, headers, body, &subject).await?;
+        let answer = self
+            .call(&action, Method::PUT, headers, body, &subject)
+            .await?;
         let etag = answer.etag()?;
         answer.drain().await;
         Ok(PartMeta {
@@ -294,13 +401,16 @@ impl S3Client {
         path: &Path,
         size_bytes: u64,
     ) -> Result<Vec<PartMeta>, ObjectError> {
-        let part_bytes = size_bytes.div_ceil(u64::from(PART_NUMBER_MAX)).max(FILE_PART_BYTES);
+        let part_bytes = size_bytes
+            .div_ceil(u64::from(PART_NUMBER_MAX))
+            .max(FILE_PART_BYTES);
         let count = u32::try_from(size_bytes.div_ceil(part_bytes)).unwrap_or(u32::MAX);
         stream::iter(0..count)
             .map(|index| async move {
                 let start = u64::from(index) * part_bytes;
                 let body = read_part(path, start..(start + part_bytes).min(size_bytes)).await?;
-                self.put_part((bucket, key, upload_id), index + 1, body).await
+                self.put_part((bucket, key, upload_id), index + 1, body)
+                    .await
             })
             .buffered(FILE_PARTS_AT_ONCE)
             .try_collect()
@@ -314,7 +424,9 @@ async fn read_part(path: &Path, range: Range<u64>) -> Result<Bytes, ObjectError>
     file.seek(std::io::SeekFrom::Start(range.start))
         .await
         .map_err(|error| file_error(&error))?;
-    file.read_exact(&mut bytes).await.map_err(|error| file_error(&error))?;
+    file.read_exact(&mut bytes)
+        .await
+        .map_err(|error| file_error(&error))?;
     Ok(bytes.into())
 }
 
@@ -326,7 +438,8 @@ fn digest_headers(body: &Bytes) -> Result<HeaderMap, ObjectError> {
 }
 
 fn header_value(text: &str) -> Result<HeaderValue, ObjectError> {
-    HeaderValue::from_str(text).map_err(|_| ObjectError::Invalid(format!("{text:?} cannot stand in a header")))
+    HeaderValue::from_str(text)
+        .map_err(|_| ObjectError::Invalid(format!("{text:?} cannot stand in a header")))
 }
 
 fn multipart_etag_of(parts: &[PartMeta]) -> Option<String> {
@@ -335,11 +448,15 @@ fn multipart_etag_of(parts: &[PartMeta]) -> Option<String> {
 
 /// Written here because `rusty-s3` numbers parts by position, and an upload may leave numbers out.
 fn complete_document(parts: &[PartMeta]) -> Result<String, ObjectError> {
-    let mut document = String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    let mut document =
+        String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
     for part in parts {
         let etag = unquoted(&part.etag);
         if !etag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-            return Err(ObjectError::Invalid(format!("part {}: {etag:?} is no ETag", part.part_number)));
+            return Err(ObjectError::Invalid(format!(
+                "part {}: {etag:?} is no ETag",
+                part.part_number
+            )));
         }
         let entry = format!(
             "<Part><PartNumber>{}</PartNumber><ETag>{}</ETag></Part>",

@@ -11,7 +11,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Request};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue, Method, Request};
 use jiff::Timestamp;
 use mcsp_runtime::SharedClock;
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
@@ -21,9 +22,9 @@ pub(crate) use self::transport::{Https, InProcess};
 
 use self::answer::Answer;
 use self::transport::{Body, Transport};
+use crate::ObjectError;
 use crate::endpoint::Secret;
 use crate::name::{check_bucket, check_key};
-use crate::ObjectError;
 
 /// How long a signature made for a request of our own is good.
 const SIGNATURE_LIFE: Duration = Duration::from_secs(300);
@@ -92,7 +93,12 @@ impl fmt::Debug for S3Client {
 
 impl S3Client {
     /// Over a transport to `endpoint`, such as `https://origin.ng-lagos.mcsp.internal:9443`.
-    pub(crate) fn new(signing: Signing, endpoint: Url, timeouts: Timeouts, transport: Https) -> Self {
+    pub(crate) fn new(
+        signing: Signing,
+        endpoint: Url,
+        timeouts: Timeouts,
+        transport: Https,
+    ) -> Self {
         Self {
             signing,
             endpoint,
@@ -112,8 +118,13 @@ impl S3Client {
 
     fn bucket(&self, base: &Url, bucket: &str) -> Result<Bucket, ObjectError> {
         check_bucket(bucket)?;
-        Bucket::new(base.clone(), UrlStyle::Path, bucket.to_owned(), self.signing.region.clone())
-            .map_err(|error| ObjectError::Invalid(format!("S3 endpoint {base}: {error}")))
+        Bucket::new(
+            base.clone(),
+            UrlStyle::Path,
+            bucket.to_owned(),
+            self.signing.region.clone(),
+        )
+        .map_err(|error| ObjectError::Invalid(format!("S3 endpoint {base}: {error}")))
     }
 
     fn credentials(&self) -> Option<&Credentials> {
@@ -121,8 +132,9 @@ impl S3Client {
     }
 
     fn sign<'a>(&self, action: &impl S3Action<'a>, life: Duration) -> Result<Url, ObjectError> {
-        let now = Timestamp::from_millisecond(self.signing.clock.now_ms())
-            .map_err(|error| ObjectError::Invalid(format!("the clock's time cannot be signed: {error}")))?;
+        let now = Timestamp::from_millisecond(self.signing.clock.now_ms()).map_err(|error| {
+            ObjectError::Invalid(format!("the clock's time cannot be signed: {error}"))
+        })?;
         Ok(action.sign_with_time(life, &now))
     }
 
@@ -141,6 +153,11 @@ impl S3Client {
                 .unwrap_or(u64::MAX)
                 .saturating_mul(self.timeouts.per_mib_timeout_ms),
         );
+        let mut headers = headers;
+        if method == Method::PUT || method == Method::POST {
+            // Said even of an empty body, which HTTP clients leave out.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
         let mut request = Request::builder()
             .method(method)
             .uri(url.as_str())
@@ -152,9 +169,9 @@ impl S3Client {
             let response = self.transport.call(request).await?;
             Answer::checked(response, idle, subject).await
         });
-        answer
-            .await
-            .map_err(|_| ObjectError::Unavailable(format!("{subject}: no answer within {limit_ms} ms")))?
+        answer.await.map_err(|_| {
+            ObjectError::Unavailable(format!("{subject}: no answer within {limit_ms} ms"))
+        })?
     }
 
     fn presign(
@@ -168,10 +185,13 @@ impl S3Client {
     ) -> Result<String, ObjectError> {
         check_key(key)?;
         if !PRESIGNED_LIFE.contains(&life.as_secs()) {
-            return Err(ObjectError::Invalid("a presigned URL lives 1 second to 7 days".to_owned()));
+            return Err(ObjectError::Invalid(
+                "a presigned URL lives 1 second to 7 days".to_owned(),
+            ));
         }
-        let base = Url::parse(public_base)
-            .map_err(|error| ObjectError::Invalid(format!("public base {public_base:?}: {error}")))?;
+        let base = Url::parse(public_base).map_err(|error| {
+            ObjectError::Invalid(format!("public base {public_base:?}: {error}"))
+        })?;
         if base.path() != "/" || base.query().is_some() {
             return Err(ObjectError::Invalid(format!(
                 "public base {public_base:?}: expected a scheme and an authority alone"

@@ -10,7 +10,7 @@ use axum::Router;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use http::header::{CONTENT_LENGTH, HOST, HeaderValue};
+use http::header::{HOST, HeaderValue};
 use http::{Request, Response, Uri};
 use mcsp_runtime::SharedEntropy;
 use mcsp_telemetry::current_trace;
@@ -62,12 +62,20 @@ impl Transport for InProcess {
     async fn call(&self, request: Request<Body>) -> Result<Response<Incoming>, ObjectError> {
         let (mut parts, body) = request.into_parts();
         propagate_trace(&mut parts.headers, &self.entropy);
-        if let Some(host) = parts.uri.authority().and_then(|it| HeaderValue::from_str(it.as_str()).ok()) {
+        if let Some(host) = parts
+            .uri
+            .authority()
+            .and_then(|it| HeaderValue::from_str(it.as_str()).ok())
+        {
             parts.headers.insert(HOST, host);
         }
-        // As a connection would carry it: origin form (RFC 9112 section 3.2.1) and the body's length.
-        parts.uri = parts.uri.path_and_query().cloned().map(Uri::from).unwrap_or_default();
-        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        // As a connection would carry it: origin form (RFC 9112 section 3.2.1).
+        parts.uri = parts
+            .uri
+            .path_and_query()
+            .cloned()
+            .map(Uri::from)
+            .unwrap_or_default();
         let request = Request::from_parts(parts, axum::body::Body::from(body));
         let response = match self.router.clone().oneshot(request).await {
             Ok(response) => response,
@@ -126,19 +134,22 @@ impl fmt::Debug for Https {
 impl Transport for Https {
     async fn call(&self, mut request: Request<Body>) -> Result<Response<Incoming>, ObjectError> {
         propagate_trace(request.headers_mut(), &self.entropy);
-        let request = reqwest::Request::try_from(request.map(reqwest::Body::from))
-            .map_err(|error| ObjectError::Invalid(format!("S3 request: {}", error.without_url())))?;
+        let request =
+            reqwest::Request::try_from(request.map(reqwest::Body::from)).map_err(|error| {
+                ObjectError::Invalid(format!("S3 request: {}", error.without_url()))
+            })?;
         // The URL is left out of errors: its query is a signature.
-        let answer = self
-            .client
-            .execute(request)
-            .await
-            .map_err(|error| ObjectError::Unavailable(format!("S3: {}", chain(&error.without_url()))))?;
+        let answer = self.client.execute(request).await.map_err(|error| {
+            ObjectError::Unavailable(format!("S3: {}", chain(&error.without_url())))
+        })?;
         let response = Response::<reqwest::Body>::from(answer);
         let (parts, body) = response.into_parts();
         let stream = http_body_util::BodyDataStream::new(body)
             .map_err(|error: reqwest::Error| {
-                ObjectError::Unavailable(format!("the answer broke off: {}", chain(&error.without_url())))
+                ObjectError::Unavailable(format!(
+                    "the answer broke off: {}",
+                    chain(&error.without_url())
+                ))
             })
             .boxed();
         Ok(Response::from_parts(parts, stream))

@@ -41,10 +41,12 @@ impl S3Access for Gate {
         let operation = cx.s3_op().name();
         let path = cx.s3_path();
         let allowed = match (Action::of_operation(operation), path.get_bucket_name()) {
-            (Some(action), Some(bucket)) => {
-                self.accounts
-                    .allows(&credentials.access_key, action, bucket, path.get_object_key())
-            }
+            (Some(action), Some(bucket)) => self.accounts.allows(
+                &credentials.access_key,
+                action,
+                bucket,
+                path.get_object_key(),
+            ),
             _ => false,
         };
         if !allowed {
@@ -61,7 +63,10 @@ impl S3Access for Gate {
             "PutObject" => self.config.put_bytes_max,
             _ => return Ok(()),
         };
-        let bytes = cx.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let bytes = cx
+            .headers()
+            .get(CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         match bytes {
             None => Err(s3_error!(MissingContentLength)),
             Some(bytes) if bytes > bytes_max => Err(s3_error!(
@@ -83,8 +88,15 @@ pub(super) fn check_form(request: &Parts) -> Result<(), S3Error> {
             .filter_map(|pair| pair.split_once('='))
             .find_map(|(name, value)| (name == wanted).then_some(value))
     };
-    let header = |name| request.headers.get(name).and_then(|value| value.to_str().ok());
-    if header(CONTENT_TYPE).is_some_and(|value| value.to_ascii_lowercase().contains("multipart/form-data")) {
+    let header = |name| {
+        request
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    if header(CONTENT_TYPE)
+        .is_some_and(|value| value.to_ascii_lowercase().contains("multipart/form-data"))
+    {
         return Err(s3_error!(NotImplemented, "Browser forms are not supported"));
     }
     if let Some(authorization) = header(AUTHORIZATION) {
@@ -94,7 +106,10 @@ pub(super) fn check_form(request: &Parts) -> Result<(), S3Error> {
             .and_then(|rest| rest.split(',').next())
             .is_some_and(|names| names.trim().split(';').any(|name| name == "host"));
         if !authorization.starts_with("AWS4-HMAC-SHA256 ") || !signs_host {
-            return Err(s3_error!(AccessDenied, "Sign with AWS signature version 4, the host included"));
+            return Err(s3_error!(
+                AccessDenied,
+                "Sign with AWS signature version 4, the host included"
+            ));
         }
         return Ok(());
     }
@@ -104,7 +119,10 @@ pub(super) fn check_form(request: &Parts) -> Result<(), S3Error> {
     if parameter("X-Amz-Signature").is_some() {
         let life_s = parameter("X-Amz-Expires").and_then(|value| value.parse::<u64>().ok());
         let signs_host = parameter("X-Amz-SignedHeaders").is_some_and(|names| {
-            names.split(';').flat_map(|names| names.split("%3B")).any(|name| name == "host")
+            names
+                .split(';')
+                .flat_map(|names| names.split("%3B"))
+                .any(|name| name == "host")
         });
         if !signs_host || life_s.is_none_or(|life_s| life_s > PRESIGNED_LIFE_MAX_S) {
             return Err(s3_error!(
@@ -135,17 +153,33 @@ mod tests {
         assert!(form("/b/k", Some(("authorization", &good.replace("host;", "")))).is_err());
         assert!(form("/b/k", Some(("authorization", "AWS a:b"))).is_err());
         assert!(form("/b/k?AWSAccessKeyId=a&Signature=b&Expires=9", None).is_err());
-        assert!(form("/b/k", Some(("content-type", "multipart/form-data; boundary=x"))).is_err());
+        assert!(
+            form(
+                "/b/k",
+                Some(("content-type", "multipart/form-data; boundary=x"))
+            )
+            .is_err()
+        );
         // An unsigned request is refused later, by the policy.
         assert!(form("/b/k", None).is_ok());
     }
 
     #[test]
     fn a_presigned_url_must_end_within_a_week() {
-        let url = |life: &str| format!("/b/k?X-Amz-Expires={life}&X-Amz-SignedHeaders=content-type%3Bhost&X-Amz-Signature=0");
+        let url = |life: &str| {
+            format!(
+                "/b/k?X-Amz-Expires={life}&X-Amz-SignedHeaders=content-type%3Bhost&X-Amz-Signature=0"
+            )
+        };
         assert!(form(&url("604800"), None).is_ok());
         assert!(form(&url("604801"), None).is_err());
         assert!(form(&url("soon"), None).is_err());
-        assert!(form("/b/k?X-Amz-Expires=9&X-Amz-SignedHeaders=range&X-Amz-Signature=0", None).is_err());
+        assert!(
+            form(
+                "/b/k?X-Amz-Expires=9&X-Amz-SignedHeaders=range&X-Amz-Signature=0",
+                None
+            )
+            .is_err()
+        );
     }
 }

@@ -95,8 +95,11 @@ pub struct Rule {
 
 impl Rule {
     fn speaks_of(&self, action: Action, bucket: &str, key: Option<&str>) -> bool {
-        let key_agrees = self.key_prefix.is_empty() || key.is_some_and(|key| key.starts_with(&self.key_prefix));
-        (self.bucket == "*" || self.bucket == bucket) && self.actions.contains(&action) && key_agrees
+        let key_agrees =
+            self.key_prefix.is_empty() || key.is_some_and(|key| key.starts_with(&self.key_prefix));
+        (self.bucket == "*" || self.bucket == bucket)
+            && self.actions.contains(&action)
+            && key_agrees
     }
 }
 
@@ -116,14 +119,30 @@ impl Account {
     /// Reads, writes, lists and deletes in `bucket`, and is denied everything in each of `denied`, whatever rule is
     /// added later.
     #[must_use]
-    pub fn writer(access_key: impl Into<String>, secret: Secret, bucket: &str, denied: &[&str]) -> Self {
+    pub fn writer(
+        access_key: impl Into<String>,
+        secret: Secret,
+        bucket: &str,
+        denied: &[&str],
+    ) -> Self {
         Self::with(access_key, secret, bucket, &Action::ALL, denied)
     }
 
     /// Reads and lists in `bucket`, and is denied everything in each of `denied`.
     #[must_use]
-    pub fn reader(access_key: impl Into<String>, secret: Secret, bucket: &str, denied: &[&str]) -> Self {
-        Self::with(access_key, secret, bucket, &[Action::Read, Action::List], denied)
+    pub fn reader(
+        access_key: impl Into<String>,
+        secret: Secret,
+        bucket: &str,
+        denied: &[&str],
+    ) -> Self {
+        Self::with(
+            access_key,
+            secret,
+            bucket,
+            &[Action::Read, Action::List],
+            denied,
+        )
     }
 
     fn with(
@@ -140,7 +159,11 @@ impl Account {
             key_prefix: String::new(),
         };
         let mut policy = vec![rule(Effect::Allow, bucket, actions)];
-        policy.extend(denied.iter().map(|bucket| rule(Effect::Deny, bucket, &Action::ALL)));
+        policy.extend(
+            denied
+                .iter()
+                .map(|bucket| rule(Effect::Deny, bucket, &Action::ALL)),
+        );
         Self {
             access_key: access_key.into(),
             secret,
@@ -178,7 +201,8 @@ impl Accounts {
                 return Err(AccountsError {
                     access_key,
                     key: "access_key",
-                    expected: "is given twice; expected a name of its own for each account".to_owned(),
+                    expected: "is given twice; expected a name of its own for each account"
+                        .to_owned(),
                 });
             }
         }
@@ -186,17 +210,29 @@ impl Accounts {
     }
 
     pub(super) fn secret(&self, access_key: &str) -> Option<&Secret> {
-        self.by_access_key.get(access_key).map(|account| &account.secret)
+        self.by_access_key
+            .get(access_key)
+            .map(|account| &account.secret)
     }
 
     /// May the account do this? An explicit denial wins, and what no rule allows is denied.
     #[must_use]
-    pub fn allows(&self, access_key: &str, action: Action, bucket: &str, key: Option<&str>) -> bool {
+    pub fn allows(
+        &self,
+        access_key: &str,
+        action: Action,
+        bucket: &str,
+        key: Option<&str>,
+    ) -> bool {
         let Some(account) = self.by_access_key.get(access_key) else {
             return false;
         };
         let mut allowed = false;
-        for rule in account.policy.iter().filter(|rule| rule.speaks_of(action, bucket, key)) {
+        for rule in account
+            .policy
+            .iter()
+            .filter(|rule| rule.speaks_of(action, bucket, key))
+        {
             match rule.effect {
                 Effect::Deny => return false,
                 Effect::Allow => allowed = true,
@@ -215,18 +251,28 @@ fn check(account: &Account) -> Result<(), AccountsError> {
         })
     };
     let valid_byte = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    if !(3..=128).contains(&account.access_key.len()) || !account.access_key.bytes().all(valid_byte) {
-        return refuse("access_key", "expected 3 to 128 of A-Z a-z 0-9 - _".to_owned());
+    if !(3..=128).contains(&account.access_key.len()) || !account.access_key.bytes().all(valid_byte)
+    {
+        return refuse(
+            "access_key",
+            "expected 3 to 128 of A-Z a-z 0-9 - _".to_owned(),
+        );
     }
     if account.secret.expose().len() < 16 {
         return refuse("secret", "expected at least 16 characters".to_owned());
     }
     for rule in &account.policy {
         if rule.bucket != "*" && check_bucket(&rule.bucket).is_err() {
-            return refuse("policy.bucket", format!("{:?}; expected a bucket's name or \"*\"", rule.bucket));
+            return refuse(
+                "policy.bucket",
+                format!("{:?}; expected a bucket's name or \"*\"", rule.bucket),
+            );
         }
         if rule.actions.is_empty() {
-            return refuse("policy.actions", "expected at least one of read, list, write, delete".to_owned());
+            return refuse(
+                "policy.actions",
+                "expected at least one of read, list, write, delete".to_owned(),
+            );
         }
     }
     Ok(())
@@ -258,7 +304,8 @@ mod tests {
 
     #[test]
     fn what_no_rule_allows_is_denied() {
-        let accounts = Accounts::new([Account::reader("reader", secret(), "mcsp-ng", &[])]).expect("accounts");
+        let accounts =
+            Accounts::new([Account::reader("reader", secret(), "mcsp-ng", &[])]).expect("accounts");
         assert!(accounts.allows("reader", Action::Read, "mcsp-ng", Some("a")));
         assert!(!accounts.allows("reader", Action::Write, "mcsp-ng", Some("a")));
         assert!(!accounts.allows("reader", Action::Read, "mcsp-global", Some("a")));
@@ -283,8 +330,13 @@ mod tests {
     #[test]
     fn accounts_that_cannot_be_right_are_refused_by_name() {
         let weak = Account::reader("reader", Secret::new("short"), "mcsp-ng", &[]);
-        let error = Accounts::new([weak]).expect_err("a short secret").to_string();
-        assert!(error.contains("\"reader\": secret") && !error.contains("short"), "{error}");
+        let error = Accounts::new([weak])
+            .expect_err("a short secret")
+            .to_string();
+        assert!(
+            error.contains("\"reader\": secret") && !error.contains("short"),
+            "{error}"
+        );
         let one = || Account::reader("reader", secret(), "mcsp-ng", &[]);
         assert!(Accounts::new([one(), one()]).is_err());
         assert!(Accounts::new([Account::reader("reader", secret(), "No Bucket", &[])]).is_err());

@@ -51,9 +51,19 @@ impl EndpointConfig {
                 1,
                 65_536,
             ),
-            ("handshake_timeout_ms", self.handshake_timeout_ms, 100, 60_000),
+            (
+                "handshake_timeout_ms",
+                self.handshake_timeout_ms,
+                100,
+                60_000,
+            ),
             ("header_timeout_ms", self.header_timeout_ms, 100, 60_000),
-            ("body_idle_timeout_ms", self.body_idle_timeout_ms, 100, 600_000),
+            (
+                "body_idle_timeout_ms",
+                self.body_idle_timeout_ms,
+                100,
+                600_000,
+            ),
             ("drain_timeout_ms", self.drain_timeout_ms, 0, 600_000),
         ];
         for (key, value, min, max) in ranges {

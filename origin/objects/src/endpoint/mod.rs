@@ -91,13 +91,20 @@ impl S3Endpoint {
 async fn handle(State(endpoint): State<S3Endpoint>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     if parts.extensions.get::<Refused>().is_some() {
-        return refuse(s3_error!(AccessDenied, "The caller may not use object storage here"));
+        return refuse(s3_error!(
+            AccessDenied,
+            "The caller may not use object storage here"
+        ));
     }
     if let Err(error) = check_form(&parts) {
         return refuse(error);
     }
     let body = s3s::Body::http_body_unsync(watched(body, endpoint.config.body_idle_timeout_ms));
-    match endpoint.service.call(http::Request::from_parts(parts, body)).await {
+    match endpoint
+        .service
+        .call(http::Request::from_parts(parts, body))
+        .await
+    {
         Ok(response) => response.map(Body::new),
         Err(error) => {
             tracing::error!(?error, "the S3 adapter failed");
@@ -130,4 +137,3 @@ fn watched(
     });
     StreamBody::new(stream)
 }
-

@@ -10,11 +10,11 @@ use hyper::body::Frame;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
-    CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectInput,
-    DeleteObjectOutput, ETag, ETagCondition, EncodingType, GetObjectInput, GetObjectOutput, HeadBucketInput,
-    HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput,
-    ListPartsOutput, Object, Part, PutObjectInput, PutObjectOutput, StreamingBlob, Timestamp, UploadPartInput,
-    UploadPartOutput,
+    CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput,
+    DeleteObjectInput, DeleteObjectOutput, ETag, ETagCondition, EncodingType, GetObjectInput,
+    GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput,
+    ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput, Object, Part,
+    PutObjectInput, PutObjectOutput, StreamingBlob, Timestamp, UploadPartInput, UploadPartOutput,
 };
 use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use time::OffsetDateTime;
@@ -22,10 +22,17 @@ use time::OffsetDateTime;
 use super::config::EndpointConfig;
 use crate::engine::{Opened, PartRequest, Precondition, PutRequest, unquoted};
 use crate::name::is_no_bucket;
-use crate::{FileEngine, LIST_PAGE_MAX, ObjectBody, ObjectError, ObjectMeta, ObjectStore, PartMeta};
+use crate::{
+    FileEngine, LIST_PAGE_MAX, ObjectBody, ObjectError, ObjectMeta, ObjectStore, PartMeta,
+};
 
 /// Escaped in listings that ask for `encoding-type=url`.
-const KEY_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+const KEY_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'/');
 /// S3's own limit of a page of parts.
 const PARTS_PAGE_MAX: usize = 1000;
 /// What S3 says of an object that came without a media type.
@@ -40,17 +47,28 @@ pub(super) struct Operations {
 
 #[async_trait]
 impl S3 for Operations {
-    async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
-        self.engine.check_bucket(&req.input.bucket).await.map_err(key_error)?;
+    async fn head_bucket(
+        &self,
+        req: S3Request<HeadBucketInput>,
+    ) -> S3Result<S3Response<HeadBucketOutput>> {
+        self.engine
+            .check_bucket(&req.input.bucket)
+            .await
+            .map_err(key_error)?;
         Ok(S3Response::new(HeadBucketOutput::default()))
     }
 
-    async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+    async fn put_object(
+        &self,
+        req: S3Request<PutObjectInput>,
+    ) -> S3Result<S3Response<PutObjectOutput>> {
         let input = req.input;
         let request = PutRequest {
             bucket: input.bucket,
             key: input.key,
-            content_type: input.content_type.unwrap_or_else(|| CONTENT_TYPE_DEFAULT.to_owned()),
+            content_type: input
+                .content_type
+                .unwrap_or_else(|| CONTENT_TYPE_DEFAULT.to_owned()),
             bytes_max: self.config.put_bytes_max,
             bytes_expected: content_length(input.content_length)?,
             md5: content_md5(input.content_md5.as_deref())?,
@@ -67,12 +85,22 @@ impl S3 for Operations {
         }))
     }
 
-    async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+    async fn get_object(
+        &self,
+        req: S3Request<GetObjectInput>,
+    ) -> S3Result<S3Response<GetObjectOutput>> {
         let input = req.input;
         if input.part_number.is_some() {
-            return Err(s3_error!(NotImplemented, "Reading by part number is not supported"));
+            return Err(s3_error!(
+                NotImplemented,
+                "Reading by part number is not supported"
+            ));
         }
-        let opened = self.engine.open_one(&input.bucket, &input.key).await.map_err(key_error)?;
+        let opened = self
+            .engine
+            .open_one(&input.bucket, &input.key)
+            .await
+            .map_err(key_error)?;
         let meta = opened.meta();
         check_conditions(&meta, input.if_match.as_ref(), input.if_none_match.as_ref())?;
         let (range, is_part) = match input.range {
@@ -80,7 +108,12 @@ impl S3 for Operations {
             None => (0..meta.size_bytes, false),
         };
         let content_range = is_part.then(|| {
-            format!("bytes {}-{}/{}", range.start, range.end.saturating_sub(1), meta.size_bytes)
+            format!(
+                "bytes {}-{}/{}",
+                range.start,
+                range.end.saturating_sub(1),
+                meta.size_bytes
+            )
         });
         Ok(S3Response::new(GetObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
@@ -94,9 +127,16 @@ impl S3 for Operations {
         }))
     }
 
-    async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+    async fn head_object(
+        &self,
+        req: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
         let input = req.input;
-        let meta = self.engine.head(&input.bucket, &input.key).await.map_err(key_error)?;
+        let meta = self
+            .engine
+            .head(&input.bucket, &input.key)
+            .await
+            .map_err(key_error)?;
         check_conditions(&meta, input.if_match.as_ref(), input.if_none_match.as_ref())?;
         Ok(S3Response::new(HeadObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
@@ -108,31 +148,57 @@ impl S3 for Operations {
         }))
     }
 
-    async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+    async fn delete_object(
+        &self,
+        req: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
         let input = req.input;
         if input.if_match.is_some() {
-            return Err(s3_error!(NotImplemented, "Conditional removal is not supported"));
+            return Err(s3_error!(
+                NotImplemented,
+                "Conditional removal is not supported"
+            ));
         }
-        self.engine.delete(&input.bucket, &input.key).await.map_err(key_error)?;
+        self.engine
+            .delete(&input.bucket, &input.key)
+            .await
+            .map_err(key_error)?;
         Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 
-    async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
+    async fn list_objects_v2(
+        &self,
+        req: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let input = req.input;
         if input.delimiter.is_some() {
-            return Err(s3_error!(NotImplemented, "Listing with a delimiter is not supported"));
+            return Err(s3_error!(
+                NotImplemented,
+                "Listing with a delimiter is not supported"
+            ));
         }
         let page_max = i32::try_from(LIST_PAGE_MAX).unwrap_or(i32::MAX);
         let limit = input.max_keys.unwrap_or(page_max).clamp(0, page_max);
         let prefix = input.prefix.clone().unwrap_or_default();
         // Both mean "after this key"; a token is where the last page ended.
-        let after = input.continuation_token.as_deref().or(input.start_after.as_deref());
+        let after = input
+            .continuation_token
+            .as_deref()
+            .or(input.start_after.as_deref());
         let page = self
             .engine
-            .list_page(&input.bucket, &prefix, after, usize::try_from(limit).unwrap_or_default())
+            .list_page(
+                &input.bucket,
+                &prefix,
+                after,
+                usize::try_from(limit).unwrap_or_default(),
+            )
             .await
             .map_err(key_error)?;
-        let is_encoded = input.encoding_type.as_ref().is_some_and(|it| it.as_str() == EncodingType::URL);
+        let is_encoded = input
+            .encoding_type
+            .as_ref()
+            .is_some_and(|it| it.as_str() == EncodingType::URL);
         let encode = |text: &str| {
             if is_encoded {
                 utf8_percent_encode(text, KEY_ESCAPES).to_string()
@@ -170,7 +236,10 @@ impl S3 for Operations {
         req: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let input = req.input;
-        let content_type = input.content_type.as_deref().unwrap_or(CONTENT_TYPE_DEFAULT);
+        let content_type = input
+            .content_type
+            .as_deref()
+            .unwrap_or(CONTENT_TYPE_DEFAULT);
         let upload_id = self
             .engine
             .create_multipart(&input.bucket, &input.key, content_type)
@@ -184,7 +253,10 @@ impl S3 for Operations {
         }))
     }
 
-    async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+    async fn upload_part(
+        &self,
+        req: S3Request<UploadPartInput>,
+    ) -> S3Result<S3Response<UploadPartOutput>> {
         let input = req.input;
         let request = PartRequest {
             bucket: input.bucket,
@@ -206,7 +278,10 @@ impl S3 for Operations {
         }))
     }
 
-    async fn list_parts(&self, req: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+    async fn list_parts(
+        &self,
+        req: S3Request<ListPartsInput>,
+    ) -> S3Result<S3Response<ListPartsOutput>> {
         let input = req.input;
         let all = self
             .engine
@@ -219,7 +294,10 @@ impl S3 for Operations {
             .and_then(|max| usize::try_from(max).ok())
             .unwrap_or(PARTS_PAGE_MAX)
             .clamp(1, PARTS_PAGE_MAX);
-        let mut page: Vec<PartMeta> = all.into_iter().filter(|part| part.part_number > after).collect();
+        let mut page: Vec<PartMeta> = all
+            .into_iter()
+            .filter(|part| part.part_number > after)
+            .collect();
         let is_truncated = page.len() > limit;
         page.truncate(limit);
         let next = page.last().filter(|_| is_truncated);
@@ -253,11 +331,17 @@ impl S3 for Operations {
         req: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
         let input = req.input;
-        let listed = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+        let listed = input
+            .multipart_upload
+            .and_then(|upload| upload.parts)
+            .unwrap_or_default();
         let mut parts = Vec::with_capacity(listed.len());
         for part in listed {
             let (Some(number), Some(etag)) = (part.part_number, part.e_tag) else {
-                return Err(s3_error!(MalformedXML, "A part needs its number and its ETag"));
+                return Err(s3_error!(
+                    MalformedXML,
+                    "A part needs its number and its ETag"
+                ));
             };
             parts.push(PartMeta {
                 part_number: part_number(number)?,
@@ -268,7 +352,13 @@ impl S3 for Operations {
         let condition = precondition(input.if_match, input.if_none_match)?;
         let meta = self
             .engine
-            .complete_if(&input.bucket, &input.key, &input.upload_id, &parts, condition)
+            .complete_if(
+                &input.bucket,
+                &input.key,
+                &input.upload_id,
+                &parts,
+                condition,
+            )
             .await
             .map_err(upload_error)?;
         Ok(S3Response::new(CompleteMultipartUploadOutput {
@@ -312,7 +402,9 @@ fn s3_error_of(error: ObjectError, missing: S3ErrorCode) -> S3Error {
     S3Error::with_message(code, error.to_string())
 }
 
-fn incoming(body: Option<StreamingBlob>) -> impl Stream<Item = Result<Bytes, ObjectError>> + Send + Unpin {
+fn incoming(
+    body: Option<StreamingBlob>,
+) -> impl Stream<Item = Result<Bytes, ObjectError>> + Send + Unpin {
     let body = body.unwrap_or_else(|| StreamingBlob::from(Body::empty()));
     body.map_err(|error| ObjectError::Invalid(format!("the body broke off: {error}")))
 }
@@ -338,7 +430,8 @@ fn signed(bytes: u64) -> S3Result<i64> {
 }
 
 fn part_number(number: i32) -> S3Result<u32> {
-    u32::try_from(number).map_err(|error| s3_error!(error, InvalidArgument, "The part number is negative"))
+    u32::try_from(number)
+        .map_err(|error| s3_error!(error, InvalidArgument, "The part number is negative"))
 }
 
 fn content_length(length: Option<i64>) -> S3Result<Option<u64>> {
@@ -354,18 +447,28 @@ fn content_md5(header: Option<&str>) -> S3Result<Option<[u8; 16]>> {
         .transpose()
 }
 
-fn precondition(if_match: Option<ETagCondition>, if_none_match: Option<ETagCondition>) -> S3Result<Precondition> {
+fn precondition(
+    if_match: Option<ETagCondition>,
+    if_none_match: Option<ETagCondition>,
+) -> S3Result<Precondition> {
     let if_match = match if_match {
         None => None,
         Some(ETagCondition::ETag(ETag::Strong(etag))) => Some(etag),
-        Some(_) => return Err(s3_error!(NotImplemented, "If-Match takes one strong ETag here")),
+        Some(_) => {
+            return Err(s3_error!(
+                NotImplemented,
+                "If-Match takes one strong ETag here"
+            ));
+        }
     };
     match if_none_match {
         None | Some(ETagCondition::Any) => Ok(Precondition {
             if_match,
             if_absent: if_none_match.is_some(),
         }),
-        Some(ETagCondition::ETag(_)) => Err(s3_error!(NotImplemented, "If-None-Match takes only * here")),
+        Some(ETagCondition::ETag(_)) => {
+            Err(s3_error!(NotImplemented, "If-None-Match takes only * here"))
+        }
     }
 }
 
@@ -383,7 +486,9 @@ fn check_conditions(
     }
     match if_none_match {
         Some(ETagCondition::Any) => Err(S3ErrorCode::NotModified.into()),
-        Some(ETagCondition::ETag(known)) if known.value() == current.value() => Err(S3ErrorCode::NotModified.into()),
+        Some(ETagCondition::ETag(known)) if known.value() == current.value() => {
+            Err(S3ErrorCode::NotModified.into())
+        }
         _ => Ok(()),
     }
 }

@@ -97,7 +97,10 @@ impl S3Endpoint {
         }
         drop(listener);
         let drain = Duration::from_millis(self.config.drain_timeout_ms);
-        if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+        if tokio::time::timeout(drain, graceful.shutdown())
+            .await
+            .is_err()
+        {
             tracing::warn!("requests were still running at the end of the drain time");
         }
         connections.shutdown().await;
@@ -109,7 +112,10 @@ async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
+    let permit = Arc::clone(permits)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     stream.set_nodelay(true)?;
     Ok((stream, permit))
@@ -150,7 +156,8 @@ impl Server {
         mut request: http::Request<Incoming>,
         peer: &SpiffeId,
         is_allowed: bool,
-    ) -> impl Future<Output = Result<axum::response::Response, std::convert::Infallible>> + Send + use<> {
+    ) -> impl Future<Output = Result<axum::response::Response, std::convert::Infallible>> + Send + use<>
+    {
         request.extensions_mut().insert(Peer(peer.clone()));
         if !is_allowed {
             request.extensions_mut().insert(Refused);

@@ -38,7 +38,9 @@ pub(crate) fn remove_empty_dirs(root: &Path, dir: &Path) {
         if fs::remove_dir(current).is_err() {
             return;
         }
-        let Some(parent) = current.parent() else { return };
+        let Some(parent) = current.parent() else {
+            return;
+        };
         current = parent;
     }
 }
@@ -69,7 +71,10 @@ mod tests {
     #[test]
     fn a_full_disk_may_pass_and_a_bad_name_will_not() {
         let full = failed("write", &io::Error::from(io::ErrorKind::StorageFull));
-        assert!(full.is_retryable() && full.to_string().contains("disk is full"), "{full}");
+        assert!(
+            full.is_retryable() && full.to_string().contains("disk is full"),
+            "{full}"
+        );
         assert!(!failed("open", &io::Error::from(io::ErrorKind::InvalidFilename)).is_retryable());
     }
 

@@ -88,7 +88,11 @@ impl FileEngine {
     /// # Errors
     /// [`ObjectError::Conflict`] when another process owns the folder, [`ObjectError::Unavailable`] when it cannot be
     /// used.
-    pub async fn open(dir: &Path, clock: SharedClock, entropy: SharedEntropy) -> Result<Self, ObjectError> {
+    pub async fn open(
+        dir: &Path,
+        clock: SharedClock,
+        entropy: SharedEntropy,
+    ) -> Result<Self, ObjectError> {
         Self::open_with(dir, FileEngineOptions::default(), clock, entropy).await
     }
 
@@ -106,7 +110,9 @@ impl FileEngine {
         let inner = tokio::task::spawn_blocking(move || Inner::open(root, options, clock, entropy))
             .await
             .map_err(|error| ObjectError::Unavailable(format!("open the store: {error}")))??;
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Makes a bucket; one that is there stays as it is.
@@ -119,7 +125,8 @@ impl FileEngine {
             check_bucket(&bucket)?;
             let _alone = inner.folders.write();
             let buckets = inner.root.join("buckets");
-            disk::create_dirs(&buckets, &buckets.join(&bucket)).map_err(|error| failed("create a bucket", &error))
+            disk::create_dirs(&buckets, &buckets.join(&bucket))
+                .map_err(|error| failed("create a bucket", &error))
         })
         .await
     }
@@ -136,11 +143,17 @@ impl FileEngine {
     }
 
     /// Writes a body aside. Refuses more than `bytes_max`, and an end that is not at `bytes_expected`.
-    async fn receive<S>(&self, body: S, bytes_max: u64, bytes_expected: Option<u64>) -> Result<Writer, ObjectError>
+    async fn receive<S>(
+        &self,
+        body: S,
+        bytes_max: u64,
+        bytes_expected: Option<u64>,
+    ) -> Result<Writer, ObjectError>
     where
         S: Stream<Item = Result<Bytes, ObjectError>> + Send + Unpin,
     {
-        let too_large = || ObjectError::Invalid(format!("the body is larger than {bytes_max} bytes"));
+        let too_large =
+            || ObjectError::Invalid(format!("the body is larger than {bytes_max} bytes"));
         if bytes_expected.is_some_and(|bytes| bytes > bytes_max) {
             return Err(too_large());
         }
@@ -150,7 +163,9 @@ impl FileEngine {
             let mut chunks = Vec::new();
             let mut gathered = 0;
             while gathered < WRITE_BYTES {
-                let Some(chunk) = body.next().await else { break };
+                let Some(chunk) = body.next().await else {
+                    break;
+                };
                 let chunk = chunk?;
                 gathered += chunk.len();
                 chunks.push(chunk);
@@ -158,13 +173,17 @@ impl FileEngine {
             if chunks.is_empty() {
                 break;
             }
-            let total = writer.size_bytes().saturating_add(u64::try_from(gathered).unwrap_or(u64::MAX));
+            let total = writer
+                .size_bytes()
+                .saturating_add(u64::try_from(gathered).unwrap_or(u64::MAX));
             if total > bytes_max {
                 return Err(too_large());
             }
             writer = self
                 .run(move |_| {
-                    writer.write(&chunks).map_err(|error| failed("write", &error))?;
+                    writer
+                        .write(&chunks)
+                        .map_err(|error| failed("write", &error))?;
                     Ok(writer)
                 })
                 .await?;
@@ -224,7 +243,9 @@ impl Inner {
 
     /// Renames a sealed file to `target` and makes that durable, creating the folders of its key.
     fn publish(&self, writer: Writer, root: &Path, target: &Path) -> io::Result<()> {
-        let parent = target.parent().ok_or_else(|| io::Error::other("a file outside the store"))?;
+        let parent = target
+            .parent()
+            .ok_or_else(|| io::Error::other("a file outside the store"))?;
         let mut shared = self.folders.read();
         if !parent.is_dir() {
             drop(shared);

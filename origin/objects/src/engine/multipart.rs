@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, stream};
 
 use super::disk::{self, failed};
 use super::objects::{Precondition, check_md5};
@@ -34,8 +34,38 @@ pub(crate) struct PartRequest {
 }
 
 impl FileEngine {
+    /// Stores a part, for the folder's owner; others use a presigned URL.
+    ///
+    /// # Errors
+    /// [`ObjectError::NotFound`] when the upload was completed or aborted, [`ObjectError::Invalid`] for a number that is
+    /// not 1 to 10 000.
+    pub async fn put_part(
+        &self,
+        bucket: &str,
+        key: &str,
+        upload_id: &str,
+        part_number: u32,
+        body: Bytes,
+    ) -> Result<PartMeta, ObjectError> {
+        let request = PartRequest {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            upload_id: upload_id.to_owned(),
+            part_number,
+            bytes_max: u64::MAX,
+            bytes_expected: None,
+            md5: None,
+        };
+        self.put_part_stream(request, stream::iter([Ok(body)]))
+            .await
+    }
+
     /// Stores a part, replacing one of the same number.
-    pub(crate) async fn put_part_stream<S>(&self, request: PartRequest, body: S) -> Result<PartMeta, ObjectError>
+    pub(crate) async fn put_part_stream<S>(
+        &self,
+        request: PartRequest,
+        body: S,
+    ) -> Result<PartMeta, ObjectError>
     where
         S: Stream<Item = Result<Bytes, ObjectError>> + Send + Unpin,
     {
@@ -47,17 +77,27 @@ impl FileEngine {
         }
         let upload = request.clone();
         // Refused before the body is read.
-        self.run(move |inner| inner.open_upload(&upload.bucket, &upload.key, &upload.upload_id).map(drop))
+        self.run(move |inner| {
+            inner
+                .open_upload(&upload.bucket, &upload.key, &upload.upload_id)
+                .map(drop)
+        })
+        .await?;
+        let writer = self
+            .receive(body, request.bytes_max, request.bytes_expected)
             .await?;
-        let writer = self.receive(body, request.bytes_max, request.bytes_expected).await?;
         check_md5(&writer, request.md5)?;
-        self.run(move |inner| inner.put_part(&request, writer)).await
+        self.run(move |inner| inner.put_part(&request, writer))
+            .await
     }
 }
 
 impl Inner {
     pub(super) fn upload_dir(&self, upload_id: &str) -> Result<PathBuf, ObjectError> {
-        let is_id = upload_id.len() == 32 && upload_id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let is_id = upload_id.len() == 32
+            && upload_id
+                .bytes()
+                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if is_id {
             Ok(self.root.join("multipart").join(upload_id))
         } else {
@@ -70,7 +110,12 @@ impl Inner {
     }
 
     /// The folder and record of an upload that was neither completed nor aborted.
-    fn open_upload(&self, bucket: &str, key: &str, upload_id: &str) -> Result<(PathBuf, Record), ObjectError> {
+    fn open_upload(
+        &self,
+        bucket: &str,
+        key: &str,
+        upload_id: &str,
+    ) -> Result<(PathBuf, Record), ObjectError> {
         self.bucket_dir(bucket)?;
         let dir = self.upload_dir(upload_id)?;
         let file = File::open(dir.join("upload")).map_err(|error| match error.kind() {
@@ -84,7 +129,12 @@ impl Inner {
         Ok((dir, record))
     }
 
-    pub(super) fn create_multipart(&self, bucket: &str, key: &str, content_type: &str) -> Result<String, ObjectError> {
+    pub(super) fn create_multipart(
+        &self,
+        bucket: &str,
+        key: &str,
+        content_type: &str,
+    ) -> Result<String, ObjectError> {
         self.bucket_dir(bucket)?;
         check_key(key)?;
         self.check_free_space()?;
@@ -123,7 +173,9 @@ impl Inner {
             modified_ms: self.clock.now_ms(),
             parts: None,
         };
-        writer.seal(&record).map_err(|error| failed("write a part", &error))?;
+        writer
+            .seal(&record)
+            .map_err(|error| failed("write a part", &error))?;
         let _alone = self.lock_key(&request.bucket, &request.key);
         // Asked again: the upload may have been completed while the body came in.
         let (dir, _) = self.open_upload(&request.bucket, &request.key, &request.upload_id)?;
@@ -134,7 +186,12 @@ impl Inner {
         Ok(record.part_meta(request.part_number))
     }
 
-    pub(super) fn list_parts(&self, bucket: &str, key: &str, upload_id: &str) -> Result<Vec<PartMeta>, ObjectError> {
+    pub(super) fn list_parts(
+        &self,
+        bucket: &str,
+        key: &str,
+        upload_id: &str,
+    ) -> Result<Vec<PartMeta>, ObjectError> {
         let (dir, _) = self.open_upload(bucket, key, upload_id)?;
         let read = || -> io::Result<Vec<PartMeta>> {
             let mut parts = Vec::new();
@@ -170,7 +227,9 @@ impl Inner {
             ..upload
         };
         let mut writer = self.new_writer()?;
-        writer.seal(&record).map_err(|error| failed("write an object", &error))?;
+        writer
+            .seal(&record)
+            .map_err(|error| failed("write an object", &error))?;
         let kept: BTreeSet<u32> = parts.iter().map(|part| part.part_number).collect();
         let meta = self.replace(record, writer, precondition)?;
         // From here on the folder belongs to the object. A crash before the mark is repaired at the next start.
@@ -187,7 +246,12 @@ impl Inner {
     }
 
     /// The object, if it is the one that this upload made.
-    fn completed_before(&self, bucket: &str, key: &str, upload_id: &str) -> Result<Option<ObjectMeta>, ObjectError> {
+    fn completed_before(
+        &self,
+        bucket: &str,
+        key: &str,
+        upload_id: &str,
+    ) -> Result<Option<ObjectMeta>, ObjectError> {
         match self.open_object(bucket, key) {
             Ok((record, _)) if record.is_of_upload(upload_id) => {
                 let dir = self.upload_dir(upload_id)?;
@@ -202,9 +266,15 @@ impl Inner {
     }
 
     /// The parts must rise in number, and each must be the one that is stored.
-    fn check_parts(dir: &Path, upload_id: &str, parts: &[PartMeta]) -> Result<PartList, ObjectError> {
+    fn check_parts(
+        dir: &Path,
+        upload_id: &str,
+        parts: &[PartMeta],
+    ) -> Result<PartList, ObjectError> {
         if parts.is_empty() {
-            return Err(ObjectError::Invalid("an upload needs at least one part".to_owned()));
+            return Err(ObjectError::Invalid(
+                "an upload needs at least one part".to_owned(),
+            ));
         }
         let rises = parts
             .windows(2)
@@ -215,7 +285,8 @@ impl Inner {
         let mut list = Vec::with_capacity(parts.len());
         for part in parts {
             let number = part.part_number;
-            let absent = || ObjectError::Invalid(format!("part {number} is not stored, or is another one"));
+            let absent =
+                || ObjectError::Invalid(format!("part {number} is not stored, or is another one"));
             let file = match File::open(Self::part_path(dir, number)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(absent()),
                 other => other.map_err(|error| failed("open a part", &error))?,
@@ -232,7 +303,12 @@ impl Inner {
         })
     }
 
-    pub(super) fn abort_multipart(&self, bucket: &str, key: &str, upload_id: &str) -> Result<(), ObjectError> {
+    pub(super) fn abort_multipart(
+        &self,
+        bucket: &str,
+        key: &str,
+        upload_id: &str,
+    ) -> Result<(), ObjectError> {
         let _alone = self.lock_key(bucket, key);
         let dir = match self.open_upload(bucket, key, upload_id) {
             Ok((dir, _)) => dir,
@@ -240,7 +316,8 @@ impl Inner {
             Err(ObjectError::NotFound(_)) => return Ok(()),
             Err(error) => return Err(error),
         };
-        self.discard_dir(&dir).map_err(|error| failed("abort an upload", &error))
+        self.discard_dir(&dir)
+            .map_err(|error| failed("abort an upload", &error))
     }
 }
 

@@ -43,7 +43,11 @@ pub(crate) struct PutRequest {
 
 impl FileEngine {
     /// Stores a stream as an object.
-    pub(crate) async fn put_stream<S>(&self, request: PutRequest, body: S) -> Result<ObjectMeta, ObjectError>
+    pub(crate) async fn put_stream<S>(
+        &self,
+        request: PutRequest,
+        body: S,
+    ) -> Result<ObjectMeta, ObjectError>
     where
         S: Stream<Item = Result<Bytes, ObjectError>> + Send + Unpin,
     {
@@ -54,7 +58,9 @@ impl FileEngine {
             check_key(&key)
         })
         .await?;
-        let writer = self.receive(body, request.bytes_max, request.bytes_expected).await?;
+        let writer = self
+            .receive(body, request.bytes_max, request.bytes_expected)
+            .await?;
         check_md5(&writer, request.md5)?;
         self.run(move |inner| inner.put(&request, writer)).await
     }
@@ -68,7 +74,11 @@ impl FileEngine {
                 Some(parts) => Some(inner.upload_dir(&parts.upload_id)?),
                 None => None,
             };
-            Ok(Opened { record, file, parts_dir })
+            Ok(Opened {
+                record,
+                file,
+                parts_dir,
+            })
         })
         .await
     }
@@ -81,7 +91,11 @@ impl FileEngine {
         after: Option<&str>,
         limit: usize,
     ) -> Result<ListPage, ObjectError> {
-        let (bucket, prefix, after) = (bucket.to_owned(), prefix.to_owned(), after.map(str::to_owned));
+        let (bucket, prefix, after) = (
+            bucket.to_owned(),
+            prefix.to_owned(),
+            after.map(str::to_owned),
+        );
         self.run(move |inner| inner.list(&bucket, &prefix, after.as_deref(), limit))
             .await
     }
@@ -107,7 +121,10 @@ impl Opened {
         let segments = match (self.record.parts, self.parts_dir) {
             (Some(list), Some(dir)) => {
                 let path_of = |number| Inner::part_path(&dir, number);
-                let parts = list.parts.iter().map(|(number, bytes, _)| (path_of(*number), *bytes));
+                let parts = list
+                    .parts
+                    .iter()
+                    .map(|(number, bytes, _)| (path_of(*number), *bytes));
                 reader::segments(parts, &range)
             }
             _ if bytes == 0 => VecDeque::new(),
@@ -128,9 +145,9 @@ impl Opened {
 /// Refuses bytes that changed on their way here.
 pub(super) fn check_md5(writer: &Writer, expected: Option<[u8; 16]>) -> Result<(), ObjectError> {
     match expected {
-        Some(expected) if expected != writer.md5() => {
-            Err(ObjectError::Invalid("the body does not have the announced MD5".to_owned()))
-        }
+        Some(expected) if expected != writer.md5() => Err(ObjectError::Invalid(
+            "the body does not have the announced MD5".to_owned(),
+        )),
         _ => Ok(()),
     }
 }
@@ -146,7 +163,9 @@ impl Inner {
             modified_ms: self.clock.now_ms(),
             parts: None,
         };
-        writer.seal(&record).map_err(|error| failed("write an object", &error))?;
+        writer
+            .seal(&record)
+            .map_err(|error| failed("write an object", &error))?;
         let _alone = self.lock_key(&request.bucket, &request.key);
         self.replace(record, writer, &request.precondition)
     }
@@ -186,7 +205,11 @@ impl Inner {
         }
     }
 
-    pub(super) fn open_object(&self, bucket: &str, key: &str) -> Result<(Record, File), ObjectError> {
+    pub(super) fn open_object(
+        &self,
+        bucket: &str,
+        key: &str,
+    ) -> Result<(Record, File), ObjectError> {
         let path = self.bucket_dir(bucket)?.join(record_path(key)?);
         let file = File::open(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
@@ -194,7 +217,8 @@ impl Inner {
             }
             _ => failed("open an object", &error),
         })?;
-        let record = Record::read(&file).map_err(|error| failed("read an object's record", &error))?;
+        let record =
+            Record::read(&file).map_err(|error| failed("read an object's record", &error))?;
         if record.bucket != bucket || record.key != key {
             return Err(ObjectError::Unavailable(format!(
                 "object {bucket}/{key}: its file is that of {}/{}",
@@ -231,15 +255,22 @@ impl Inner {
     /// Parts that no record leads to any more. A failure costs room until the next start, nothing else.
     fn discard_parts_of(&self, record: &Record) {
         let Some(parts) = &record.parts else { return };
-        let discarded = self
-            .upload_dir(&parts.upload_id)
-            .and_then(|dir| self.discard_dir(&dir).map_err(|error| failed("remove parts", &error)));
+        let discarded = self.upload_dir(&parts.upload_id).and_then(|dir| {
+            self.discard_dir(&dir)
+                .map_err(|error| failed("remove parts", &error))
+        });
         if let Err(error) = discarded {
             tracing::warn!(%error, upload_id = parts.upload_id, "parts of a removed object stay until the next start");
         }
     }
 
-    fn list(&self, bucket: &str, prefix: &str, after: Option<&str>, limit: usize) -> Result<ListPage, ObjectError> {
+    fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListPage, ObjectError> {
         let root = self.bucket_dir(bucket)?;
         let query = Query {
             prefix,
@@ -274,10 +305,14 @@ enum Previous {
 impl Precondition {
     fn check(&self, previous: &Previous) -> Result<(), ObjectError> {
         if self.if_absent && !matches!(previous, Previous::Absent) {
-            return Err(ObjectError::Conflict("the object is there already".to_owned()));
+            return Err(ObjectError::Conflict(
+                "the object is there already".to_owned(),
+            ));
         }
         match (&self.if_match, previous) {
-            (Some(wanted), Previous::Whole(previous)) if unquoted(wanted) == previous.etag => Ok(()),
+            (Some(wanted), Previous::Whole(previous)) if unquoted(wanted) == previous.etag => {
+                Ok(())
+            }
             (Some(_), _) => Err(ObjectError::Conflict("the object has changed".to_owned())),
             (None, _) => Ok(()),
         }

@@ -34,7 +34,10 @@ pub(crate) struct Segment {
 }
 
 /// Bytes of `range` out of parts that follow each other, given as path and length.
-pub(crate) fn segments(parts: impl Iterator<Item = (PathBuf, u64)>, range: &Range<u64>) -> VecDeque<Segment> {
+pub(crate) fn segments(
+    parts: impl Iterator<Item = (PathBuf, u64)>,
+    range: &Range<u64>,
+) -> VecDeque<Segment> {
     let mut part_start = 0;
     let mut segments = VecDeque::new();
     for (path, part_bytes) in parts {
@@ -95,7 +98,8 @@ mod tests {
     use super::*;
 
     fn runs(range: Range<u64>) -> Vec<(String, u64, u64)> {
-        let parts = [("a", 10), ("b", 0), ("c", 5)].map(|(name, bytes)| (PathBuf::from(name), bytes));
+        let parts =
+            [("a", 10), ("b", 0), ("c", 5)].map(|(name, bytes)| (PathBuf::from(name), bytes));
         segments(parts.into_iter(), &range)
             .into_iter()
             .map(|segment| match segment.source {
@@ -107,8 +111,14 @@ mod tests {
 
     #[test]
     fn a_range_takes_what_it_needs_of_each_part() {
-        assert_eq!(runs(0..15), [("a".to_owned(), 0, 10), ("c".to_owned(), 0, 5)]);
-        assert_eq!(runs(9..11), [("a".to_owned(), 9, 1), ("c".to_owned(), 0, 1)]);
+        assert_eq!(
+            runs(0..15),
+            [("a".to_owned(), 0, 10), ("c".to_owned(), 0, 5)]
+        );
+        assert_eq!(
+            runs(9..11),
+            [("a".to_owned(), 9, 1), ("c".to_owned(), 0, 1)]
+        );
         assert_eq!(runs(10..12), [("c".to_owned(), 0, 2)]);
         assert_eq!(runs(3..3), []);
     }

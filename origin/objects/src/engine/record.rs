@@ -75,7 +75,9 @@ impl Record {
 
     /// Is this the object that `upload_id` made?
     pub(crate) fn is_of_upload(&self, upload_id: &str) -> bool {
-        self.parts.as_ref().is_some_and(|parts| parts.upload_id == upload_id)
+        self.parts
+            .as_ref()
+            .is_some_and(|parts| parts.upload_id == upload_id)
     }
 
     /// What follows the data in the file.
@@ -95,7 +97,9 @@ impl Record {
     /// Reads the record of a file, and checks that the data before it has the recorded length.
     pub(crate) fn read(file: &File) -> io::Result<Self> {
         let file_bytes = file.metadata()?.len();
-        let first_bytes = usize::try_from(file_bytes).unwrap_or(usize::MAX).min(FIRST_READ_BYTES);
+        let first_bytes = usize::try_from(file_bytes)
+            .unwrap_or(usize::MAX)
+            .min(FIRST_READ_BYTES);
         let mut tail = read_end(file, file_bytes, first_bytes)?;
         let json_bytes = json_length(&tail).ok_or_else(|| torn("its end is missing"))?;
         let trailer_bytes = json_bytes + END_BYTES;
@@ -116,7 +120,11 @@ impl Record {
         }
         let record: Self = serde_json::from_slice(json)?;
         let data_bytes = file_bytes - u64::try_from(trailer_bytes).unwrap_or(u64::MAX);
-        let expected = if record.parts.is_some() { 0 } else { record.size_bytes };
+        let expected = if record.parts.is_some() {
+            0
+        } else {
+            record.size_bytes
+        };
         if data_bytes != expected {
             return Err(torn("its data has another length than its record says"));
         }
@@ -137,11 +145,16 @@ fn json_length(tail: &[u8]) -> Option<usize> {
         return None;
     }
     let length = u32::from_le_bytes(*end.first_chunk::<4>()?);
-    usize::try_from(length).ok().filter(|length| *length <= RECORD_BYTES_MAX)
+    usize::try_from(length)
+        .ok()
+        .filter(|length| *length <= RECORD_BYTES_MAX)
 }
 
 fn torn(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("a stored file is damaged: {why}"))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("a stored file is damaged: {why}"),
+    )
 }
 
 /// With the quotes that RFC 9110 section 8.8.3 wants.
@@ -206,7 +219,9 @@ mod tests {
 
         let list = PartList {
             upload_id: "u".to_owned(),
-            parts: (1..=500).map(|n| (n, 7, "5d41402abc4b2a76b9719d911017c592".to_owned())).collect(),
+            parts: (1..=500)
+                .map(|n| (n, 7, "5d41402abc4b2a76b9719d911017c592".to_owned()))
+                .collect(),
         };
         let long = record(Some(list.clone()));
         let read = Record::read(&file(&long.to_trailer().expect("a trailer"))).expect("a record");
@@ -218,7 +233,10 @@ mod tests {
         let mut whole = b"hello".to_vec();
         whole.extend(record(None).to_trailer().expect("a trailer"));
         for length in 0..whole.len() {
-            assert!(Record::read(&file(&whole[..length])).is_err(), "cut to {length}");
+            assert!(
+                Record::read(&file(&whole[..length])).is_err(),
+                "cut to {length}"
+            );
         }
         for index in 5..whole.len() {
             let mut altered = whole.clone();
@@ -230,7 +248,10 @@ mod tests {
     #[test]
     fn the_multipart_etag_is_that_of_s3() {
         // Two parts "hello" and "world", as any S3 computes it.
-        let parts = ["\"5d41402abc4b2a76b9719d911017c592\"", "7d793037a0760186574b0282f2f435e7"];
+        let parts = [
+            "\"5d41402abc4b2a76b9719d911017c592\"",
+            "7d793037a0760186574b0282f2f435e7",
+        ];
         let expected = "065947336a2f2a95ba8899f3675c3be6-2";
         assert_eq!(multipart_etag(parts.into_iter()).as_deref(), Some(expected));
         assert_eq!(multipart_etag(["not an md5"].into_iter()), None);

@@ -30,7 +30,9 @@ impl Inner {
             folders: RwLock::new(()),
             _owner: owner,
         };
-        inner.recover().map_err(|error| failed("recover the store", &error))?;
+        inner
+            .recover()
+            .map_err(|error| failed("recover the store", &error))?;
         Ok(inner)
     }
 
@@ -54,11 +56,16 @@ impl Inner {
                 }
                 Ok(false) => {}
                 // Kept: what cannot be read may still be wanted.
-                Err(error) => tracing::warn!(dir = %dir.display(), %error, "an upload cannot be read"),
+                Err(error) => {
+                    tracing::warn!(dir = %dir.display(), %error, "an upload cannot be read")
+                }
             }
         }
         if leftovers > 0 {
-            tracing::info!(leftovers, "removed what an unclean stop left in the object store");
+            tracing::info!(
+                leftovers,
+                "removed what an unclean stop left in the object store"
+            );
         }
         Ok(())
     }
