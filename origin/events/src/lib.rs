@@ -2,10 +2,11 @@
 //!
 //! What [`EventLog::append`] acknowledged is on disk. Delivery is at least once; [`consumer`] makes acting exactly once
 //! out of it together with the consumer's own transaction. [`outbox`] writes a state change and its event together.
-//! The scheme of the configured URI picks the engine ([`open()`]); each passes the same contract suite.
+//! The scheme of the configured URI picks the engine ([`open()`]); each passes the same [`contract`] suite.
 
 mod engine;
 mod faulty;
+mod grpc;
 mod limits;
 mod metrics;
 mod open;
@@ -13,11 +14,13 @@ mod partition;
 mod trace;
 
 pub mod consumer;
+pub mod contract;
 pub mod envelope;
 pub mod outbox;
 
 pub use engine::{RedbLog, Swept};
 pub use faulty::FaultyLog;
+pub use grpc::{EventLogService, RemoteLog, grpc_service};
 pub use limits::{
     BATCH_RECORDS_MAX, HEADERS_BYTES_MAX, HEADERS_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, PARTITIONS_MAX, READ_BYTES_MAX,
     VALUE_BYTES_MAX, WAIT_MAX,

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mcsp_identity::WorkloadIdentity;
+use mcsp_rpc::{RpcChannel, RpcError};
 use mcsp_runtime::{EngineUri, EngineUriError, FaultPlan, SharedClock};
 use thiserror::Error;
 
-use crate::{EventError, FaultyLog, RedbLog, SharedEventLog};
+use crate::{EventError, FaultyLog, RedbLog, RemoteLog, SharedEventLog};
 
 /// What engines need beside their URI.
 #[derive(Debug, Clone)]
@@ -24,6 +25,14 @@ pub enum OpenError {
     /// The URI cannot be used, or names no engine of this build.
     #[error(transparent)]
     Uri(#[from] EngineUriError),
+    /// The way to another process cannot be used.
+    #[error("event log {uri:?}: {source}")]
+    Rpc {
+        /// The URI.
+        uri: String,
+        /// Why.
+        source: RpcError,
+    },
     /// The engine refused.
     #[error(transparent)]
     Log(#[from] EventError),
@@ -34,7 +43,7 @@ impl OpenError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Uri(_) => false,
+            Self::Uri(_) | Self::Rpc { .. } => false,
             Self::Log(error) => error.is_retryable(),
         }
     }
@@ -63,6 +72,7 @@ async fn open_engine(uri: &str, parsed: &EngineUri, options: EventsOptions) -> R
     }
     match parsed.scheme.as_str() {
         "redb" => open_redb(uri, &parsed.rest, options).await,
+        "mcsp" => open_remote(uri, &parsed.rest, options),
         _ => Err(EngineUriError::Unknown {
             uri: uri.to_owned(),
             scheme: parsed.scheme.clone(),
@@ -83,6 +93,21 @@ async fn open_redb(uri: &str, path: &str, options: EventsOptions) -> Result<Shar
     let log = Arc::new(opened.map_err(|error| EventError::Unavailable(error.to_string()))??);
     tokio::spawn(RedbLog::sweep_forever(Arc::downgrade(&log)));
     Ok(log)
+}
+
+fn open_remote(uri: &str, rest: &str, options: EventsOptions) -> Result<SharedEventLog, OpenError> {
+    let (addr, server_name) = rest
+        .strip_prefix("//")
+        .and_then(|rest| rest.split_once('/'))
+        .ok_or_else(|| bad_parameter(uri, "address", "expected mcsp://host:port/server_name"))?;
+    let identity = options
+        .identity
+        .ok_or_else(|| bad_parameter(uri, "identity", "this process has no workload identity to call with"))?;
+    let channel = RpcChannel::connect(addr, server_name, &identity).map_err(|source| OpenError::Rpc {
+        uri: uri.to_owned(),
+        source,
+    })?;
+    Ok(Arc::new(RemoteLog::new(channel)))
 }
 
 fn bad_parameter(uri: &str, name: &str, reason: &str) -> EngineUriError {
