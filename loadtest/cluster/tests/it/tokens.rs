@@ -1,0 +1,144 @@
+//! Signatures, tokens and identities fail closed.
+
+use mcsp_loadtest_cluster::Client;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::harness::{Stage, clip, picture_and_sound};
+
+/// Every path a media byte could be asked by, with this token.
+fn media_paths(token: &str, id: &str) -> [String; 4] {
+    [
+        format!("/media/{token}/global/{id}/manifest.m3u8"),
+        format!("/media/{token}/global/{id}/manifest.mpd"),
+        format!("/media/{token}/global/{id}/v360/init.mp4"),
+        format!("/media/{token}/global/{id}/v360/1.m4s"),
+    ]
+}
+
+async fn refused(client: &Client, path: &str) {
+    let answer = client.send(Method::GET, path, None).await.expect("an answer");
+    let status = answer.status();
+    let kind = answer.headers().get("content-type").cloned();
+    assert_eq!(status, StatusCode::FORBIDDEN, "{path}");
+    assert_eq!(kind.as_ref().and_then(|kind| kind.to_str().ok()), Some("application/problem+json"), "{path}");
+    assert!(answer.headers().contains_key("cache-status"), "{path}");
+}
+
+#[tokio::test]
+async fn what_is_not_signed_for_this_item_and_this_time_is_refused() {
+    let stage = Stage::start("tokens").await;
+    let file = clip(stage.scratch(), "a.mp4", &picture_and_sound(6, "640x360")).await;
+    let creator = stage.creator("los1", "chi").await;
+    let (first, second) = (creator.upload(&file, &[]).await, creator.upload(&file, &["--title", "again"]).await);
+    let viewer = stage.viewer("los1", "tunde").await;
+    let session = viewer.play(&first).await.expect("a session");
+    let token = session.hls_url.split("/media/").nth(1).and_then(|rest| rest.split('/').next()).expect("a token");
+
+    for path in media_paths(token, &first) {
+        let answer = viewer.send(Method::GET, &path, None).await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+    }
+    // Held in the cache now; a bad token must not see it even so.
+    for path in media_paths(token, &second) {
+        refused(&viewer, &path).await;
+    }
+    for at in [0, token.len() / 2, token.len() - 1] {
+        let mut altered = token.as_bytes().to_vec();
+        altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
+        let altered = String::from_utf8(altered).expect("text");
+        for path in media_paths(&altered, &first) {
+            refused(&viewer, &path).await;
+        }
+    }
+    refused(&viewer, &format!("/media/none/global/{first}/v360/1.m4s")).await;
+
+    // Ended by its viewer, the session is refused on every node, and within moments.
+    let end = format!("/api/v1/play/sessions/{}", session.media_session_id);
+    let ended = viewer.send(Method::DELETE, &end, None).await.expect("an answer");
+    assert!(ended.status().is_success(), "{}", ended.status());
+    for pop in ["los1", "abv1", "lhr1"] {
+        let there = viewer.at(&stage.cluster.pop_url(pop));
+        let path = &media_paths(token, &first)[3];
+        let until = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+        loop {
+            let status = there.send(Method::GET, path, None).await.expect("an answer").status();
+            if status == StatusCode::FORBIDDEN {
+                break;
+            }
+            assert!(tokio::time::Instant::now() < until, "{pop} still answers {status}");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+    stage.stop().await;
+}
+
+/// A token with its header or claims replaced; the signature stays.
+fn with_part(token: &str, part: usize, value: &serde_json::Value) -> String {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
+    parts[part] = URL_SAFE_NO_PAD.encode(value.to_string());
+    parts.join(".")
+}
+
+#[tokio::test]
+async fn forged_tokens_and_headers_stop_at_the_edge() {
+    let stage = Stage::start("forgeries").await;
+    let viewer = stage.viewer("los1", "victim").await;
+    let token = viewer.token().expect("a token").to_owned();
+    let me = "/api/v1/users/me";
+    let status = async |client: &Client| client.send(Method::GET, me, None).await.expect("an answer").status();
+    assert_eq!(status(&viewer).await, StatusCode::OK);
+
+    let kid = {
+        use base64::Engine as _;
+        let header = token.split('.').next().expect("a header");
+        let json = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(header).expect("base64url");
+        serde_json::from_slice::<serde_json::Value>(&json).expect("JSON")["kid"].clone()
+    };
+    let unsigned = with_part(&token, 0, &json!({"alg": "none", "kid": kid}));
+    let mut without_signature = unsigned.clone();
+    without_signature.truncate(unsigned.rfind('.').map_or(0, |at| at + 1));
+    let forged = [
+        unsigned,
+        without_signature,
+        with_part(&token, 0, &json!({"alg": "HS256", "kid": kid})),
+        with_part(&token, 0, &json!({"alg": "RS256", "kid": "another"})),
+        with_part(&token, 1, &json!({"sub": "u_ng_00000000000000000000000000", "aud": "mcsp-api", "exp": 4_000_000_000_i64})),
+        "not.a.token".to_owned(),
+        String::new(),
+    ];
+    for forgery in &forged {
+        assert_eq!(status(&viewer.with_token(Some(forgery))).await, StatusCode::UNAUTHORIZED, "{forgery}");
+    }
+    assert_eq!(status(&viewer.with_token(None)).await, StatusCode::UNAUTHORIZED);
+
+    // An identity that the client states himself never reaches a service.
+    let http = reqwest::Client::new();
+    let identity = mcsp_api::ViewerIdentity {
+        user_id: "u_ng_00000000000000000000000000".parse().expect("an id"),
+        role: mcsp_api::Role::PlatformAdmin,
+        session_id: "s".to_owned(),
+        organisation_id: None,
+        expires_s: 4_000_000_000,
+    };
+    for name in ["x-mcsp-identity", "X-MCSP-Identity"] {
+        let url = format!("{}{me}", viewer.base());
+        let answer = http.get(&url).header(name, identity.to_header_value()).send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        let answer = http.get(&url).bearer_auth(&token).header(name, identity.to_header_value()).send().await;
+        let body = answer.expect("an answer").text().await.expect("a body");
+        assert!(body.contains("victim@example.com"), "{body}");
+    }
+
+    // Logged out, the token is refused although it has not expired.
+    let out = viewer.send(Method::POST, "/api/v1/auth/logout", None).await.expect("an answer");
+    assert!(out.status().is_success(), "{}", out.status());
+    let until = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    while status(&viewer).await != StatusCode::UNAUTHORIZED {
+        assert!(tokio::time::Instant::now() < until, "a revoked session is still served");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    stage.stop().await;
+}
