@@ -249,7 +249,9 @@ impl EdgeCache {
         self.ledger.lock().any_path(|path| path.contains(needle))
     }
 
-    pub(crate) fn now(&self) -> SystemTime {
+    /// The time by the cache's clock.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
         let ms = u64::try_from(self.clock.now_ms()).unwrap_or(0);
         UNIX_EPOCH + Duration::from_millis(ms)
     }

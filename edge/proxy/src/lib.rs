@@ -1,1 +1,42 @@
 //! One request's lifecycle at the edge as a list of named stages.
+//!
+//! | stage | does | where |
+//! | --- | --- | --- |
+//! | `client` | address from the socket, country | [`REQUEST_STAGES`] |
+//! | `normalize` | strips what only our own nodes may say, begins the trace | [`REQUEST_STAGES`] |
+//! | `classify` | media, API, storage or web; all else is 404 | [`REQUEST_STAGES`] |
+//! | `token` | media signature, access token, presigned request | [`REQUEST_STAGES`] |
+//! | `revocation` | ended media sessions | [`REQUEST_STAGES`] |
+//! | `residency` | `NG` bytes stay in Nigeria | [`REQUEST_STAGES`] |
+//! | `region` | whose origin is asked | [`REQUEST_STAGES`] |
+//! | `cache` | key without the token, lookup, collapsing, fill | `lifecycle` |
+//! | `upstream` | least-loaded healthy address, mTLS, retries | `lifecycle`, `upstream` |
+//! | `response` | `Cache-Status`, CORS, HSTS | `lifecycle`, `response` |
+//! | `log` | access log, RED | `lifecycle`, `access_log` |
+//!
+//! The first seven are functions over the shared state, the request's head and the request's context; the first that
+//! answers ends the list. Availability may fail open; signatures, entitlements and residency fail closed.
+
+mod access_log;
+mod answer;
+mod cache_status;
+mod config;
+mod context;
+mod edge;
+mod feed_state;
+mod freshness;
+mod lifecycle;
+mod metrics;
+mod public_calls;
+mod response;
+mod route;
+mod stage;
+mod upstream;
+
+pub use config::{
+    LimitsConfig, ProxyConfig, ProxyConfigError, RegionUpstream, TrustConfig, UpstreamConfig,
+};
+pub use edge::{Edge, EdgeError, EdgeParts};
+pub use feed_state::FeedState;
+pub use lifecycle::EdgeProxy;
+pub use stage::{REQUEST_STAGES, Stage};

@@ -1,0 +1,86 @@
+//! What is known of one request.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mcsp_api::ViewerIdentity;
+use mcsp_auth_edge::MediaGrant;
+use mcsp_geo::Place;
+use mcsp_telemetry::TraceContext;
+
+use crate::route::Route;
+use crate::upstream::{Lease, Region};
+
+/// Filled in by the stages as they run.
+#[derive(Debug)]
+pub struct RequestContext {
+    pub(crate) started: Instant,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) is_tls: bool,
+    pub(crate) place: Place,
+    pub(crate) trace: TraceContext,
+    /// The scheme and authority that services build absolute URLs with.
+    pub(crate) public_base: String,
+    pub(crate) route: Option<Route>,
+    pub(crate) body_bytes_max: u64,
+    pub(crate) body_bytes: u64,
+    pub(crate) identity: Option<ViewerIdentity>,
+    pub(crate) grant: Option<MediaGrant>,
+    pub(crate) region: Option<Arc<Region>>,
+    pub(crate) lease: Option<Lease>,
+    /// Addresses of the region this request has tried, by place in its list.
+    pub(crate) tried: Vec<usize>,
+    /// An origin's answer began to arrive: too late for another try.
+    pub(crate) has_upstream_head: bool,
+    pub(crate) upstream_status: Option<u16>,
+    /// Another request's fill serves this one.
+    pub(crate) is_collapsed: bool,
+    /// Neither the feed nor the origin vouched for the cached object of late.
+    pub(crate) is_unverified: bool,
+    /// Why the edge answered by itself, or what else `Cache-Status` should say.
+    pub(crate) detail: Option<&'static str>,
+    pub(crate) cache_status: Option<String>,
+}
+
+impl RequestContext {
+    pub(crate) fn new(trace: TraceContext) -> Self {
+        Self {
+            started: Instant::now(),
+            peer: None,
+            is_tls: false,
+            place: Place::default(),
+            trace,
+            public_base: String::new(),
+            route: None,
+            body_bytes_max: 0,
+            body_bytes: 0,
+            identity: None,
+            grant: None,
+            region: None,
+            lease: None,
+            tried: Vec::new(),
+            has_upstream_head: false,
+            upstream_status: None,
+            is_collapsed: false,
+            is_unverified: false,
+            detail: None,
+            cache_status: None,
+        }
+    }
+
+    /// Is the answer one that pages of other origins may read?
+    pub(crate) fn is_cross_origin(&self) -> bool {
+        self.route.as_ref().is_some_and(Route::is_cross_origin)
+    }
+
+    pub(crate) fn is_media(&self) -> bool {
+        self.route.as_ref().is_some_and(Route::is_media)
+    }
+
+    pub(crate) fn route_label(&self) -> &'static str {
+        self.route
+            .as_ref()
+            .map_or(mcsp_telemetry::ROUTE_UNMATCHED, Route::label)
+    }
+}

@@ -1,0 +1,95 @@
+//! How the node stands with the edge feed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use mcsp_runtime::SharedClock;
+
+/// When the feed was last heard of, shared by the feed's client, which writes it, and the stages, which judge by it.
+#[derive(Debug)]
+pub struct FeedState {
+    clock: SharedClock,
+    /// Unix milliseconds; [`NEVER`] until the first whole snapshot.
+    contact_ms: AtomicI64,
+}
+
+const NEVER: i64 = i64::MIN;
+
+impl FeedState {
+    /// Not heard of yet.
+    #[must_use]
+    pub fn new(clock: SharedClock) -> Arc<Self> {
+        Arc::new(Self {
+            clock,
+            contact_ms: AtomicI64::new(NEVER),
+        })
+    }
+
+    /// The feed spoke just now, and everything it said before is applied.
+    pub fn touch(&self) {
+        self.contact_ms
+            .store(self.clock.now_ms(), Ordering::Release);
+    }
+
+    /// What an earlier run of the node knew, as of `contact_ms`; a time that lies ahead counts as now.
+    pub fn restore(&self, contact_ms: i64) {
+        self.contact_ms
+            .store(contact_ms.min(self.clock.now_ms()), Ordering::Release);
+    }
+
+    /// When the feed was last heard of, Unix milliseconds; nothing until the node has its first whole snapshot.
+    #[must_use]
+    pub fn contact_ms(&self) -> Option<i64> {
+        Some(self.contact_ms.load(Ordering::Acquire)).filter(|ms| *ms != NEVER)
+    }
+
+    /// Milliseconds since the feed was last heard of.
+    #[must_use]
+    pub fn age_ms(&self) -> Option<u64> {
+        let age_ms = self.clock.now_ms().saturating_sub(self.contact_ms()?);
+        Some(u64::try_from(age_ms).unwrap_or(0))
+    }
+
+    /// Was the feed heard of within the last `within_ms` milliseconds?
+    #[must_use]
+    pub fn is_within(&self, within_ms: u64) -> bool {
+        self.age_ms().is_some_and(|age_ms| age_ms <= within_ms)
+    }
+
+    /// Must an object that its origin vouched for at `validated_ms` (Unix milliseconds) be revalidated before it is
+    /// served? Yes, when neither the feed nor the origin was heard of for `within_ms`.
+    #[must_use]
+    pub fn needs_revalidation(&self, validated_ms: i64, within_ms: u64) -> bool {
+        let vouched_ms = self.contact_ms().unwrap_or(NEVER).max(validated_ms);
+        let age_ms = self.clock.now_ms().saturating_sub(vouched_ms);
+        u64::try_from(age_ms).is_ok_and(|age_ms| age_ms > within_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mcsp_runtime::ManualClock;
+
+    use super::*;
+
+    #[test]
+    fn silence_ages_and_an_origins_word_counts_for_its_object() {
+        let clock = ManualClock::new(1_000_000);
+        let feed = FeedState::new(clock.clone());
+        assert_eq!((feed.age_ms(), feed.is_within(u64::MAX)), (None, false));
+        assert!(feed.needs_revalidation(0, 10_000));
+        feed.touch();
+        assert!(!feed.needs_revalidation(0, 10_000));
+        clock.advance(Duration::from_millis(10_001));
+        assert!(feed.needs_revalidation(0, 10_000));
+        assert!(
+            !feed.needs_revalidation(1_000_001, 10_000),
+            "validated after the last word"
+        );
+        assert!(feed.is_within(10_001) && !feed.is_within(10_000));
+        feed.restore(i64::MAX);
+        assert_eq!(feed.age_ms(), Some(0));
+    }
+}

@@ -1,0 +1,258 @@
+//! The stages in pingora's terms.
+
+mod answering;
+mod caching;
+mod forwarding;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use mcsp_telemetry::TraceContext;
+use pingora_cache::{CacheKey, CacheMeta, ForcedFreshness, HitHandler, RespCacheable};
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+
+use crate::access_log;
+use crate::cache_status::{CacheReport, no_cache_detail};
+use crate::context::RequestContext;
+use crate::edge::Edge;
+use crate::response::decorate;
+use crate::stage;
+
+/// The edge as a pingora proxy.
+#[derive(Debug, Clone)]
+pub struct EdgeProxy {
+    edge: Arc<Edge>,
+}
+
+impl EdgeProxy {
+    /// A proxy over the node's shared state.
+    #[must_use]
+    pub fn new(edge: Arc<Edge>) -> Self {
+        Self { edge }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for EdgeProxy {
+    type CTX = RequestContext;
+
+    fn new_ctx(&self) -> RequestContext {
+        let edge = &self.edge;
+        RequestContext::new(TraceContext::root(
+            &*edge.entropy,
+            edge.config.trace_sample_ratio,
+        ))
+    }
+
+    /// `client` to `region`.
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        context: &mut RequestContext,
+    ) -> Result<bool> {
+        let limits = &self.edge.config.limits;
+        session.set_read_timeout(Some(Duration::from_millis(limits.client_read_timeout_ms)));
+        session.set_write_timeout(Some(Duration::from_millis(limits.client_write_timeout_ms)));
+        context.peer = session
+            .client_addr()
+            .and_then(|address| address.as_inet())
+            .copied();
+        context.is_tls = session
+            .digest()
+            .is_some_and(|digest| digest.ssl_digest.is_some());
+        let flow = stage::run_all(&self.edge, session.req_header_mut(), context);
+        match flow.break_value() {
+            None => Ok(false),
+            Some(answer) => {
+                self.answer(session, context, answer).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// `cache`: only on cached routes.
+    fn request_cache_filter(
+        &self,
+        session: &mut Session,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        self.enable_cache(session, context);
+        Ok(())
+    }
+
+    fn cache_key_callback(
+        &self,
+        session: &Session,
+        context: &mut RequestContext,
+    ) -> Result<CacheKey> {
+        match caching::cache_key(session.req_header(), context) {
+            Some(key) => Ok(self.edge.cache.key(&key)),
+            None => Error::e_explain(
+                ErrorType::InternalError,
+                "no cache key on a route that is not cached",
+            ),
+        }
+    }
+
+    async fn cache_hit_filter(
+        &self,
+        _session: &mut Session,
+        meta: &CacheMeta,
+        hit: &mut HitHandler,
+        is_fresh: bool,
+        context: &mut RequestContext,
+    ) -> Result<Option<ForcedFreshness>> {
+        Ok(self.judge_hit(meta, hit, is_fresh, context))
+    }
+
+    fn response_cache_filter(
+        &self,
+        _session: &Session,
+        response: &ResponseHeader,
+        context: &mut RequestContext,
+    ) -> Result<RespCacheable> {
+        Ok(self.judge_response(response, context))
+    }
+
+    fn should_serve_stale(
+        &self,
+        _session: &mut Session,
+        context: &mut RequestContext,
+        error: Option<&Error>,
+    ) -> bool {
+        self.may_serve_stale(context, error)
+    }
+
+    /// `upstream`.
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        context: &mut RequestContext,
+    ) -> Result<Box<HttpPeer>> {
+        self.pick_peer(context)
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        self.prepare_request(session, request, context)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        context.body_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
+        if context.body_bytes > context.body_bytes_max {
+            return Error::e_explain(
+                ErrorType::HTTPStatus(413),
+                "the body is larger than is allowed",
+            );
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        self.judge_upstream(session, response, context)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        context: &mut RequestContext,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        self.retry_elsewhere(context, error, true)
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        context: &mut RequestContext,
+        is_reused: bool,
+    ) -> Box<Error> {
+        self.judge_failure(peer, session, error, context, is_reused)
+    }
+
+    /// `response`.
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        if caching::is_cached_route(context) {
+            let report = CacheReport::of(&session.cache, context, self.edge.cache.now());
+            let detail = context.detail.or_else(|| no_cache_detail(&session.cache));
+            let labels = [context.route_label(), report.outcome];
+            self.edge.metrics.cache.with_label_values(&labels).inc();
+            context.cache_status = Some(report.header_value(&self.edge.pop.id, detail));
+        }
+        decorate(&self.edge, context, response)
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        context: &mut RequestContext,
+    ) -> FailToProxy {
+        let error_code = self.answer_failure(session, error, context).await;
+        FailToProxy {
+            error_code,
+            can_reuse_downstream: false,
+        }
+    }
+
+    /// `log`.
+    async fn logging(
+        &self,
+        session: &mut Session,
+        error: Option<&Error>,
+        context: &mut RequestContext,
+    ) {
+        // A revalidation in the background is part of the request that caused it.
+        if session.subrequest_ctx.is_none() {
+            access_log::write(&self.edge, session, context, error);
+        }
+    }
+
+    fn suppress_error_log(
+        &self,
+        _session: &Session,
+        _context: &RequestContext,
+        _error: &Error,
+    ) -> bool {
+        // The access log has it.
+        true
+    }
+
+    fn request_summary(&self, session: &Session, context: &RequestContext) -> String {
+        let request = session.req_header();
+        let path = mcsp_telemetry::redact_path(request.uri.path());
+        format!(
+            "{} {path}, trace {}",
+            request.method,
+            context.trace.trace_id_hex()
+        )
+    }
+}

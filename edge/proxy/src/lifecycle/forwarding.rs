@@ -1,0 +1,238 @@
+//! `upstream`: which address, what it is sent, and what a failure means.
+
+use http::HeaderValue;
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, COOKIE, HOST, HeaderName, ORIGIN, PROXY_AUTHORIZATION, REFERER,
+};
+use http::uri::PathAndQuery;
+use mcsp_api::headers::{CLIENT_ADDRESS, COUNTRY, IDENTITY, POP, PUBLIC_BASE, TRACEPARENT};
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, ErrorSource, ErrorType, OrErr, Result, RetryType};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::Session;
+
+use super::EdgeProxy;
+use super::answering::is_connect_failure;
+use crate::context::RequestContext;
+use crate::route::Route;
+use crate::upstream::Pool;
+
+use std::sync::Arc;
+
+impl EdgeProxy {
+    pub(super) fn pick_peer(&self, context: &mut RequestContext) -> Result<Box<HttpPeer>> {
+        let unavailable = |text| Error::e_explain(ErrorType::HTTPStatus(503), text);
+        let Some(pool) = pool_of(context) else {
+            return unavailable("no origin for this route");
+        };
+        let Some(lease) = pool.lease(&context.tried) else {
+            return unavailable("every address was tried");
+        };
+        if !context.tried.is_empty() {
+            self.edge.metrics.upstream_retries.inc();
+        }
+        context.tried.push(lease.place);
+        let peer = self
+            .edge
+            .peer_identity
+            .load()
+            .peer(&lease, &self.edge.config.upstream);
+        context.lease = Some(lease);
+        match peer {
+            Some(peer) => Ok(Box::new(peer)),
+            None => unavailable("the origin has no name to be verified by"),
+        }
+    }
+
+    /// What the origin is asked, and what it is told of the viewer.
+    pub(super) fn prepare_request(
+        &self,
+        session: &Session,
+        request: &mut RequestHeader,
+        context: &RequestContext,
+    ) -> Result<()> {
+        let Some(route) = &context.route else {
+            return Error::e_explain(ErrorType::InternalError, "a request without a route");
+        };
+        let path = match route {
+            Route::Media(media) => media.origin_path(),
+            Route::Storage(storage) => storage.signed_path_and_query.clone(),
+            Route::Api(_) | Route::Web(_) => path_and_query(session.req_header()),
+        };
+        let path: PathAndQuery = path
+            .parse()
+            .or_err(ErrorType::InternalError, "the origin's path")?;
+        request.set_uri(path.into());
+        for name in withheld(route) {
+            request.remove_header(&name);
+        }
+        let host = match route {
+            // Signed by the client, so it is the client's.
+            Route::Storage(_) => host_of(session.req_header()),
+            _ => context
+                .lease
+                .as_ref()
+                .map(|lease| lease.pool().server_name().to_owned()),
+        };
+        if let Some(host) = host {
+            request.insert_header(HOST, host)?;
+        }
+        self.introduce(request, context)
+    }
+
+    /// Our own headers; whatever the client said in their names is gone since `normalize`.
+    fn introduce(&self, request: &mut RequestHeader, context: &RequestContext) -> Result<()> {
+        let edge = &self.edge;
+        request.insert_header(
+            TRACEPARENT,
+            context.trace.child(&*edge.entropy).header_value(),
+        )?;
+        request.insert_header(POP, edge.pop.id.as_str())?;
+        // A cached answer is everybody's: its origin learns of nobody.
+        if super::caching::is_cached_route(context) {
+            return Ok(());
+        }
+        if let Some(country) = context.place.country {
+            request.insert_header(COUNTRY, country.as_str())?;
+        }
+        if let Some(peer) = context.peer {
+            request.insert_header(CLIENT_ADDRESS, peer.ip().to_canonical().to_string())?;
+        }
+        if let Ok(base) = HeaderValue::from_str(&context.public_base) {
+            request.insert_header(PUBLIC_BASE, base)?;
+        }
+        if let Some(identity) = &context.identity {
+            request.insert_header(IDENTITY, identity.to_header_value())?;
+        }
+        Ok(())
+    }
+
+    /// An origin answered: it lives, unless it says that it does not.
+    pub(super) fn judge_upstream(
+        &self,
+        session: &mut Session,
+        response: &ResponseHeader,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        context.upstream_status = Some(response.status.as_u16());
+        let is_away = matches!(response.status.as_u16(), 502..=504);
+        if is_away
+            && session.req_header().method.is_safe()
+            && may_try_another(context, &self.edge.config)
+        {
+            let mut error = Error::create(
+                ErrorType::HTTPStatus(response.status.as_u16()),
+                ErrorSource::Upstream,
+                None,
+                None,
+            );
+            error.retry = RetryType::Decided(true);
+            return Err(error);
+        }
+        context.has_upstream_head = true;
+        if let Some(lease) = &context.lease
+            && !is_away
+        {
+            lease.succeeded();
+        }
+        Ok(())
+    }
+
+    /// A try that never reached its address may be made on another, whatever was asked.
+    pub(super) fn retry_elsewhere(
+        &self,
+        context: &mut RequestContext,
+        mut error: Box<Error>,
+        is_harmless: bool,
+    ) -> Box<Error> {
+        self.count_failure(context);
+        error.set_retry(is_harmless && may_try_another(context, &self.edge.config));
+        error
+    }
+
+    pub(super) fn judge_failure(
+        &self,
+        peer: &HttpPeer,
+        session: &Session,
+        error: Box<Error>,
+        context: &mut RequestContext,
+        is_reused: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("origin {}", peer._address));
+        if *error.esource() != ErrorSource::Upstream {
+            error.set_retry(false);
+            return error;
+        }
+        // What was begun cannot be begun again: neither an answer that the client or the cache has the head of, nor an
+        // act that the origin may have carried out, nor a body that is gone.
+        let is_fresh_start = !context.has_upstream_head && session.response_written().is_none();
+        let is_repeatable = session.req_header().method.is_idempotent()
+            && !session.as_ref().retry_buffer_truncated();
+        let is_harmless = is_fresh_start && (is_connect_failure(error.etype()) || is_repeatable);
+        if is_harmless && is_reused && error.retry == RetryType::ReusedOnly {
+            // The origin closed an idle connection as we took it up: no fault of the address, so it may be asked again.
+            if let Some(lease) = context.lease.take() {
+                context.tried.retain(|place| *place != lease.place);
+            }
+            error.set_retry(true);
+            return error;
+        }
+        self.retry_elsewhere(context, error, is_harmless)
+    }
+
+    fn count_failure(&self, context: &mut RequestContext) {
+        if let Some(lease) = context.lease.take() {
+            lease.failed();
+        }
+        let region = context.region.as_ref().map_or("none", |region| region.id());
+        self.edge
+            .metrics
+            .upstream_failures
+            .with_label_values(&[region])
+            .inc();
+    }
+}
+
+fn pool_of(context: &RequestContext) -> Option<Arc<Pool>> {
+    let region = context.region.as_ref()?;
+    match &context.route {
+        Some(Route::Storage(_)) => region.storage.clone(),
+        _ => Some(Arc::clone(&region.origin)),
+    }
+}
+
+fn may_try_another(context: &RequestContext, config: &crate::config::ProxyConfig) -> bool {
+    context.tried.len() < config.upstream.tries_max
+        && pool_of(context).is_some_and(|pool| pool.has_another(&context.tried))
+}
+
+/// What origins have no use for: credentials that were checked here, and on cached routes all that would make one
+/// viewer's answer differ from another's.
+fn withheld(route: &Route) -> Vec<HeaderName> {
+    let mut names = vec![PROXY_AUTHORIZATION];
+    match route {
+        Route::Api(_) => names.push(AUTHORIZATION),
+        Route::Storage(_) => names.extend([AUTHORIZATION, COOKIE]),
+        Route::Media(_) | Route::Web(_) => {
+            names.extend([AUTHORIZATION, COOKIE, ACCEPT_ENCODING, ORIGIN, REFERER]);
+        }
+    }
+    names
+}
+
+fn path_and_query(request: &RequestHeader) -> String {
+    request
+        .uri
+        .path_and_query()
+        .map_or_else(|| "/".to_owned(), |path| path.as_str().to_owned())
+}
+
+fn host_of(request: &RequestHeader) -> Option<String> {
+    match request.uri.authority() {
+        Some(authority) => Some(authority.as_str().to_owned()),
+        None => request.headers.get(HOST)?.to_str().ok().map(str::to_owned),
+    }
+}

@@ -1,0 +1,108 @@
+//! What kind of request it is.
+
+use mcsp_api::media_path::MediaPath;
+use mcsp_api::{ContentId, Residency};
+
+use crate::public_calls::TokenUse;
+
+/// A request, classified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// `/media/{token}/…`: cached.
+    Media(MediaRoute),
+    /// `/api/v1/…`: routed, never cached.
+    Api(ApiRoute),
+    /// `/storage/{bucket}/{key}`: streamed through, never cached.
+    Storage(StorageRoute),
+    /// The viewer's page: cached as the origin says.
+    Web(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MediaRoute {
+    pub(crate) token: String,
+    pub(crate) residency: Residency,
+    pub(crate) content_id: ContentId,
+    pub(crate) rest: String,
+    pub(crate) kind: MediaKind,
+}
+
+impl MediaRoute {
+    /// The path without its token: the cache key, and what the origin is asked.
+    pub(crate) fn origin_path(&self) -> String {
+        format!(
+            "/media/{}/{}/{}",
+            self.residency.prefix(),
+            self.content_id,
+            self.rest
+        )
+    }
+
+    pub(crate) fn path(&self) -> MediaPath<'_> {
+        MediaPath {
+            residency: self.residency,
+            content_id: self.content_id.clone(),
+            rest: &self.rest,
+        }
+    }
+}
+
+/// Decides a media object's life where its origin does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MediaKind {
+    Manifest,
+    Segment,
+    Art,
+}
+
+impl MediaKind {
+    pub(crate) fn of(path: &MediaPath<'_>) -> Self {
+        if path.is_manifest() {
+            Self::Manifest
+        } else if path.rest.starts_with("art/") {
+            Self::Art
+        } else {
+            Self::Segment
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ApiRoute {
+    pub(crate) path: String,
+    pub(crate) token_use: TokenUse,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StorageRoute {
+    pub(crate) residency: Residency,
+    pub(crate) content_id: ContentId,
+    /// Path and query without `/storage`, byte for byte as the client sent them: they are signed.
+    pub(crate) signed_path_and_query: String,
+    pub(crate) is_presigned: bool,
+}
+
+impl Route {
+    /// The route's label in metrics and logs.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Media(media) => match media.kind {
+                MediaKind::Manifest => "media-manifest",
+                MediaKind::Segment => "media-segment",
+                MediaKind::Art => "media-art",
+            },
+            Self::Api(_) => "api",
+            Self::Storage(_) => "storage",
+            Self::Web(_) => "web",
+        }
+    }
+
+    /// May pages of other origins read the answer?
+    pub(crate) fn is_cross_origin(&self) -> bool {
+        matches!(self, Self::Media(_) | Self::Storage(_))
+    }
+
+    pub(crate) fn is_media(&self) -> bool {
+        matches!(self, Self::Media(_))
+    }
+}

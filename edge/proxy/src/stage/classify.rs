@@ -1,0 +1,253 @@
+//! `classify`: media, API, storage or web; which methods each knows; how large a body may be.
+
+use std::ops::ControlFlow;
+
+use http::Method;
+use http::header::CONTENT_LENGTH;
+use mcsp_api::ProblemKind;
+use mcsp_api::media_path::{MEDIA_PREFIX, MediaPath};
+use pingora_http::RequestHeader;
+
+use super::Flow;
+use crate::answer::Answer;
+use crate::context::RequestContext;
+use crate::edge::Edge;
+use crate::public_calls::token_use;
+use crate::route::{ApiRoute, MediaKind, MediaRoute, Route, StorageRoute};
+
+const API_PREFIX: &str = "/api/v1/";
+const STORAGE_PREFIX: &str = "/storage/";
+const MEDIA_METHODS: &str = "GET, HEAD, OPTIONS";
+const STORAGE_METHODS: &str = "GET, HEAD, PUT, OPTIONS";
+const WEB_METHODS: &str = "GET, HEAD";
+const API_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
+/// What marks a request as signed in its query (AWS Signature Version 4, query parameters).
+const SIGNATURE_PARAMETER: &str = "X-Amz-Signature=";
+
+pub(super) fn run(edge: &Edge, request: &mut RequestHeader, context: &mut RequestContext) -> Flow {
+    let Some(route) = classify(request) else {
+        let text = "nothing is served under this path";
+        return ControlFlow::Break(Answer::problem(ProblemKind::NotFound, "path", text));
+    };
+    let limits = &edge.config.limits;
+    let (methods, body_bytes_max) = match &route {
+        Route::Media(_) => (MEDIA_METHODS, 0),
+        Route::Storage(_) => (STORAGE_METHODS, limits.storage_body_bytes_max),
+        Route::Web(_) => (WEB_METHODS, 0),
+        Route::Api(_) => (API_METHODS, limits.api_body_bytes_max),
+    };
+    let is_preflight = route.is_cross_origin() && request.method == Method::OPTIONS;
+    context.route = Some(route);
+    context.body_bytes_max = body_bytes_max;
+    if is_preflight {
+        return ControlFlow::Break(Answer::preflight(methods));
+    }
+    if !methods
+        .split(", ")
+        .any(|method| method == request.method.as_str())
+    {
+        return ControlFlow::Break(Answer::method_not_allowed(methods));
+    }
+    check_length(request, body_bytes_max)
+}
+
+/// A length that is said beforehand is judged beforehand; one that is not is counted as it comes.
+fn check_length(request: &RequestHeader, body_bytes_max: u64) -> Flow {
+    let Some(length) = request.headers.get(CONTENT_LENGTH) else {
+        return ControlFlow::Continue(());
+    };
+    match length
+        .to_str()
+        .ok()
+        .and_then(|text| text.parse::<u64>().ok())
+    {
+        Some(length) if length <= body_bytes_max => ControlFlow::Continue(()),
+        Some(_) => ControlFlow::Break(Answer::problem(
+            ProblemKind::PayloadTooLarge,
+            "body-too-large",
+            &format!("the body may have {body_bytes_max} bytes here"),
+        )),
+        None => {
+            let text = "Content-Length is not a number";
+            ControlFlow::Break(Answer::problem(
+                ProblemKind::InvalidRequest,
+                "content-length",
+                text,
+            ))
+        }
+    }
+}
+
+fn classify(request: &RequestHeader) -> Option<Route> {
+    let path = request.uri.path();
+    if path.starts_with(MEDIA_PREFIX) {
+        return media(path).map(Route::Media);
+    }
+    if let Some(call) = path.strip_prefix(API_PREFIX) {
+        return Some(Route::Api(ApiRoute {
+            token_use: token_use(&request.method, call),
+            path: path.to_owned(),
+        }));
+    }
+    if path.starts_with(STORAGE_PREFIX) {
+        return storage(path, request.uri.query()).map(Route::Storage);
+    }
+    let is_web = path == "/" || path.starts_with("/watch/") || path.starts_with("/assets/");
+    is_web.then(|| Route::Web(path.to_owned()))
+}
+
+fn media(path: &str) -> Option<MediaRoute> {
+    let (token, path) = MediaPath::parse_viewer(path)?;
+    Some(MediaRoute {
+        token: token.to_owned(),
+        residency: path.residency,
+        content_id: path.content_id.clone(),
+        rest: path.rest.to_owned(),
+        kind: MediaKind::of(&path),
+    })
+}
+
+/// `/storage/{bucket}/{residency}/{content_id}/…`; the bucket must be that of the residency, so that one cannot be
+/// reached by the other's name.
+fn storage(path: &str, query: Option<&str>) -> Option<StorageRoute> {
+    let signed_path = path.strip_prefix("/storage")?;
+    let (bucket, key) = signed_path.strip_prefix('/')?.split_once('/')?;
+    let object = MediaPath::parse_object_name(key)?;
+    if bucket.strip_prefix("mcsp-") != Some(object.residency.prefix()) {
+        return None;
+    }
+    let query = query.unwrap_or_default();
+    let separator = if query.is_empty() { "" } else { "?" };
+    Some(StorageRoute {
+        residency: object.residency,
+        content_id: object.content_id.clone(),
+        signed_path_and_query: format!("{signed_path}{separator}{query}"),
+        is_presigned: query
+            .split('&')
+            .any(|pair| pair.starts_with(SIGNATURE_PARAMETER)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+    use crate::stage::testing::{CONTENT, Fixture, request};
+
+    fn outcome(
+        method: &str,
+        path: &str,
+        length: Option<&str>,
+    ) -> Result<&'static str, (StatusCode, &'static str)> {
+        let fixture = Fixture::new("lhr1");
+        let mut head = request(method, path);
+        if let Some(length) = length {
+            head.insert_header("content-length", length).unwrap();
+        }
+        let mut context = fixture.context();
+        match run(&fixture.edge, &mut head, &mut context) {
+            ControlFlow::Continue(()) => Ok(context.route_label()),
+            ControlFlow::Break(answer) => Err((answer.status, answer.detail)),
+        }
+    }
+
+    #[test]
+    fn every_path_has_one_class_and_the_rest_is_404() {
+        let media = |rest: &str| format!("/media/tok/global/{CONTENT}/{rest}");
+        let storage = |bucket: &str, name: &str| {
+            format!("/storage/{bucket}/{name}/{CONTENT}/source/original")
+        };
+        let not_found = Err((StatusCode::NOT_FOUND, "path"));
+        let cases = [
+            ("GET", media("manifest.m3u8"), Ok("media-manifest")),
+            ("HEAD", media("manifest.mpd"), Ok("media-manifest")),
+            ("GET", media("v360/1.m4s"), Ok("media-segment")),
+            ("GET", media("art/1.jpg"), Ok("media-art")),
+            ("GET", "/media/tok/elsewhere/x".to_owned(), not_found),
+            ("GET", format!("/media/global/{CONTENT}/a.m4s"), not_found),
+            ("GET", "/api/v1/users/me".to_owned(), Ok("api")),
+            ("GET", "/api/v2/users/me".to_owned(), not_found),
+            ("PUT", storage("mcsp-global", "global"), Ok("storage")),
+            ("PUT", storage("mcsp-ng", "ng"), Ok("storage")),
+            ("PUT", storage("mcsp-global", "ng"), not_found),
+            ("PUT", storage("mcsp-ng", "global"), not_found),
+            ("PUT", storage("other", "global"), not_found),
+            ("GET", "/".to_owned(), Ok("web")),
+            ("GET", "/watch/x".to_owned(), Ok("web")),
+            ("GET", "/assets/app.js".to_owned(), Ok("web")),
+            ("GET", "/metrics".to_owned(), not_found),
+            ("GET", "/admin".to_owned(), not_found),
+            (
+                "POST",
+                media("v360/1.m4s"),
+                Err((StatusCode::METHOD_NOT_ALLOWED, "method")),
+            ),
+            (
+                "DELETE",
+                storage("mcsp-global", "global"),
+                Err((StatusCode::METHOD_NOT_ALLOWED, "method")),
+            ),
+            (
+                "POST",
+                "/".to_owned(),
+                Err((StatusCode::METHOD_NOT_ALLOWED, "method")),
+            ),
+            (
+                "TRACE",
+                "/api/v1/users/me".to_owned(),
+                Err((StatusCode::METHOD_NOT_ALLOWED, "method")),
+            ),
+            (
+                "OPTIONS",
+                media("v360/1.m4s"),
+                Err((StatusCode::NO_CONTENT, "preflight")),
+            ),
+            (
+                "OPTIONS",
+                storage("mcsp-global", "global"),
+                Err((StatusCode::NO_CONTENT, "preflight")),
+            ),
+        ];
+        for (method, path, wanted) in cases {
+            assert_eq!(outcome(method, &path, None), wanted, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_said_to_be_too_large_is_refused_at_once() {
+        let too_large = Err((StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"));
+        let cases = [
+            ("POST", "/api/v1/auth/login", "1048576", Ok("api")),
+            ("POST", "/api/v1/auth/login", "1048577", too_large),
+            ("GET", "/", "1", too_large),
+            (
+                "POST",
+                "/api/v1/auth/login",
+                "many",
+                Err((StatusCode::BAD_REQUEST, "content-length")),
+            ),
+        ];
+        for (method, path, length, wanted) in cases {
+            assert_eq!(
+                outcome(method, path, Some(length)),
+                wanted,
+                "{method} {path} {length}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_signed_is_passed_on_as_it_came() {
+        let path = format!("/mcsp-ng/ng/{CONTENT}/source/original");
+        let query = "partNumber=1&X-Amz-Signature=ab%2Bc";
+        let route = storage(&format!("/storage{path}"), Some(query)).unwrap();
+        assert_eq!(route.signed_path_and_query, format!("{path}?{query}"));
+        assert!(route.is_presigned);
+        assert!(
+            !storage(&format!("/storage{path}"), None)
+                .unwrap()
+                .is_presigned
+        );
+    }
+}

@@ -1,0 +1,133 @@
+//! `region`: whose origin is asked. Every id tells its home region; what names none is for the viewer's own region,
+//! and what has no viewer for the PoP's.
+
+use std::ops::ControlFlow;
+
+use mcsp_api::{
+    ContentId, MediaSessionId, OrganisationId, ProblemKind, RegionCode, UploadId, UserId,
+};
+use pingora_http::RequestHeader;
+
+use super::Flow;
+use crate::answer::Answer;
+use crate::context::RequestContext;
+use crate::edge::Edge;
+use crate::route::Route;
+
+pub(super) fn run(edge: &Edge, _request: &mut RequestHeader, context: &mut RequestContext) -> Flow {
+    let code = match &context.route {
+        Some(Route::Media(media)) => Some(media.content_id.region()),
+        Some(Route::Storage(storage)) => Some(storage.content_id.region()),
+        Some(Route::Api(api)) => code_in_path(&api.path).or_else(|| {
+            context
+                .identity
+                .as_ref()
+                .map(|identity| identity.user_id.region())
+        }),
+        Some(Route::Web(_)) | None => None,
+    };
+    let region = match code {
+        None => edge.upstreams.region(&edge.pop.region),
+        Some(code) => {
+            let Some(known) = edge.pops.region_by_code(code) else {
+                let text = "no region has this id's code";
+                return ControlFlow::Break(Answer::problem(
+                    ProblemKind::NotFound,
+                    "unknown-region",
+                    text,
+                ));
+            };
+            edge.upstreams.region(&known.id)
+        }
+    };
+    match region {
+        Some(region) => {
+            context.region = Some(region);
+            ControlFlow::Continue(())
+        }
+        None => {
+            let text = "this PoP has no way to the region that this belongs to";
+            ControlFlow::Break(Answer::problem(ProblemKind::Unavailable, "no-route", text))
+        }
+    }
+}
+
+/// The region of the first id in an API path.
+fn code_in_path(path: &str) -> Option<RegionCode> {
+    path.split('/').find_map(|step| {
+        let content = step.parse::<ContentId>().map(|id| id.region()).ok();
+        content
+            .or_else(|| step.parse::<UploadId>().map(|id| id.region()).ok())
+            .or_else(|| step.parse::<UserId>().map(|id| id.region()).ok())
+            .or_else(|| step.parse::<MediaSessionId>().map(|id| id.region()).ok())
+            .or_else(|| step.parse::<OrganisationId>().map(|id| id.region()).ok())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::testing::{Fixture, identity, request};
+
+    const UNIQUE: &str = "01k9x3m5y8q2v7r4t6w1z0a3bc";
+
+    #[test]
+    fn the_id_decides_then_the_viewer_then_the_pop() {
+        let fixture = Fixture::new("lhr1");
+        let cases = [
+            (
+                format!("/api/v1/content/c_ng_{UNIQUE}"),
+                None,
+                Ok("ng-lagos"),
+            ),
+            (
+                format!("/api/v1/content/c_gl_{UNIQUE}"),
+                Some("ng"),
+                Ok("global-london"),
+            ),
+            (
+                format!("/api/v1/uploads/session/up_ng_{UNIQUE}/complete"),
+                None,
+                Ok("ng-lagos"),
+            ),
+            (
+                "/api/v1/uploads/session".to_owned(),
+                Some("ng"),
+                Ok("ng-lagos"),
+            ),
+            (
+                "/api/v1/users/me".to_owned(),
+                Some("gl"),
+                Ok("global-london"),
+            ),
+            ("/api/v1/auth/login".to_owned(), None, Ok("global-london")),
+            ("/".to_owned(), None, Ok("global-london")),
+            (
+                format!("/media/t/global/c_ng_{UNIQUE}/a.m4s"),
+                None,
+                Ok("ng-lagos"),
+            ),
+            (
+                format!("/storage/mcsp-ng/ng/c_ng_{UNIQUE}/source/original"),
+                None,
+                Ok("ng-lagos"),
+            ),
+            (
+                format!("/api/v1/content/c_zz_{UNIQUE}"),
+                None,
+                Err("unknown-region"),
+            ),
+        ];
+        for (path, viewer, wanted) in cases {
+            let mut head = request("GET", &path);
+            let mut context = fixture.classified(&mut head);
+            context.identity = viewer.map(identity);
+            let flow = run(&fixture.edge, &mut head, &mut context);
+            let got = match &flow {
+                ControlFlow::Break(answer) => Err(answer.detail),
+                ControlFlow::Continue(()) => Ok(context.region.as_ref().unwrap().id()),
+            };
+            assert_eq!(got, wanted, "{path}");
+        }
+    }
+}

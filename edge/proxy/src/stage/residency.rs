@@ -1,0 +1,102 @@
+//! `residency`: bytes under `ng/` are carried by PoPs in Nigeria only. Every other PoP sends the viewer there, connects
+//! to no origin and stores nothing.
+
+use std::ops::ControlFlow;
+
+use mcsp_api::ProblemKind;
+use mcsp_geo::{Client, nearest};
+use pingora_http::RequestHeader;
+
+use super::Flow;
+use crate::answer::Answer;
+use crate::context::RequestContext;
+use crate::edge::Edge;
+use crate::route::Route;
+
+pub(super) fn run(edge: &Edge, request: &mut RequestHeader, context: &mut RequestContext) -> Flow {
+    let residency = match &context.route {
+        Some(Route::Media(media)) => media.residency,
+        Some(Route::Storage(storage)) => storage.residency,
+        _ => return ControlFlow::Continue(()),
+    };
+    if residency.allows_country(Some(edge.pop.country.as_str())) {
+        return ControlFlow::Continue(());
+    }
+    edge.metrics
+        .kept_out
+        .with_label_values(&[context.route_label()])
+        .inc();
+    let elsewhere = || {
+        let text = "this PoP may not carry that; use one in Nigeria";
+        ControlFlow::Break(Answer::problem(ProblemKind::WrongPop, "residency", text))
+    };
+    if !context.is_media() {
+        return elsewhere();
+    }
+    let client = match context.peer {
+        Some(peer) => Client::at(peer.ip(), context.place),
+        None => Client::default(),
+    };
+    let candidates = nearest(&edge.pops, &client, residency, |pop| pop.id != edge.pop.id);
+    let Some(base) = candidates.first().and_then(|pop| pop.base_urls.first()) else {
+        return elsewhere();
+    };
+    let location = format!(
+        "{}{}",
+        base.as_str().trim_end_matches('/'),
+        request.uri.path()
+    );
+    ControlFlow::Break(Answer::redirect(&location, "residency"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use http::header::LOCATION;
+
+    use super::*;
+    use crate::stage::testing::{CONTENT, Fixture, request};
+
+    fn answer(pop: &str, path: &str) -> Option<(StatusCode, Option<String>)> {
+        let fixture = Fixture::new(pop);
+        let mut head = request("GET", path);
+        let mut context = fixture.classified(&mut head);
+        match run(&fixture.edge, &mut head, &mut context) {
+            ControlFlow::Continue(()) => None,
+            ControlFlow::Break(answer) => {
+                let location = answer.headers.iter().find(|(name, _)| *name == LOCATION);
+                Some((answer.status, location.map(|(_, value)| value.clone())))
+            }
+        }
+    }
+
+    #[test]
+    fn ng_media_is_sent_to_nigeria_with_the_same_path() {
+        let path = format!("/media/tok/ng/{CONTENT}/v360/1.m4s");
+        let wanted = format!("https://los1.example{path}");
+        assert_eq!(
+            answer("lhr1", &path),
+            Some((StatusCode::TEMPORARY_REDIRECT, Some(wanted)))
+        );
+        assert_eq!(answer("los1", &path), None);
+        assert_eq!(answer("abv1", &path), None);
+    }
+
+    #[test]
+    fn global_media_is_carried_everywhere() {
+        let path = format!("/media/tok/global/{CONTENT}/v360/1.m4s");
+        for pop in ["lhr1", "los1", "abv1"] {
+            assert_eq!(answer(pop, &path), None);
+        }
+    }
+
+    #[test]
+    fn ng_uploads_are_refused_outside_nigeria() {
+        let path = format!("/storage/mcsp-ng/ng/{CONTENT}/source/original");
+        assert_eq!(
+            answer("lhr1", &path),
+            Some((StatusCode::MISDIRECTED_REQUEST, None))
+        );
+        assert_eq!(answer("los1", &path), None);
+    }
+}

@@ -1,0 +1,70 @@
+//! Origins: where they are, how they do, how they are spoken to.
+
+mod peer;
+mod pool;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mcsp_runtime::SharedClock;
+
+pub(crate) use peer::PeerIdentity;
+pub(crate) use pool::{Lease, Pool};
+
+use crate::config::{ProxyConfigError, UpstreamConfig};
+
+/// A region's origins.
+#[derive(Debug)]
+pub(crate) struct Region {
+    id: String,
+    pub(crate) origin: Arc<Pool>,
+    pub(crate) storage: Option<Arc<Pool>>,
+}
+
+impl Region {
+    /// Such as `ng-lagos`.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// Every region that this node can reach.
+#[derive(Debug)]
+pub(crate) struct Upstreams {
+    regions: BTreeMap<String, Arc<Region>>,
+}
+
+impl Upstreams {
+    /// Resolves every address. Blocks.
+    pub(crate) fn new(
+        config: &UpstreamConfig,
+        clock: &SharedClock,
+    ) -> Result<Self, ProxyConfigError> {
+        let mut regions = BTreeMap::new();
+        for region in &config.region {
+            let pool = |addresses: &[String], name: &str| {
+                Pool::resolve(addresses, name, config, clock).map(Arc::new)
+            };
+            let known = Region {
+                id: region.id.clone(),
+                origin: pool(&region.origin, &region.origin_server_name)?,
+                storage: match region.storage.as_slice() {
+                    [] => None,
+                    addresses => Some(pool(addresses, &region.storage_server_name)?),
+                },
+            };
+            if regions.insert(region.id.clone(), Arc::new(known)).is_some() {
+                return Err(ProxyConfigError::new(
+                    "upstream.region id",
+                    &region.id,
+                    "an id that no other region has",
+                ));
+            }
+        }
+        Ok(Self { regions })
+    }
+
+    pub(crate) fn region(&self, id: &str) -> Option<Arc<Region>> {
+        self.regions.get(id).cloned()
+    }
+}

@@ -1,0 +1,259 @@
+//! The addresses of one kind of origin in one region: the least-loaded healthy one first.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
+
+use mcsp_runtime::SharedClock;
+
+use crate::config::{ProxyConfigError, UpstreamConfig};
+
+/// Addresses that are asked under one name.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    server_name: String,
+    addresses: Vec<Address>,
+    failures_max: u32,
+    unhealthy_ms: i64,
+    clock: SharedClock,
+}
+
+#[derive(Debug)]
+struct Address {
+    socket: SocketAddr,
+    in_flight: AtomicUsize,
+    /// In a row.
+    failures: AtomicU32,
+    /// Left alone until then, Unix milliseconds.
+    unhealthy_until_ms: AtomicI64,
+}
+
+/// One request's use of an address; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pool: Arc<Pool>,
+    pub(crate) place: usize,
+}
+
+impl Pool {
+    /// Resolves the addresses once. Blocks.
+    pub(crate) fn resolve(
+        addresses: &[String],
+        server_name: &str,
+        config: &UpstreamConfig,
+        clock: &SharedClock,
+    ) -> Result<Self, ProxyConfigError> {
+        let mut sockets = Vec::new();
+        for address in addresses {
+            let found = address.to_socket_addrs().map_err(|error| {
+                ProxyConfigError::new("upstream address", address, format!("host:port ({error})"))
+            })?;
+            for socket in found {
+                if !sockets.contains(&socket) {
+                    sockets.push(socket);
+                }
+            }
+        }
+        if sockets.is_empty() {
+            return Err(ProxyConfigError::new(
+                "upstream address",
+                addresses.join(", "),
+                "a name with an address",
+            ));
+        }
+        Ok(Self {
+            server_name: server_name.to_owned(),
+            addresses: sockets.into_iter().map(Address::new).collect(),
+            failures_max: config.failures_max,
+            unhealthy_ms: i64::try_from(config.unhealthy_ms).unwrap_or(i64::MAX),
+            clock: Arc::clone(clock),
+        })
+    }
+
+    /// What its certificates are checked against.
+    pub(crate) fn server_name(&self) -> &str {
+        &self.server_name
+    }
+
+    /// Takes the least-loaded healthy address that is not in `tried`; if none is healthy, the one that is due soonest:
+    /// an outage of all ends with somebody trying.
+    pub(crate) fn lease(self: &Arc<Self>, tried: &[usize]) -> Option<Lease> {
+        let now_ms = self.clock.now_ms();
+        let rank = |address: &Address| {
+            let until_ms = address.unhealthy_until_ms.load(Ordering::Relaxed);
+            (
+                until_ms.max(now_ms),
+                address.in_flight.load(Ordering::Relaxed),
+            )
+        };
+        let (place, address) = self
+            .addresses
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| !tried.contains(place))
+            .min_by_key(|(_, address)| rank(address))?;
+        address.in_flight.fetch_add(1, Ordering::Relaxed);
+        Some(Lease {
+            pool: Arc::clone(self),
+            place,
+        })
+    }
+
+    /// Is there an address that is not in `tried`?
+    pub(crate) fn has_another(&self, tried: &[usize]) -> bool {
+        (0..self.addresses.len()).any(|place| !tried.contains(&place))
+    }
+}
+
+impl Address {
+    fn new(socket: SocketAddr) -> Self {
+        Self {
+            socket,
+            in_flight: AtomicUsize::new(0),
+            failures: AtomicU32::new(0),
+            unhealthy_until_ms: AtomicI64::new(i64::MIN),
+        }
+    }
+}
+
+impl Lease {
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    fn address(&self) -> Option<&Address> {
+        self.pool.addresses.get(self.place)
+    }
+
+    pub(crate) fn socket(&self) -> Option<SocketAddr> {
+        self.address().map(|address| address.socket)
+    }
+
+    /// The address answered.
+    pub(crate) fn succeeded(&self) {
+        if let Some(address) = self.address() {
+            address.failures.store(0, Ordering::Relaxed);
+            address
+                .unhealthy_until_ms
+                .store(i64::MIN, Ordering::Relaxed);
+        }
+    }
+
+    /// The address could not be reached, broke off or did not answer in time.
+    pub(crate) fn failed(&self) {
+        if let Some(address) = self.address()
+            && address.failures.fetch_add(1, Ordering::Relaxed) + 1 >= self.pool.failures_max
+        {
+            let until_ms = self
+                .pool
+                .clock
+                .now_ms()
+                .saturating_add(self.pool.unhealthy_ms);
+            address
+                .unhealthy_until_ms
+                .store(until_ms, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(address) = self.address() {
+            address.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mcsp_runtime::ManualClock;
+
+    use super::*;
+
+    fn pool(clock: &Arc<ManualClock>) -> Arc<Pool> {
+        let clock: SharedClock = Arc::clone(clock) as SharedClock;
+        let addresses = [
+            "127.0.0.1:1".to_owned(),
+            "127.0.0.1:2".to_owned(),
+            "127.0.0.1:3".to_owned(),
+        ];
+        Arc::new(Pool::resolve(&addresses, "origin", &UpstreamConfig::default(), &clock).unwrap())
+    }
+
+    fn port(lease: &Lease) -> u16 {
+        lease.socket().unwrap().port()
+    }
+
+    #[test]
+    fn load_spreads_and_comes_back() {
+        let pool = pool(&ManualClock::new(0));
+        let leases: Vec<_> = (0..3).map(|_| pool.lease(&[]).unwrap()).collect();
+        assert_eq!(leases.iter().map(port).collect::<Vec<_>>(), [1, 2, 3]);
+        drop(leases.into_iter().nth(1));
+        // The first and the last were dropped too.
+        assert_eq!(port(&pool.lease(&[]).unwrap()), 1);
+    }
+
+    #[test]
+    fn a_failing_address_is_left_alone_for_a_while() {
+        let clock = ManualClock::new(0);
+        let pool = pool(&clock);
+        for _ in 0..3 {
+            let lease = pool.lease(&[1, 2]).unwrap();
+            assert_eq!(port(&lease), 1, "not yet, or the only one left");
+            lease.failed();
+        }
+        assert_eq!(port(&pool.lease(&[]).unwrap()), 2);
+        clock.advance(Duration::from_millis(2_000));
+        let lease = pool.lease(&[]).unwrap();
+        assert_eq!(port(&lease), 1, "it is tried again");
+        lease.failed();
+        drop(lease);
+        assert_eq!(
+            port(&pool.lease(&[]).unwrap()),
+            2,
+            "and one failure more is enough"
+        );
+        clock.advance(Duration::from_millis(2_000));
+        let lease = pool.lease(&[]).unwrap();
+        lease.succeeded();
+        drop(lease);
+        assert_eq!(port(&pool.lease(&[]).unwrap()), 1);
+    }
+
+    #[test]
+    fn when_all_fail_the_one_due_soonest_is_tried() {
+        let clock = ManualClock::new(0);
+        let pool = pool(&clock);
+        for place in [2, 0, 1] {
+            let others: Vec<usize> = (0..3).filter(|other| *other != place).collect();
+            for _ in 0..3 {
+                pool.lease(&others).unwrap().failed();
+            }
+            clock.advance(Duration::from_millis(10));
+        }
+        assert_eq!(port(&pool.lease(&[]).unwrap()), 3);
+        assert!(pool.lease(&[0, 1, 2]).is_none());
+        assert!(pool.has_another(&[0, 1]) && !pool.has_another(&[0, 1, 2]));
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_named() {
+        let clock: SharedClock = ManualClock::new(0);
+        let error = Pool::resolve(
+            &["nowhere".to_owned()],
+            "o",
+            &UpstreamConfig::default(),
+            &clock,
+        )
+        .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("upstream address = nowhere: expected host:port"),
+            "{error}"
+        );
+    }
+}
