@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use url::Url;
+use url::{Host, Url};
 
 use crate::CountryCode;
 use crate::fault::Faults;
@@ -42,7 +42,7 @@ pub struct PopManifest {
     pub trust: Trust,
     /// The region whose feed the PoP follows and whose origin it asks first.
     pub region: String,
-    /// How viewers reach it: 1 to 8 `https` addresses without a path, the first preferred.
+    /// How viewers reach it: 1 to 8 `https` addresses without a path, the first preferred. `http` only on loopback.
     pub base_urls: Vec<Url>,
     /// Client networks that this PoP serves before any other, such as those of the telco that hosts it; at most 10 000.
     pub footprints: Vec<IpNet>,
@@ -136,15 +136,25 @@ fn check_base_urls(texts: &[String], faults: &mut Faults<'_>) -> Vec<Url> {
             _ => faults.value(
                 format!("base_urls[{place}]"),
                 text,
-                "https://host or https://host:port, once, with no path, query, fragment or user",
+                "https://host or https://host:port (http on loopback only), once, with no path, query, fragment or user",
             ),
         }
     }
     urls
 }
 
+/// Is this name or address one of this machine alone? Browsers hold such an origin for secure without a certificate.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 fn is_base(url: &Url) -> bool {
-    url.scheme() == "https"
+    (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)))
         && url.has_host()
         && url.path() == "/"
         && url.query().is_none()
