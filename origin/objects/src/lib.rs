@@ -11,6 +11,7 @@ mod client;
 pub mod contract;
 mod endpoint;
 mod engine;
+mod exact;
 mod faulty;
 mod name;
 mod resolver;

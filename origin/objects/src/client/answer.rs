@@ -12,8 +12,8 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 
-use super::exact::exact;
 use super::transport::Incoming;
+use crate::exact::exact;
 use crate::{ObjectBody, ObjectError, ObjectMeta};
 
 /// 1 000 entries with the longest keys fit.

@@ -5,13 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RANGE};
+use http::header::{CONTENT_TYPE, RANGE};
 use http::{HeaderMap, Method};
-use md5::{Digest, Md5};
 use rusty_s3::S3Action;
 use rusty_s3::actions::{
     CompleteMultipartUploadResponse, CreateMultipartUpload, ListObjectsV2, ListParts,
@@ -21,7 +18,8 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::S3Client;
 use super::answer::document_time_ms;
-use crate::engine::{PART_NUMBER_MAX, multipart_etag, quoted, unquoted};
+use super::documents::{complete_document, digest_headers, header_value};
+use crate::engine::{PART_NUMBER_MAX, multipart_etag, unquoted};
 use crate::name::check_key;
 use crate::{ListPage, ObjectBody, ObjectError, ObjectMeta, ObjectStore, PartMeta};
 
@@ -430,43 +428,8 @@ async fn read_part(path: &Path, range: Range<u64>) -> Result<Bytes, ObjectError>
     Ok(bytes.into())
 }
 
-/// The server checks it and refuses bytes that changed on their way (RFC 1864).
-fn digest_headers(body: &Bytes) -> Result<HeaderMap, ObjectError> {
-    let digest = STANDARD.encode(Md5::digest(body));
-    let name = HeaderName::from_static("content-md5");
-    Ok(HeaderMap::from_iter([(name, header_value(&digest)?)]))
-}
-
-fn header_value(text: &str) -> Result<HeaderValue, ObjectError> {
-    HeaderValue::from_str(text)
-        .map_err(|_| ObjectError::Invalid(format!("{text:?} cannot stand in a header")))
-}
-
 fn multipart_etag_of(parts: &[PartMeta]) -> Option<String> {
     multipart_etag(parts.iter().map(|part| part.etag.as_str()))
-}
-
-/// Written here because `rusty-s3` numbers parts by position, and an upload may leave numbers out.
-fn complete_document(parts: &[PartMeta]) -> Result<String, ObjectError> {
-    let mut document =
-        String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
-    for part in parts {
-        let etag = unquoted(&part.etag);
-        if !etag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-            return Err(ObjectError::Invalid(format!(
-                "part {}: {etag:?} is no ETag",
-                part.part_number
-            )));
-        }
-        let entry = format!(
-            "<Part><PartNumber>{}</PartNumber><ETag>{}</ETag></Part>",
-            part.part_number,
-            quoted(etag).replace('"', "&quot;")
-        );
-        document.push_str(&entry);
-    }
-    document.push_str("</CompleteMultipartUpload>");
-    Ok(document)
 }
 
 fn bad_document(error: &dyn std::fmt::Display) -> ObjectError {

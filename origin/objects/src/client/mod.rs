@@ -4,7 +4,7 @@
 
 mod answer;
 mod calls;
-mod exact;
+mod documents;
 mod transport;
 
 use std::fmt;

@@ -6,6 +6,7 @@
 mod access;
 mod accounts;
 mod config;
+mod mapping;
 mod operations;
 mod serve;
 

@@ -57,7 +57,7 @@ impl Inner {
                 Ok(false) => {}
                 // Kept: what cannot be read may still be wanted.
                 Err(error) => {
-                    tracing::warn!(dir = %dir.display(), %error, "an upload cannot be read")
+                    tracing::warn!(dir = %dir.display(), %error, "an upload cannot be read");
                 }
             }
         }

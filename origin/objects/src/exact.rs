@@ -1,11 +1,20 @@
 //! A body that is an error unless it has the length that was announced.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 
-use std::time::Duration;
+use crate::{ObjectBody, ObjectError};
 
-use crate::ObjectError;
+impl ObjectBody {
+    /// The bytes, for whoever passes them on: the stream ends in an error when it stands still for `idle`, or has not
+    /// exactly as many bytes as [`ObjectBody::range`] says.
+    #[must_use]
+    pub fn into_exact(self, idle: Duration) -> BoxStream<'static, Result<Bytes, ObjectError>> {
+        exact(self.stream, self.range.end - self.range.start, idle)
+    }
+}
 
 /// Passes chunks on; the stream ends in an error when it stands still, stops short of `bytes`, or goes beyond. In one
 /// process, and behind intermediaries that frame bodies anew, nothing else would tell a cut body from a whole one.
