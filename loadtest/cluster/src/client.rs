@@ -76,7 +76,12 @@ impl Client {
     ///
     /// # Errors
     /// When there is no answer; any answer is returned.
-    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response, ClusterError> {
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Response, ClusterError> {
         let url = if path.starts_with('/') {
             format!("{}{path}", self.base)
         } else {
@@ -96,7 +101,12 @@ impl Client {
             .map_err(|source| ClusterError::Http { what, source })
     }
 
-    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&Value>) -> Result<T, ClusterError> {
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, ClusterError> {
         let what = format!("{method} {path}");
         let answer = self.send(method, path, body).await?;
         let status = answer.status();
@@ -111,17 +121,26 @@ impl Client {
                 body: text.chars().take(2000).collect(),
             });
         }
-        serde_json::from_str(&text).map_err(|error| ClusterError::Broken(format!("{what}: {error}: {text}")))
+        serde_json::from_str(&text)
+            .map_err(|error| ClusterError::Broken(format!("{what}: {error}: {text}")))
     }
 
     /// Registers an account and signs in with it.
     ///
     /// # Errors
     /// When the service does not.
-    pub async fn register(mut self, email: &str, password: &str, role: &str) -> Result<Self, ClusterError> {
+    pub async fn register(
+        mut self,
+        email: &str,
+        password: &str,
+        role: &str,
+    ) -> Result<Self, ClusterError> {
         let name = email.split('@').next().unwrap_or(email);
-        let body = json!({"email": email, "password": password, "display_name": name, "role": role});
-        let tokens: TokenResponse = self.ask(Method::POST, "/api/v1/auth/register", Some(&body)).await?;
+        let body =
+            json!({"email": email, "password": password, "display_name": name, "role": role});
+        let tokens: TokenResponse = self
+            .ask(Method::POST, "/api/v1/auth/register", Some(&body))
+            .await?;
         self.token = Some(tokens.access_token);
         Ok(self)
     }
@@ -132,7 +151,9 @@ impl Client {
     /// When the service does not.
     pub async fn login(mut self, email: &str, password: &str) -> Result<Self, ClusterError> {
         let body = json!({"email": email, "password": password});
-        let tokens: TokenResponse = self.ask(Method::POST, "/api/v1/auth/login", Some(&body)).await?;
+        let tokens: TokenResponse = self
+            .ask(Method::POST, "/api/v1/auth/login", Some(&body))
+            .await?;
         self.token = Some(tokens.access_token);
         Ok(self)
     }
@@ -142,7 +163,8 @@ impl Client {
     /// # Errors
     /// When there is no answer or another than 200.
     pub async fn content(&self, content_id: &str) -> Result<Content, ClusterError> {
-        self.ask(Method::GET, &format!("/api/v1/content/{content_id}"), None).await
+        self.ask(Method::GET, &format!("/api/v1/content/{content_id}"), None)
+            .await
     }
 
     /// Opens a media session.
@@ -150,7 +172,8 @@ impl Client {
     /// # Errors
     /// When there is no answer or another than 200.
     pub async fn play(&self, content_id: &str) -> Result<PlayResponse, ClusterError> {
-        self.ask(Method::GET, &format!("/api/v1/play/{content_id}"), None).await
+        self.ask(Method::GET, &format!("/api/v1/play/{content_id}"), None)
+            .await
     }
 
     /// The bytes under a URL.
@@ -210,7 +233,11 @@ impl Client {
     ///
     /// # Errors
     /// When it cannot within `limit`.
-    pub async fn wait_published(&self, content_id: &str, limit: Duration) -> Result<Content, ClusterError> {
+    pub async fn wait_published(
+        &self,
+        content_id: &str,
+        limit: Duration,
+    ) -> Result<Content, ClusterError> {
         self.wait_content(content_id, limit, "published", |content| {
             content.status == ContentStatus::Published
         })

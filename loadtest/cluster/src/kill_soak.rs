@@ -62,9 +62,16 @@ impl Plan {
     pub fn new(cluster: &Cluster, seed: u64) -> Result<Self, ClusterError> {
         let entropy = SeededEntropy::new(seed);
         let nothing = || ClusterError::Broken("the cluster has no processes".to_owned());
-        let residency = *pick(&*entropy, &[Residency::Global, Residency::Ng]).ok_or_else(nothing)?;
-        let moment = *pick(&*entropy, &[Moment::Upload, Moment::Transcode, Moment::Playback]).ok_or_else(nothing)?;
-        let victim = pick(&*entropy, &cluster.names()).ok_or_else(nothing)?.clone();
+        let residency =
+            *pick(&*entropy, &[Residency::Global, Residency::Ng]).ok_or_else(nothing)?;
+        let moment = *pick(
+            &*entropy,
+            &[Moment::Upload, Moment::Transcode, Moment::Playback],
+        )
+        .ok_or_else(nothing)?;
+        let victim = pick(&*entropy, &cluster.names())
+            .ok_or_else(nothing)?
+            .clone();
         let pop = (*pick(&*entropy, &cluster.pops_for(residency)).ok_or_else(nothing)?).to_owned();
         let span_ms = match moment {
             Moment::Upload => 300,
@@ -92,7 +99,12 @@ fn mcsp(cluster: &Cluster, seed: u64, pop: &str) -> Command {
     let mut command = Command::new(cluster.layout().program("mcsp"));
     command
         .args(["--server", &cluster.pop_url(pop), "--json", "--config-dir"])
-        .arg(cluster.layout().data_dir.join(format!("people/seed-{seed}")))
+        .arg(
+            cluster
+                .layout()
+                .data_dir
+                .join(format!("people/seed-{seed}")),
+        )
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -120,9 +132,14 @@ async fn register(cluster: &Cluster, seed: u64, pop: &str) -> Result<Client, Clu
         .await
         .map_err(|error| ClusterError::Broken(format!("mcsp: {error}")))?;
     if !output.status.success() {
-        return Err(ClusterError::Broken(format!("mcsp register: {}", told(&output))));
+        return Err(ClusterError::Broken(format!(
+            "mcsp register: {}",
+            told(&output)
+        )));
     }
-    Client::new(&cluster.pop_url(pop))?.login(&email, PASSWORD).await
+    Client::new(&cluster.pop_url(pop))?
+        .login(&email, PASSWORD)
+        .await
 }
 
 async fn kill_and_restart(cluster: &mut Cluster, plan: &Plan) -> Result<(), ClusterError> {
@@ -144,14 +161,25 @@ pub async fn run_seed(cluster: &mut Cluster, file: &Path, seed: u64) -> Result<P
     Ok(plan)
 }
 
-async fn run_plan(cluster: &mut Cluster, file: &Path, seed: u64, plan: &Plan) -> Result<(), ClusterError> {
+async fn run_plan(
+    cluster: &mut Cluster,
+    file: &Path,
+    seed: u64,
+    plan: &Plan,
+) -> Result<(), ClusterError> {
     let creator = register(cluster, seed, &plan.pop).await?;
     let patience_s = RECOVERY_LIMIT.as_secs().to_string();
     let residency = plan.residency.prefix();
     let upload = mcsp(cluster, seed, &plan.pop)
         .arg("upload")
         .arg(file)
-        .args(["--no-wait", "--patience-s", &patience_s, "--residency", residency])
+        .args([
+            "--no-wait",
+            "--patience-s",
+            &patience_s,
+            "--residency",
+            residency,
+        ])
         .spawn()
         .map_err(|error| ClusterError::Broken(format!("mcsp: {error}")))?;
     if plan.moment == Moment::Upload {
@@ -162,10 +190,14 @@ async fn run_plan(cluster: &mut Cluster, file: &Path, seed: u64, plan: &Plan) ->
         .map_err(|_| ClusterError::Broken("the upload did not end".to_owned()))?
         .map_err(|error| ClusterError::Broken(format!("mcsp: {error}")))?;
     if !output.status.success() {
-        return Err(ClusterError::Broken(format!("mcsp upload: {}", told(&output))));
+        return Err(ClusterError::Broken(format!(
+            "mcsp upload: {}",
+            told(&output)
+        )));
     }
-    let answer: serde_json::Value = serde_json::from_slice(&output.stdout)
-        .map_err(|error| ClusterError::Broken(format!("mcsp upload: {error}: {}", told(&output))))?;
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(|error| {
+        ClusterError::Broken(format!("mcsp upload: {error}: {}", told(&output)))
+    })?;
     let content_id = answer["content_id"]
         .as_str()
         .ok_or_else(|| ClusterError::Broken(format!("mcsp upload: no content id: {answer}")))?
@@ -188,9 +220,14 @@ async fn run_plan(cluster: &mut Cluster, file: &Path, seed: u64, plan: &Plan) ->
         }
     }
     creator
-        .wait_content(&content_id, RECOVERY_LIMIT, "published with every rendition", |content| {
-            content.complete && content.status == mcsp_api::rest::ContentStatus::Published
-        })
+        .wait_content(
+            &content_id,
+            RECOVERY_LIMIT,
+            "published with every rendition",
+            |content| {
+                content.complete && content.status == mcsp_api::rest::ContentStatus::Published
+            },
+        )
         .await?;
     for pop in cluster.pops_for(plan.residency) {
         let viewer = creator.at(&cluster.pop_url(pop));
@@ -198,7 +235,9 @@ async fn run_plan(cluster: &mut Cluster, file: &Path, seed: u64, plan: &Plan) ->
     }
     let published = cluster.published_count(&content_id).await?;
     if published != 1 {
-        return Err(ClusterError::Broken(format!("{content_id} was published {published} times")));
+        return Err(ClusterError::Broken(format!(
+            "{content_id} was published {published} times"
+        )));
     }
     Ok(())
 }

@@ -29,7 +29,8 @@ impl Link {
     /// # Errors
     /// When no port can be bound.
     pub async fn open(target: SocketAddr) -> Result<Self, ClusterError> {
-        let broken = |error: std::io::Error| ClusterError::Broken(format!("link to {target}: {error}"));
+        let broken =
+            |error: std::io::Error| ClusterError::Broken(format!("link to {target}: {error}"));
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(broken)?;
         let address = listener.local_addr().map_err(broken)?;
         let (up, is_up) = watch::channel(true);
@@ -72,7 +73,12 @@ impl Drop for Link {
     }
 }
 
-async fn accept(listener: TcpListener, target: SocketAddr, is_up: watch::Receiver<bool>, carried: Arc<AtomicU64>) {
+async fn accept(
+    listener: TcpListener,
+    target: SocketAddr,
+    is_up: watch::Receiver<bool>,
+    carried: Arc<AtomicU64>,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -112,7 +118,9 @@ mod tests {
     #[tokio::test]
     async fn a_cut_link_drops_what_it_carried_and_a_mended_one_carries_again() {
         let target = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let link = Link::open(target.local_addr().expect("its address")).await.expect("a link");
+        let link = Link::open(target.local_addr().expect("its address"))
+            .await
+            .expect("a link");
         let serve = async {
             loop {
                 let (mut stream, _) = target.accept().await.expect("a connection");
@@ -129,14 +137,20 @@ mod tests {
             stream.write_all(b"x").await.is_ok() && stream.read_exact(&mut byte).await.is_ok()
         };
         let play = async {
-            let mut first = TcpStream::connect(link.address()).await.expect("a connection");
+            let mut first = TcpStream::connect(link.address())
+                .await
+                .expect("a connection");
             assert!(echoes(&mut first).await);
             link.cut();
             assert!(!echoes(&mut first).await);
-            let mut while_cut = TcpStream::connect(link.address()).await.expect("accepted, then dropped");
+            let mut while_cut = TcpStream::connect(link.address())
+                .await
+                .expect("accepted, then dropped");
             assert!(!echoes(&mut while_cut).await);
             link.mend();
-            let mut after = TcpStream::connect(link.address()).await.expect("a connection");
+            let mut after = TcpStream::connect(link.address())
+                .await
+                .expect("a connection");
             assert!(echoes(&mut after).await);
             assert_eq!(link.carried(), 2);
         };

@@ -32,7 +32,10 @@ fn stream_contains(reader: &mut impl Read, needle: &[u8]) -> bool {
         let keep = window.len().min(needle.len().saturating_sub(1));
         window.drain(..window.len() - keep);
         let mut piece = Vec::with_capacity(PIECE_BYTES);
-        let read = reader.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut piece);
+        let read = reader
+            .by_ref()
+            .take(PIECE_BYTES as u64)
+            .read_to_end(&mut piece);
         window.extend_from_slice(&piece);
         if contains(&window, needle) {
             return true;
@@ -49,22 +52,29 @@ fn stream_contains(reader: &mut impl Read, needle: &[u8]) -> bool {
 /// When its memory cannot be read: it is gone, or belongs to someone else.
 pub fn process_holds(pid: u32, needle: &[u8]) -> Result<bool, ClusterError> {
     let maps_path = format!("/proc/{pid}/maps");
-    let maps = std::fs::read_to_string(&maps_path).map_err(|source| ClusterError::file(Path::new(&maps_path), source))?;
+    let maps = std::fs::read_to_string(&maps_path)
+        .map_err(|source| ClusterError::file(Path::new(&maps_path), source))?;
     let mem_path = format!("/proc/{pid}/mem");
-    let mut memory = File::open(&mem_path).map_err(|source| ClusterError::file(Path::new(&mem_path), source))?;
+    let mut memory =
+        File::open(&mem_path).map_err(|source| ClusterError::file(Path::new(&mem_path), source))?;
     for line in maps.lines() {
         let mut words = line.split_ascii_whitespace();
         let (Some(range), Some(rights)) = (words.next(), words.next()) else {
             continue;
         };
         let bounds = range.split_once('-').and_then(|(from, to)| {
-            Some((u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?))
+            Some((
+                u64::from_str_radix(from, 16).ok()?,
+                u64::from_str_radix(to, 16).ok()?,
+            ))
         });
         let Some((from, to)) = bounds.filter(|_| rights.starts_with("rw")) else {
             continue;
         };
         // Memory that was given back since the list was made cannot be read, and holds nothing.
-        if memory.seek(SeekFrom::Start(from)).is_ok() && stream_contains(&mut (&memory).take(to - from), needle) {
+        if memory.seek(SeekFrom::Start(from)).is_ok()
+            && stream_contains(&mut (&memory).take(to - from), needle)
+        {
             return Ok(true);
         }
     }
@@ -84,7 +94,9 @@ pub fn folder_holds(folder: &Path, needle: &[u8]) -> Result<bool, ClusterError> 
     for entry in entries {
         let entry = entry.map_err(|source| ClusterError::file(folder, source))?;
         let path = entry.path();
-        let kind = entry.file_type().map_err(|source| ClusterError::file(&path, source))?;
+        let kind = entry
+            .file_type()
+            .map_err(|source| ClusterError::file(&path, source))?;
         let holds = if kind.is_dir() {
             folder_holds(&path, needle)?
         } else if kind.is_file() {
@@ -107,14 +119,21 @@ mod tests {
     #[test]
     fn our_own_memory_holds_what_we_hold() {
         let pid = std::process::id();
-        let held: Vec<u8> = (0..64u32).map(|i| (i.wrapping_mul(pid) >> 3) as u8).collect();
+        let held: Vec<u8> = (0..64u32)
+            .map(|i| (i.wrapping_mul(pid) >> 3) as u8)
+            .collect();
         assert!(process_holds(pid, &held).expect("our own memory"));
     }
 
     #[test]
     fn another_process_does_not_hold_what_we_hold() {
-        let mut sleeper = std::process::Command::new("sleep").arg("30").spawn().expect("a process");
-        let held: Vec<u8> = (0..64u32).map(|i| (i.wrapping_mul(sleeper.id()) >> 3) as u8).collect();
+        let mut sleeper = std::process::Command::new("sleep")
+            .arg("30")
+            .spawn()
+            .expect("a process");
+        let held: Vec<u8> = (0..64u32)
+            .map(|i| (i.wrapping_mul(sleeper.id()) >> 3) as u8)
+            .collect();
         let holds = process_holds(sleeper.id(), &held);
         sleeper.kill().expect("it runs");
         sleeper.wait().expect("it ended");

@@ -31,7 +31,8 @@ async fn master(client: &Client, url: &Url) -> Result<MasterPlaylist, ClusterErr
 
 async fn media(client: &Client, url: &Url) -> Result<MediaPlaylist, ClusterError> {
     let bytes = client.bytes(url.as_str()).await?;
-    let playlist = m3u8_rs::parse_media_playlist_res(&bytes).map_err(|error| broken(url.as_str(), error))?;
+    let playlist =
+        m3u8_rs::parse_media_playlist_res(&bytes).map_err(|error| broken(url.as_str(), error))?;
     if !playlist.end_list || playlist.segments.is_empty() {
         return Err(broken(url.as_str(), "is not a whole playlist"));
     }
@@ -44,7 +45,10 @@ fn check_boxes(url: &Url, bytes: &[u8]) -> Result<(), ClusterError> {
     while let Some((size, _)) = rest.split_first_chunk::<4>() {
         let size = u32::from_be_bytes(*size) as usize;
         if size < 8 || size > rest.len() {
-            return Err(broken(url.as_str(), format!("a box of {size} bytes where {} are left", rest.len())));
+            return Err(broken(
+                url.as_str(),
+                format!("a box of {size} bytes where {} are left", rest.len()),
+            ));
         }
         rest = &rest[size..];
     }
@@ -63,7 +67,10 @@ pub async fn fetch_all(client: &Client, content_id: &str) -> Result<usize, Clust
     let base = Url::parse(&session.hls_url).map_err(|error| broken(&session.hls_url, error))?;
     let master = master(client, &base).await?;
     let variants = master.variants.iter().map(|variant| variant.uri.clone());
-    let alternatives = master.alternatives.iter().filter_map(|alternative| alternative.uri.clone());
+    let alternatives = master
+        .alternatives
+        .iter()
+        .filter_map(|alternative| alternative.uri.clone());
     let mut playlists: Vec<String> = variants.chain(alternatives).collect();
     playlists.sort();
     playlists.dedup();
@@ -71,8 +78,15 @@ pub async fn fetch_all(client: &Client, content_id: &str) -> Result<usize, Clust
     for playlist in playlists {
         let url = join(&base, &playlist)?;
         let media = media(client, &url).await?;
-        let map = media.segments.first().and_then(|segment| segment.map.as_ref()).map(|map| map.uri.clone());
-        for name in map.into_iter().chain(media.segments.iter().map(|segment| segment.uri.clone())) {
+        let map = media
+            .segments
+            .first()
+            .and_then(|segment| segment.map.as_ref())
+            .map(|map| map.uri.clone());
+        for name in map
+            .into_iter()
+            .chain(media.segments.iter().map(|segment| segment.uri.clone()))
+        {
             let segment = join(&url, &name)?;
             check_boxes(&segment, &client.bytes(segment.as_str()).await?)?;
             segments += 1;
@@ -85,7 +99,11 @@ pub async fn fetch_all(client: &Client, content_id: &str) -> Result<usize, Clust
 ///
 /// # Errors
 /// Those of [`fetch_all`], the last ones when `limit` passes.
-pub async fn fetch_all_within(client: &Client, content_id: &str, limit: Duration) -> Result<usize, ClusterError> {
+pub async fn fetch_all_within(
+    client: &Client,
+    content_id: &str,
+    limit: Duration,
+) -> Result<usize, ClusterError> {
     let until = Instant::now() + limit;
     loop {
         match fetch_all(client, content_id).await {

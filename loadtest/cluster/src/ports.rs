@@ -8,14 +8,14 @@ use crate::error::ClusterError;
 
 /// Named loopback ports, remembered in a file.
 #[derive(Debug, Default)]
-pub struct Ports {
+pub(crate) struct Ports {
     by_name: BTreeMap<String, u16>,
 }
 
 impl Ports {
     /// Reads the file, or begins with none.
     #[must_use]
-    pub fn load(path: &Path) -> Self {
+    pub(crate) fn load(path: &Path) -> Self {
         let by_name = std::fs::read_to_string(path)
             .ok()
             .and_then(|text| serde_json::from_str(&text).ok())
@@ -27,7 +27,7 @@ impl Ports {
     ///
     /// # Errors
     /// When the machine has no free port.
-    pub fn named(&mut self, name: &str, wanted: Option<u16>) -> Result<u16, ClusterError> {
+    pub(crate) fn named(&mut self, name: &str, wanted: Option<u16>) -> Result<u16, ClusterError> {
         let before = self.by_name.get(name).copied();
         let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
         let port = match wanted.into_iter().chain(before).find(is_free) {
@@ -45,7 +45,7 @@ impl Ports {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), ClusterError> {
+    pub(crate) fn save(&self, path: &Path) -> Result<(), ClusterError> {
         let json = serde_json::to_vec_pretty(&self.by_name).unwrap_or_default();
         std::fs::write(path, json).map_err(|source| ClusterError::file(path, source))
     }

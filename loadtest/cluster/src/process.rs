@@ -156,7 +156,11 @@ impl Process {
     ///
     /// # Errors
     /// With the end of its log, when it ends before or `deadline` passes.
-    pub async fn ready(&mut self, http: &reqwest::Client, deadline: Duration) -> Result<(), ClusterError> {
+    pub async fn ready(
+        &mut self,
+        http: &reqwest::Client,
+        deadline: Duration,
+    ) -> Result<(), ClusterError> {
         let until = Instant::now() + deadline;
         let url = format!("http://{}/readyz", self.spec.admin);
         loop {
@@ -168,7 +172,11 @@ impl Process {
             if ended || Instant::now() >= until {
                 return Err(ClusterError::NotReady {
                     name: self.spec.name.clone(),
-                    state: if ended { "it ended" } else { "its time ran out" },
+                    state: if ended {
+                        "it ended"
+                    } else {
+                        "its time ran out"
+                    },
                     log: tail(&self.spec.log),
                 });
             }

@@ -18,7 +18,12 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
 /// Uploads what must be refused, and returns what the creator is told.
 async fn refusal(creator: &Creator, file: &Path) -> String {
     let output = creator.run(&["upload", file.to_str().expect("text")]).await;
-    assert!(!output.status.success(), "{} was not refused: {}", file.display(), told(&output));
+    assert!(
+        !output.status.success(),
+        "{} was not refused: {}",
+        file.display(),
+        told(&output)
+    );
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -30,7 +35,11 @@ async fn every_file_is_played_or_refused_with_a_reason() {
     let good = clip(&folder, "good.mp4", &picture_and_sound(8, "640x360")).await;
     let bytes = std::fs::read(&good).expect("the clip");
 
-    let text = write(&folder, "text.mp4", "This is no film.\n".repeat(500).as_bytes());
+    let text = write(
+        &folder,
+        "text.mp4",
+        "This is no film.\n".repeat(500).as_bytes(),
+    );
     let said = refusal(&creator, &text).await;
     assert!(said.contains("not") && said.contains("media"), "{said}");
 
@@ -41,7 +50,10 @@ async fn every_file_is_played_or_refused_with_a_reason() {
     // Two thirds of a file whose index is in front: it opens, and ends too early.
     let truncated = write(&folder, "truncated.mp4", &bytes[..bytes.len() * 2 / 3]);
     let said = refusal(&creator, &truncated).await;
-    assert!(said.contains("truncated") || said.contains("ends"), "{said}");
+    assert!(
+        said.contains("truncated") || said.contains("ends"),
+        "{said}"
+    );
 
     // The index is missing altogether.
     let headless = write(&folder, "headless.mp4", &bytes[bytes.len() / 2..]);
@@ -57,27 +69,60 @@ async fn every_file_is_played_or_refused_with_a_reason() {
     let said = refusal(&creator, &damaged).await;
     assert!(said.contains("damage"), "{said}");
 
-    let silent = clip(&folder, "silent.mp4", "-f lavfi -i testsrc2=size=640x360:rate=25 -t 6 -c:v libx264 -preset ultrafast").await;
+    let silent = clip(
+        &folder,
+        "silent.mp4",
+        "-f lavfi -i testsrc2=size=640x360:rate=25 -t 6 -c:v libx264 -preset ultrafast",
+    )
+    .await;
     let id = creator.upload(&silent, &["--wait-all"]).await;
     let client = creator.client().await;
     let content = client.content(&id).await.expect("its record");
-    assert!(content.renditions.iter().all(|name| name.starts_with('v')), "{content:?}");
+    assert!(
+        content.renditions.iter().all(|name| name.starts_with('v')),
+        "{content:?}"
+    );
 
-    let sound = clip(&folder, "sound.m4a", "-f lavfi -i sine=frequency=330:sample_rate=44100 -t 12 -c:a aac -b:a 192k").await;
+    let sound = clip(
+        &folder,
+        "sound.m4a",
+        "-f lavfi -i sine=frequency=330:sample_rate=44100 -t 12 -c:a aac -b:a 192k",
+    )
+    .await;
     let id = creator.upload(&sound, &["--wait-all"]).await;
     let content = client.content(&id).await.expect("its record");
-    assert!(content.renditions.iter().all(|name| name.starts_with('a')), "{content:?}");
-    assert!(content.renditions.iter().any(|name| name == "a64"), "{content:?}");
+    assert!(
+        content.renditions.iter().all(|name| name.starts_with('a')),
+        "{content:?}"
+    );
+    assert!(
+        content.renditions.iter().any(|name| name == "a64"),
+        "{content:?}"
+    );
     let session = client.play(&id).await.expect("a session");
-    let manifest = String::from_utf8(client.bytes(&session.hls_url).await.expect("a manifest")).expect("text");
-    assert!(manifest.contains("mp4a.40.2") && !manifest.contains("RESOLUTION"), "{manifest}");
+    let manifest =
+        String::from_utf8(client.bytes(&session.hls_url).await.expect("a manifest")).expect("text");
+    assert!(
+        manifest.contains("mp4a.40.2") && !manifest.contains("RESOLUTION"),
+        "{manifest}"
+    );
 
     // Said to be a film, and has no picture.
     let no_picture = folder.join("sound-as-video.mp4");
     std::fs::copy(&sound, &no_picture).expect("a copy");
-    let output = creator.run(&["upload", no_picture.to_str().expect("text"), "--type", "video"]).await;
+    let output = creator
+        .run(&[
+            "upload",
+            no_picture.to_str().expect("text"),
+            "--type",
+            "video",
+        ])
+        .await;
     let told = told(&output);
-    assert!(output.status.success() || told.contains("picture") || told.contains("video"), "{told}");
+    assert!(
+        output.status.success() || told.contains("picture") || told.contains("video"),
+        "{told}"
+    );
     stage.stop().await;
 }
 
@@ -89,12 +134,18 @@ async fn an_upload_that_is_killed_goes_on_where_it_was() {
     let words = "-f lavfi -i nullsrc=size=640x360:rate=25,geq=random(1)*255:128:128 -t 8 -c:v libx264 -preset ultrafast -qp 8";
     let file = clip(stage.scratch(), "noise.mp4", words).await;
     let size = std::fs::metadata(&file).expect("the clip").len();
-    assert!(size > 17 << 20, "several parts are wanted, not {size} bytes");
+    assert!(
+        size > 17 << 20,
+        "several parts are wanted, not {size} bytes"
+    );
     let path = file.to_str().expect("text");
 
     let mut kills = 0;
     for delay_ms in [40, 90, 160, 250] {
-        let mut child = creator.command(&["upload", path, "--parallel", "1", "--no-wait"]).spawn().expect("mcsp starts");
+        let mut child = creator
+            .command(&["upload", path, "--parallel", "1", "--no-wait"])
+            .spawn()
+            .expect("mcsp starts");
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         if child.try_wait().expect("its state").is_none() {
             child.kill().await.expect("it is killed");
@@ -105,7 +156,10 @@ async fn an_upload_that_is_killed_goes_on_where_it_was() {
     let uploaded: Value = creator.json(&["upload", path, "--no-wait"]).await;
     let id = uploaded["content_id"].as_str().expect("an id").to_owned();
     let client = creator.client().await;
-    let content = client.wait_published(&id, PUBLISH_LIMIT).await.expect("it is published");
+    let content = client
+        .wait_published(&id, PUBLISH_LIMIT)
+        .await
+        .expect("it is published");
     assert_eq!(content.status, ContentStatus::Published);
     stage.stop().await;
 }

@@ -33,7 +33,9 @@ impl Stage {
     /// Starts a cluster for the test of this name.
     pub(crate) async fn start(test: &str) -> Self {
         let exe = std::env::current_exe().expect("our own path");
-        let bin_dir = from_env("MCSP_TEST_BIN_DIR").or_else(|| bin_dir_of(&exe)).expect("the programs' folder");
+        let bin_dir = from_env("MCSP_TEST_BIN_DIR")
+            .or_else(|| bin_dir_of(&exe))
+            .expect("the programs' folder");
         let base = from_env("MCSP_TEST_DATA_DIR").unwrap_or_else(|| bin_dir.join("test-data"));
         let folder = base.join(test);
         if folder.exists() {
@@ -44,8 +46,14 @@ impl Stage {
             bin_dir,
             data_dir: folder.join("cluster"),
         };
-        let cluster = Cluster::start(layout.clone(), Options::default()).await.expect("a cluster");
-        Self { cluster, layout, folder }
+        let cluster = Cluster::start(layout.clone(), Options::default())
+            .await
+            .expect("a cluster");
+        Self {
+            cluster,
+            layout,
+            folder,
+        }
     }
 
     /// A folder for what the test itself writes.
@@ -56,7 +64,10 @@ impl Stage {
     /// A new viewer at a PoP.
     pub(crate) async fn viewer(&self, pop: &str, name: &str) -> Client {
         let client = Client::new(&self.cluster.pop_url(pop)).expect("a client");
-        client.register(&format!("{name}@example.com"), PASSWORD, "viewer").await.expect("an account")
+        client
+            .register(&format!("{name}@example.com"), PASSWORD, "viewer")
+            .await
+            .expect("an account")
     }
 
     /// A new creator at a PoP who uses the command line.
@@ -67,15 +78,30 @@ impl Stage {
             server: self.cluster.pop_url(pop),
             email: format!("{name}@example.com"),
         };
-        let registered = creator.run(&["register", &creator.email, "--role", "creator", "--password-stdin"]).await;
-        assert!(registered.status.success(), "register: {}", told(&registered));
+        let registered = creator
+            .run(&[
+                "register",
+                &creator.email,
+                "--role",
+                "creator",
+                "--password-stdin",
+            ])
+            .await;
+        assert!(
+            registered.status.success(),
+            "register: {}",
+            told(&registered)
+        );
         creator
     }
 
     /// Stops the cluster; every process must end by itself when asked to.
     pub(crate) async fn stop(mut self) {
         let stubborn = self.cluster.stop().await;
-        assert!(stubborn.is_empty(), "did not stop when asked to: {stubborn:?}");
+        assert!(
+            stubborn.is_empty(),
+            "did not stop when asked to: {stubborn:?}"
+        );
     }
 }
 
@@ -129,7 +155,12 @@ impl Creator {
     /// Runs it and reads the JSON that it prints.
     pub(crate) async fn json(&self, words: &[&str]) -> Value {
         let output = self.run(words).await;
-        assert!(output.status.success(), "mcsp {}: {}", words.join(" "), told(&output));
+        assert!(
+            output.status.success(),
+            "mcsp {}: {}",
+            words.join(" "),
+            told(&output)
+        );
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
 
@@ -146,7 +177,10 @@ impl Creator {
     /// The same person, as an API client.
     pub(crate) async fn client(&self) -> Client {
         let client = Client::new(&self.server).expect("a client");
-        client.login(&self.email, PASSWORD).await.expect("signed in")
+        client
+            .login(&self.email, PASSWORD)
+            .await
+            .expect("signed in")
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! `cargo xtask test` builds the programs and says in `MCSP_TEST_…` where they are.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // A test says what is wrong by panicking.
+
 mod bad_input;
 mod browser;
 mod harness;

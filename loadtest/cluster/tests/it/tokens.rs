@@ -17,11 +17,18 @@ fn media_paths(token: &str, id: &str) -> [String; 4] {
 }
 
 async fn refused(client: &Client, path: &str) {
-    let answer = client.send(Method::GET, path, None).await.expect("an answer");
+    let answer = client
+        .send(Method::GET, path, None)
+        .await
+        .expect("an answer");
     let status = answer.status();
     let kind = answer.headers().get("content-type").cloned();
     assert_eq!(status, StatusCode::FORBIDDEN, "{path}");
-    assert_eq!(kind.as_ref().and_then(|kind| kind.to_str().ok()), Some("application/problem+json"), "{path}");
+    assert_eq!(
+        kind.as_ref().and_then(|kind| kind.to_str().ok()),
+        Some("application/problem+json"),
+        "{path}"
+    );
     assert!(answer.headers().contains_key("cache-status"), "{path}");
 }
 
@@ -30,13 +37,24 @@ async fn what_is_not_signed_for_this_item_and_this_time_is_refused() {
     let stage = Stage::start("tokens").await;
     let file = clip(stage.scratch(), "a.mp4", &picture_and_sound(6, "640x360")).await;
     let creator = stage.creator("los1", "chi").await;
-    let (first, second) = (creator.upload(&file, &[]).await, creator.upload(&file, &["--title", "again"]).await);
+    let (first, second) = (
+        creator.upload(&file, &[]).await,
+        creator.upload(&file, &["--title", "again"]).await,
+    );
     let viewer = stage.viewer("los1", "tunde").await;
     let session = viewer.play(&first).await.expect("a session");
-    let token = session.hls_url.split("/media/").nth(1).and_then(|rest| rest.split('/').next()).expect("a token");
+    let token = session
+        .hls_url
+        .split("/media/")
+        .nth(1)
+        .and_then(|rest| rest.split('/').next())
+        .expect("a token");
 
     for path in media_paths(token, &first) {
-        let answer = viewer.send(Method::GET, &path, None).await.expect("an answer");
+        let answer = viewer
+            .send(Method::GET, &path, None)
+            .await
+            .expect("an answer");
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
     }
     // Held in the cache now; a bad token must not see it even so.
@@ -55,18 +73,28 @@ async fn what_is_not_signed_for_this_item_and_this_time_is_refused() {
 
     // Ended by its viewer, the session is refused on every node, and within moments.
     let end = format!("/api/v1/play/sessions/{}", session.media_session_id);
-    let ended = viewer.send(Method::DELETE, &end, None).await.expect("an answer");
+    let ended = viewer
+        .send(Method::DELETE, &end, None)
+        .await
+        .expect("an answer");
     assert!(ended.status().is_success(), "{}", ended.status());
     for pop in ["los1", "abv1", "lhr1"] {
         let there = viewer.at(&stage.cluster.pop_url(pop));
         let path = &media_paths(token, &first)[3];
         let until = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
         loop {
-            let status = there.send(Method::GET, path, None).await.expect("an answer").status();
+            let status = there
+                .send(Method::GET, path, None)
+                .await
+                .expect("an answer")
+                .status();
             if status == StatusCode::FORBIDDEN {
                 break;
             }
-            assert!(tokio::time::Instant::now() < until, "{pop} still answers {status}");
+            assert!(
+                tokio::time::Instant::now() < until,
+                "{pop} still answers {status}"
+            );
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     }
@@ -88,13 +116,21 @@ async fn forged_tokens_and_headers_stop_at_the_edge() {
     let viewer = stage.viewer("los1", "victim").await;
     let token = viewer.token().expect("a token").to_owned();
     let me = "/api/v1/users/me";
-    let status = async |client: &Client| client.send(Method::GET, me, None).await.expect("an answer").status();
+    let status = async |client: &Client| {
+        client
+            .send(Method::GET, me, None)
+            .await
+            .expect("an answer")
+            .status()
+    };
     assert_eq!(status(&viewer).await, StatusCode::OK);
 
     let kid = {
         use base64::Engine as _;
         let header = token.split('.').next().expect("a header");
-        let json = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(header).expect("base64url");
+        let json = base64::engine::general_purpose::URL_SAFE_NO_PAD
+            .decode(header)
+            .expect("base64url");
         serde_json::from_slice::<serde_json::Value>(&json).expect("JSON")["kid"].clone()
     };
     let unsigned = with_part(&token, 0, &json!({"alg": "none", "kid": kid}));
@@ -105,14 +141,25 @@ async fn forged_tokens_and_headers_stop_at_the_edge() {
         without_signature,
         with_part(&token, 0, &json!({"alg": "HS256", "kid": kid})),
         with_part(&token, 0, &json!({"alg": "RS256", "kid": "another"})),
-        with_part(&token, 1, &json!({"sub": "u_ng_00000000000000000000000000", "aud": "mcsp-api", "exp": 4_000_000_000_i64})),
+        with_part(
+            &token,
+            1,
+            &json!({"sub": "u_ng_00000000000000000000000000", "aud": "mcsp-api", "exp": 4_000_000_000_i64}),
+        ),
         "not.a.token".to_owned(),
         String::new(),
     ];
     for forgery in &forged {
-        assert_eq!(status(&viewer.with_token(Some(forgery))).await, StatusCode::UNAUTHORIZED, "{forgery}");
+        assert_eq!(
+            status(&viewer.with_token(Some(forgery))).await,
+            StatusCode::UNAUTHORIZED,
+            "{forgery}"
+        );
     }
-    assert_eq!(status(&viewer.with_token(None)).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        status(&viewer.with_token(None)).await,
+        StatusCode::UNAUTHORIZED
+    );
 
     // An identity that the client states himself never reaches a service.
     let http = reqwest::Client::new();
@@ -125,19 +172,35 @@ async fn forged_tokens_and_headers_stop_at_the_edge() {
     };
     for name in ["x-mcsp-identity", "X-MCSP-Identity"] {
         let url = format!("{}{me}", viewer.base());
-        let answer = http.get(&url).header(name, identity.to_header_value()).send().await.expect("an answer");
+        let answer = http
+            .get(&url)
+            .header(name, identity.to_header_value())
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
-        let answer = http.get(&url).bearer_auth(&token).header(name, identity.to_header_value()).send().await;
+        let answer = http
+            .get(&url)
+            .bearer_auth(&token)
+            .header(name, identity.to_header_value())
+            .send()
+            .await;
         let body = answer.expect("an answer").text().await.expect("a body");
         assert!(body.contains("victim@example.com"), "{body}");
     }
 
     // Logged out, the token is refused although it has not expired.
-    let out = viewer.send(Method::POST, "/api/v1/auth/logout", None).await.expect("an answer");
+    let out = viewer
+        .send(Method::POST, "/api/v1/auth/logout", None)
+        .await
+        .expect("an answer");
     assert!(out.status().is_success(), "{}", out.status());
     let until = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
     while status(&viewer).await != StatusCode::UNAUTHORIZED {
-        assert!(tokio::time::Instant::now() < until, "a revoked session is still served");
+        assert!(
+            tokio::time::Instant::now() < until,
+            "a revoked session is still served"
+        );
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     stage.stop().await;
