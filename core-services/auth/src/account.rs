@@ -18,15 +18,24 @@ pub(crate) fn check(request: &RegisterRequest) -> Result<(), FieldError> {
         ));
     }
     if !PASSWORD_CHARS.contains(&request.password.chars().count()) {
-        return Err(FieldError::new("/password", "a password has 8 to 128 characters"));
+        return Err(FieldError::new(
+            "/password",
+            "a password has 8 to 128 characters",
+        ));
     }
     let name = request.display_name.as_str();
     let is_name = NAME_CHARS.contains(&name.chars().count()) && !name.trim().is_empty();
     if !is_name || name.chars().any(char::is_control) {
-        return Err(FieldError::new("/display_name", "a name has 1 to 100 characters and is one line of text"));
+        return Err(FieldError::new(
+            "/display_name",
+            "a name has 1 to 100 characters and is one line of text",
+        ));
     }
     if !matches!(request.role, Role::Viewer | Role::Creator) {
-        return Err(FieldError::new("/role", "you may register as viewer or creator; others are appointed"));
+        return Err(FieldError::new(
+            "/role",
+            "you may register as viewer or creator; others are appointed",
+        ));
     }
     Ok(())
 }
@@ -44,7 +53,10 @@ fn is_email(email: &str) -> bool {
     let is_atom = |text: &str, extra: &str| {
         !text.is_empty()
             && text.split('.').all(|atom| {
-                !atom.is_empty() && atom.chars().all(|c| c.is_alphanumeric() || (c.is_ascii() && extra.contains(c)))
+                !atom.is_empty()
+                    && atom
+                        .chars()
+                        .all(|c| c.is_alphanumeric() || (c.is_ascii() && extra.contains(c)))
             })
     };
     email.chars().count() <= EMAIL_CHARS_MAX
@@ -59,14 +71,32 @@ mod tests {
 
     #[test]
     fn addresses() {
-        for good in ["a@b", "Ada.Obi+mcsp@example.com", "ọmọ@example.ng", "o'neil@x-y.example"] {
+        for good in [
+            "a@b",
+            "Ada.Obi+mcsp@example.com",
+            "ọmọ@example.ng",
+            "o'neil@x-y.example",
+        ] {
             assert!(is_email(good), "{good}");
         }
         let long_local = format!("{}@example.com", "a".repeat(65));
         let long = format!("a@{}.com", "b".repeat(250));
         for bad in [
-            "", "@", "a@", "@b", "a b@c", "a@b@c", "a..b@c", ".a@c", "a@b.", "a@[1.2.3.4]", "a\n@b", "\"a\"@b", "a\0@b",
-            &long_local, &long,
+            "",
+            "@",
+            "a@",
+            "@b",
+            "a b@c",
+            "a@b@c",
+            "a..b@c",
+            ".a@c",
+            "a@b.",
+            "a@[1.2.3.4]",
+            "a\n@b",
+            "\"a\"@b",
+            "a\0@b",
+            &long_local,
+            &long,
         ] {
             assert!(!is_email(bad), "{bad:?}");
         }

@@ -77,19 +77,44 @@ impl AuthConfig {
         for (key, value, min, max) in [
             ("access_token_s", self.access_token_s, 60, 3600),
             ("refresh_token_s", self.refresh_token_s, 3600, 31_536_000),
-            ("session_max_s", self.session_max_s, self.refresh_token_s, 63_072_000),
-            ("password_memory_kib", self.password_memory_kib, 8192, 1_048_576),
+            (
+                "session_max_s",
+                self.session_max_s,
+                self.refresh_token_s,
+                63_072_000,
+            ),
+            (
+                "password_memory_kib",
+                self.password_memory_kib,
+                8192,
+                1_048_576,
+            ),
             ("password_passes", self.password_passes, 1, 16),
             ("password_lanes", self.password_lanes, 1, 8),
             ("password_parallel_max", self.password_parallel_max, 1, 64),
             ("password_wait_ms", self.password_wait_ms, 10, 60_000),
             ("lockout_failures", self.lockout_failures, 1, 100),
             ("lockout_s", self.lockout_s, 1, 86_400),
-            ("key_rotate_after_s", self.key_rotate_after_s, 3600, 31_536_000),
-            ("maintenance_interval_s", self.maintenance_interval_s, 1, 3600),
+            (
+                "key_rotate_after_s",
+                self.key_rotate_after_s,
+                3600,
+                31_536_000,
+            ),
+            (
+                "maintenance_interval_s",
+                self.maintenance_interval_s,
+                1,
+                3600,
+            ),
         ] {
             if !(min..=max).contains(&value) {
-                return Err(ConfigFault { key, value, min, max });
+                return Err(ConfigFault {
+                    key,
+                    value,
+                    min,
+                    max,
+                });
             }
         }
         Ok(())

@@ -81,9 +81,8 @@ impl AuthError {
     pub fn into_problem(self) -> Problem {
         let problem = match self {
             Self::Invalid(error) => error.into(),
-            Self::BadCredentials => {
-                Problem::new(ProblemKind::Unauthenticated).detail("the e-mail address or the password is wrong")
-            }
+            Self::BadCredentials => Problem::new(ProblemKind::Unauthenticated)
+                .detail("the e-mail address or the password is wrong"),
             Self::LockedOut { retry_after_s } => Problem::new(ProblemKind::TooManyRequests)
                 .detail("too many wrong passwords; the account is locked for a while")
                 .retry_after_s(retry_after_s),

@@ -20,7 +20,11 @@ pub(crate) struct EventSource {
 
 impl EventSource {
     pub(crate) fn new(region: String, clock: SharedClock, entropy: SharedEntropy) -> Self {
-        Self { region, clock, entropy }
+        Self {
+            region,
+            clock,
+            entropy,
+        }
     }
 
     /// The service in this region, as audit entries name it.
@@ -44,7 +48,11 @@ impl EventSource {
     }
 
     /// These are the region's keys now.
-    pub(crate) async fn keys_rotated(&self, tx: &mut Tx, jwks_json: String) -> Result<(), AuthError> {
+    pub(crate) async fn keys_rotated(
+        &self,
+        tx: &mut Tx,
+        jwks_json: String,
+    ) -> Result<(), AuthError> {
         let event = TokenKeysRotated {
             region: self.region.clone(),
             jwks_json,

@@ -20,7 +20,10 @@ pub struct AuthGrpc {
 
 #[tonic::async_trait]
 impl Auth for AuthGrpc {
-    async fn get_key_set(&self, _request: Request<pb::GetKeySetRequest>) -> Result<Response<pb::KeySet>, Status> {
+    async fn get_key_set(
+        &self,
+        _request: Request<pb::GetKeySetRequest>,
+    ) -> Result<Response<pb::KeySet>, Status> {
         Ok(Response::new(pb::KeySet {
             jwks_json: self.service.jwks_json().to_string(),
         }))

@@ -49,7 +49,10 @@ struct Schemes;
 impl Modify for Schemes {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let components = document.components.get_or_insert_default();
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .build();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(REFRESH_COOKIE)));
         components.add_security_scheme("refresh_cookie", cookie);
@@ -122,9 +125,11 @@ async fn refresh(State(service): State<AuthService>, headers: HeaderMap) -> Resp
     };
     match outcome {
         Ok(signed_in) => answer(StatusCode::OK, signed_in),
-        Err(error @ AuthError::NoSession(_)) => {
-            (AppendHeaders([(SET_COOKIE, no_cookie())]), error.into_problem()).into_response()
-        }
+        Err(error @ AuthError::NoSession(_)) => (
+            AppendHeaders([(SET_COOKIE, no_cookie())]),
+            error.into_problem(),
+        )
+            .into_response(),
         Err(error) => error.into_problem().into_response(),
     }
 }
@@ -138,9 +143,16 @@ async fn refresh(State(service): State<AuthService>, headers: HeaderMap) -> Resp
         (status = 503, description = "Not possible right now", body = Problem,
             content_type = "application/problem+json"),
     ))]
-async fn logout(State(service): State<AuthService>, Viewer(viewer): Viewer) -> Result<Response, Problem> {
+async fn logout(
+    State(service): State<AuthService>,
+    Viewer(viewer): Viewer,
+) -> Result<Response, Problem> {
     service.logout(&viewer).await?;
-    Ok((StatusCode::NO_CONTENT, AppendHeaders([(SET_COOKIE, no_cookie())])).into_response())
+    Ok((
+        StatusCode::NO_CONTENT,
+        AppendHeaders([(SET_COOKIE, no_cookie())]),
+    )
+        .into_response())
 }
 
 /// The viewer's own account.
@@ -152,7 +164,10 @@ async fn logout(State(service): State<AuthService>, Viewer(viewer): Viewer) -> R
         (status = 503, description = "Not possible right now", body = Problem,
             content_type = "application/problem+json"),
     ))]
-async fn me(State(service): State<AuthService>, Viewer(viewer): Viewer) -> Result<Response, Problem> {
+async fn me(
+    State(service): State<AuthService>,
+    Viewer(viewer): Viewer,
+) -> Result<Response, Problem> {
     let profile = service.me(&viewer).await?;
     Ok(([(CACHE_CONTROL, "private, no-store")], Json(profile)).into_response())
 }
@@ -162,20 +177,28 @@ async fn me(State(service): State<AuthService>, Viewer(viewer): Viewer) -> Resul
     responses((status = 200, description = "A JWK Set", body = serde_json::Value,
         content_type = "application/jwk-set+json")))]
 async fn jwks(State(service): State<AuthService>) -> Response {
-    let headers = [(CONTENT_TYPE, "application/jwk-set+json"), (CACHE_CONTROL, "public, max-age=60")];
+    let headers = [
+        (CONTENT_TYPE, "application/jwk-set+json"),
+        (CACHE_CONTROL, "public, max-age=60"),
+    ];
     (headers, service.jwks_json().to_string()).into_response()
 }
 
 fn answer(status: StatusCode, signed_in: SignedIn) -> Response {
     let headers = [
-        (SET_COOKIE, cookie(&signed_in.refresh_token, signed_in.refresh_max_age_s)),
+        (
+            SET_COOKIE,
+            cookie(&signed_in.refresh_token, signed_in.refresh_max_age_s),
+        ),
         (CACHE_CONTROL, "no-store".to_owned()),
     ];
     (status, AppendHeaders(headers), Json(signed_in.response)).into_response()
 }
 
 fn cookie(value: &str, max_age_s: i64) -> String {
-    format!("{REFRESH_COOKIE}={value}; Path={COOKIE_PATH}; Max-Age={max_age_s}; HttpOnly; Secure; SameSite=Strict")
+    format!(
+        "{REFRESH_COOKIE}={value}; Path={COOKIE_PATH}; Max-Age={max_age_s}; HttpOnly; Secure; SameSite=Strict"
+    )
 }
 
 fn no_cookie() -> String {
@@ -203,7 +226,9 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
         return Ok(None);
     };
     let key = value.to_str().unwrap_or_default();
-    if !(1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
+    if !(1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len())
+        || !key.bytes().all(|b| b.is_ascii_graphic())
+    {
         return Err(Problem::new(ProblemKind::InvalidRequest).detail(format!(
             "Idempotency-Key has 1 to {IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters without spaces"
         )));

@@ -72,8 +72,13 @@ impl StoredKeys {
 
     /// The RFC 7517 JWK Set.
     pub(crate) fn jwks_json(&self) -> Result<String, AuthError> {
-        let keys: Result<Vec<Value>, _> = self.0.iter().map(|key| serde_json::from_str(&key.jwk_json)).collect();
-        let keys = keys.map_err(|_| AuthError::Internal("a stored signing key cannot be read".to_owned()))?;
+        let keys: Result<Vec<Value>, _> = self
+            .0
+            .iter()
+            .map(|key| serde_json::from_str(&key.jwk_json))
+            .collect();
+        let keys = keys
+            .map_err(|_| AuthError::Internal("a stored signing key cannot be read".to_owned()))?;
         Ok(json!({ "keys": keys }).to_string())
     }
 }
@@ -99,14 +104,18 @@ pub(crate) async fn rotate(
     retire_ms: i64,
 ) -> Result<(), AuthError> {
     let (Some(current), Some(next)) = (keys.current(), keys.next()) else {
-        return Err(AuthError::Internal("there is no current or no next signing key".to_owned()));
+        return Err(AuthError::Internal(
+            "there is no current or no next signing key".to_owned(),
+        ));
     };
-    sqlx::query("UPDATE signing_keys SET slot = $2, private_pem = '', retire_ms = $3 WHERE kid = $1")
-        .bind(current.kid.as_str())
-        .bind(format!("previous:{}", current.kid))
-        .bind(retire_ms)
-        .execute(&mut *conn)
-        .await?;
+    sqlx::query(
+        "UPDATE signing_keys SET slot = $2, private_pem = '', retire_ms = $3 WHERE kid = $1",
+    )
+    .bind(current.kid.as_str())
+    .bind(format!("previous:{}", current.kid))
+    .bind(retire_ms)
+    .execute(&mut *conn)
+    .await?;
     sqlx::query("UPDATE signing_keys SET slot = $2, since_ms = $3 WHERE kid = $1")
         .bind(next.kid.as_str())
         .bind(CURRENT)
@@ -117,20 +126,31 @@ pub(crate) async fn rotate(
 }
 
 /// Removes previous keys whose tokens have all expired; true when there were any.
-pub(crate) async fn remove_retired(conn: &mut AnyConnection, now_ms: i64) -> Result<bool, AuthError> {
-    let result = sqlx::query("DELETE FROM signing_keys WHERE retire_ms IS NOT NULL AND retire_ms <= $1")
-        .bind(now_ms)
-        .execute(conn)
-        .await?;
+pub(crate) async fn remove_retired(
+    conn: &mut AnyConnection,
+    now_ms: i64,
+) -> Result<bool, AuthError> {
+    let result =
+        sqlx::query("DELETE FROM signing_keys WHERE retire_ms IS NOT NULL AND retire_ms <= $1")
+            .bind(now_ms)
+            .execute(conn)
+            .await?;
     Ok(result.rows_affected() > 0)
 }
 
 /// Is any previous key due to be removed?
 pub(crate) fn has_retired(keys: &StoredKeys, now_ms: i64) -> bool {
-    keys.0.iter().any(|key| key.retire_ms.is_some_and(|retire_ms| retire_ms <= now_ms))
+    keys.0
+        .iter()
+        .any(|key| key.retire_ms.is_some_and(|retire_ms| retire_ms <= now_ms))
 }
 
-async fn insert(conn: &mut AnyConnection, key: &NewKey, slot: &str, now_ms: i64) -> Result<(), AuthError> {
+async fn insert(
+    conn: &mut AnyConnection,
+    key: &NewKey,
+    slot: &str,
+    now_ms: i64,
+) -> Result<(), AuthError> {
     sqlx::query("INSERT INTO signing_keys (kid, slot, private_pem, jwk_json, since_ms) VALUES ($1, $2, $3, $4, $5)")
         .bind(key.kid.as_str())
         .bind(slot)

@@ -50,7 +50,9 @@ struct Loaded {
 
 impl std::fmt::Debug for SigningKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SigningKeys").field("kid", &self.loaded.load().kid).finish_non_exhaustive()
+        f.debug_struct("SigningKeys")
+            .field("kid", &self.loaded.load().kid)
+            .finish_non_exhaustive()
     }
 }
 
@@ -88,8 +90,9 @@ impl SigningKeys {
         header.kid = Some(loaded.kid.clone());
         // RFC 9068 section 2.1: not to be taken for another kind of JWT.
         header.typ = Some("at+jwt".to_owned());
-        encode(&header, claims, &loaded.signing)
-            .map_err(|error| AuthError::Internal(format!("an access token could not be signed: {error}")))
+        encode(&header, claims, &loaded.signing).map_err(|error| {
+            AuthError::Internal(format!("an access token could not be signed: {error}"))
+        })
     }
 
     /// The RFC 7517 JWK Set: current, next, and previous keys.
@@ -117,7 +120,8 @@ impl SigningKeys {
         let seen = self.loaded.load().kid.clone();
         let fresh = generate().await?;
         let now_ms = self.clock.now_ms();
-        let retire_ms = now_ms.saturating_add((self.access_token_s + RETIRE_MARGIN_S).saturating_mul(1000));
+        let retire_ms =
+            now_ms.saturating_add((self.access_token_s + RETIRE_MARGIN_S).saturating_mul(1000));
         let mut tx = self.db.begin().await?;
         key_store::remove_retired(tx.conn(), now_ms).await?;
         let before = StoredKeys::load(tx.conn()).await?;
@@ -128,8 +132,13 @@ impl SigningKeys {
             key_store::rotate(tx.conn(), &before, &fresh, now_ms, retire_ms).await?;
             let after = StoredKeys::load(tx.conn()).await?;
             let entry = self.rotation_entry(&seen, &after, reason);
-            self.audit.record_in(&mut tx, entry).await.map_err(AuthError::Audit)?;
-            self.events.keys_rotated(&mut tx, after.jwks_json()?).await?;
+            self.audit
+                .record_in(&mut tx, entry)
+                .await
+                .map_err(AuthError::Audit)?;
+            self.events
+                .keys_rotated(&mut tx, after.jwks_json()?)
+                .await?;
             tx.commit().await?;
         } else {
             tx.rollback().await?;
@@ -142,7 +151,9 @@ impl SigningKeys {
     /// Tells the edges which keys there are. Happens at every start, so that an edge feed that lost its past has them.
     async fn announce(&self) -> Result<(), AuthError> {
         let mut tx = self.db.begin().await?;
-        self.events.keys_rotated(&mut tx, self.jwks_json().to_string()).await?;
+        self.events
+            .keys_rotated(&mut tx, self.jwks_json().to_string())
+            .await?;
         Ok(tx.commit().await?)
     }
 
@@ -152,14 +163,19 @@ impl SigningKeys {
             return Ok(());
         }
         let after = StoredKeys::load(tx.conn()).await?;
-        self.events.keys_rotated(&mut tx, after.jwks_json()?).await?;
+        self.events
+            .keys_rotated(&mut tx, after.jwks_json()?)
+            .await?;
         tx.commit().await?;
         self.loaded.store(Arc::new(Loaded::of(&after)?));
         Ok(())
     }
 
     fn rotation_entry(&self, before: &str, after: &StoredKeys, reason: &str) -> AuditEntry {
-        let kid = after.current().map(|key| key.kid.as_str()).unwrap_or_default();
+        let kid = after
+            .current()
+            .map(|key| key.kid.as_str())
+            .unwrap_or_default();
         AuditEntry {
             actor: self.events.service_name(),
             action: "auth.keys.rotate".to_owned(),
@@ -177,7 +193,8 @@ impl Loaded {
         Ok(Self {
             kid: current.kid.clone(),
             since_ms: current.since_ms,
-            signing: EncodingKey::from_rsa_pem(current.private_pem.as_bytes()).map_err(|_| unusable())?,
+            signing: EncodingKey::from_rsa_pem(current.private_pem.as_bytes())
+                .map_err(|_| unusable())?,
             jwks_json: stored.jwks_json()?.into(),
         })
     }
@@ -206,7 +223,9 @@ async fn generate() -> Result<NewKey, AuthError> {
         let kid = thumbprint(&n, &e);
         Some(NewKey {
             private_pem: pem(pkcs8.as_ref()),
-            jwk_json: json!({ "kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid, "n": n, "e": e }).to_string(),
+            jwk_json:
+                json!({ "kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid, "n": n, "e": e })
+                    .to_string(),
             kid,
         })
     })
@@ -244,6 +263,9 @@ mod tests {
     fn the_thumbprint_is_that_of_rfc_7638() {
         // Section 3.1's example.
         let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
-        assert_eq!(thumbprint(n, "AQAB"), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+        assert_eq!(
+            thumbprint(n, "AQAB"),
+            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+        );
     }
 }

@@ -94,14 +94,19 @@ impl LoginGuard {
         {
             return Ok(Count::Locked { until_ms });
         }
-        let number = self.kv.increment(&count_key(account), 1, Some(self.lockout)).await?;
+        let number = self
+            .kv
+            .increment(&count_key(account), 1, Some(self.lockout))
+            .await?;
         Ok(Count::Number(number))
     }
 
     async fn count_in_db(&self, account: &str) -> Result<Count, AuthError> {
         let now_ms = self.clock.now_ms();
         let mut tx = self.db.begin().await?;
-        let known = store::login_failures(tx.conn(), account).await?.unwrap_or_default();
+        let known = store::login_failures(tx.conn(), account)
+            .await?
+            .unwrap_or_default();
         if known.locked_until_ms > now_ms {
             return Ok(Count::Locked {
                 until_ms: known.locked_until_ms,
@@ -155,7 +160,12 @@ impl Attempt<'_> {
         if let CountedIn::Kv = self.counted_in {
             let until = self.guard.lockout_ends_ms().to_string();
             let key = lock_key(&self.account);
-            match self.guard.kv.put(&key, Bytes::from(until), Some(self.guard.lockout)).await {
+            match self
+                .guard
+                .kv
+                .put(&key, Bytes::from(until), Some(self.guard.lockout))
+                .await
+            {
                 Ok(()) => return Ok(()),
                 // The counter stands at its bound, so the account is closed until that expires; and the database
                 // knows too, which answers while the store is away.
@@ -168,7 +178,13 @@ impl Attempt<'_> {
     /// The password was right: earlier failures are forgotten.
     pub(crate) async fn succeeded(self) {
         let forgotten = match self.counted_in {
-            CountedIn::Kv => self.guard.kv.delete(&count_key(&self.account)).await.map(|_| ()).map_err(to_text),
+            CountedIn::Kv => self
+                .guard
+                .kv
+                .delete(&count_key(&self.account))
+                .await
+                .map(|_| ())
+                .map_err(to_text),
             CountedIn::Db => self.forget_in_db().await.map_err(to_text),
         };
         self.warn(forgotten);
@@ -179,7 +195,12 @@ impl Attempt<'_> {
         let withdrawn = match self.counted_in {
             CountedIn::Kv => {
                 let key = count_key(&self.account);
-                self.guard.kv.increment(&key, -1, Some(self.guard.lockout)).await.map(|_| ()).map_err(to_text)
+                self.guard
+                    .kv
+                    .increment(&key, -1, Some(self.guard.lockout))
+                    .await
+                    .map(|_| ())
+                    .map_err(to_text)
             }
             CountedIn::Db => self.withdraw_in_db().await.map_err(to_text),
         };

@@ -34,9 +34,17 @@ pub(crate) enum Verdict {
 }
 
 impl Passwords {
-    pub(crate) async fn new(config: &AuthConfig, entropy: SharedEntropy) -> Result<Self, AuthError> {
-        let params = Params::new(config.password_memory_kib, config.password_passes, config.password_lanes, None)
-            .map_err(|error| AuthError::Internal(format!("Argon2id settings: {error}")))?;
+    pub(crate) async fn new(
+        config: &AuthConfig,
+        entropy: SharedEntropy,
+    ) -> Result<Self, AuthError> {
+        let params = Params::new(
+            config.password_memory_kib,
+            config.password_passes,
+            config.password_lanes,
+            None,
+        )
+        .map_err(|error| AuthError::Internal(format!("Argon2id settings: {error}")))?;
         let mut passwords = Self {
             params,
             turns: Arc::new(Semaphore::new(config.password_parallel_max as usize)),
@@ -63,7 +71,11 @@ impl Passwords {
     }
 
     /// Is this the password of `hash`? Without a hash the answer is no, after the same work.
-    pub(crate) async fn verify(&self, hash: Option<&str>, password: &str) -> Result<Verdict, AuthError> {
+    pub(crate) async fn verify(
+        &self,
+        hash: Option<&str>,
+        password: &str,
+    ) -> Result<Verdict, AuthError> {
         let is_known = hash.is_some();
         let stored = hash.unwrap_or(&self.decoy).to_owned();
         let argon = self.argon();
@@ -74,7 +86,11 @@ impl Passwords {
             // Compares in constant time.
             match argon.verify_password(password.as_bytes(), &stored) {
                 Ok(()) if !is_known => Ok(Verdict::Wrong),
-                Ok(()) => Ok(if is_of(&stored, &today) { Verdict::Right } else { Verdict::RightButOld }),
+                Ok(()) => Ok(if is_of(&stored, &today) {
+                    Verdict::Right
+                } else {
+                    Verdict::RightButOld
+                }),
                 Err(password_hash::Error::PasswordInvalid) => Ok(Verdict::Wrong),
                 Err(error) => Err(error),
             }
@@ -97,8 +113,12 @@ impl Passwords {
             work()
         });
         done.await
-            .map_err(|error| AuthError::Internal(format!("password hashing was cut short: {error}")))?
-            .map_err(|error| AuthError::Internal(format!("a stored password cannot be verified: {error}")))
+            .map_err(|error| {
+                AuthError::Internal(format!("password hashing was cut short: {error}"))
+            })?
+            .map_err(|error| {
+                AuthError::Internal(format!("a stored password cannot be verified: {error}"))
+            })
     }
 
     async fn turn(&self) -> Result<OwnedSemaphorePermit, AuthError> {
@@ -111,5 +131,6 @@ impl Passwords {
 
 fn is_of(hash: &PasswordHash, params: &Params) -> bool {
     let cost = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
-    hash.algorithm.as_str() == "argon2id" && Params::try_from(hash).is_ok_and(|found| cost(&found) == cost(params))
+    hash.algorithm.as_str() == "argon2id"
+        && Params::try_from(hash).is_ok_and(|found| cost(&found) == cost(params))
 }

@@ -71,7 +71,9 @@ pub struct SignedIn {
 
 impl std::fmt::Debug for SignedIn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SignedIn").field("user", &self.response.user).finish_non_exhaustive()
+        f.debug_struct("SignedIn")
+            .field("user", &self.response.user)
+            .finish_non_exhaustive()
     }
 }
 
@@ -89,7 +91,14 @@ impl AuthService {
             .await
             .map_err(AuthError::Audit)?;
         let events = EventSource::new(parts.region.clone(), clock.clone(), entropy.clone());
-        let keys = SigningKeys::open(db.clone(), audit.clone(), clock.clone(), events.clone(), &parts.config).await?;
+        let keys = SigningKeys::open(
+            db.clone(),
+            audit.clone(),
+            clock.clone(),
+            events.clone(),
+            &parts.config,
+        )
+        .await?;
         let passwords = Passwords::new(&parts.config, entropy).await?;
         let guard = LoginGuard::new(parts.kv.clone(), db, clock, &parts.config);
         Ok(Self {
@@ -135,12 +144,17 @@ impl AuthService {
     ) -> Result<SignedIn, AuthError> {
         check(request)?;
         // By address too: nobody's key can collide with another's.
-        let key_digest = idempotency_key.map(|key| digest_hex(&["register", &email_key(&request.email), key]));
+        let key_digest =
+            idempotency_key.map(|key| digest_hex(&["register", &email_key(&request.email), key]));
         if let Some(user) = self.registered_before(key_digest.as_deref()).await? {
             return self.repeat_registration(user, request).await;
         }
         let user = User {
-            user_id: UserId::generate(self.parts.region_code, &*self.parts.clock, &*self.parts.entropy),
+            user_id: UserId::generate(
+                self.parts.region_code,
+                &*self.parts.clock,
+                &*self.parts.entropy,
+            ),
             email: request.email.clone(),
             email_key: email_key(&request.email),
             display_name: request.display_name.clone(),
@@ -169,7 +183,9 @@ impl AuthService {
         let mut conn = self.parts.db.acquire().await?;
         let user = store::user_by_email(conn.conn(), &email_key).await?;
         drop(conn);
-        let verdict = self.check_password(&email_key, user.as_ref(), &request.password).await?;
+        let verdict = self
+            .check_password(&email_key, user.as_ref(), &request.password)
+            .await?;
         let user = user.ok_or(AuthError::BadCredentials)?;
         let new_hash = match verdict {
             Verdict::RightButOld => Some(self.passwords.hash(&request.password).await?),
@@ -189,7 +205,12 @@ impl AuthService {
             .ok_or(AuthError::NoSession("the session has ended; sign in again"))
     }
 
-    async fn enter(&self, tx: &mut Tx, user: &User, new_hash: Option<&str>) -> Result<SignedIn, AuthError> {
+    async fn enter(
+        &self,
+        tx: &mut Tx,
+        user: &User,
+        new_hash: Option<&str>,
+    ) -> Result<SignedIn, AuthError> {
         if let Some(hash) = new_hash {
             store::replace_password_hash(tx.conn(), user, hash).await?;
         }
@@ -222,10 +243,19 @@ impl AuthService {
 
     /// The same request again gets a session of its own, since the first one's tokens are not kept anywhere. It must
     /// know the password: a key alone opens nothing.
-    async fn repeat_registration(&self, user: User, request: &RegisterRequest) -> Result<SignedIn, AuthError> {
+    async fn repeat_registration(
+        &self,
+        user: User,
+        request: &RegisterRequest,
+    ) -> Result<SignedIn, AuthError> {
         let same = user.display_name == request.display_name && user.role == request.role;
-        match self.check_password(&user.email_key, Some(&user), &request.password).await {
-            Ok(_) if same => transaction!(self.parts.db, tx => self.open_session(&mut tx, &user).await),
+        match self
+            .check_password(&user.email_key, Some(&user), &request.password)
+            .await
+        {
+            Ok(_) if same => {
+                transaction!(self.parts.db, tx => self.open_session(&mut tx, &user).await)
+            }
             Ok(_) | Err(AuthError::BadCredentials) => Err(AuthError::KeyReused),
             Err(error) => Err(error),
         }

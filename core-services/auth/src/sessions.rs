@@ -33,7 +33,11 @@ enum Refresh {
 
 impl AuthService {
     /// Opens a session for the user within `tx`.
-    pub(crate) async fn open_session(&self, tx: &mut Tx, user: &User) -> Result<SignedIn, AuthError> {
+    pub(crate) async fn open_session(
+        &self,
+        tx: &mut Tx,
+        user: &User,
+    ) -> Result<SignedIn, AuthError> {
         let now_ms = self.parts.clock.now_ms();
         let session_id = new_session_id(self.parts.region_code, &*self.parts.entropy);
         store::insert_session(tx.conn(), &session_id, &user.user_id, now_ms, now_ms).await?;
@@ -103,7 +107,10 @@ impl AuthService {
             detail: json!({ "user_id": state.user.user_id, "reason": REASON_THEFT, "spent_ms": state.spent_ms }),
             trace_id: mcsp_telemetry::current_trace().map(|trace| trace.trace_id_hex()),
         };
-        self.audit.record_in(tx, entry).await.map_err(AuthError::Audit)?;
+        self.audit
+            .record_in(tx, entry)
+            .await
+            .map_err(AuthError::Audit)?;
         Ok(())
     }
 
@@ -114,8 +121,14 @@ impl AuthService {
             return Ok(false);
         }
         // The last access token can have been issued just now.
-        let expires_s = self.parts.clock.now_s().saturating_add(i64::from(self.parts.config.access_token_s) + 1);
-        self.events.session_revoked(tx, session_id, expires_s).await?;
+        let expires_s = self
+            .parts
+            .clock
+            .now_s()
+            .saturating_add(i64::from(self.parts.config.access_token_s) + 1);
+        self.events
+            .session_revoked(tx, session_id, expires_s)
+            .await?;
         Ok(true)
     }
 
@@ -156,7 +169,12 @@ impl AuthService {
             .as_deref()
             .map(str::parse::<OrganisationId>)
             .transpose()
-            .map_err(|_| AuthError::Internal(format!("user {} has an organisation that cannot be read", user.user_id)))?;
+            .map_err(|_| {
+                AuthError::Internal(format!(
+                    "user {} has an organisation that cannot be read",
+                    user.user_id
+                ))
+            })?;
         Ok(AccessClaims {
             iss: issuer_of(&self.parts.region),
             aud: AUDIENCE.to_owned(),

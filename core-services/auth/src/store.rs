@@ -120,7 +120,10 @@ pub(crate) async fn insert_user(conn: &mut AnyConnection, user: &User) -> Result
 }
 
 /// The user with this address, in the form of [`crate::account::email_key`].
-pub(crate) async fn user_by_email(conn: &mut AnyConnection, email_key: &str) -> Result<Option<User>, AuthError> {
+pub(crate) async fn user_by_email(
+    conn: &mut AnyConnection,
+    email_key: &str,
+) -> Result<Option<User>, AuthError> {
     let row = sqlx::query("SELECT * FROM users WHERE email_key = $1")
         .bind(email_key)
         .fetch_optional(conn)
@@ -146,7 +149,11 @@ pub(crate) async fn user_of_session(
 }
 
 /// Replaces a password's hash, unless it has changed since.
-pub(crate) async fn replace_password_hash(conn: &mut AnyConnection, user: &User, hash: &str) -> Result<(), AuthError> {
+pub(crate) async fn replace_password_hash(
+    conn: &mut AnyConnection,
+    user: &User,
+    hash: &str,
+) -> Result<(), AuthError> {
     sqlx::query("UPDATE users SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2")
         .bind(user.user_id.as_str())
         .bind(user.password_hash.as_str())
@@ -198,7 +205,10 @@ pub(crate) async fn insert_refresh_token(
 }
 
 /// What is known of a refresh token.
-pub(crate) async fn refresh_state(conn: &mut AnyConnection, digest: &str) -> Result<Option<RefreshState>, AuthError> {
+pub(crate) async fn refresh_state(
+    conn: &mut AnyConnection,
+    digest: &str,
+) -> Result<Option<RefreshState>, AuthError> {
     let row = sqlx::query(
         "SELECT users.*, sessions.session_id, sessions.created_ms AS session_created_ms, sessions.ended_ms,
             refresh_tokens.expires_ms AS token_expires_ms, refresh_tokens.spent_ms
@@ -229,11 +239,13 @@ pub(crate) async fn spend_refresh_token(
     digest: &str,
     now_ms: i64,
 ) -> Result<bool, AuthError> {
-    let result = sqlx::query("UPDATE refresh_tokens SET spent_ms = $2 WHERE token_digest = $1 AND spent_ms IS NULL")
-        .bind(digest)
-        .bind(now_ms)
-        .execute(conn)
-        .await?;
+    let result = sqlx::query(
+        "UPDATE refresh_tokens SET spent_ms = $2 WHERE token_digest = $1 AND spent_ms IS NULL",
+    )
+    .bind(digest)
+    .bind(now_ms)
+    .execute(conn)
+    .await?;
     Ok(result.rows_affected() == 1)
 }
 
@@ -296,11 +308,12 @@ pub(crate) async fn login_failures(
     conn: &mut AnyConnection,
     account: &str,
 ) -> Result<Option<LoginFailures>, AuthError> {
-    let row =
-        sqlx::query("SELECT failures, window_ends_ms, locked_until_ms FROM login_failures WHERE account = $1")
-            .bind(account)
-            .fetch_optional(conn)
-            .await?;
+    let row = sqlx::query(
+        "SELECT failures, window_ends_ms, locked_until_ms FROM login_failures WHERE account = $1",
+    )
+    .bind(account)
+    .fetch_optional(conn)
+    .await?;
     let Some(row) = row else {
         return Ok(None);
     };
@@ -332,7 +345,10 @@ pub(crate) async fn put_login_failures(
 }
 
 /// Forgets them.
-pub(crate) async fn forget_login_failures(conn: &mut AnyConnection, account: &str) -> Result<(), AuthError> {
+pub(crate) async fn forget_login_failures(
+    conn: &mut AnyConnection,
+    account: &str,
+) -> Result<(), AuthError> {
     sqlx::query("DELETE FROM login_failures WHERE account = $1")
         .bind(account)
         .execute(conn)
@@ -368,7 +384,9 @@ pub(crate) async fn prune(conn: &mut AnyConnection, now_ms: i64) -> Result<(), A
 fn user_of(row: &AnyRow) -> Result<User, AuthError> {
     let user_id: String = row.try_get("user_id")?;
     let role: String = row.try_get("role")?;
-    let corrupt = |column: &str| AuthError::Internal(format!("user {user_id} has a {column} that cannot be read"));
+    let corrupt = |column: &str| {
+        AuthError::Internal(format!("user {user_id} has a {column} that cannot be read"))
+    };
     let name: StrDeserializer<'_, NameError> = role.as_str().into_deserializer();
     Ok(User {
         role: Role::deserialize(name).map_err(|_| corrupt("role"))?,

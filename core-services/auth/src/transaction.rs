@@ -15,7 +15,8 @@ impl Tries {
     /// Was it a conflict, and is there a try left? The transaction was rolled back then.
     pub(crate) fn again<T>(&mut self, outcome: &Result<T, AuthError>) -> bool {
         self.0 += 1;
-        let is_conflict = matches!(outcome, Err(AuthError::Db(error)) if error.kind() == DbErrorKind::Conflict);
+        let is_conflict =
+            matches!(outcome, Err(AuthError::Db(error)) if error.kind() == DbErrorKind::Conflict);
         is_conflict && self.0 < TRIES_MAX
     }
 }
@@ -29,7 +30,11 @@ macro_rules! transaction {
         loop {
             let mut $tx = $db.begin().await?;
             let outcome = match $work {
-                Ok(value) => $tx.commit().await.map(|()| value).map_err($crate::error::AuthError::from),
+                Ok(value) => $tx
+                    .commit()
+                    .await
+                    .map(|()| value)
+                    .map_err($crate::error::AuthError::from),
                 Err(error) => Err(error),
             };
             if !tries.again(&outcome) {
