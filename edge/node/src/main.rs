@@ -1,3 +1,20 @@
-//! The edge node: composes the proxy, its cache and its feeds, and runs them.
+//! `mcsp-edge`: the edge node. Composes the proxy, its cache and its feed, and runs them.
 
-fn main() {}
+mod addresses;
+mod admin;
+mod boot;
+mod cli;
+mod config;
+mod feed;
+mod listener;
+mod metrics;
+mod run;
+mod watch;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // First of all: two providers are linked, and rustls refuses to guess.
+    mcsp_runtime::install_crypto_provider();
+    cli::main()
+}

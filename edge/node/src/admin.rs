@@ -1,0 +1,125 @@
+//! The admin listener: metrics, health, readiness, cache inspection. On a runtime of its own, so that it answers
+//! however busy the viewers' threads are.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use axum::extract::{Query, State};
+use axum::routing::get;
+use axum::{Json, Router};
+use mcsp_auth_edge::{MediaKeyring, TokenVerifier};
+use mcsp_edge_cache::{EdgeCache, Inspection};
+use mcsp_edge_proxy::FeedState;
+use mcsp_runtime::Shutdown;
+use mcsp_telemetry::{Readiness, TelemetryLayer, admin_router};
+use serde::Deserialize;
+use tokio::net::TcpListener;
+
+use crate::boot::{BootError, Prepared};
+
+/// What readiness depends on: a node that cannot tell a good token from a bad one must get no viewers.
+pub(crate) struct Health {
+    keyring: Arc<MediaKeyring>,
+    verifier: Arc<TokenVerifier>,
+    feed: Arc<FeedState>,
+    home_region: String,
+    media_until_ms: u64,
+    draining: AtomicBool,
+}
+
+impl Health {
+    pub(crate) fn new(prepared: &Prepared) -> Arc<Self> {
+        Arc::new(Self {
+            keyring: Arc::clone(&prepared.keyring),
+            verifier: Arc::clone(&prepared.verifier),
+            feed: Arc::clone(&prepared.feed_state),
+            home_region: prepared.home.id.clone(),
+            media_until_ms: prepared.config.proxy.trust.media_until_ms,
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn readiness(&self) -> Readiness {
+        let check = |good: bool, fault: &str| if good { Ok(()) } else { Err(fault.to_owned()) };
+        Readiness::ready()
+            .with("media_keys", check(!self.keyring.is_empty(), "none held"))
+            .with(
+                "token_keys",
+                check(
+                    self.verifier.keys_age(&self.home_region).is_some(),
+                    "none held for the home region",
+                ),
+            )
+            .with(
+                "feed",
+                check(
+                    self.feed.is_within(self.media_until_ms),
+                    "not heard of yet, or for too long",
+                ),
+            )
+            .with(
+                "draining",
+                check(!self.draining.load(Ordering::Acquire), "stopping"),
+            )
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct InspectQuery {
+    /// A cache key, such as `/media/global/c_ng_…/manifest.m3u8`.
+    key: String,
+}
+
+async fn inspect(
+    State(cache): State<&'static EdgeCache>,
+    Query(query): Query<InspectQuery>,
+) -> Json<Inspection> {
+    Json(cache.inspect(&query.key))
+}
+
+/// Binds and serves on a thread of its own; returns where.
+pub(crate) fn start(
+    address: SocketAddr,
+    health: Arc<Health>,
+    cache: &'static EdgeCache,
+    shutdown: Shutdown,
+) -> Result<SocketAddr, BootError> {
+    let fault = |source| BootError::io(format!("admin.address {address}"), source);
+    let listener = std::net::TcpListener::bind(address).map_err(fault)?;
+    listener.set_nonblocking(true).map_err(fault)?;
+    let bound = listener.local_addr().map_err(fault)?;
+    let inspection = Router::new()
+        .route("/cache/inspect", get(inspect))
+        .layer(TelemetryLayer::new("admin").quiet())
+        .with_state(cache);
+    let router = admin_router(move || health.readiness()).merge(inspection);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(fault)?;
+    thread::Builder::new()
+        .name("admin".to_owned())
+        .spawn(move || {
+            runtime.block_on(async {
+                let served = match TcpListener::from_std(listener) {
+                    Ok(listener) => {
+                        axum::serve(listener, router)
+                            .with_graceful_shutdown(async move { shutdown.wait().await })
+                            .await
+                    }
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = served {
+                    tracing::error!(%error, "the admin listener ended");
+                }
+            });
+        })
+        .map_err(fault)?;
+    Ok(bound)
+}

@@ -1,0 +1,182 @@
+//! Everything that is read and checked before anything is bound.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use mcsp_auth_edge::{MediaKeyring, Revocations, TokenPolicy, TokenVerifier};
+use mcsp_edge_cache::{CacheError, EdgeCache};
+use mcsp_edge_proxy::{Edge, EdgeError, EdgeParts, FeedState, RegionUpstream};
+use mcsp_edge_tls::{CertificateStore, TlsError};
+use mcsp_geo::{GeoDb, GeoError};
+use mcsp_identity::{IdentityError, WorkloadIdentity};
+use mcsp_pop_config::{PopConfigError, PopSet};
+use mcsp_runtime::{ConfigError, SharedClock, SystemClock, SystemEntropy};
+use mcsp_telemetry::{LoggingError, red_metrics, registry};
+use thiserror::Error;
+
+use crate::config::{NodeConfig, NodeConfigError};
+
+/// Why the node does not run.
+#[derive(Debug, Error)]
+pub(crate) enum BootError {
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    #[error("{0}")]
+    Value(#[from] NodeConfigError),
+    #[error("{0}")]
+    Pops(#[from] PopConfigError),
+    #[error("identity: {0}")]
+    Identity(#[from] IdentityError),
+    #[error("tls: {0}")]
+    Tls(#[from] TlsError),
+    #[error("{0}")]
+    Geo(#[from] GeoError),
+    #[error("{0}")]
+    Cache(#[from] CacheError),
+    #[error("{0}")]
+    Edge(#[from] EdgeError),
+    #[error("{0}")]
+    Logging(#[from] LoggingError),
+    #[error(
+        "identity: the certificate is for {found}; expected namespace edge and account {pop:?}"
+    )]
+    NotThisPop { found: String, pop: String },
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("{what}: {source}")]
+    Io {
+        what: String,
+        source: std::io::Error,
+    },
+}
+
+impl BootError {
+    pub(crate) fn io(what: impl Into<String>, source: std::io::Error) -> Self {
+        Self::Io {
+            what: what.into(),
+            source,
+        }
+    }
+
+    /// Is the configuration at fault, so that another start would end alike?
+    pub(crate) fn is_configuration(&self) -> bool {
+        !matches!(self, Self::Metrics(_) | Self::Io { .. })
+    }
+}
+
+/// A node that is ready to bind and run.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) config: NodeConfig,
+    pub(crate) clock: SharedClock,
+    pub(crate) identity: WorkloadIdentity,
+    pub(crate) certificates: Option<Arc<CertificateStore>>,
+    pub(crate) cache: &'static EdgeCache,
+    pub(crate) keyring: Arc<MediaKeyring>,
+    pub(crate) verifier: Arc<TokenVerifier>,
+    pub(crate) revocations: Arc<Revocations>,
+    pub(crate) feed_state: Arc<FeedState>,
+    /// Where the feed comes from.
+    pub(crate) home: RegionUpstream,
+    pub(crate) edge: Arc<Edge>,
+}
+
+impl Prepared {
+    /// Reads every file that the configuration names and puts the parts together. Binds nothing, writes nothing.
+    pub(crate) fn new(config: NodeConfig) -> Result<Self, BootError> {
+        config.validate()?;
+        let clock = SystemClock::shared();
+        let pops = Arc::new(PopSet::load_dir(&config.pops_dir)?);
+        let identity = WorkloadIdentity::load(&config.identity)?;
+        check_name(&identity, &config.pop)?;
+        let certificates = config.tls.clone().map(CertificateStore::open).transpose()?;
+        let geo = config
+            .geo_database
+            .as_ref()
+            .map(GeoDb::open)
+            .transpose()?
+            .map(Arc::new);
+        let cache = EdgeCache::open(config.cache.clone(), Arc::clone(&clock), registry())?;
+        let revocations = Revocations::new(Arc::clone(&clock));
+        let keyring = Arc::new(MediaKeyring::new(Arc::clone(&clock)));
+        let verifier = Arc::new(verifier(&pops, &clock, &revocations));
+        let feed_state = FeedState::new(Arc::clone(&clock));
+        let edge = Edge::new(
+            EdgeParts {
+                config: config.proxy.clone(),
+                pop_id: config.pop.clone(),
+                pops: Arc::clone(&pops),
+                geo,
+                cache,
+                keyring: Arc::clone(&keyring),
+                verifier: Arc::clone(&verifier),
+                revocations: Arc::clone(&revocations),
+                feed: Arc::clone(&feed_state),
+                identity: identity.clone(),
+                clock: Arc::clone(&clock),
+                entropy: SystemEntropy::shared(),
+                red: Some(red_metrics()?),
+            },
+            registry(),
+        )?;
+        let home_id = pops.get(&config.pop).map(|pop| pop.region.as_str());
+        let home = config
+            .proxy
+            .upstream
+            .region
+            .iter()
+            .find(|region| Some(region.id.as_str()) == home_id)
+            .cloned()
+            .ok_or_else(|| EdgeError::UnknownPop(config.pop.clone()))?;
+        Ok(Self {
+            config,
+            clock,
+            identity,
+            certificates,
+            cache,
+            keyring,
+            verifier,
+            revocations,
+            feed_state,
+            home,
+            edge,
+        })
+    }
+
+    /// Makes the node's folder, for its eyes only.
+    pub(crate) fn make_state_dir(&self) -> Result<(), BootError> {
+        let dir: &Path = &self.config.state_dir;
+        let fault = |source| BootError::io(format!("state_dir {}", dir.display()), source);
+        fs::create_dir_all(dir).map_err(fault)?;
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(fault)
+    }
+}
+
+/// Origins know an edge by its certificate; one that names another PoP would only be refused later.
+fn check_name(identity: &WorkloadIdentity, pop: &str) -> Result<(), BootError> {
+    let id = identity.spiffe_id();
+    if id.namespace() == mcsp_identity::EDGE_NAMESPACE && id.account() == pop {
+        return Ok(());
+    }
+    Err(BootError::NotThisPop {
+        found: id.to_string(),
+        pop: pop.to_owned(),
+    })
+}
+
+fn verifier(pops: &PopSet, clock: &SharedClock, revocations: &Arc<Revocations>) -> TokenVerifier {
+    let regions = pops.regions();
+    let codes: BTreeMap<_, _> = regions
+        .iter()
+        .map(|region| (region.id.clone(), region.code))
+        .collect();
+    TokenVerifier::new(
+        TokenPolicy::for_regions(regions.iter().map(|region| region.id.as_str())),
+        Arc::clone(clock),
+    )
+    .with_revocations(Arc::clone(revocations))
+    .with_region_codes(codes)
+}

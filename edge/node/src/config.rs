@@ -1,0 +1,346 @@
+//! The node's configuration: the subsystems' own, put together.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use mcsp_edge_cache::CacheConfig;
+use mcsp_edge_proxy::ProxyConfig;
+use mcsp_edge_tls::TlsConfig;
+use mcsp_identity::IdentityConfig;
+use mcsp_runtime::{ConfigError, load_config};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Every key with its default and range, as `default-config` prints it.
+pub(crate) const DEFAULT_TOML: &str = include_str!("default.toml");
+/// What begins the names of environment variables that override keys.
+const ENV_PREFIX: &str = "MCSP_EDGE_";
+
+/// A value that cannot be used.
+#[derive(Debug, Error)]
+#[error("{key} = {value}: expected {expected}")]
+pub(crate) struct NodeConfigError {
+    key: &'static str,
+    value: String,
+    expected: &'static str,
+}
+
+/// The whole configuration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeConfig {
+    /// The PoP, as in the PoP configuration.
+    pub(crate) pop: String,
+    /// This node among the PoP's.
+    #[serde(default = "default_node")]
+    pub(crate) node: String,
+    /// The folder with `regions.toml` and the PoPs.
+    pub(crate) pops_dir: PathBuf,
+    /// The node's own folder.
+    pub(crate) state_dir: PathBuf,
+    /// Country database; absent: every country is unknown.
+    #[serde(default)]
+    pub(crate) geo_database: Option<PathBuf>,
+    #[serde(default = "default_log_level")]
+    pub(crate) log_level: String,
+    /// 0: one for each core.
+    #[serde(default)]
+    pub(crate) worker_threads: usize,
+    #[serde(default = "default_drain_ms")]
+    pub(crate) drain_ms: u64,
+    pub(crate) identity: IdentityConfig,
+    #[serde(default)]
+    pub(crate) identity_check_ms: IdentityCheckMs,
+    #[serde(default)]
+    pub(crate) admin: AdminConfig,
+    pub(crate) listener: Vec<ListenerConfig>,
+    #[serde(default)]
+    pub(crate) connections: ConnectionsConfig,
+    #[serde(default)]
+    pub(crate) tls: Option<TlsConfig>,
+    #[serde(default)]
+    pub(crate) cache: CacheConfig,
+    #[serde(default)]
+    pub(crate) feed: FeedConfig,
+    pub(crate) proxy: ProxyConfig,
+}
+
+/// How often the identity's files are looked at.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct IdentityCheckMs(pub(crate) u64);
+
+impl Default for IdentityCheckMs {
+    fn default() -> Self {
+        Self(60_000)
+    }
+}
+
+/// The admin listener.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AdminConfig {
+    pub(crate) address: SocketAddr,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 9080)),
+        }
+    }
+}
+
+/// A listener for viewers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListenerConfig {
+    pub(crate) address: SocketAddr,
+    #[serde(default = "yes")]
+    pub(crate) tls: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Bounds on connections from viewers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ConnectionsConfig {
+    pub(crate) max: usize,
+    pub(crate) handshake_timeout_ms: u64,
+    pub(crate) h2_idle_timeout_ms: u64,
+    pub(crate) h2_streams_max: u32,
+    pub(crate) keepalive_requests_max: u32,
+}
+
+impl Default for ConnectionsConfig {
+    fn default() -> Self {
+        Self {
+            max: 20_000,
+            handshake_timeout_ms: 10_000,
+            h2_idle_timeout_ms: 60_000,
+            h2_streams_max: 128,
+            keepalive_requests_max: 10_000,
+        }
+    }
+}
+
+/// The edge feed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct FeedConfig {
+    pub(crate) connect_timeout_ms: u64,
+    pub(crate) persist: bool,
+}
+
+impl Default for FeedConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout_ms: 3_000,
+            persist: true,
+        }
+    }
+}
+
+fn default_node() -> String {
+    "1".to_owned()
+}
+
+fn default_log_level() -> String {
+    "info".to_owned()
+}
+
+fn default_drain_ms() -> u64 {
+    10_000
+}
+
+impl NodeConfig {
+    /// Reads the file, lets the environment override it, refuses unknown keys.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        load_config(path, ENV_PREFIX)
+    }
+
+    /// Checks what is the node's own; the subsystems check theirs.
+    pub(crate) fn validate(&self) -> Result<(), NodeConfigError> {
+        let fault = |key, value: String, expected| {
+            Err(NodeConfigError {
+                key,
+                value,
+                expected,
+            })
+        };
+        let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if self.node.is_empty() || self.node.len() > 32 || !self.node.chars().all(is_name) {
+            return fault(
+                "node",
+                format!("{:?}", self.node),
+                "1 to 32 characters of a-z, 0-9 and -",
+            );
+        }
+        if !(1..=64).contains(&self.listener.len()) {
+            return fault(
+                "listener",
+                self.listener.len().to_string(),
+                "1 to 64 entries",
+            );
+        }
+        if self.tls.is_none() && self.listener.iter().any(|listener| listener.tls) {
+            return fault(
+                "tls",
+                "absent".to_owned(),
+                "[tls], since a listener has tls = true",
+            );
+        }
+        let numbers = [
+            (
+                "worker_threads",
+                self.worker_threads as u64,
+                0,
+                1024,
+                "0 to 1024",
+            ),
+            ("drain_ms", self.drain_ms, 0, 600_000, "0 to 600000"),
+            (
+                "identity_check_ms",
+                self.identity_check_ms.0,
+                100,
+                86_400_000,
+                "100 to 86400000",
+            ),
+            (
+                "connections.max",
+                self.connections.max as u64,
+                1,
+                1_000_000,
+                "1 to 1000000",
+            ),
+            (
+                "connections.handshake_timeout_ms",
+                self.connections.handshake_timeout_ms,
+                100,
+                120_000,
+                "100 to 120000",
+            ),
+            (
+                "connections.h2_idle_timeout_ms",
+                self.connections.h2_idle_timeout_ms,
+                1_000,
+                3_600_000,
+                "1000 to 3600000",
+            ),
+            (
+                "connections.h2_streams_max",
+                u64::from(self.connections.h2_streams_max),
+                1,
+                1_000,
+                "1 to 1000",
+            ),
+            (
+                "connections.keepalive_requests_max",
+                u64::from(self.connections.keepalive_requests_max),
+                1,
+                1_000_000,
+                "1 to 1000000",
+            ),
+            (
+                "feed.connect_timeout_ms",
+                self.feed.connect_timeout_ms,
+                100,
+                60_000,
+                "100 to 60000",
+            ),
+        ];
+        for (key, value, low, high, expected) in numbers {
+            if !(low..=high).contains(&value) {
+                return fault(key, value.to_string(), expected);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mcsp_runtime::parse_config;
+
+    use super::*;
+
+    fn keys(prefix: &str, table: &toml::Table, found: &mut Vec<String>) {
+        for (key, value) in table {
+            let name = format!("{prefix}{key}");
+            match value {
+                toml::Value::Table(table) => keys(&format!("{name}."), table, found),
+                toml::Value::Array(entries) => {
+                    for table in entries.iter().filter_map(toml::Value::as_table) {
+                        keys(&format!("{name}."), table, found);
+                    }
+                    found.push(name);
+                }
+                _ => found.push(name),
+            }
+        }
+    }
+
+    /// The text says what the code does: it can be read, every default in it is the code's, and it leaves no key out.
+    #[test]
+    fn the_printed_defaults_are_the_codes_and_complete() {
+        let config: NodeConfig =
+            parse_config(DEFAULT_TOML, "default.toml", "MCSP_NO_SUCH_").unwrap();
+        config.validate().unwrap();
+        let whole = toml::Table::try_from(&config).unwrap();
+        let (mut known, mut printed) = (Vec::new(), Vec::new());
+        keys("", &whole, &mut known);
+        keys("", &DEFAULT_TOML.parse().unwrap(), &mut printed);
+        known.sort();
+        printed.sort();
+        known.dedup();
+        printed.dedup();
+        assert_eq!(known, printed);
+        let text = |value: &dyn std::fmt::Debug| format!("{value:?}");
+        assert_eq!(text(&config.cache), text(&CacheConfig::default()));
+        assert_eq!(
+            text(&config.connections),
+            text(&ConnectionsConfig::default())
+        );
+        assert_eq!(text(&config.feed), text(&FeedConfig::default()));
+        assert_eq!(text(&config.admin), text(&AdminConfig::default()));
+        assert_eq!(
+            text(&config.proxy.limits),
+            text(&ProxyConfig::default().limits)
+        );
+        assert_eq!(
+            text(&config.proxy.trust),
+            text(&ProxyConfig::default().trust)
+        );
+        let mut upstream = config.proxy.upstream.clone();
+        upstream.region.clear();
+        assert_eq!(text(&upstream), text(&ProxyConfig::default().upstream));
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_by_name() {
+        let text = format!("colour = 1\n{DEFAULT_TOML}");
+        let error = parse_config::<NodeConfig>(&text, "x.toml", "MCSP_NO_SUCH_").unwrap_err();
+        assert!(error.to_string().contains("colour"), "{error}");
+    }
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        let mut config: NodeConfig =
+            parse_config(DEFAULT_TOML, "default.toml", "MCSP_NO_SUCH_").unwrap();
+        config.connections.max = 0;
+        let error = config.validate().unwrap_err().to_string();
+        assert_eq!(error, "connections.max = 0: expected 1 to 1000000");
+        config.connections.max = 1;
+        config.tls = None;
+        assert!(
+            config
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .starts_with("tls = absent")
+        );
+    }
+}

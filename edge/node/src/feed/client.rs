@@ -1,0 +1,298 @@
+//! Holding the stream.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mcsp_api::feed::{FeedCursor, FeedFault, FeedStep, SILENCE_MS_MAX};
+use mcsp_api::proto::feed::edge_feed_client::EdgeFeedClient;
+use mcsp_api::proto::feed::{AcknowledgeRequest, FeedMessage};
+use mcsp_edge_proxy::{FeedState, RegionUpstream};
+use mcsp_identity::WorkloadIdentity;
+use mcsp_runtime::{SharedEntropy, Shutdown};
+use thiserror::Error;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+use tonic::transport::Channel;
+
+use super::apply::Applier;
+use super::connect::{ConnectError, connect};
+use super::journal::Journal;
+use crate::boot::Prepared;
+use crate::metrics::NodeMetrics;
+
+/// How often what changed is written down, and how often the time of the last contact is.
+const SAVE_TICK: Duration = Duration::from_secs(1);
+const SAVE_CONTACT_MS: i64 = 5_000;
+/// How long an origin may take to hear how far we got.
+const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why a stream ended. Another will be opened.
+#[derive(Debug, Error)]
+enum Cut {
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
+    #[error("{0}")]
+    Status(Box<tonic::Status>),
+    #[error("{0}")]
+    Fault(#[from] FeedFault),
+    #[error("the origin closed the stream")]
+    Closed,
+    #[error("nothing was heard for {SILENCE_MS_MAX} ms")]
+    Silence,
+}
+
+impl From<tonic::Status> for Cut {
+    fn from(status: tonic::Status) -> Self {
+        Self::Status(Box::new(status))
+    }
+}
+
+/// Follows the feed for as long as the node runs.
+pub(crate) struct FeedClient {
+    /// `{pop}/{node}`.
+    subscriber: String,
+    home: RegionUpstream,
+    identity: WorkloadIdentity,
+    connect_timeout: Duration,
+    entropy: SharedEntropy,
+    state: Arc<FeedState>,
+    /// Where what was told is kept; nothing when it is not to be.
+    state_dir: Option<PathBuf>,
+    applier: Applier,
+    cursor: FeedCursor,
+    metrics: NodeMetrics,
+    is_dirty: bool,
+    saved_contact_ms: i64,
+}
+
+impl FeedClient {
+    /// Takes up what an earlier run kept; a file that cannot be used is left aside, and the node begins as a newcomer.
+    pub(crate) fn new(prepared: &Prepared, metrics: NodeMetrics, entropy: SharedEntropy) -> Self {
+        let config = &prepared.config;
+        let mut client = Self {
+            subscriber: format!("{}/{}", config.pop, config.node),
+            home: prepared.home.clone(),
+            identity: prepared.identity.clone(),
+            connect_timeout: Duration::from_millis(config.feed.connect_timeout_ms),
+            entropy,
+            state: Arc::clone(&prepared.feed_state),
+            state_dir: config.feed.persist.then(|| config.state_dir.clone()),
+            applier: Applier {
+                cache: prepared.cache,
+                keyring: Arc::clone(&prepared.keyring),
+                verifier: Arc::clone(&prepared.verifier),
+                revocations: Arc::clone(&prepared.revocations),
+                clock: Arc::clone(&prepared.clock),
+                metrics: metrics.clone(),
+                journal: Journal::default(),
+                regions: BTreeSet::new(),
+                is_rebuilding: false,
+            },
+            cursor: FeedCursor::newcomer(),
+            metrics,
+            is_dirty: false,
+            saved_contact_ms: 0,
+        };
+        client.restore();
+        client
+    }
+
+    fn restore(&mut self) {
+        let Some(dir) = &self.state_dir else { return };
+        match Journal::load(dir) {
+            Ok(None) => {}
+            Ok(Some(journal)) => {
+                tracing::info!(
+                    sequence = journal.applied_sequence,
+                    "goes on with what the feed told before"
+                );
+                self.cursor = FeedCursor::resumed(&journal.epoch, journal.applied_sequence);
+                self.state.restore(journal.contact_ms);
+                self.saved_contact_ms = journal.contact_ms;
+                self.applier.restore(journal);
+            }
+            Err(error) => tracing::error!(%error, "what the feed told before cannot be used"),
+        }
+    }
+
+    /// Opens the stream, again and again, until `shutdown`.
+    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+        let mut turn = 0;
+        while !shutdown.is_triggered() {
+            let address = self.home.origin[turn % self.home.origin.len()].clone();
+            turn = turn.wrapping_add(1);
+            let cut = tokio::select! {
+                cut = self.follow(&address) => cut,
+                () = shutdown.wait() => break,
+            };
+            let outcome = if matches!(cut, Cut::Connect(_)) {
+                "failed"
+            } else {
+                "cut"
+            };
+            self.metrics
+                .feed_connects
+                .with_label_values(&[outcome])
+                .inc();
+            let delay_ms = self.cursor.reconnect_delay_ms(self.entropy.next_u64());
+            tracing::warn!(error = %cut, address, delay_ms, "the edge feed is away");
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(delay_ms)) => {}
+                () = shutdown.wait() => break,
+            }
+        }
+        self.save().await;
+    }
+
+    /// One stream, to its end.
+    async fn follow(&mut self, address: &str) -> Cut {
+        match self.follow_until_cut(address).await {
+            Ok(never) => match never {},
+            Err(cut) => cut,
+        }
+    }
+
+    async fn follow_until_cut(&mut self, address: &str) -> Result<std::convert::Infallible, Cut> {
+        let name = &self.home.origin_server_name;
+        let channel = connect(address, name, &self.identity, self.connect_timeout).await?;
+        let mut client = EdgeFeedClient::new(channel);
+        let request = self.cursor.request(&self.subscriber);
+        let silence = Duration::from_millis(SILENCE_MS_MAX.unsigned_abs());
+        let opened = tokio::time::timeout(silence, client.subscribe(request)).await;
+        let mut stream = opened.map_err(|_| Cut::Silence)??.into_inner();
+        self.metrics
+            .feed_connects
+            .with_label_values(&["opened"])
+            .inc();
+        tracing::info!(
+            address,
+            after = self.cursor.applied_sequence(),
+            "the edge feed is open"
+        );
+        let mut ticks = tokio::time::interval(SAVE_TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut heard = Instant::now();
+        let mut report = Report::default();
+        loop {
+            tokio::select! {
+                // Entries first: what is there is applied before anything is said about it.
+                biased;
+                message = stream.message() => {
+                    heard = Instant::now();
+                    self.receive(message?.ok_or(Cut::Closed)?)?;
+                }
+                () = report.finished(), if report.is_under_way() => {}
+                _ = ticks.tick() => {
+                    if heard.elapsed() > silence {
+                        return Err(Cut::Silence);
+                    }
+                    self.save_if_due().await;
+                }
+                () = std::future::ready(()), if report.is_due(&self.cursor) => {
+                    report.begin(client.clone(), self.cursor.acknowledgement(&self.subscriber));
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self, message: FeedMessage) -> Result<(), Cut> {
+        let before = self.cursor.applied_sequence();
+        match self.cursor.receive(message, self.applier.clock.now_ms())? {
+            FeedStep::Reset => self.applier.reset(),
+            FeedStep::Apply(entry) => {
+                let sequence = entry.sequence;
+                self.applier.apply(entry);
+                self.cursor.applied(sequence);
+            }
+            FeedStep::Nothing => {}
+        }
+        if self.cursor.has_state() {
+            self.applier.complete();
+            self.state.touch();
+        }
+        self.is_dirty |= self.cursor.applied_sequence() != before;
+        self.metrics
+            .feed_sequence
+            .set(i64::try_from(self.cursor.applied_sequence()).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    async fn save_if_due(&mut self) {
+        let contact_ms = self.state.contact_ms().unwrap_or(0);
+        if self.is_dirty || contact_ms.saturating_sub(self.saved_contact_ms) >= SAVE_CONTACT_MS {
+            self.save().await;
+        }
+    }
+
+    /// Writes down what is known, if it is whole.
+    async fn save(&mut self) {
+        let (Some(dir), Some(contact_ms)) = (self.state_dir.clone(), self.state.contact_ms())
+        else {
+            return;
+        };
+        if !self.cursor.has_state() {
+            return;
+        }
+        let journal = &mut self.applier.journal;
+        self.cursor.epoch().clone_into(&mut journal.epoch);
+        journal.applied_sequence = self.cursor.applied_sequence();
+        journal.contact_ms = contact_ms;
+        let journal = journal.clone();
+        match tokio::task::spawn_blocking(move || journal.save(&dir)).await {
+            Ok(Ok(())) => {
+                self.is_dirty = false;
+                self.saved_contact_ms = contact_ms;
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "what the feed told could not be written down")
+            }
+            Err(error) => tracing::error!(%error, "what the feed told could not be written down"),
+        }
+    }
+}
+
+/// Telling the origin how far we got: one call at a time, beside the stream.
+#[derive(Debug, Default)]
+struct Report {
+    under_way: Option<JoinHandle<()>>,
+    told: Option<(String, u64)>,
+}
+
+impl Report {
+    fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    fn is_due(&self, cursor: &FeedCursor) -> bool {
+        let told = self
+            .told
+            .as_ref()
+            .map(|(epoch, sequence)| (epoch.as_str(), *sequence));
+        !self.is_under_way()
+            && cursor.has_state()
+            && told != Some((cursor.epoch(), cursor.applied_sequence()))
+    }
+
+    fn begin(&mut self, mut client: EdgeFeedClient<Channel>, request: AcknowledgeRequest) {
+        self.told = Some((request.epoch.clone(), request.applied_sequence));
+        self.under_way = Some(tokio::spawn(async move {
+            match tokio::time::timeout(ACKNOWLEDGE_TIMEOUT, client.acknowledge(request)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(status)) => {
+                    tracing::warn!(%status, "the origin did not take an acknowledgement")
+                }
+                Err(_) => tracing::warn!("the origin took too long over an acknowledgement"),
+            }
+        }));
+    }
+
+    async fn finished(&mut self) {
+        if let Some(task) = &mut self.under_way {
+            // It only logs; there is nothing to hand on.
+            let _ = task.await;
+            self.under_way = None;
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Listeners for viewers: accept, TLS, then the proxy. Our own loop rather than pingora's, which can neither say which
+//! port it got nor leave signals and drain to the node.
+
+use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mcsp_edge_proxy::EdgeProxy;
+use pingora_core::apps::ServerApp as _;
+use pingora_core::listeners::tls::Acceptor;
+use pingora_core::protocols::l4::stream::Stream as L4Stream;
+use pingora_core::protocols::{GetSocketDigest as _, SocketDigest, Stream};
+use pingora_proxy::HttpProxy;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::addresses::ListenerAddress;
+use crate::boot::BootError;
+use crate::config::{ConnectionsConfig, ListenerConfig};
+use crate::metrics::NodeMetrics;
+
+/// How long accepting pauses when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What all listeners share.
+#[derive(Clone)]
+pub(crate) struct Doorway {
+    pub(crate) proxy: Arc<HttpProxy<EdgeProxy>>,
+    permits: Arc<Semaphore>,
+    handshake_timeout: Duration,
+    metrics: NodeMetrics,
+    tracker: TaskTracker,
+    stop: watch::Receiver<bool>,
+}
+
+impl Doorway {
+    pub(crate) fn new(
+        proxy: Arc<HttpProxy<EdgeProxy>>,
+        config: &ConnectionsConfig,
+        metrics: NodeMetrics,
+        tracker: TaskTracker,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            proxy,
+            permits: Arc::new(Semaphore::new(config.max)),
+            handshake_timeout: Duration::from_millis(config.handshake_timeout_ms),
+            metrics,
+            tracker,
+            stop,
+        }
+    }
+}
+
+/// A bound listener.
+pub(crate) struct Listening {
+    listener: TcpListener,
+    acceptor: Option<Arc<Acceptor>>,
+    pub(crate) address: ListenerAddress,
+}
+
+impl Listening {
+    /// Binds; `tls` is used where the listener has it on.
+    pub(crate) async fn bind(
+        config: &ListenerConfig,
+        tls: Option<&Arc<rustls::ServerConfig>>,
+    ) -> Result<Self, BootError> {
+        let fault = |source| BootError::io(format!("listener {}", config.address), source);
+        let listener = TcpListener::bind(config.address).await.map_err(fault)?;
+        let address = listener.local_addr().map_err(fault)?;
+        let acceptor = tls
+            .filter(|_| config.tls)
+            .map(|tls| Arc::new(Acceptor::from_server_config(Arc::clone(tls))));
+        Ok(Self {
+            listener,
+            acceptor,
+            address: ListenerAddress {
+                address,
+                tls: config.tls,
+            },
+        })
+    }
+
+    /// Accepts until told to stop.
+    pub(crate) async fn serve(self, doorway: Doorway) {
+        let mut stop = doorway.stop.clone();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            match accepted {
+                Ok((stream, _)) => self.admit(stream, &doorway),
+                Err(error) => {
+                    doorway
+                        .metrics
+                        .connections
+                        .with_label_values(&["accept_failed"])
+                        .inc();
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, doorway: &Doorway) {
+        let Ok(permit) = Arc::clone(&doorway.permits).try_acquire_owned() else {
+            doorway
+                .metrics
+                .connections
+                .with_label_values(&["refused"])
+                .inc();
+            return;
+        };
+        doorway
+            .metrics
+            .connections
+            .with_label_values(&["accepted"])
+            .inc();
+        let connection = connection(stream, self.acceptor.clone(), doorway.clone(), permit);
+        doorway.tracker.spawn(connection);
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    acceptor: Option<Arc<Acceptor>>,
+    doorway: Doorway,
+    _permit: OwnedSemaphorePermit,
+) {
+    // Small answers must not wait for more; a socket that refuses is about to fail anyway.
+    let _ = stream.set_nodelay(true);
+    let mut stream = L4Stream::from(stream);
+    stream.set_socket_digest(SocketDigest::from_raw_fd(stream.as_raw_fd()));
+    let stream: Stream = match acceptor {
+        None => Box::new(stream),
+        Some(acceptor) => {
+            let handshake =
+                tokio::time::timeout(doorway.handshake_timeout, acceptor.tls_handshake(stream));
+            match handshake.await {
+                Ok(Ok(stream)) => Box::new(stream),
+                Ok(Err(error)) => {
+                    doorway
+                        .metrics
+                        .connections
+                        .with_label_values(&["handshake_failed"])
+                        .inc();
+                    tracing::debug!(%error, "TLS handshake failed");
+                    return;
+                }
+                Err(_) => {
+                    doorway
+                        .metrics
+                        .connections
+                        .with_label_values(&["handshake_timeout"])
+                        .inc();
+                    return;
+                }
+            }
+        }
+    };
+    doorway.proxy.process_new(stream, &doorway.stop).await;
+}

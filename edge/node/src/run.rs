@@ -1,0 +1,178 @@
+//! The boot sequence: bind, say where, run, drain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mcsp_edge_proxy::EdgeProxy;
+use mcsp_edge_tls::server_config;
+use mcsp_runtime::{Shutdown, ShutdownTrigger, SystemEntropy};
+use mcsp_telemetry::{init_logging, registry};
+use pingora_core::apps::{HttpServerApp as _, HttpServerOptions};
+use pingora_core::protocols::http::v2::server::default_h2_options;
+use pingora_core::server::configuration::ServerConf;
+use pingora_proxy::{HttpProxy, http_proxy};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use crate::addresses::Addresses;
+use crate::admin::{self, Health};
+use crate::boot::{BootError, Prepared};
+use crate::config::NodeConfig;
+use crate::feed::FeedClient;
+use crate::listener::{Doorway, Listening};
+use crate::metrics::NodeMetrics;
+use crate::watch as background;
+
+/// How often a request may go to an idle connection that its origin has closed meanwhile, beside the tries that it has
+/// for failures.
+const REUSE_TRIES: usize = 2;
+
+/// Runs until a signal, then drains.
+pub(crate) fn run(prepared: Prepared) -> Result<(), BootError> {
+    init_logging("mcsp-edge", &prepared.config.log_level)?;
+    prepared.make_state_dir()?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if prepared.config.worker_threads > 0 {
+        runtime.worker_threads(prepared.config.worker_threads);
+    }
+    let runtime = runtime
+        .thread_name("edge")
+        .enable_all()
+        .build()
+        .map_err(|source| BootError::io("runtime", source))?;
+    let result = runtime.block_on(serve(prepared));
+    // What did not drain in time is not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(prepared: Prepared) -> Result<(), BootError> {
+    let config = &prepared.config;
+    let (trigger, shutdown) = ShutdownTrigger::new();
+    let metrics = NodeMetrics::register(registry())?;
+    let tls = match &prepared.certificates {
+        Some(store) => Some(server_config(store)?),
+        None => None,
+    };
+    let mut listeners = Vec::new();
+    for listener in &config.listener {
+        listeners.push(Listening::bind(listener, tls.as_ref()).await?);
+    }
+    let health = Health::new(&prepared);
+    let admin = admin::start(
+        config.admin.address,
+        Arc::clone(&health),
+        prepared.cache,
+        shutdown.clone(),
+    )?;
+    announce(config, admin, &listeners)?;
+
+    let feed = start_background(&prepared, &metrics, &shutdown);
+    let (stop, stopped) = watch::channel(false);
+    let tracker = TaskTracker::new();
+    let proxy = Arc::new(proxy(&prepared));
+    let doorway = Doorway::new(
+        proxy,
+        &config.connections,
+        metrics,
+        tracker.clone(),
+        stopped,
+    );
+    for listener in listeners {
+        tokio::spawn(listener.serve(doorway.clone()));
+    }
+
+    trigger
+        .on_signal()
+        .await
+        .map_err(|source| BootError::io("signal handlers", source))?;
+    health.drain();
+    // Accepting ends, idle connections close, those with a request finish it.
+    stop.send_replace(true);
+    doorway.proxy.http_cleanup().await;
+    tracker.close();
+    let drain = Duration::from_millis(config.drain_ms);
+    let is_drained = tokio::time::timeout(drain, tracker.wait()).await.is_ok();
+    // The feed's client writes down what it knows on its way out.
+    let is_saved = tokio::time::timeout(Duration::from_secs(5), feed)
+        .await
+        .is_ok();
+    tracing::info!(is_drained, is_saved, open = tracker.len(), "stopped");
+    Ok(())
+}
+
+fn announce(
+    config: &NodeConfig,
+    admin: std::net::SocketAddr,
+    listeners: &[Listening],
+) -> Result<(), BootError> {
+    let addresses = Addresses {
+        admin,
+        listeners: listeners
+            .iter()
+            .map(|listener| listener.address.clone())
+            .collect(),
+    };
+    tracing::info!(pop = config.pop, node = config.node, address = %admin, "admin listens");
+    for listener in &addresses.listeners {
+        tracing::info!(address = %listener.address, tls = listener.tls, "listens");
+    }
+    addresses
+        .write(&config.state_dir)
+        .map_err(|source| BootError::io("addresses.json", source))
+}
+
+/// Starts what runs beside the requests; returns the feed's task, which is waited for at the end.
+fn start_background(
+    prepared: &Prepared,
+    metrics: &NodeMetrics,
+    shutdown: &Shutdown,
+) -> tokio::task::JoinHandle<()> {
+    let config = &prepared.config;
+    if let Some(store) = &prepared.certificates {
+        let (store, shutdown) = (Arc::clone(store), shutdown.clone());
+        tokio::spawn(async move {
+            if let Err(error) = store.watch(registry(), shutdown).await {
+                tracing::error!(%error, "certificates are not watched");
+            }
+        });
+    }
+    tokio::spawn(background::identity(
+        prepared.identity.clone(),
+        Arc::clone(&prepared.edge),
+        Duration::from_millis(config.identity_check_ms.0),
+        shutdown.clone(),
+    ));
+    tokio::spawn(background::housekeeping(
+        Arc::clone(&prepared.feed_state),
+        Arc::clone(&prepared.keyring),
+        Arc::clone(&prepared.revocations),
+        metrics.clone(),
+        shutdown.clone(),
+    ));
+    let feed = FeedClient::new(prepared, metrics.clone(), SystemEntropy::shared());
+    tokio::spawn(feed.run(shutdown.clone()))
+}
+
+fn proxy(prepared: &Prepared) -> HttpProxy<EdgeProxy> {
+    let config = &prepared.config;
+    let mut conf = ServerConf {
+        max_retries: config.proxy.upstream.tries_max + REUSE_TRIES,
+        upstream_keepalive_pool_size: config.proxy.upstream.idle_connections_max,
+        // Every peer brings its own authority; without a file here pingora wants the system's.
+        ca_file: Some(config.identity.ca_file.display().to_string()),
+        ..ServerConf::default()
+    };
+    if config.worker_threads > 0 {
+        conf.threads = config.worker_threads;
+    }
+    let mut proxy = http_proxy(&Arc::new(conf), EdgeProxy::new(Arc::clone(&prepared.edge)));
+    let mut options = HttpServerOptions::default();
+    options.keepalive_request_limit = Some(config.connections.keepalive_requests_max);
+    options.h2_idle_timeout = Some(Duration::from_millis(config.connections.h2_idle_timeout_ms));
+    proxy.server_options = Some(options);
+    let mut h2 = default_h2_options();
+    h2.max_concurrent_streams(config.connections.h2_streams_max);
+    proxy.h2_options = Some(h2);
+    proxy
+}
