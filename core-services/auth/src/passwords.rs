@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::AuthConfig;
 use crate::error::AuthError;
+use crate::secrets::new_hex_id;
 
 /// Hashes and verifies passwords on blocking threads, a bounded number at once.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ impl Passwords {
             entropy,
             decoy: String::new(),
         };
-        passwords.decoy = passwords.hash("a password that nobody has").await?;
+        passwords.decoy = passwords.hash(&new_hex_id(&*passwords.entropy)).await?;
         Ok(passwords)
     }
 

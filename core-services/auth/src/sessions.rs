@@ -23,14 +23,6 @@ const REASON_LOGOUT: &str = "logout";
 const REASON_THEFT: &str = "refresh-token-reused";
 const SIGN_IN_AGAIN: &str = "the session has ended; sign in again";
 
-/// What a refresh token turned out to be.
-enum Refresh {
-    Renewed(SignedIn),
-    Refused,
-    /// Spent before: whoever sent it, now or then, has a copy.
-    Stolen(RefreshState),
-}
-
 impl AuthService {
     /// Opens a session for the user within `tx`.
     pub(crate) async fn open_session(
@@ -51,14 +43,8 @@ impl AuthService {
     /// told to all edges.
     pub async fn refresh(&self, token: &str) -> Result<SignedIn, AuthError> {
         let digest = refresh_digest(token).ok_or(AuthError::NoSession(SIGN_IN_AGAIN))?;
-        match transaction!(self.parts.db, tx => self.spend(&mut tx, &digest).await)? {
-            Refresh::Renewed(signed_in) => Ok(signed_in),
-            Refresh::Refused => Err(AuthError::NoSession(SIGN_IN_AGAIN)),
-            Refresh::Stolen(state) => {
-                transaction!(self.parts.db, tx => self.end_stolen(&mut tx, &state).await)?;
-                Err(AuthError::NoSession(SIGN_IN_AGAIN))
-            }
-        }
+        let renewed = transaction!(self.parts.db, tx => self.spend(&mut tx, &digest).await)?;
+        renewed.ok_or(AuthError::NoSession(SIGN_IN_AGAIN))
     }
 
     /// Ends the viewer's session. Ending it again changes nothing.
@@ -70,29 +56,33 @@ impl AuthService {
         ended.map(|_| ())
     }
 
-    async fn spend(&self, tx: &mut Tx, digest: &str) -> Result<Refresh, AuthError> {
+    /// The continued session; nothing when the token is not good. One that was spent before ends its session in the same
+    /// transaction.
+    async fn spend(&self, tx: &mut Tx, digest: &str) -> Result<Option<SignedIn>, AuthError> {
         let now_ms = self.parts.clock.now_ms();
         let Some(state) = store::refresh_state(tx.conn(), digest).await? else {
-            return Ok(Refresh::Refused);
+            return Ok(None);
         };
         if state.session_ended_ms.is_some() {
-            return Ok(Refresh::Refused);
+            return Ok(None);
         }
         if state.spent_ms.is_some() {
-            return Ok(Refresh::Stolen(state));
+            self.end_stolen(tx, &state).await?;
+            return Ok(None);
         }
         let session_ends_ms = self.session_ends_ms(state.session_created_ms);
         if now_ms >= state.token_expires_ms.min(session_ends_ms) {
-            return Ok(Refresh::Refused);
+            return Ok(None);
         }
         // Where transactions run beside each other, two of them may have read the token as good.
         if !store::spend_refresh_token(tx.conn(), digest, now_ms).await? {
-            return Ok(Refresh::Stolen(state));
+            self.end_stolen(tx, &state).await?;
+            return Ok(None);
         }
         let renewed = self
             .continue_session(tx, &state.user, &state.session_id, state.session_created_ms)
             .await?;
-        Ok(Refresh::Renewed(renewed))
+        Ok(Some(renewed))
     }
 
     async fn end_stolen(&self, tx: &mut Tx, state: &RefreshState) -> Result<(), AuthError> {
