@@ -3,7 +3,7 @@
 use crate::boxes::{boxed, full_boxed, put_u16, put_u32};
 use crate::fragment::SAMPLE_SYNC;
 use crate::h264::ParameterSets;
-use crate::{PackageError, TrackKind, aac};
+use crate::{PackageError, TrackConfig, TrackKind, aac};
 
 /// The one track of each file.
 pub(crate) const TRACK_ID: u32 = 1;
@@ -13,10 +13,16 @@ const UNITY_MATRIX: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_000
 
 /// Serialises the init segment of one track. `sets` are the encoder's parameter sets, unused for sound.
 pub(crate) fn init_segment(
-    track: &TrackKind,
-    timescale: u32,
+    config: &TrackConfig,
     sets: &ParameterSets,
 ) -> Result<Vec<u8>, PackageError> {
+    let TrackConfig {
+        track,
+        timescale,
+        reorder_ticks,
+        ..
+    } = config;
+    let timescale = *timescale;
     let mut out = Vec::with_capacity(1024);
     boxed(&mut out, b"ftyp", |out| {
         out.extend_from_slice(b"iso6\0\0\0\0iso6cmfcmp41");
@@ -26,6 +32,9 @@ pub(crate) fn init_segment(
         put_mvhd(out, timescale)?;
         boxed(out, b"trak", |out| {
             put_tkhd(out, track)?;
+            if *reorder_ticks > 0 {
+                boxed(out, b"edts", |out| put_elst(out, *reorder_ticks))?;
+            }
             boxed(out, b"mdia", |out| put_mdia(out, track, timescale, sets))
         })?;
         boxed(out, b"mvex", |out| {
@@ -98,6 +107,17 @@ fn put_tkhd(out: &mut Vec<u8>, track: &TrackKind) -> Result<(), PackageError> {
         };
         put_u32(out, width << 16);
         put_u32(out, height << 16);
+        Ok(())
+    })
+}
+
+/// One edit: all of the track (duration 0 in fragmented files), from the composition time of the first picture.
+fn put_elst(out: &mut Vec<u8>, media_time: u32) -> Result<(), PackageError> {
+    full_boxed(out, b"elst", 0, 0, |out| {
+        put_u32(out, 1);
+        put_u32(out, 0);
+        put_u32(out, media_time);
+        put_u32(out, 0x1_0000);
         Ok(())
     })
 }

@@ -5,9 +5,10 @@
 //! without touching a byte. The manifests are composed of whatever set of [`RenditionInfo`] is ready, so that renditions
 //! join the same presentation as they finish.
 //!
-//! Both kinds of track begin at presentation time 0 and have no edit list: a video sample's decode time is the
-//! presentation time of the same rank in its group of pictures, and the difference is a signed composition offset
-//! (`trun` version 1); the encoder's AAC priming frame is left out by whoever feeds the writer.
+//! Both kinds of track begin at presentation time 0. A video sample is decoded at the presentation time of the same rank
+//! in its group of pictures, so a segment's decode time is its presentation time; what reordering adds to the
+//! composition offsets is constant and taken off by one edit list entry, the form that every player knows from FFmpeg.
+//! Sound has no edit list: the encoder's AAC priming frame is left out by whoever feeds the writer.
 
 mod aac;
 mod boxes;

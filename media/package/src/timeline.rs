@@ -48,7 +48,7 @@ pub(crate) struct TimedSample {
     pub(crate) data: Vec<u8>,
     pub(crate) decode_ticks: u64,
     pub(crate) duration_ticks: u32,
-    /// Presentation time less decode time.
+    /// Composition time less decode time. Composition times are presentation times plus the track's reordering delay.
     pub(crate) offset_ticks: i32,
     pub(crate) is_sync: bool,
 }
@@ -67,6 +67,7 @@ pub(crate) struct PendingSample {
 pub(crate) fn time_group(
     group: Vec<PendingSample>,
     end_ticks: u64,
+    reorder_ticks: u32,
 ) -> Result<Vec<TimedSample>, PackageError> {
     let mut times: Vec<u64> = group.iter().map(|sample| sample.present_ticks).collect();
     times.sort_unstable();
@@ -92,7 +93,8 @@ pub(crate) fn time_group(
                     "a sample from {decode_ticks} to {next} has no valid duration"
                 ))
             })?;
-        let offset = i128::from(sample.present_ticks) - i128::from(decode_ticks);
+        let offset =
+            i128::from(sample.present_ticks) + i128::from(reorder_ticks) - i128::from(decode_ticks);
         timed.push(TimedSample {
             data: sample.data,
             decode_ticks,
@@ -123,18 +125,18 @@ mod tests {
     }
 
     #[test]
-    fn b_frames_get_signed_offsets_and_no_delay() {
-        let timed = time_group(group(&[0, 30, 10, 20]), 40).unwrap();
+    fn b_frames_get_offsets_that_the_delay_covers() {
+        let timed = time_group(group(&[0, 30, 10, 20]), 40, 10).unwrap();
         let offsets: Vec<i32> = timed.iter().map(|sample| sample.offset_ticks).collect();
-        assert_eq!(offsets, [0, 20, -10, -10]);
+        assert_eq!(offsets, [10, 30, 0, 0]);
         assert!(timed.iter().all(|sample| sample.duration_ticks == 10));
     }
 
     #[test]
     fn twins_and_leading_frames_are_refused() {
-        assert!(time_group(group(&[0, 10, 10]), 30).is_err());
-        assert!(time_group(group(&[10, 0, 20]), 30).is_err());
-        assert!(time_group(group(&[0, 10]), 10).is_err());
+        assert!(time_group(group(&[0, 10, 10]), 30, 0).is_err());
+        assert!(time_group(group(&[10, 0, 20]), 30, 0).is_err());
+        assert!(time_group(group(&[0, 10]), 10, 0).is_err());
     }
 
     #[test]
@@ -164,7 +166,7 @@ mod tests {
                     times.swap(a, b);
                 }
             }
-            let timed = time_group(group(&times), end).unwrap();
+            let timed = time_group(group(&times), end, 0).unwrap();
             let mut at = start;
             for (sample, present) in timed.iter().zip(&times) {
                 prop_assert_eq!(sample.decode_ticks, at);

@@ -21,6 +21,10 @@ pub struct TrackConfig {
     pub track: TrackKind,
     /// Ticks a second of every time given to the writer.
     pub timescale: u32,
+    /// How long the encoder's reordering may make a sample wait between decoding and showing; 0 when it does not
+    /// reorder. Too small a value makes some composition offsets negative, which is valid and which FFmpeg's demuxer
+    /// takes for a shift of the whole track.
+    pub reorder_ticks: u32,
 }
 
 /// One encoded frame, as the encoder gave it: H.264 in annex B with parameter sets in band, or a raw AAC frame.
@@ -159,7 +163,8 @@ impl<W: Write> TrackWriter<W> {
 
     fn close_group(&mut self, end_ticks: u64) -> Result<(), PackageError> {
         let group = std::mem::take(&mut self.group);
-        self.open_segment.extend(time_group(group, end_ticks)?);
+        self.open_segment
+            .extend(time_group(group, end_ticks, self.config.reorder_ticks)?);
         Ok(())
     }
 
@@ -168,7 +173,7 @@ impl<W: Write> TrackWriter<W> {
             return Ok(());
         }
         if self.init_bytes == 0 {
-            let init = init_segment(&self.config.track, self.config.timescale, &self.sets)?;
+            let init = init_segment(&self.config, &self.sets)?;
             self.out.write_all(&init)?;
             self.init_bytes = init.len() as u64;
         }

@@ -1,1 +1,21 @@
-//! The ladder, and the encoders behind it, in a sandboxed child.
+//! The ladder, and the encoders behind it, in a confined child.
+//!
+//! A source is decoded twice, however many renditions it gets. The first pass decodes all of it, which is the full
+//! validation of the file, and encodes the lowest rendition; the second one decodes once more and encodes every other
+//! rendition from a split. Both passes see the same frames at the same times and force key frames on the same absolute
+//! grid, so that segments of all renditions begin at the same frames.
+
+mod audio;
+mod decode;
+mod filter;
+mod ladder;
+mod pass;
+mod report;
+mod run;
+mod timing;
+mod video;
+
+pub use ladder::{AudioRung, Ladder, VideoRung};
+pub use pass::{EncodeJob, PassInput, PassOutput, mezzanine_path, read_rendition};
+pub use report::{DAMAGE_PERCENT_MAX, DecodeReport, StreamReport};
+pub use run::{PassError, PassResult, TranscodePolicy, Transcoder};

@@ -123,6 +123,7 @@ fn a_track_must_begin_at_zero_with_parameter_sets() {
         id: "v360".into(),
         track: video_kind(360, None),
         timescale: 1000,
+        reorder_ticks: 0,
     };
     let unit = access_unit(true, 10, 1);
     let bare = access_unit(false, 10, 1);
@@ -152,7 +153,7 @@ proptest! {
     fn segments_tile_the_presentation(
         frames in proptest::collection::vec((1u64..9000, proptest::bool::weighted(0.03)), 1..400),
     ) {
-        let config = TrackConfig { id: "v360".into(), track: video_kind(360, None), timescale: 10_000 };
+        let config = TrackConfig { id: "v360".into(), track: video_kind(360, None), timescale: 10_000, reorder_ticks: 0 };
         let mut writer = TrackWriter::new(Vec::new(), config);
         let (mut at, mut presented) = (0, Vec::new());
         for (n, (duration, key)) in frames.iter().enumerate() {

@@ -38,6 +38,7 @@ pub(crate) fn video(
         id: id.into(),
         track: video_kind(rung, audio_id),
         timescale: 25_000,
+        reorder_ticks: 0,
     };
     let mut writer = TrackWriter::new(Vec::new(), config);
     for group in (0..frames).step_by(50) {
@@ -78,6 +79,7 @@ pub(crate) fn audio(id: &str, bitrate_bps: u32, frames: u64) -> (RenditionInfo, 
             id: id.into(),
             track,
             timescale: 48_000,
+            reorder_ticks: 0,
         },
     );
     let data = vec![0x21; usize::try_from(bitrate_bps / 8 * 1024 / 48_000).unwrap()];
