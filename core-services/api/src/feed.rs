@@ -157,21 +157,27 @@ impl FeedCursor {
     /// Since when nothing was heard, milliseconds; `None` when nothing ever was.
     #[must_use]
     pub fn silent_ms(&self, now_ms: i64) -> Option<i64> {
-        self.heard_ms.map(|heard_ms| now_ms.saturating_sub(heard_ms).max(0))
+        self.heard_ms
+            .map(|heard_ms| now_ms.saturating_sub(heard_ms).max(0))
     }
 
     /// Is what was applied the state of now, to within [`SILENCE_MS_MAX`]? While it is not, an edge revalidates what
     /// it serves.
     #[must_use]
     pub fn is_current(&self, now_ms: i64) -> bool {
-        self.has_state() && self.silent_ms(now_ms).is_some_and(|silent_ms| silent_ms <= SILENCE_MS_MAX)
+        self.has_state()
+            && self
+                .silent_ms(now_ms)
+                .is_some_and(|silent_ms| silent_ms <= SILENCE_MS_MAX)
     }
 
     /// The stream ended or could not be opened: how long to wait before the next, milliseconds. Doubles up to 10 s;
     /// `random` spreads subscribers that were cut off together.
     pub fn reconnect_delay_ms(&mut self, random: u64) -> u64 {
         let (first_ms, max_ms) = RECONNECT_MS;
-        let step_ms = first_ms.saturating_mul(1 << self.failures.min(16)).min(max_ms);
+        let step_ms = first_ms
+            .saturating_mul(1 << self.failures.min(16))
+            .min(max_ms);
         self.failures = self.failures.saturating_add(1);
         let half_ms = step_ms / 2;
         half_ms + random % (step_ms - half_ms + 1)
@@ -188,7 +194,9 @@ mod tests {
             epoch: epoch.to_owned(),
             snapshot_end,
         });
-        FeedMessage { message: Some(message) }
+        FeedMessage {
+            message: Some(message),
+        }
     }
 
     fn entry(sequence: u64) -> FeedMessage {
@@ -220,7 +228,10 @@ mod tests {
     #[test]
     fn a_newcomer_has_state_only_after_the_whole_snapshot() {
         let mut cursor = FeedCursor::newcomer();
-        assert_eq!(cursor.receive(entry(4), 0), Err(FeedFault::BeforeReset { sequence: 4 }));
+        assert_eq!(
+            cursor.receive(entry(4), 0),
+            Err(FeedFault::BeforeReset { sequence: 4 })
+        );
         assert_eq!(cursor.receive(reset("e", 9), 0), Ok(FeedStep::Reset));
         assert_eq!(apply(&mut cursor, entry(4)), Some(4));
         assert!(!cursor.has_state());
@@ -264,8 +275,13 @@ mod tests {
     fn silence_makes_it_stale_and_waits_grow_until_something_is_heard() {
         let mut cursor = FeedCursor::resumed("e", 1);
         assert!(!cursor.is_current(0));
-        let waits: Vec<u64> = (0..12).map(|_| cursor.reconnect_delay_ms(u64::MAX - 1)).collect();
-        assert!(waits.windows(2).all(|pair| pair[1] >= pair[0] / 2), "{waits:?}");
+        let waits: Vec<u64> = (0..12)
+            .map(|_| cursor.reconnect_delay_ms(u64::MAX - 1))
+            .collect();
+        assert!(
+            waits.windows(2).all(|pair| pair[1] >= pair[0] / 2),
+            "{waits:?}"
+        );
         assert!((5_000..=10_000).contains(&waits[11]), "{waits:?}");
         assert_eq!(cursor.receive(heartbeat(1), 1_000), Ok(FeedStep::Nothing));
         assert!(cursor.reconnect_delay_ms(0) <= 100);

@@ -65,8 +65,9 @@ pub fn encode<E: Event>(
         version: E::VERSION,
         payload: event,
     };
-    let value = serde_json::to_vec(&envelope)
-        .map_err(|error| EventError::Invalid(format!("event of topic {:?}: {error}", E::TOPIC.name)))?;
+    let value = serde_json::to_vec(&envelope).map_err(|error| {
+        EventError::Invalid(format!("event of topic {:?}: {error}", E::TOPIC.name))
+    })?;
     let record = NewRecord {
         topic: E::TOPIC.name.to_owned(),
         key: event.key(),
@@ -109,10 +110,11 @@ pub fn decode<E: Event>(record: &Record) -> Result<Envelope<E>, EnvelopeError> {
 /// # Errors
 /// [`EnvelopeError::Form`] when the value is not an envelope.
 pub fn event_id(record: &Record) -> Result<Uuid, EnvelopeError> {
-    let head: Head = serde_json::from_slice(&record.value).map_err(|source| EnvelopeError::Form {
-        topic: record.position.topic.clone(),
-        source,
-    })?;
+    let head: Head =
+        serde_json::from_slice(&record.value).map_err(|source| EnvelopeError::Form {
+            topic: record.position.topic.clone(),
+            source,
+        })?;
     Ok(head.event_id)
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mcsp_runtime::{FAULT_MARK, FaultPlan};
 
-use crate::{Assignment, EventError, EventLog, NewRecord, PartitionState, Position, Record, SharedEventLog};
+use crate::{
+    Assignment, EventError, EventLog, NewRecord, PartitionState, Position, Record, SharedEventLog,
+};
 
 /// A log whose calls fail as a [`FaultPlan`] says: some before they have an effect, some writes after it.
 #[derive(Debug)]
@@ -27,14 +29,18 @@ impl FaultyLog {
             tokio::time::sleep(delay).await;
         }
         if self.plan.fails() {
-            return Err(EventError::Unavailable(format!("{FAULT_MARK} before {operation}")));
+            return Err(EventError::Unavailable(format!(
+                "{FAULT_MARK} before {operation}"
+            )));
         }
         Ok(())
     }
 
     fn after<T>(&self, operation: &str, done: T) -> Result<T, EventError> {
         if self.plan.loses_acknowledgement() {
-            return Err(EventError::Unavailable(format!("{FAULT_MARK} after {operation}")));
+            return Err(EventError::Unavailable(format!(
+                "{FAULT_MARK} after {operation}"
+            )));
         }
         Ok(done)
     }
@@ -42,9 +48,16 @@ impl FaultyLog {
 
 #[async_trait]
 impl EventLog for FaultyLog {
-    async fn ensure_topic(&self, topic: &str, partitions: u32, retention: Duration) -> Result<(), EventError> {
+    async fn ensure_topic(
+        &self,
+        topic: &str,
+        partitions: u32,
+        retention: Duration,
+    ) -> Result<(), EventError> {
         self.before("ensure_topic").await?;
-        self.inner.ensure_topic(topic, partitions, retention).await?;
+        self.inner
+            .ensure_topic(topic, partitions, retention)
+            .await?;
         self.after("ensure_topic", ())
     }
 
@@ -63,10 +76,16 @@ impl EventLog for FaultyLog {
         wait: Duration,
     ) -> Result<Vec<Record>, EventError> {
         self.before("read").await?;
-        self.inner.read(topic, partition, from_offset, records_max, wait).await
+        self.inner
+            .read(topic, partition, from_offset, records_max, wait)
+            .await
     }
 
-    async fn ready(&self, positions: &[Position], wait: Duration) -> Result<Vec<Position>, EventError> {
+    async fn ready(
+        &self,
+        positions: &[Position],
+        wait: Duration,
+    ) -> Result<Vec<Position>, EventError> {
         self.before("ready").await?;
         self.inner.ready(positions, wait).await
     }
@@ -79,7 +98,10 @@ impl EventLog for FaultyLog {
         session_timeout: Duration,
     ) -> Result<Assignment, EventError> {
         self.before("join").await?;
-        let assignment = self.inner.join(group, member, topics, session_timeout).await?;
+        let assignment = self
+            .inner
+            .join(group, member, topics, session_timeout)
+            .await?;
         self.after("join", assignment)
     }
 
@@ -105,7 +127,9 @@ impl EventLog for FaultyLog {
         next_offset: u64,
     ) -> Result<(), EventError> {
         self.before("commit").await?;
-        self.inner.commit(group, member, generation, topic, partition, next_offset).await?;
+        self.inner
+            .commit(group, member, generation, topic, partition, next_offset)
+            .await?;
         self.after("commit", ())
     }
 

@@ -22,8 +22,8 @@ pub use engine::{RedbLog, Swept};
 pub use faulty::FaultyLog;
 pub use grpc::{EventLogService, RemoteLog, grpc_service};
 pub use limits::{
-    BATCH_RECORDS_MAX, HEADERS_BYTES_MAX, HEADERS_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, PARTITIONS_MAX, READ_BYTES_MAX,
-    VALUE_BYTES_MAX, WAIT_MAX,
+    BATCH_RECORDS_MAX, HEADERS_BYTES_MAX, HEADERS_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX,
+    PARTITIONS_MAX, READ_BYTES_MAX, VALUE_BYTES_MAX, WAIT_MAX,
 };
 pub use open::{EventsOptions, OpenError, open};
 pub use partition::partition_of;
@@ -132,7 +132,12 @@ pub struct PartitionState {
 pub trait EventLog: Send + Sync + Debug {
     /// Creates the topic unless it exists. Raising the number of partitions or changing the retention of an existing
     /// topic is done; lowering the number of partitions is refused.
-    async fn ensure_topic(&self, topic: &str, partitions: u32, retention: Duration) -> Result<(), EventError>;
+    async fn ensure_topic(
+        &self,
+        topic: &str,
+        partitions: u32,
+        retention: Duration,
+    ) -> Result<(), EventError>;
     /// Appends all records or none; they are on disk when this returns. Order within a key is the order of calls.
     async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Position>, EventError>;
     /// Records from `from_offset` (or the oldest kept, if that is later), at most `records_max`; waits up to `wait`
@@ -147,7 +152,11 @@ pub trait EventLog: Send + Sync + Debug {
     ) -> Result<Vec<Record>, EventError>;
     /// Those of `positions` that have a record to read now; waits up to `wait` for a first one. One waiting call stands
     /// for many of [`EventLog::read`]. At most [`BATCH_RECORDS_MAX`] positions.
-    async fn ready(&self, positions: &[Position], wait: Duration) -> Result<Vec<Position>, EventError>;
+    async fn ready(
+        &self,
+        positions: &[Position],
+        wait: Duration,
+    ) -> Result<Vec<Position>, EventError>;
     /// Joins (or stays in) a group; partitions are spread over its live members. A member that does not call
     /// `heartbeat` within `session_timeout` loses its partitions. A partition that moves between live members is
     /// given to the new one only after the old one was told, or left. Joining under a name that is a member already

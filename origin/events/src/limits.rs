@@ -69,9 +69,16 @@ pub(crate) fn check_batch(what: &str, len: usize) -> Result<(), EventError> {
 /// Checks one record; returns what it weighs, bytes.
 pub(crate) fn check_record(record: &NewRecord) -> Result<usize, EventError> {
     check_name("topic", &record.topic)?;
-    let headers_bytes: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let headers_bytes: usize = record
+        .headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
     let too_large = |what: &str, is: usize, max: usize| {
-        Err(EventError::Invalid(format!("record for {:?}: {what} {is}, at most {max}", record.topic)))
+        Err(EventError::Invalid(format!(
+            "record for {:?}: {what} {is}, at most {max}",
+            record.topic
+        )))
     };
     if record.value.len() > VALUE_BYTES_MAX {
         return too_large("value bytes", record.value.len(), VALUE_BYTES_MAX);

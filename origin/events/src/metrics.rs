@@ -14,7 +14,10 @@ static CONSUMED: LazyLock<Option<IntCounterVec>> = LazyLock::new(|| {
 });
 
 static OUTBOX_PENDING: LazyLock<Option<IntGaugeVec>> = LazyLock::new(|| {
-    let opts = Opts::new("mcsp_outbox_pending", "Events that were written down and are not in the log yet.");
+    let opts = Opts::new(
+        "mcsp_outbox_pending",
+        "Events that were written down and are not in the log yet.",
+    );
     let gauge = IntGaugeVec::new(opts, &["service"]).ok()?;
     registry().register(Box::new(gauge.clone())).ok()?;
     Some(gauge)

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mcsp_identity::WorkloadIdentity;
-use mcsp_rpc::{RpcChannel, RpcError};
+use mcsp_rpc::{RpcChannel, RpcError, RpcPolicy};
 use mcsp_runtime::{EngineUri, EngineUriError, FaultPlan, SharedClock};
 use thiserror::Error;
 
@@ -49,6 +49,9 @@ impl OpenError {
     }
 }
 
+/// How long a log that failed is left alone, milliseconds.
+const BREAKER_OPEN_MS: u64 = 500;
+
 const KNOWN: &str = "redb, mcsp, faulty";
 
 /// Opens the log that `uri` names: `redb:/path/to/file`, `mcsp://host:port/server_name` (another process's log by
@@ -66,7 +69,11 @@ pub async fn open(uri: &str, options: EventsOptions) -> Result<SharedEventLog, O
     Ok(Arc::new(FaultyLog::new(inner, plan)))
 }
 
-async fn open_engine(uri: &str, parsed: &EngineUri, options: EventsOptions) -> Result<SharedEventLog, OpenError> {
+async fn open_engine(
+    uri: &str,
+    parsed: &EngineUri,
+    options: EventsOptions,
+) -> Result<SharedEventLog, OpenError> {
     if let Some(name) = parsed.params.keys().next() {
         return Err(bad_parameter(uri, name, "this engine takes no parameters").into());
     }
@@ -83,7 +90,11 @@ async fn open_engine(uri: &str, parsed: &EngineUri, options: EventsOptions) -> R
     }
 }
 
-async fn open_redb(uri: &str, path: &str, options: EventsOptions) -> Result<SharedEventLog, OpenError> {
+async fn open_redb(
+    uri: &str,
+    path: &str,
+    options: EventsOptions,
+) -> Result<SharedEventLog, OpenError> {
     if path.is_empty() {
         return Err(bad_parameter(uri, "path", "expected redb:/path/to/file").into());
     }
@@ -91,7 +102,7 @@ async fn open_redb(uri: &str, path: &str, options: EventsOptions) -> Result<Shar
     // Opening after a kill reads the whole file.
     let opened = tokio::task::spawn_blocking(move || RedbLog::open(&path, options.clock)).await;
     let log = Arc::new(opened.map_err(|error| EventError::Unavailable(error.to_string()))??);
-    tokio::spawn(RedbLog::sweep_forever(Arc::downgrade(&log)));
+    tokio::spawn(log.sweeper());
     Ok(log)
 }
 
@@ -100,14 +111,24 @@ fn open_remote(uri: &str, rest: &str, options: EventsOptions) -> Result<SharedEv
         .strip_prefix("//")
         .and_then(|rest| rest.split_once('/'))
         .ok_or_else(|| bad_parameter(uri, "address", "expected mcsp://host:port/server_name"))?;
-    let identity = options
-        .identity
-        .ok_or_else(|| bad_parameter(uri, "identity", "this process has no workload identity to call with"))?;
-    let channel = RpcChannel::connect(addr, server_name, &identity).map_err(|source| OpenError::Rpc {
-        uri: uri.to_owned(),
-        source,
+    let identity = options.identity.ok_or_else(|| {
+        bad_parameter(
+            uri,
+            "identity",
+            "this process has no workload identity to call with",
+        )
     })?;
-    Ok(Arc::new(RemoteLog::new(channel)))
+    let channel =
+        RpcChannel::connect(addr, server_name, &identity).map_err(|source| OpenError::Rpc {
+            uri: uri.to_owned(),
+            source,
+        })?;
+    // Everything waits for the log, so it is asked again soon after it was away.
+    let policy = RpcPolicy {
+        breaker_open_ms: BREAKER_OPEN_MS,
+        ..RpcPolicy::default()
+    };
+    Ok(Arc::new(RemoteLog::new(channel.with_policy(policy))))
 }
 
 fn bad_parameter(uri: &str, name: &str, reason: &str) -> EngineUriError {

@@ -220,7 +220,11 @@ impl OutboxRelay {
             Err(error) => return Err(error.into()),
         }
         self.remove(&rows).await?;
-        metrics::relayed(&self.service, "relayed", u64::try_from(rows.len()).unwrap_or(0));
+        metrics::relayed(
+            &self.service,
+            "relayed",
+            u64::try_from(rows.len()).unwrap_or(0),
+        );
         Ok(rows.len())
     }
 
@@ -264,7 +268,8 @@ impl OutboxRelay {
                     key: row.try_get(2)?,
                     value: Bytes::from(value),
                     // What `add` wrote always reads back; a row altered by hand goes without headers.
-                    headers: serde_json::from_str::<BTreeMap<String, String>>(&headers).unwrap_or_default(),
+                    headers: serde_json::from_str::<BTreeMap<String, String>>(&headers)
+                        .unwrap_or_default(),
                 },
             });
         }

@@ -21,9 +21,18 @@ mod tests {
     #[test]
     fn a_keys_partition_never_changes() {
         // The published vectors of FNV-1a 64 for "", "a" and "foobar".
-        assert_eq!(partition_of("", 1024), 0xcbf2_9ce4_8422_2325_u64 as u32 % 1024);
-        assert_eq!(partition_of("a", 1000), (0xaf63_dc4c_8601_ec8c_u64 % 1000) as u32);
-        assert_eq!(partition_of("foobar", 999), (0x8594_4171_f739_67e8_u64 % 999) as u32);
+        assert_eq!(
+            partition_of("", 1024),
+            0xcbf2_9ce4_8422_2325_u64 as u32 % 1024
+        );
+        assert_eq!(
+            partition_of("a", 1000),
+            (0xaf63_dc4c_8601_ec8c_u64 % 1000) as u32
+        );
+        assert_eq!(
+            partition_of("foobar", 999),
+            (0x8594_4171_f739_67e8_u64 % 999) as u32
+        );
     }
 
     #[test]
@@ -32,6 +41,9 @@ mod tests {
         for i in 0..12_000 {
             counts[partition_of(&format!("c_ng_{i:026}"), 12) as usize] += 1;
         }
-        assert!(counts.iter().all(|count| (700..1300).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (700..1300).contains(count)),
+            "{counts:?}"
+        );
     }
 }

@@ -18,11 +18,18 @@ pub(crate) fn headers() -> BTreeMap<String, String> {
 }
 
 /// Does `work` in the trace in which the record was made, or in one of its own when the record tells none.
-pub(crate) async fn continued<F: Future>(record: &Record, entropy: &dyn Entropy, work: F) -> F::Output {
+pub(crate) async fn continued<F: Future>(
+    record: &Record,
+    entropy: &dyn Entropy,
+    work: F,
+) -> F::Output {
     let context = record
         .headers
         .get(TRACEPARENT)
         .and_then(|value| TraceContext::parse(value))
-        .map_or_else(|| TraceContext::root(entropy, 0.0), |parent| parent.child(entropy));
+        .map_or_else(
+            || TraceContext::root(entropy, 0.0),
+            |parent| parent.child(entropy),
+        );
     with_trace(context, work).await
 }

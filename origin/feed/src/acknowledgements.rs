@@ -30,7 +30,11 @@ pub(crate) struct Acknowledgements {
 
 impl Acknowledgements {
     pub(crate) fn note(&self, request: &AcknowledgeRequest, same_epoch: bool, now_ms: i64) {
-        let applied_sequence = if same_epoch { request.applied_sequence } else { 0 };
+        let applied_sequence = if same_epoch {
+            request.applied_sequence
+        } else {
+            0
+        };
         let mut subscribers = self.subscribers.lock();
         if !subscribers.contains_key(&request.subscriber) {
             forget_silent(&mut subscribers, now_ms);
@@ -84,7 +88,11 @@ mod tests {
         acknowledgements.note(&acknowledgement("los1", 4), true, 0);
         acknowledgements.note(&acknowledgement("los1", 7), true, 1);
         acknowledgements.note(&acknowledgement("abv1", 7), false, SILENT_MS_MAX);
-        let applied: Vec<_> = acknowledgements.list().into_iter().map(|s| (s.name, s.applied_sequence)).collect();
+        let applied: Vec<_> = acknowledgements
+            .list()
+            .into_iter()
+            .map(|s| (s.name, s.applied_sequence))
+            .collect();
         assert_eq!(applied, [("abv1".to_owned(), 0), ("los1".to_owned(), 7)]);
         acknowledgements.note(&acknowledgement("lhr1", 1), true, SILENT_MS_MAX + 2);
         assert_eq!(acknowledgements.list().len(), 2);

@@ -40,7 +40,11 @@ pub(crate) struct Stored {
 }
 
 /// The record of an entry, whose own number is given by the log.
-pub(crate) fn to_record(entry: &FeedEntry, source: Option<&str>, mirrored: Option<&PeerPosition>) -> NewRecord {
+pub(crate) fn to_record(
+    entry: &FeedEntry,
+    source: Option<&str>,
+    mirrored: Option<&PeerPosition>,
+) -> NewRecord {
     let mut headers = BTreeMap::new();
     if let Some(source) = source {
         headers.insert(HEADER_SOURCE.to_owned(), source.to_owned());
@@ -60,8 +64,8 @@ pub(crate) fn to_record(entry: &FeedEntry, source: Option<&str>, mirrored: Optio
 /// The entry of a record.
 pub(crate) fn from_record(record: &Record) -> Result<Stored, FeedError> {
     let offset = record.position.offset;
-    let mut entry =
-        FeedEntry::decode(record.value.clone()).map_err(|source| FeedError::Entry { offset, source })?;
+    let mut entry = FeedEntry::decode(record.value.clone())
+        .map_err(|source| FeedError::Entry { offset, source })?;
     entry.sequence = sequence_of(offset);
     let mirrored = record.headers.get(HEADER_MIRRORED).and_then(|text| {
         let (epoch, sequence) = text.rsplit_once(':')?;

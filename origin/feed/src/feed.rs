@@ -12,7 +12,10 @@ use mcsp_runtime::{SharedClock, SharedEntropy, SystemEntropy, hex_lower};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::acknowledgements::{Acknowledgements, Subscriber};
-use crate::entry::{PeerPosition, RETENTION, Stored, TOPIC, TOPIC_EPOCH, from_record, offset_after, sequence_of, to_record};
+use crate::entry::{
+    PeerPosition, RETENTION, Stored, TOPIC, TOPIC_EPOCH, from_record, offset_after, sequence_of,
+    to_record,
+};
 use crate::state::State;
 use crate::{FeedError, metrics, refresh};
 
@@ -72,7 +75,11 @@ impl Feed {
     ///
     /// # Errors
     /// The log's.
-    pub async fn open(log: SharedEventLog, region: &str, clock: SharedClock) -> Result<Self, FeedError> {
+    pub async fn open(
+        log: SharedEventLog,
+        region: &str,
+        clock: SharedClock,
+    ) -> Result<Self, FeedError> {
         Self::open_with(FeedOptions {
             log,
             region: region.to_owned(),
@@ -123,21 +130,34 @@ impl Feed {
     /// # Errors
     /// The log's; after [`FeedError::is_retryable`] the change may be there, and publishing it again is harmless.
     pub async fn publish(&self, change: Change) -> Result<u64, FeedError> {
+        self.publish_as(self.region(), change).await
+    }
+
+    /// [`Self::publish`] in the name of a region; what is another's is not mirrored.
+    pub(crate) async fn publish_as(&self, region: &str, change: Change) -> Result<u64, FeedError> {
         let mut state = self.inner.state.lock().await;
-        self.append(&mut state, self.own(change), None, None).await
+        self.append(&mut state, self.entry(region, change), None, None)
+            .await
     }
 
     /// [`Self::publish`], once for each `source`, such as an event's id; `None` when its entry is there.
     ///
     /// # Errors
     /// As [`Self::publish`].
-    pub async fn publish_once(&self, source: &str, change: Change) -> Result<Option<u64>, FeedError> {
+    pub async fn publish_once(
+        &self,
+        source: &str,
+        change: Change,
+    ) -> Result<Option<u64>, FeedError> {
         let mut state = self.inner.state.lock().await;
         self.catch_up(&mut state).await?;
         if state.knows(source) {
             return Ok(None);
         }
-        self.append(&mut state, self.own(change), Some(source), None).await.map(Some)
+        let entry = self.entry(self.region(), change);
+        self.append(&mut state, entry, Some(source), None)
+            .await
+            .map(Some)
     }
 
     /// The number of the last entry; 0 when there is none.
@@ -160,10 +180,10 @@ impl Feed {
         self.inner.closed.send_replace(true);
     }
 
-    fn own(&self, change: Change) -> FeedEntry {
+    fn entry(&self, region: &str, change: Change) -> FeedEntry {
         FeedEntry {
             sequence: 0,
-            region: self.inner.options.region.clone(),
+            region: region.to_owned(),
             created_ms: self.inner.options.clock.now_ms(),
             change: Some(change),
         }
@@ -181,18 +201,24 @@ impl Feed {
         if state.knows(&source) {
             return Ok(None);
         }
-        self.append(&mut state, entry, Some(&source), Some(position)).await.map(Some)
+        self.append(&mut state, entry, Some(&source), Some(position))
+            .await
+            .map(Some)
     }
 
-    /// Where mirroring of a region got to, and whether the state holds anything of it.
-    pub(crate) async fn mirrored(&self, region: &str) -> Result<(Option<PeerPosition>, bool), FeedError> {
+    /// Where mirroring of a region got to.
+    pub(crate) async fn mirrored(&self, region: &str) -> Result<Option<PeerPosition>, FeedError> {
         let mut state = self.inner.state.lock().await;
         self.catch_up(&mut state).await?;
-        Ok((state.mirrored(region).cloned(), state.knows_region(region)))
+        Ok(state.mirrored(region).cloned())
     }
 
     /// Writes the oldest entries of the state again that the log took before `before_ms`; returns how many.
-    pub(crate) async fn rewrite_older_than(&self, before_ms: i64, max: usize) -> Result<usize, FeedError> {
+    pub(crate) async fn rewrite_older_than(
+        &self,
+        before_ms: i64,
+        max: usize,
+    ) -> Result<usize, FeedError> {
         let mut state = self.inner.state.lock().await;
         self.catch_up(&mut state).await?;
         let old = state.older_than(before_ms, max, self.inner.options.clock.now_s());
@@ -200,7 +226,8 @@ impl Feed {
         for stored in old {
             // With where mirroring is now, not where it was: the newest record of a region tells that.
             let position = state.mirrored(&stored.entry.region).cloned();
-            self.append(&mut state, stored.entry, None, position.as_ref()).await?;
+            self.append(&mut state, stored.entry, None, position.as_ref())
+                .await?;
         }
         Ok(count)
     }
@@ -217,7 +244,10 @@ impl Feed {
         }
         let record: NewRecord = to_record(&entry, source, mirrored);
         let positions = self.inner.options.log.append(vec![record]).await?;
-        let offset = positions.first().map(|position| position.offset).unwrap_or_default();
+        let offset = positions
+            .first()
+            .map(|position| position.offset)
+            .unwrap_or_default();
         // Taken in by reading, so that the state is what the log says.
         self.catch_up(state).await?;
         metrics::published(&self.inner.options.region, sequence_of(offset));
@@ -238,13 +268,30 @@ impl Feed {
         }
     }
 
-    pub(crate) async fn read_after(&self, sequence: u64, wait: Duration) -> Result<Vec<Record>, FeedError> {
+    pub(crate) async fn read_after(
+        &self,
+        sequence: u64,
+        wait: Duration,
+    ) -> Result<Vec<Record>, FeedError> {
         let from = offset_after(sequence);
-        Ok(self.inner.options.log.read(TOPIC, 0, from, READ_RECORDS_MAX, wait).await?)
+        Ok(self
+            .inner
+            .options
+            .log
+            .read(TOPIC, 0, from, READ_RECORDS_MAX, wait)
+            .await?)
     }
 
-    pub(crate) async fn stored_after(&self, sequence: u64, wait: Duration) -> Result<Vec<Stored>, FeedError> {
-        self.read_after(sequence, wait).await?.iter().map(from_record).collect()
+    pub(crate) async fn stored_after(
+        &self,
+        sequence: u64,
+        wait: Duration,
+    ) -> Result<Vec<Stored>, FeedError> {
+        self.read_after(sequence, wait)
+            .await?
+            .iter()
+            .map(from_record)
+            .collect()
     }
 
     pub(crate) async fn bounds(&self) -> Result<PartitionState, FeedError> {
@@ -289,7 +336,9 @@ impl Feed {
 
     pub(crate) fn acknowledge(&self, request: &AcknowledgeRequest) {
         let now_ms = self.now_ms();
-        self.inner.acknowledgements.note(request, request.epoch == self.inner.epoch, now_ms);
+        self.inner
+            .acknowledgements
+            .note(request, request.epoch == self.inner.epoch, now_ms);
     }
 }
 

@@ -5,7 +5,9 @@ use std::pin::Pin;
 use futures::Stream;
 use futures::stream::unfold;
 use mcsp_api::proto::feed::edge_feed_server::{EdgeFeed, EdgeFeedServer};
-use mcsp_api::proto::feed::{AcknowledgeRequest, AcknowledgeResponse, FeedMessage, SubscribeRequest};
+use mcsp_api::proto::feed::{
+    AcknowledgeRequest, AcknowledgeResponse, FeedMessage, SubscribeRequest,
+};
 use mcsp_identity::Peer;
 use tonic::{Request, Response, Status};
 
@@ -38,15 +40,19 @@ impl EdgeFeed for EdgeFeedService {
         let peer = peer_of(&request)?;
         let request = request.into_inner();
         check_name(&peer, &request.subscriber)?;
-        let place = self
-            .feed
-            .place()
-            .ok_or_else(|| Status::unavailable("the feed is closing, or has as many subscribers as it takes"))?;
+        let place = self.feed.place().ok_or_else(|| {
+            Status::unavailable("the feed is closing, or has as many subscribers as it takes")
+        })?;
         let hmac = self.feed.trusts_with_hmac(&peer);
         let subscription = Subscription::begin(self.feed.clone(), &request, hmac, place)
             .await
             .map_err(status_of)?;
-        tracing::info!(subscriber = request.subscriber, after = request.after_sequence, hmac, "feed subscription");
+        tracing::info!(
+            subscriber = request.subscriber,
+            after = request.after_sequence,
+            hmac,
+            "feed subscription"
+        );
         let feed = self.feed.clone();
         let stream = unfold(Some((subscription, feed)), |state| async {
             let (mut subscription, feed) = state?;
@@ -82,8 +88,14 @@ fn peer_of<T>(request: &Request<T>) -> Result<Peer, Status> {
 
 /// A subscriber's name begins with what its certificate says: the PoP's id, or the region's.
 fn check_name(peer: &Peer, subscriber: &str) -> Result<(), Status> {
-    let own = if peer.is_edge() { peer.0.account() } else { peer.0.namespace() };
-    let rest = subscriber.strip_prefix(own).filter(|_| subscriber.len() <= NAME_BYTES_MAX);
+    let own = if peer.is_edge() {
+        peer.0.account()
+    } else {
+        peer.0.namespace()
+    };
+    let rest = subscriber
+        .strip_prefix(own)
+        .filter(|_| subscriber.len() <= NAME_BYTES_MAX);
     match rest {
         Some(rest) if rest.is_empty() || rest.starts_with(['/', '-', ':', '.']) => Ok(()),
         _ => Err(Status::permission_denied(format!(

@@ -6,10 +6,18 @@ use mcsp_telemetry::registry;
 use prometheus::{IntGauge, IntGaugeVec, Opts};
 
 static LAST: LazyLock<Option<IntGaugeVec>> = LazyLock::new(|| {
-    gauges("mcsp_feed_last_sequence", "The last entry of the edge feed.", "region")
+    gauges(
+        "mcsp_feed_last_sequence",
+        "The last entry of the edge feed.",
+        "region",
+    )
 });
 static ACKNOWLEDGED: LazyLock<Option<IntGaugeVec>> = LazyLock::new(|| {
-    gauges("mcsp_feed_acknowledged_sequence", "The last entry that a subscriber has applied.", "subscriber")
+    gauges(
+        "mcsp_feed_acknowledged_sequence",
+        "The last entry that a subscriber has applied.",
+        "subscriber",
+    )
 });
 static STREAMS: LazyLock<Option<IntGauge>> = LazyLock::new(|| {
     let gauge = IntGauge::new("mcsp_feed_streams", "Subscriptions that are open.").ok()?;
@@ -17,7 +25,11 @@ static STREAMS: LazyLock<Option<IntGauge>> = LazyLock::new(|| {
     Some(gauge)
 });
 static MIRRORED: LazyLock<Option<IntGaugeVec>> = LazyLock::new(|| {
-    gauges("mcsp_feed_mirrored_sequence", "The last entry of a peer region's feed that was taken over.", "region")
+    gauges(
+        "mcsp_feed_mirrored_sequence",
+        "The last entry of a peer region's feed that was taken over.",
+        "region",
+    )
 });
 
 /// `None` only when another part of the process took the name, which its own tests would show.
@@ -29,7 +41,9 @@ fn gauges(name: &str, help: &str, label: &str) -> Option<IntGaugeVec> {
 
 fn set(gauges: &LazyLock<Option<IntGaugeVec>>, label: &str, sequence: u64) {
     if let Some(gauges) = gauges.as_ref() {
-        gauges.with_label_values(&[label]).set(i64::try_from(sequence).unwrap_or(i64::MAX));
+        gauges
+            .with_label_values(&[label])
+            .set(i64::try_from(sequence).unwrap_or(i64::MAX));
     }
 }
 

@@ -89,7 +89,7 @@ impl Mirror {
     async fn follow(&self, cursor: &mut FeedCursor, known: &mut bool) -> Result<(), MirrorError> {
         if !*known {
             // Where an earlier process got to is in the feed itself.
-            if let (Some(position), _) = self.feed.mirrored(&self.peer).await? {
+            if let Some(position) = self.feed.mirrored(&self.peer).await? {
                 *cursor = FeedCursor::resumed(&position.epoch, position.sequence);
             }
             *known = true;
@@ -118,7 +118,9 @@ impl Mirror {
             metrics::mirrored(&self.peer, cursor.applied_sequence());
             unacknowledged += u32::from(cursor.applied_sequence() != before);
             if unacknowledged >= ACKNOWLEDGE_EVERY || (idle && unacknowledged > 0) {
-                client.acknowledge(cursor.acknowledgement(self.feed.region())).await?;
+                client
+                    .acknowledge(cursor.acknowledgement(self.feed.region()))
+                    .await?;
                 unacknowledged = 0;
             }
         }
@@ -136,19 +138,20 @@ impl Mirror {
         Ok(())
     }
 
-    /// The peer does not hold what this region misses, or is another log. Purges may be among it, so every edge has
-    /// to revalidate, unless this region never followed the peer before.
+    /// The peer does not hold what this region misses, or is another log, or was never followed. Purges may be among
+    /// what was missed, so every edge of this region has to revalidate.
     async fn reset(&self) -> Result<(), FeedError> {
-        let (position, knows_peer) = self.feed.mirrored(&self.peer).await?;
-        if position.is_none() && !knows_peer {
-            return Ok(());
-        }
-        tracing::warn!(peer = self.peer, "the peer's feed begins anew; edges revalidate everything");
+        tracing::warn!(
+            peer = self.peer,
+            "the peer's feed begins anew; edges revalidate everything"
+        );
         let purge = Purge {
             target: Some(Target::Everything(true)),
             soft: true,
         };
-        self.feed.publish(Change::Purge(purge)).await?;
+        self.feed
+            .publish_as(&self.peer, Change::Purge(purge))
+            .await?;
         Ok(())
     }
 }

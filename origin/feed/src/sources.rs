@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use mcsp_api::Residency;
 use mcsp_api::events::{
-    ContentDeleted, ContentUpdated, Event, MediaSessionRevoked, TokenKeysRotated, UserSessionRevoked,
+    ContentDeleted, ContentUpdated, Event, MediaSessionRevoked, TokenKeysRotated,
+    UserSessionRevoked,
 };
 use mcsp_api::media_path::MEDIA_PREFIX;
 use mcsp_api::proto::feed::feed_entry::Change;
@@ -37,14 +38,28 @@ impl FeedSources {
     ///
     /// # Errors
     /// [`ConsumerError`] when it cannot start at all.
-    pub async fn run(self, log: SharedEventLog, member: &str, shutdown: Shutdown) -> Result<(), ConsumerError> {
+    pub async fn run(
+        self,
+        log: SharedEventLog,
+        member: &str,
+        shutdown: Shutdown,
+    ) -> Result<(), ConsumerError> {
         // Purges and revocations are waited for by people, so the waits between tries are short.
         let policy = RetryPolicy {
             base_ms: 50,
             max_ms: 5_000,
             ..RetryPolicy::default()
         };
-        run_processor(log, GROUP, member, policy, ConsumerOptions::default(), self, shutdown).await
+        run_processor(
+            log,
+            GROUP,
+            member,
+            policy,
+            ConsumerOptions::default(),
+            self,
+            shutdown,
+        )
+        .await
     }
 
     fn changes(&self, record: &Record) -> Result<Option<Change>, HandleError> {
@@ -93,7 +108,11 @@ fn purge(target: Target, soft: bool) -> Change {
 fn updated(event: &ContentUpdated) -> Change {
     let prefix = |rest: &str| {
         let residency: Residency = event.residency;
-        format!("{MEDIA_PREFIX}{}/{}/{rest}", residency.prefix(), event.content_id)
+        format!(
+            "{MEDIA_PREFIX}{}/{}/{rest}",
+            residency.prefix(),
+            event.content_id
+        )
     };
     let target = match event.what.as_str() {
         "renditions" => Target::Prefix(prefix("manifest")),
@@ -120,7 +139,9 @@ impl Processor for FeedSources {
     async fn process(&self, record: &Record) -> Result<(), HandleError> {
         let event_id = envelope::event_id(record)?;
         if let Some(change) = self.changes(record)? {
-            self.feed.publish_once(&event_id.to_string(), change).await?;
+            self.feed
+                .publish_once(&event_id.to_string(), change)
+                .await?;
         }
         Ok(())
     }

@@ -13,8 +13,8 @@ use crate::entry::{PeerPosition, Stored};
 const LIVE_MAX: usize = 400_000;
 /// How many sources are remembered; more than can be under way between an event's entry and the commit of its offset.
 const SOURCES_MAX: usize = 50_000;
-/// How many entries are taken in between two looks for what has expired.
-const PRUNE_EVERY: u64 = 10_000;
+/// The state is not looked through for what has expired before it holds so much.
+const PRUNE_MIN: usize = 1_000;
 
 /// What an entry of the state is about; a later one replaces it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -26,8 +26,11 @@ enum Subject {
 }
 
 /// The state up to a sequence number.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct State {
+    live_max: usize,
+    /// How much it holds when it is next looked through: twice what was left the last time.
+    prune_at: usize,
     /// The last entry that was taken in.
     sequence: u64,
     live: BTreeMap<u64, Stored>,
@@ -38,7 +41,26 @@ pub(crate) struct State {
     mirrored: HashMap<String, PeerPosition>,
 }
 
+impl Default for State {
+    fn default() -> Self {
+        Self::bounded(LIVE_MAX)
+    }
+}
+
 impl State {
+    fn bounded(live_max: usize) -> Self {
+        Self {
+            live_max,
+            prune_at: PRUNE_MIN.min(live_max),
+            sequence: 0,
+            live: BTreeMap::new(),
+            subjects: HashMap::new(),
+            sources: HashSet::new(),
+            sources_in_order: VecDeque::new(),
+            mirrored: HashMap::new(),
+        }
+    }
+
     /// The last entry that was taken in.
     pub(crate) fn sequence(&self) -> u64 {
         self.sequence
@@ -51,7 +73,8 @@ impl State {
             self.remember(source.clone());
         }
         if let Some(position) = &stored.mirrored {
-            self.mirrored.insert(stored.entry.region.clone(), position.clone());
+            self.mirrored
+                .insert(stored.entry.region.clone(), position.clone());
         }
         if let Some(subject) = subject(&stored.entry) {
             if let Some(replaced) = self.subjects.insert(subject, stored.entry.sequence) {
@@ -59,7 +82,7 @@ impl State {
             }
             self.live.insert(stored.entry.sequence, stored);
         }
-        if self.sequence.is_multiple_of(PRUNE_EVERY) || self.live.len() > LIVE_MAX {
+        if self.live.len() > self.prune_at {
             self.prune(now_s);
         }
     }
@@ -72,11 +95,6 @@ impl State {
     /// Where mirroring of the region got to.
     pub(crate) fn mirrored(&self, region: &str) -> Option<&PeerPosition> {
         self.mirrored.get(region)
-    }
-
-    /// Does the state hold anything that was made in the region?
-    pub(crate) fn knows_region(&self, region: &str) -> bool {
-        self.live.values().any(|stored| stored.entry.region == region)
     }
 
     /// Live entries after `after` and up to `end`, in order, at most `max`.
@@ -101,24 +119,30 @@ impl State {
 
     /// Forgets what has expired; when that is not enough, the oldest revocations, which says that the bound is wrong.
     fn prune(&mut self, now_s: i64) {
-        self.live.retain(|_, stored| !is_expired(&stored.entry, now_s));
-        let excess = self.live.len().saturating_sub(LIVE_MAX);
+        self.live
+            .retain(|_, stored| !is_expired(&stored.entry, now_s));
+        let excess = self.live.len().saturating_sub(self.live_max);
         if excess > 0 {
-            tracing::error!(excess, "more live revocations than the feed's state holds; the oldest are left out");
+            tracing::error!(
+                excess,
+                "more live revocations than the feed's state holds; the oldest are left out"
+            );
             let revocations: Vec<u64> = self
                 .live
                 .iter()
                 .filter(|(_, stored)| is_revocation(&stored.entry))
                 .map(|(sequence, _)| *sequence)
                 // A tenth more, so that not every further entry comes here.
-                .take(excess + LIVE_MAX / 10)
+                .take(excess + self.live_max / 10)
                 .collect();
             for sequence in revocations {
                 self.live.remove(&sequence);
             }
         }
         let live = &self.live;
-        self.subjects.retain(|_, sequence| live.contains_key(sequence));
+        self.subjects
+            .retain(|_, sequence| live.contains_key(sequence));
+        self.prune_at = (2 * self.live.len()).clamp(PRUNE_MIN.min(self.live_max), self.live_max);
     }
 
     fn remember(&mut self, source: String) {
@@ -138,14 +162,21 @@ fn subject(entry: &FeedEntry) -> Option<Subject> {
     match entry.change.as_ref()? {
         Change::TokenKeySet(_) => Some(Subject::TokenKeys(entry.region.clone())),
         Change::MediaKey(key) => Some(Subject::MediaKey(key.key_id.clone())),
-        Change::RevokeMediaSession(revoked) => Some(Subject::MediaSession(revoked.media_session_id.clone())),
-        Change::RevokeUserSession(revoked) => Some(Subject::UserSession(revoked.user_session_id.clone())),
+        Change::RevokeMediaSession(revoked) => {
+            Some(Subject::MediaSession(revoked.media_session_id.clone()))
+        }
+        Change::RevokeUserSession(revoked) => {
+            Some(Subject::UserSession(revoked.user_session_id.clone()))
+        }
         Change::Purge(_) => None,
     }
 }
 
 fn is_revocation(entry: &FeedEntry) -> bool {
-    matches!(entry.change, Some(Change::RevokeMediaSession(_) | Change::RevokeUserSession(_)))
+    matches!(
+        entry.change,
+        Some(Change::RevokeMediaSession(_) | Change::RevokeUserSession(_))
+    )
 }
 
 /// Has what the entry is about ended by itself?
@@ -207,19 +238,18 @@ mod tests {
         assert_eq!(sequences(&state.page(4, 4, 100, 0)), [0; 0]);
         assert_eq!(sequences(&state.page(0, 4, 2, 0)), [2, 3]);
         assert!(state.knows("s3") && !state.knows("s9"));
-        assert!(state.knows_region("b") && !state.knows_region("c"));
     }
 
     #[test]
     fn the_state_is_bounded_and_keys_are_kept() {
-        let mut state = State::default();
+        let mut state = State::bounded(5_000);
         state.take(stored(1, "a", keys("1")), 0);
-        for n in 0..LIVE_MAX as u64 + 10 {
+        for n in 0..SOURCES_MAX as u64 + 10 {
             state.take(stored(n + 2, "a", revoked(&n.to_string(), 10)), 0);
+            assert!(state.live.len() <= 5_000);
         }
-        assert!(state.live.len() <= LIVE_MAX);
-        assert!(state.subjects.len() <= state.live.len() + 1);
-        assert!(state.sources.len() <= SOURCES_MAX);
+        assert_eq!(state.subjects.len(), state.live.len());
+        assert_eq!(state.sources.len(), SOURCES_MAX);
         assert_eq!(sequences(&state.page(0, u64::MAX, 1, 0)), [1]);
     }
 }

@@ -101,7 +101,10 @@ impl Subscription {
     async fn queue_entries(&mut self) -> Result<(), FeedError> {
         let wait = Duration::from_millis(HEARTBEAT_MS.unsigned_abs());
         let entries = self.feed.stored_after(self.sent, wait).await?;
-        if entries.first().is_some_and(|first| first.entry.sequence > self.sent + 1) {
+        if entries
+            .first()
+            .is_some_and(|first| first.entry.sequence > self.sent + 1)
+        {
             // The subscriber was so slow that the log has forgotten what it misses.
             return self.reset().await;
         }
@@ -123,7 +126,9 @@ impl Subscription {
     }
 
     fn push(&mut self, message: Message) {
-        self.queue.push_back(FeedMessage { message: Some(message) });
+        self.queue.push_back(FeedMessage {
+            message: Some(message),
+        });
     }
 }
 

@@ -26,7 +26,8 @@ const ERROR_CHARS_MAX: usize = 1000;
 /// Makes the topic for a topic's dead letters.
 pub(super) async fn ensure_topic(log: &SharedEventLog, topic: &str) -> Result<(), EventError> {
     let partitions = u32::try_from(log.describe(topic).await?.len()).unwrap_or(1);
-    log.ensure_topic(&format!("{topic}{DLQ_SUFFIX}"), partitions, RETENTION).await
+    log.ensure_topic(&format!("{topic}{DLQ_SUFFIX}"), partitions, RETENTION)
+        .await
 }
 
 /// The dead letter of a record.

@@ -55,11 +55,13 @@ impl Ledger {
 
     async fn knows(&self, id: Uuid) -> Result<bool, HandleError> {
         let mut connection = self.db.acquire().await?;
-        let row = sqlx::query("SELECT 1 FROM consumed_events WHERE consumer_group = $1 AND event_id = $2")
-            .bind(self.group.as_str())
-            .bind(id.to_string())
-            .fetch_optional(connection.conn())
-            .await?;
+        let row = sqlx::query(
+            "SELECT 1 FROM consumed_events WHERE consumer_group = $1 AND event_id = $2",
+        )
+        .bind(self.group.as_str())
+        .bind(id.to_string())
+        .fetch_optional(connection.conn())
+        .await?;
         Ok(row.is_some())
     }
 

@@ -11,8 +11,8 @@ use tokio::sync::{Notify, oneshot};
 use super::policy::RetryPolicy;
 use crate::{BATCH_RECORDS_MAX, EventError, Position, SharedEventLog};
 
-/// How long one call waits; short enough for proxies between processes.
-const WAIT: Duration = Duration::from_secs(10);
+/// How long one call waits; a log that stops has to wait for it.
+const WAIT: Duration = Duration::from_secs(4);
 /// Between tries while the log is away.
 const AWAY: RetryPolicy = RetryPolicy {
     tries: u32::MAX,
@@ -20,10 +20,13 @@ const AWAY: RetryPolicy = RetryPolicy {
     max_ms: 2_000,
 };
 
+/// The offset that a partition waits for, and how its work is woken.
+type Wait = (u64, oneshot::Sender<()>);
+
 /// The partitions that wait for a record.
 #[derive(Debug, Default)]
 pub(super) struct Idle {
-    waiting: Mutex<HashMap<(String, u32), (u64, oneshot::Sender<()>)>>,
+    waiting: Mutex<HashMap<(String, u32), Wait>>,
     changed: Notify,
 }
 

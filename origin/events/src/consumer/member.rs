@@ -79,7 +79,10 @@ impl<P: Processor> Member<P> {
         }
         let mut helpers = JoinSet::new();
         let idle = Arc::clone(&self.shared.idle);
-        helpers.spawn(idle.poll_forever(Arc::clone(&self.shared.log), Arc::clone(&self.shared.entropy)));
+        helpers.spawn(idle.poll_forever(
+            Arc::clone(&self.shared.log),
+            Arc::clone(&self.shared.entropy),
+        ));
         helpers.spawn(maintain_forever(Arc::clone(&self.shared)));
         self.live(&topics, &shutdown).await;
         self.drain(&topics).await;
@@ -103,7 +106,9 @@ impl<P: Processor> Member<P> {
             return Err(invalid("no topics".to_owned()));
         }
         if let Some(topic) = topics.iter().find(|topic| topic.ends_with(DLQ_SUFFIX)) {
-            return Err(invalid(format!("{topic:?}: dead letters are read by people, not consumed")));
+            return Err(invalid(format!(
+                "{topic:?}: dead letters are read by people, not consumed"
+            )));
         }
         Ok(topics)
     }
@@ -165,7 +170,9 @@ impl<P: Processor> Member<P> {
             match self.ask(topics, joining).await {
                 Ok(assignment) => {
                     self.fenced = false;
-                    self.shared.generation.store(assignment.generation, Ordering::SeqCst);
+                    self.shared
+                        .generation
+                        .store(assignment.generation, Ordering::SeqCst);
                     if joining {
                         self.drop_overtaken(&assignment).await;
                     }
@@ -173,7 +180,11 @@ impl<P: Processor> Member<P> {
                     return;
                 }
                 Err(EventError::Fenced { group, member }) => {
-                    tracing::info!(group, member, "the log does not know this member any more; it joins again");
+                    tracing::info!(
+                        group,
+                        member,
+                        "the log does not know this member any more; it joins again"
+                    );
                     self.fenced = true;
                 }
                 Err(error) => {
@@ -201,7 +212,9 @@ impl<P: Processor> Member<P> {
                 log.heartbeat(group, member).await
             }
         });
-        asked.await.unwrap_or_else(|_| Err(EventError::Unavailable("no answer in time".to_owned())))
+        asked
+            .await
+            .unwrap_or_else(|_| Err(EventError::Unavailable("no answer in time".to_owned())))
     }
 
     /// After having been fenced: work goes on only where nobody else made progress meanwhile.
@@ -213,7 +226,10 @@ impl<P: Processor> Member<P> {
         let mut cleared = HashSet::new();
         let check = async {
             for slot in &suspects {
-                let known = self.running.get(slot).map(|running| running.committed.load(Ordering::SeqCst));
+                let known = self
+                    .running
+                    .get(slot)
+                    .map(|running| running.committed.load(Ordering::SeqCst));
                 if log.committed(&group, &slot.0, slot.1).await.ok() == known {
                     cleared.insert(slot.clone());
                 }
@@ -229,7 +245,12 @@ impl<P: Processor> Member<P> {
     /// Begins work on what is new, drops work on what is gone.
     fn adopt(&mut self, assignment: &Assignment) {
         let assigned: HashSet<&Slot> = assignment.partitions.iter().collect();
-        let gone: Vec<Slot> = self.running.keys().filter(|slot| !assigned.contains(slot)).cloned().collect();
+        let gone: Vec<Slot> = self
+            .running
+            .keys()
+            .filter(|slot| !assigned.contains(slot))
+            .cloned()
+            .collect();
         for slot in gone {
             self.drop_work(&slot);
         }
@@ -246,7 +267,8 @@ impl<P: Processor> Member<P> {
                 committed: Arc::clone(&committed),
             };
             let task = self.work.spawn(work.run());
-            self.running.insert(slot.clone(), Running { task, committed });
+            self.running
+                .insert(slot.clone(), Running { task, committed });
         }
     }
 

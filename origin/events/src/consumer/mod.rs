@@ -26,7 +26,8 @@ use crate::envelope::{DLQ_SUFFIX, EnvelopeError};
 use crate::{EventError, Record, SharedEventLog};
 
 pub use self::dead_letter::{
-    HEADER_ATTEMPTS, HEADER_ERROR, HEADER_GROUP, HEADER_SOURCE_OFFSET, HEADER_SOURCE_PARTITION, HEADER_SOURCE_TOPIC,
+    HEADER_ATTEMPTS, HEADER_ERROR, HEADER_GROUP, HEADER_SOURCE_OFFSET, HEADER_SOURCE_PARTITION,
+    HEADER_SOURCE_TOPIC,
 };
 pub use self::effect::MIGRATION_SQL;
 pub use self::policy::RetryPolicy;
@@ -120,7 +121,12 @@ pub trait Job: Send + Sync + 'static {
     async fn work(&self, record: &Record) -> Result<Self::Effect, HandleError>;
 
     /// Puts the effect into `tx`.
-    async fn apply(&self, record: &Record, effect: Self::Effect, tx: &mut Tx) -> Result<(), HandleError>;
+    async fn apply(
+        &self,
+        record: &Record,
+        effect: Self::Effect,
+        tx: &mut Tx,
+    ) -> Result<(), HandleError>;
 }
 
 /// Acts on records without a database; the effect must be harmless to repeat.
@@ -194,7 +200,12 @@ impl ConsumerOptions {
         };
         within("parallel_max", self.parallel_max as u64, 1, 256)?;
         within("session_timeout_ms", self.session_timeout_ms, 100, 600_000)?;
-        within("heartbeat_ms", self.heartbeat_ms, 10, self.session_timeout_ms / 3)?;
+        within(
+            "heartbeat_ms",
+            self.heartbeat_ms,
+            10,
+            self.session_timeout_ms / 3,
+        )?;
         within("batch_records_max", self.batch_records_max as u64, 1, 1_000)?;
         within("drain_ms", self.drain_ms, 0, 600_000)
     }
@@ -222,7 +233,13 @@ pub(crate) struct MemberIdentity {
 impl Consumer {
     /// A member of `group` with effects in `db`. `member` must be unique among the group's processes.
     #[must_use]
-    pub fn new(log: SharedEventLog, db: Db, group: &str, member: &str, policy: RetryPolicy) -> Self {
+    pub fn new(
+        log: SharedEventLog,
+        db: Db,
+        group: &str,
+        member: &str,
+        policy: RetryPolicy,
+    ) -> Self {
         Self {
             log,
             db,
@@ -264,7 +281,11 @@ impl Consumer {
     ///
     /// # Errors
     /// [`ConsumerError`] when it cannot start at all.
-    pub async fn run<H: Handler>(self, handler: H, shutdown: Shutdown) -> Result<(), ConsumerError> {
+    pub async fn run<H: Handler>(
+        self,
+        handler: H,
+        shutdown: Shutdown,
+    ) -> Result<(), ConsumerError> {
         let ledger = self.ledger(&handler.topics()).await?;
         let processor = HandlerProcessor::new(handler, ledger);
         self.member(processor).run(shutdown).await
@@ -282,7 +303,12 @@ impl Consumer {
 
     async fn ledger(&self, topics: &[String]) -> Result<Ledger, ConsumerError> {
         let group = &self.identity.group;
-        let ledger = Ledger::new(self.db.clone(), group, retention_of(topics), self.clock.clone());
+        let ledger = Ledger::new(
+            self.db.clone(),
+            group,
+            retention_of(topics),
+            self.clock.clone(),
+        );
         ledger.migrate().await.map_err(|source| ConsumerError::Db {
             group: group.clone(),
             source,
@@ -291,7 +317,14 @@ impl Consumer {
     }
 
     fn member<P: Processor>(self, processor: P) -> Member<P> {
-        Member::new(self.log, self.identity, self.policy, self.options, self.entropy, processor)
+        Member::new(
+            self.log,
+            self.identity,
+            self.policy,
+            self.options,
+            self.entropy,
+            processor,
+        )
     }
 }
 
@@ -312,9 +345,16 @@ pub async fn run_processor<P: Processor>(
         group: group.to_owned(),
         member: member.to_owned(),
     };
-    Member::new(log, identity, policy, options, SystemEntropy::shared(), processor)
-        .run(shutdown)
-        .await
+    Member::new(
+        log,
+        identity,
+        policy,
+        options,
+        SystemEntropy::shared(),
+        processor,
+    )
+    .run(shutdown)
+    .await
 }
 
 /// How long ids of these topics' events must be known: the longest retention, and a day for relays that were late.

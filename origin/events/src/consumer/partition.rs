@@ -11,7 +11,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::idle::Idle;
-use super::{AWAY_MAX, ConsumerOptions, HandleError, MemberIdentity, Processor, RetryPolicy, dead_letter};
+use super::{
+    AWAY_MAX, ConsumerOptions, HandleError, MemberIdentity, Processor, RetryPolicy, dead_letter,
+};
 use crate::{EventError, Position, Record, SharedEventLog, metrics, trace};
 
 /// Progress is committed at least this often, so that little is delivered again after a crash.
@@ -75,7 +77,12 @@ impl<P: Processor> PartitionWork<P> {
     async fn starting_offset(&self) -> u64 {
         let mut failures = 0;
         loop {
-            match self.shared.log.committed(&self.shared.identity.group, &self.topic, self.partition).await {
+            match self
+                .shared
+                .log
+                .committed(&self.shared.identity.group, &self.topic, self.partition)
+                .await
+            {
                 Ok(offset) => {
                     self.committed.store(offset, Ordering::SeqCst);
                     return offset;
@@ -93,7 +100,17 @@ impl<P: Processor> PartitionWork<P> {
         let mut failures = 0;
         loop {
             let records_max = self.shared.options.batch_records_max;
-            let read = self.shared.log.read(&self.topic, self.partition, *next, records_max, Duration::ZERO).await;
+            let read = self
+                .shared
+                .log
+                .read(
+                    &self.topic,
+                    self.partition,
+                    *next,
+                    records_max,
+                    Duration::ZERO,
+                )
+                .await;
             match read {
                 Ok(records) if !records.is_empty() => return records,
                 Ok(_) => {
@@ -107,7 +124,12 @@ impl<P: Processor> PartitionWork<P> {
                 Err(EventError::Invalid(reason)) if *next > 0 => {
                     // The log was replaced by one that holds less. What it holds is read from its beginning; ids
                     // that are known are skipped.
-                    tracing::error!(topic = self.topic, partition = self.partition, reason, "reading from the beginning");
+                    tracing::error!(
+                        topic = self.topic,
+                        partition = self.partition,
+                        reason,
+                        "reading from the beginning"
+                    );
                     *next = 0;
                 }
                 Err(error) => {
@@ -168,7 +190,8 @@ impl<P: Processor> PartitionWork<P> {
             let position = &record.position;
             tracing::warn!(group, topic = self.topic, partition = self.partition, offset = position.offset,
                 error = %error, failures, outcome, "event is tried again");
-            self.rest(shared.policy.delay(failures, &*shared.entropy)).await?;
+            self.rest(shared.policy.delay(failures, &*shared.entropy))
+                .await?;
         }
     }
 
@@ -193,7 +216,8 @@ impl<P: Processor> PartitionWork<P> {
         while let Err(away) = shared.log.append(vec![letter.clone()]).await {
             failures += 1;
             tracing::warn!(group, topic = self.topic, error = %away, failures, "dead letter waits for the log");
-            self.rest(shared.policy.delay(failures, &*shared.entropy)).await?;
+            self.rest(shared.policy.delay(failures, &*shared.entropy))
+                .await?;
         }
         metrics::consumed(group, &self.topic, "dead");
         tracing::error!(group, topic = self.topic, partition = self.partition, offset = record.position.offset,
@@ -207,13 +231,18 @@ impl<P: Processor> PartitionWork<P> {
         let mut failures = 0;
         while self.committed.load(Ordering::SeqCst) != next {
             let generation = shared.generation.load(Ordering::SeqCst);
-            match shared.log.commit(group, member, generation, &self.topic, self.partition, next).await {
+            match shared
+                .log
+                .commit(group, member, generation, &self.topic, self.partition, next)
+                .await
+            {
                 Ok(()) => self.committed.store(next, Ordering::SeqCst),
                 Err(EventError::Fenced { .. }) => return Err(End::Fenced),
                 Err(error) => {
                     failures += 1;
                     tracing::warn!(group, topic = self.topic, error = %error, failures, "commit waits for the log");
-                    self.rest(shared.policy.delay(failures, &*shared.entropy)).await?;
+                    self.rest(shared.policy.delay(failures, &*shared.entropy))
+                        .await?;
                 }
             }
         }

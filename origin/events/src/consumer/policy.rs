@@ -52,10 +52,20 @@ mod tests {
             max_ms: 1_000,
         };
         let entropy = SeededEntropy::new(3);
-        for (failures, step_ms) in [(1, 100), (2, 200), (3, 400), (4, 800), (5, 1_000), (u32::MAX, 1_000)] {
+        for (failures, step_ms) in [
+            (1, 100),
+            (2, 200),
+            (3, 400),
+            (4, 800),
+            (5, 1_000),
+            (u32::MAX, 1_000),
+        ] {
             for _ in 0..50 {
                 let wait_ms = policy.delay(failures, &*entropy).as_millis();
-                assert!((step_ms / 2..=step_ms).contains(&wait_ms), "{failures}: {wait_ms}");
+                assert!(
+                    (step_ms / 2..=step_ms).contains(&wait_ms),
+                    "{failures}: {wait_ms}"
+                );
             }
         }
     }

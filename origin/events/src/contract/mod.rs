@@ -64,7 +64,11 @@ pub async fn run(log: &SharedEventLog, clock: &ManualClock) -> Result<(), Contra
 const RETENTION: Duration = Duration::from_secs(24 * 3600);
 const SESSION: Duration = Duration::from_secs(6);
 
-fn expect<T: PartialEq + Debug>(what: &'static str, found: T, expected: T) -> Result<(), ContractError> {
+fn expect<T: PartialEq + Debug>(
+    what: &'static str,
+    found: T,
+    expected: T,
+) -> Result<(), ContractError> {
     if found == expected {
         return Ok(());
     }

@@ -92,10 +92,17 @@ impl<'t> Batch<'t> {
                 partitions,
                 retention_ms,
                 reply,
-            } => Settled::Done(reply, refusal(self.ensure_topic(&topic, partitions, retention_ms))?),
-            Work::Append { records, reply } => Settled::Appended(reply, refusal(self.append(&records))?),
+            } => Settled::Done(
+                reply,
+                refusal(self.ensure_topic(&topic, partitions, retention_ms))?,
+            ),
+            Work::Append { records, reply } => {
+                Settled::Appended(reply, refusal(self.append(&records))?)
+            }
             Work::Commit { commit, reply } => Settled::Done(reply, refusal(self.commit(&commit))?),
-            Work::Sweep { records_max, reply } => Settled::Swept(reply, refusal(self.sweep(records_max))?),
+            Work::Sweep { records_max, reply } => {
+                Settled::Swept(reply, refusal(self.sweep(records_max))?)
+            }
         })
     }
 
@@ -106,7 +113,9 @@ impl<'t> Batch<'t> {
         }
         let mut table = self.transaction.open_table(PARTITIONS).map_err(storage)?;
         for (key, (_, state)) in &self.changes.partitions {
-            table.insert(key, (state.first_offset, state.next_offset)).map_err(storage)?;
+            table
+                .insert(key, (state.first_offset, state.next_offset))
+                .map_err(storage)?;
         }
         Ok(Some(self.changes))
     }
@@ -130,7 +139,9 @@ impl<'t> Batch<'t> {
                 .insert((topic.id, partition, offset), stored.as_slice())
                 .map_err(storage)?;
             state.next_offset += 1;
-            self.changes.partitions.insert((topic.id, partition), (topic, state));
+            self.changes
+                .partitions
+                .insert((topic.id, partition), (topic, state));
             positions.push(Position {
                 topic: record.topic.clone(),
                 partition,
@@ -143,9 +154,13 @@ impl<'t> Batch<'t> {
     fn commit(&mut self, commit: &Commit) -> Result<(), EventError> {
         let topic = self.registry.topic(&commit.topic)?;
         let slot = (commit.topic.clone(), commit.partition);
-        self.groups
-            .lock()
-            .check_commit(&commit.group, &commit.member, commit.generation, &slot, self.now_ms)?;
+        self.groups.lock().check_commit(
+            &commit.group,
+            &commit.member,
+            commit.generation,
+            &slot,
+            self.now_ms,
+        )?;
         let end = self.state(&topic, commit.partition)?.next_offset;
         if commit.next_offset > end {
             return Err(EventError::Invalid(format!(
@@ -155,12 +170,20 @@ impl<'t> Batch<'t> {
         }
         self.wrote = true;
         self.committed
-            .insert((commit.group.as_str(), topic.id, commit.partition), commit.next_offset)
+            .insert(
+                (commit.group.as_str(), topic.id, commit.partition),
+                commit.next_offset,
+            )
             .map_err(storage)?;
         Ok(())
     }
 
-    fn ensure_topic(&mut self, name: &str, partitions: u32, retention_ms: i64) -> Result<(), EventError> {
+    fn ensure_topic(
+        &mut self,
+        name: &str,
+        partitions: u32,
+        retention_ms: i64,
+    ) -> Result<(), EventError> {
         let created = self
             .changes
             .created
@@ -187,10 +210,15 @@ impl<'t> Batch<'t> {
             None => self.next_topic_id()?,
         };
         let mut topics = self.transaction.open_table(TOPICS).map_err(storage)?;
-        topics.insert(name, (id, partitions, retention_ms)).map_err(storage)?;
+        topics
+            .insert(name, (id, partitions, retention_ms))
+            .map_err(storage)?;
         match (self.changes.created.get(name), existing) {
             (Some(topic), _) => topic.reshape(partitions, retention_ms),
-            (None, Some(topic)) => self.changes.reshaped.push((topic, partitions, retention_ms)),
+            (None, Some(topic)) => self
+                .changes
+                .reshaped
+                .push((topic, partitions, retention_ms)),
             (None, None) => {
                 let topic = Topic::new(id, name.to_owned(), retention_ms, Vec::new());
                 topic.reshape(partitions, retention_ms);
@@ -202,7 +230,10 @@ impl<'t> Batch<'t> {
 
     fn next_topic_id(&mut self) -> Result<u32, EventError> {
         let mut meta = self.transaction.open_table(META).map_err(storage)?;
-        let next = meta.get(NEXT_TOPIC_ID).map_err(storage)?.map_or(0, |id| id.value());
+        let next = meta
+            .get(NEXT_TOPIC_ID)
+            .map_err(storage)?
+            .map_or(0, |id| id.value());
         meta.insert(NEXT_TOPIC_ID, next + 1).map_err(storage)?;
         u32::try_from(next).map_err(|_| EventError::Corrupt("topic ids are used up".to_owned()))
     }
@@ -219,7 +250,9 @@ impl<'t> Batch<'t> {
                     continue;
                 }
                 for offset in state.first_offset..state.first_offset + expired {
-                    self.records.remove((topic.id, partition, offset)).map_err(storage)?;
+                    self.records
+                        .remove((topic.id, partition, offset))
+                        .map_err(storage)?;
                 }
                 self.wrote = true;
                 left -= expired;
@@ -249,7 +282,9 @@ impl<'t> Batch<'t> {
         cutoff_ms: i64,
         records_max: u64,
     ) -> Result<u64, EventError> {
-        let end = state.next_offset.min(state.first_offset.saturating_add(records_max));
+        let end = state
+            .next_offset
+            .min(state.first_offset.saturating_add(records_max));
         let range = (topic_id, partition, state.first_offset)..(topic_id, partition, end);
         let mut count = 0;
         for entry in self.records.range(range).map_err(storage)? {

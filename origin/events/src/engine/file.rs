@@ -27,22 +27,37 @@ pub(super) fn open(path: &Path) -> Result<Opened, EventError> {
     create(path).map_err(cannot)?;
     let db = Builder::new()
         .set_cache_size(CACHE_BYTES)
-        .set_repair_callback(|repair| tracing::info!(progress = repair.progress(), "repairing the event log"))
+        .set_repair_callback(|repair| {
+            tracing::info!(progress = repair.progress(), "repairing the event log")
+        })
         .create(path)
         .map_err(|error| match storage(error) {
-            EventError::Corrupt(reason) => EventError::Corrupt(format!("{}: {reason}", path.display())),
+            EventError::Corrupt(reason) => {
+                EventError::Corrupt(format!("{}: {reason}", path.display()))
+            }
             other => EventError::Unavailable(format!("{}: {other}", path.display())),
         })?;
     let (registry, boots) = prepare(&db)?;
-    Ok(Opened { db, registry, boots })
+    Ok(Opened {
+        db,
+        registry,
+        boots,
+    })
 }
 
 /// Makes the file and its name in the folder durable, so that a loss of power cannot take away a log that has
 /// acknowledged records.
 fn create(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent)?;
-    let created = File::options().write(true).create_new(true).mode(0o600).open(path);
+    let created = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
     match created {
         Ok(file) => file.sync_all()?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -58,7 +73,10 @@ fn prepare(db: &Database) -> Result<(Registry, u64), EventError> {
     let boots;
     {
         let mut meta = transaction.open_table(META).map_err(storage)?;
-        let format = meta.get(FORMAT).map_err(storage)?.map_or(FORMAT_VERSION, |v| v.value());
+        let format = meta
+            .get(FORMAT)
+            .map_err(storage)?
+            .map_or(FORMAT_VERSION, |v| v.value());
         if format != FORMAT_VERSION {
             return Err(EventError::Corrupt(format!(
                 "the log has form {format}; this build reads form {FORMAT_VERSION}"

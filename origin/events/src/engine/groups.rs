@@ -79,7 +79,9 @@ impl Groups {
             }
         }
         if !self.groups.contains_key(group_name) && self.groups.len() >= GROUPS_MAX {
-            return Err(EventError::Invalid(format!("more than {GROUPS_MAX} groups")));
+            return Err(EventError::Invalid(format!(
+                "more than {GROUPS_MAX} groups"
+            )));
         }
         let group = self.groups.entry(group_name.to_owned()).or_default();
         if !group.members.contains_key(member) && group.members.len() >= MEMBERS_MAX {
@@ -158,7 +160,11 @@ impl Groups {
     }
 
     fn drop_if_empty(&mut self, group_name: &str) {
-        if self.groups.get(group_name).is_some_and(|group| group.members.is_empty()) {
+        if self
+            .groups
+            .get(group_name)
+            .is_some_and(|group| group.members.is_empty())
+        {
             self.groups.remove(group_name);
         }
     }
@@ -175,7 +181,8 @@ impl Group {
     /// Removes members whose session has ended; true when there were any.
     fn expire(&mut self, now_ms: i64) -> bool {
         let before = self.members.len();
-        self.members.retain(|_, member| member.deadline_ms >= now_ms);
+        self.members
+            .retain(|_, member| member.deadline_ms >= now_ms);
         self.members.len() != before
     }
 
@@ -196,13 +203,21 @@ impl Group {
     fn rebalance(&mut self, generation: &mut u64, now_ms: i64, shape: &dyn Shape) {
         self.expire(now_ms);
         self.shape_version = shape.version();
-        let topics: BTreeSet<&String> = self.members.values().flat_map(|member| &member.topics).collect();
+        let topics: BTreeSet<&String> = self
+            .members
+            .values()
+            .flat_map(|member| &member.topics)
+            .collect();
         let mut slots = BTreeMap::new();
         for topic in topics {
             for partition in 0..shape.partitions(topic).unwrap_or(0) {
                 let slot = (topic.clone(), partition);
                 let mut ownership = self.slots.remove(&slot).unwrap_or_default();
-                let live = |name: &String| self.members.get(name).is_some_and(|m| m.topics.contains(topic));
+                let live = |name: &String| {
+                    self.members
+                        .get(name)
+                        .is_some_and(|m| m.topics.contains(topic))
+                };
                 ownership.owner = ownership.owner.filter(live);
                 ownership.next = ownership.next.filter(live);
                 slots.insert(slot, ownership);
@@ -214,7 +229,11 @@ impl Group {
             .iter()
             .map(|(slot, o)| (slot.clone(), o.next.clone().or_else(|| o.owner.clone())))
             .collect();
-        let subscriptions = self.members.iter().map(|(name, m)| (name.as_str(), &m.topics)).collect();
+        let subscriptions = self
+            .members
+            .iter()
+            .map(|(name, m)| (name.as_str(), &m.topics))
+            .collect();
         let wanted = spread(holders, &subscriptions);
         *generation += 1;
         self.generation = *generation;

@@ -10,11 +10,12 @@ mod file;
 mod groups;
 mod registry;
 mod spread;
+mod sweep;
 mod tables;
 mod writer;
 
 use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -31,9 +32,12 @@ use self::groups::{Groups, Shape};
 use self::registry::{Registry, Topic};
 use self::tables::{COMMITTED, RECORDS, decode_record};
 use self::writer::{Call, Commit, QUEUE_CALLS_MAX, Reply, Work, Writer};
-use crate::limits::{check_append, check_batch, check_name, check_partitions, check_session_timeout};
+use crate::limits::{
+    check_append, check_batch, check_name, check_partitions, check_session_timeout,
+};
 use crate::{
-    Assignment, EventError, EventLog, NewRecord, PartitionState, Position, READ_BYTES_MAX, Record, WAIT_MAX,
+    Assignment, EventError, EventLog, NewRecord, PartitionState, Position, READ_BYTES_MAX, Record,
+    WAIT_MAX,
 };
 
 pub use self::writer::Swept;
@@ -42,12 +46,6 @@ pub use self::writer::Swept;
 const QUEUE_KIB_MAX: u32 = 64 * 1024;
 /// How long a call waits for room in the writer's queue.
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
-/// How often retention is enforced.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// The most records one step of the sweep removes, so that appends do not wait long behind it.
-const SWEEP_STEP_RECORDS: u64 = 1000;
-/// The most steps of one sweep; what is left is done by the next.
-const SWEEP_STEPS_MAX: usize = 1000;
 
 /// A log in one file, owned by this process.
 #[derive(Debug)]
@@ -69,7 +67,11 @@ impl RedbLog {
     /// [`EventError::Unavailable`] when the file cannot be opened or another process has it,
     /// [`EventError::Corrupt`] when it is damaged or of another version.
     pub fn open(path: &Path, clock: SharedClock) -> Result<Self, EventError> {
-        let file::Opened { db, registry, boots } = file::open(path)?;
+        let file::Opened {
+            db,
+            registry,
+            boots,
+        } = file::open(path)?;
         let db = Arc::new(db);
         let registry = Arc::new(registry);
         let groups = Arc::new(Mutex::new(Groups::new(boots)));
@@ -83,7 +85,9 @@ impl RedbLog {
         let thread = std::thread::Builder::new()
             .name("event-log".to_owned())
             .spawn(move || writer.run(waiting))
-            .map_err(|error| EventError::Unavailable(format!("no thread for the writer: {error}")))?;
+            .map_err(|error| {
+                EventError::Unavailable(format!("no thread for the writer: {error}"))
+            })?;
         Ok(Self {
             db,
             registry,
@@ -100,39 +104,36 @@ impl RedbLog {
     /// # Errors
     /// As [`EventLog::append`].
     pub async fn sweep(&self, records_max: u64) -> Result<Swept, EventError> {
-        self.ask(None, |reply| Work::Sweep { records_max, reply }).await
+        self.ask(None, |reply| Work::Sweep { records_max, reply })
+            .await
     }
 
     /// Enforces retention until the log is dropped.
-    pub(crate) async fn sweep_forever(log: Weak<Self>) {
-        let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            for _ in 0..SWEEP_STEPS_MAX {
-                let Some(log) = log.upgrade() else { return };
-                match log.sweep(SWEEP_STEP_RECORDS).await {
-                    Ok(Swept { more: true, .. }) => {}
-                    Ok(_) => break,
-                    Err(error) => {
-                        tracing::warn!(error = %error, "retention sweep failed");
-                        break;
-                    }
-                }
-            }
-        }
+    pub(crate) fn sweeper(&self) -> impl Future<Output = ()> + Send + use<> {
+        sweep::sweep_forever(self.calls.as_ref().map(mpsc::Sender::downgrade))
     }
 
     /// Hands work to the writer and waits for its answer.
-    async fn ask<T>(&self, bytes: Option<usize>, work: impl FnOnce(Reply<T>) -> Work) -> Result<T, EventError> {
-        let overloaded = || EventError::Unavailable("overloaded: the writer's queue is full".to_owned());
+    async fn ask<T>(
+        &self,
+        bytes: Option<usize>,
+        work: impl FnOnce(Reply<T>) -> Work,
+    ) -> Result<T, EventError> {
+        let overloaded =
+            || EventError::Unavailable("overloaded: the writer's queue is full".to_owned());
         let stopped = || EventError::Unavailable("the writer has stopped".to_owned());
         let calls = self.calls.as_ref().ok_or_else(stopped)?;
         let memory = match bytes {
             None => None,
             Some(bytes) => {
-                let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(QUEUE_KIB_MAX).min(QUEUE_KIB_MAX);
-                let acquired = tokio::time::timeout(QUEUE_WAIT, Arc::clone(&self.memory).acquire_many_owned(kib)).await;
+                let kib = u32::try_from(bytes / 1024 + 1)
+                    .unwrap_or(QUEUE_KIB_MAX)
+                    .min(QUEUE_KIB_MAX);
+                let acquired = tokio::time::timeout(
+                    QUEUE_WAIT,
+                    Arc::clone(&self.memory).acquire_many_owned(kib),
+                )
+                .await;
                 Some(acquired.map_err(|_| overloaded())?.map_err(|_| stopped())?)
             }
         };
@@ -141,7 +142,10 @@ impl RedbLog {
             work: work(reply),
             _memory: memory,
         };
-        calls.send_timeout(call, QUEUE_WAIT).await.map_err(|_| overloaded())?;
+        calls
+            .send_timeout(call, QUEUE_WAIT)
+            .await
+            .map_err(|_| overloaded())?;
         answer.await.map_err(|_| stopped())?
     }
 
@@ -208,7 +212,12 @@ impl Drop for RedbLog {
 
 #[async_trait]
 impl EventLog for RedbLog {
-    async fn ensure_topic(&self, topic: &str, partitions: u32, retention: Duration) -> Result<(), EventError> {
+    async fn ensure_topic(
+        &self,
+        topic: &str,
+        partitions: u32,
+        retention: Duration,
+    ) -> Result<(), EventError> {
         check_name("topic", topic)?;
         check_partitions(partitions)?;
         let retention_ms = i64::try_from(retention.as_millis())
@@ -231,7 +240,8 @@ impl EventLog for RedbLog {
 
     async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Position>, EventError> {
         let bytes = check_append(&records)?;
-        self.ask(Some(bytes), |reply| Work::Append { records, reply }).await
+        self.ask(Some(bytes), |reply| Work::Append { records, reply })
+            .await
     }
 
     async fn read(
@@ -249,7 +259,9 @@ impl EventLog for RedbLog {
         loop {
             changed.mark_unchanged();
             if is_readable(&topic, partition, from_offset)? {
-                let records = self.fetch(&topic, partition, from_offset, records_max).await?;
+                let records = self
+                    .fetch(&topic, partition, from_offset, records_max)
+                    .await?;
                 // Empty when the sweep took the last of them in between.
                 if !records.is_empty() {
                     return Ok(records);
@@ -262,10 +274,17 @@ impl EventLog for RedbLog {
         }
     }
 
-    async fn ready(&self, positions: &[Position], wait: Duration) -> Result<Vec<Position>, EventError> {
+    async fn ready(
+        &self,
+        positions: &[Position],
+        wait: Duration,
+    ) -> Result<Vec<Position>, EventError> {
         check_batch("positions", positions.len())?;
         let deadline = Instant::now() + wait.min(WAIT_MAX);
-        let mut topics: Vec<&str> = positions.iter().map(|position| position.topic.as_str()).collect();
+        let mut topics: Vec<&str> = positions
+            .iter()
+            .map(|position| position.topic.as_str())
+            .collect();
         topics.sort_unstable();
         topics.dedup();
         let mut watches = topics
@@ -302,15 +321,26 @@ impl EventLog for RedbLog {
         check_batch("topics", topics.len())?;
         check_session_timeout(session_timeout)?;
         let now_ms = self.clock.now_ms();
-        self.groups.lock().join(group, member, topics, session_timeout, now_ms, &*self.registry)
+        self.groups.lock().join(
+            group,
+            member,
+            topics,
+            session_timeout,
+            now_ms,
+            &*self.registry,
+        )
     }
 
     async fn heartbeat(&self, group: &str, member: &str) -> Result<Assignment, EventError> {
-        self.groups.lock().heartbeat(group, member, self.clock.now_ms(), &*self.registry)
+        self.groups
+            .lock()
+            .heartbeat(group, member, self.clock.now_ms(), &*self.registry)
     }
 
     async fn leave(&self, group: &str, member: &str) -> Result<(), EventError> {
-        self.groups.lock().leave(group, member, self.clock.now_ms(), &*self.registry);
+        self.groups
+            .lock()
+            .leave(group, member, self.clock.now_ms(), &*self.registry);
         Ok(())
     }
 
@@ -342,7 +372,9 @@ impl EventLog for RedbLog {
         self.blocking(move |db| {
             let transaction = db.begin_read().map_err(storage)?;
             let table = transaction.open_table(COMMITTED).map_err(storage)?;
-            let committed = table.get((group.as_str(), id, partition)).map_err(storage)?;
+            let committed = table
+                .get((group.as_str(), id, partition))
+                .map_err(storage)?;
             Ok(committed.map_or(0, |offset| offset.value()))
         })
         .await

@@ -25,7 +25,12 @@ struct Shape {
 }
 
 impl Topic {
-    pub(super) fn new(id: u32, name: String, retention_ms: i64, partitions: Vec<PartitionState>) -> Self {
+    pub(super) fn new(
+        id: u32,
+        name: String,
+        retention_ms: i64,
+        partitions: Vec<PartitionState>,
+    ) -> Self {
         Self {
             id,
             name,
@@ -40,7 +45,9 @@ impl Topic {
     /// What the partition holds; [`EventError::Invalid`] when there is no such partition.
     pub(super) fn partition(&self, partition: u32) -> Result<PartitionState, EventError> {
         let shape = self.shape.read();
-        let found = usize::try_from(partition).ok().and_then(|i| shape.partitions.get(i));
+        let found = usize::try_from(partition)
+            .ok()
+            .and_then(|i| shape.partitions.get(i));
         found.copied().ok_or_else(|| {
             EventError::Invalid(format!(
                 "topic {:?} has {} partitions, no number {partition}",
@@ -70,7 +77,10 @@ impl Topic {
     /// Called by the writer once the change is on disk.
     pub(super) fn set_partition(&self, partition: u32, state: PartitionState) {
         let mut shape = self.shape.write();
-        if let Some(slot) = usize::try_from(partition).ok().and_then(|i| shape.partitions.get_mut(i)) {
+        if let Some(slot) = usize::try_from(partition)
+            .ok()
+            .and_then(|i| shape.partitions.get_mut(i))
+        {
             *slot = state;
         }
     }
@@ -83,7 +93,9 @@ impl Topic {
             first_offset: 0,
             next_offset: 0,
         };
-        let len = usize::try_from(partitions).unwrap_or(0).max(shape.partitions.len());
+        let len = usize::try_from(partitions)
+            .unwrap_or(0)
+            .max(shape.partitions.len());
         shape.partitions.resize(len, empty);
     }
 
@@ -103,7 +115,10 @@ pub(super) struct Registry {
 impl Registry {
     pub(super) fn topic(&self, name: &str) -> Result<Arc<Topic>, EventError> {
         let topics = self.topics.read();
-        topics.get(name).cloned().ok_or_else(|| EventError::UnknownTopic(name.to_owned()))
+        topics
+            .get(name)
+            .cloned()
+            .ok_or_else(|| EventError::UnknownTopic(name.to_owned()))
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Topic>> {
@@ -111,7 +126,9 @@ impl Registry {
     }
 
     pub(super) fn insert(&self, topic: Topic) {
-        self.topics.write().insert(topic.name.clone(), Arc::new(topic));
+        self.topics
+            .write()
+            .insert(topic.name.clone(), Arc::new(topic));
         self.bump();
     }
 

@@ -15,7 +15,10 @@ pub(super) fn spread(
     holders: BTreeMap<Slot, Option<String>>,
     subscriptions: &Subscriptions<'_>,
 ) -> BTreeMap<Slot, String> {
-    let mut load: Load = subscriptions.keys().map(|name| ((*name).to_owned(), 0)).collect();
+    let mut load: Load = subscriptions
+        .keys()
+        .map(|name| ((*name).to_owned(), 0))
+        .collect();
     for holder in holders.values().flatten() {
         *load.entry(holder.clone()).or_default() += 1;
     }
@@ -33,7 +36,11 @@ pub(super) fn spread(
 }
 
 /// Moves one partition at a time over the widest gap, until no gap is wider than one.
-fn even_out(wanted: &mut BTreeMap<Slot, String>, load: &mut Load, subscriptions: &Subscriptions<'_>) {
+fn even_out(
+    wanted: &mut BTreeMap<Slot, String>,
+    load: &mut Load,
+    subscriptions: &Subscriptions<'_>,
+) {
     let topics: BTreeSet<String> = wanted.keys().map(|(topic, _)| topic.clone()).collect();
     // Each move narrows a gap by two, so as many moves as there are partitions are always enough.
     for _ in 0..wanted.len() {
@@ -59,9 +66,17 @@ fn even_out(wanted: &mut BTreeMap<Slot, String>, load: &mut Load, subscriptions:
     }
 }
 
-fn least_loaded(load: &Load, subscriptions: &Subscriptions<'_>, topic: &str) -> Option<(String, usize)> {
+fn least_loaded(
+    load: &Load,
+    subscriptions: &Subscriptions<'_>,
+    topic: &str,
+) -> Option<(String, usize)> {
     load.iter()
-        .filter(|(name, _)| subscriptions.get(name.as_str()).is_some_and(|topics| topics.contains(topic)))
+        .filter(|(name, _)| {
+            subscriptions
+                .get(name.as_str())
+                .is_some_and(|topics| topics.contains(topic))
+        })
         .min_by_key(|(_, count)| **count)
         .map(|(name, count)| (name.clone(), *count))
 }

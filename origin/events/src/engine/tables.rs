@@ -10,13 +10,17 @@ use crate::{EventError, NewRecord, Position, Record};
 /// Numbers of the whole log: [`FORMAT`], [`BOOTS`], [`NEXT_TOPIC_ID`].
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Name → (id, partitions, retention in milliseconds).
-pub(super) const TOPICS: TableDefinition<'_, &str, (u32, u32, i64)> = TableDefinition::new("topics");
+pub(super) const TOPICS: TableDefinition<'_, &str, (u32, u32, i64)> =
+    TableDefinition::new("topics");
 /// (Topic id, partition) → (first offset kept, next offset).
-pub(super) const PARTITIONS: TableDefinition<'_, (u32, u32), (u64, u64)> = TableDefinition::new("partitions");
+pub(super) const PARTITIONS: TableDefinition<'_, (u32, u32), (u64, u64)> =
+    TableDefinition::new("partitions");
 /// (Topic id, partition, offset) → record.
-pub(super) const RECORDS: TableDefinition<'_, (u32, u32, u64), &[u8]> = TableDefinition::new("records");
+pub(super) const RECORDS: TableDefinition<'_, (u32, u32, u64), &[u8]> =
+    TableDefinition::new("records");
 /// (Group, topic id, partition) → next offset to read.
-pub(super) const COMMITTED: TableDefinition<'_, (&str, u32, u32), u64> = TableDefinition::new("committed");
+pub(super) const COMMITTED: TableDefinition<'_, (&str, u32, u32), u64> =
+    TableDefinition::new("committed");
 
 /// The version of the file's form.
 pub(super) const FORMAT: &str = "format";
@@ -36,7 +40,11 @@ pub(super) fn encode_record(record: &NewRecord, timestamp_ms: i64) -> Vec<u8> {
     out.extend_from_slice(&timestamp_ms.to_le_bytes());
     put_text(&mut out, &record.key);
     // Lengths are checked before a record comes here; see `limits`.
-    out.extend_from_slice(&u32::try_from(record.headers.len()).unwrap_or(0).to_le_bytes());
+    out.extend_from_slice(
+        &u32::try_from(record.headers.len())
+            .unwrap_or(0)
+            .to_le_bytes(),
+    );
     for (name, value) in &record.headers {
         put_text(&mut out, name);
         put_text(&mut out, value);

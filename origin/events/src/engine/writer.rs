@@ -117,9 +117,12 @@ impl Writer {
         let mut rest = calls.into_iter();
         let mut run = || {
             let mut transaction = self.db.begin_write().map_err(storage)?;
-            transaction.set_durability(Durability::Immediate).map_err(storage)?;
+            transaction
+                .set_durability(Durability::Immediate)
+                .map_err(storage)?;
             let changes = {
-                let mut batch = Batch::open(&transaction, &self.registry, &self.groups, &*self.clock)?;
+                let mut batch =
+                    Batch::open(&transaction, &self.registry, &self.groups, &*self.clock)?;
                 for call in rest.by_ref() {
                     settled.push(batch.apply(call.work)?);
                 }
@@ -151,7 +154,9 @@ impl Settled {
     fn unreached(work: Work) -> Self {
         let unreached = || EventError::Unavailable("not written".to_owned());
         match work {
-            Work::EnsureTopic { reply, .. } | Work::Commit { reply, .. } => Self::Done(reply, Err(unreached())),
+            Work::EnsureTopic { reply, .. } | Work::Commit { reply, .. } => {
+                Self::Done(reply, Err(unreached()))
+            }
             Work::Append { reply, .. } => Self::Appended(reply, Err(unreached())),
             Work::Sweep { reply, .. } => Self::Swept(reply, Err(unreached())),
         }

@@ -11,7 +11,9 @@ use tonic::Request;
 use super::status::from_status;
 use super::{MESSAGE_BYTES_MAX, convert};
 use crate::limits::{check_append, check_batch};
-use crate::{Assignment, EventError, EventLog, NewRecord, PartitionState, Position, Record, WAIT_MAX};
+use crate::{
+    Assignment, EventError, EventLog, NewRecord, PartitionState, Position, Record, WAIT_MAX,
+};
 
 /// How long a call may take beyond the wait that it asks for.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,7 +44,12 @@ fn request<T>(message: T, wait: Duration) -> Request<T> {
 
 #[async_trait]
 impl EventLog for RemoteLog {
-    async fn ensure_topic(&self, topic: &str, partitions: u32, retention: Duration) -> Result<(), EventError> {
+    async fn ensure_topic(
+        &self,
+        topic: &str,
+        partitions: u32,
+        retention: Duration,
+    ) -> Result<(), EventError> {
         let message = proto::EnsureTopicRequest {
             topic: topic.to_owned(),
             partitions,
@@ -61,7 +68,10 @@ impl EventLog for RemoteLog {
         };
         let mut client = self.client.clone();
         let answered = client.append(request(message, Duration::ZERO)).await;
-        let positions = answered.map_err(|status| from_status(&status))?.into_inner().positions;
+        let positions = answered
+            .map_err(|status| from_status(&status))?
+            .into_inner()
+            .positions;
         Ok(positions.into_iter().map(convert::position_in).collect())
     }
 
@@ -84,20 +94,34 @@ impl EventLog for RemoteLog {
         };
         let mut client = self.client.clone();
         let answered = client.read(request(message, wait)).await;
-        let records = answered.map_err(|status| from_status(&status))?.into_inner().records;
+        let records = answered
+            .map_err(|status| from_status(&status))?
+            .into_inner()
+            .records;
         Ok(records.into_iter().map(convert::read_in).collect())
     }
 
-    async fn ready(&self, positions: &[Position], wait: Duration) -> Result<Vec<Position>, EventError> {
+    async fn ready(
+        &self,
+        positions: &[Position],
+        wait: Duration,
+    ) -> Result<Vec<Position>, EventError> {
         check_batch("positions", positions.len())?;
         let wait = wait.min(WAIT_MAX);
         let message = proto::ReadyRequest {
-            positions: positions.iter().cloned().map(convert::position_out).collect(),
+            positions: positions
+                .iter()
+                .cloned()
+                .map(convert::position_out)
+                .collect(),
             wait_ms: convert::millis(wait),
         };
         let mut client = self.client.clone();
         let answered = client.ready(request(message, wait)).await;
-        let ready = answered.map_err(|status| from_status(&status))?.into_inner().positions;
+        let ready = answered
+            .map_err(|status| from_status(&status))?
+            .into_inner()
+            .positions;
         Ok(ready.into_iter().map(convert::position_in).collect())
     }
 
@@ -116,7 +140,9 @@ impl EventLog for RemoteLog {
         };
         let mut client = self.client.clone();
         let answered = client.join(request(message, Duration::ZERO)).await;
-        let joined = answered.map_err(|status| from_status(&status))?.into_inner();
+        let joined = answered
+            .map_err(|status| from_status(&status))?
+            .into_inner();
         Ok(convert::assignment_in(joined.generation, joined.assigned))
     }
 
@@ -127,7 +153,9 @@ impl EventLog for RemoteLog {
         };
         let mut client = self.client.clone();
         let answered = client.heartbeat(request(message, Duration::ZERO)).await;
-        let told = answered.map_err(|status| from_status(&status))?.into_inner();
+        let told = answered
+            .map_err(|status| from_status(&status))?
+            .into_inner();
         Ok(convert::assignment_in(told.generation, told.assigned))
     }
 
@@ -171,14 +199,21 @@ impl EventLog for RemoteLog {
         };
         let mut client = self.client.clone();
         let answered = client.committed(request(message, Duration::ZERO)).await;
-        Ok(answered.map_err(|status| from_status(&status))?.into_inner().next_offset)
+        Ok(answered
+            .map_err(|status| from_status(&status))?
+            .into_inner()
+            .next_offset)
     }
 
     async fn describe(&self, topic: &str) -> Result<Vec<PartitionState>, EventError> {
-        let message = proto::DescribeRequest { topic: topic.to_owned() };
+        let message = proto::DescribeRequest {
+            topic: topic.to_owned(),
+        };
         let mut client = self.client.clone();
         let answered = client.describe(request(message, Duration::ZERO)).await;
-        let described = answered.map_err(|status| from_status(&status))?.into_inner();
+        let described = answered
+            .map_err(|status| from_status(&status))?
+            .into_inner();
         Ok(described.partitions.iter().map(convert::state_in).collect())
     }
 }

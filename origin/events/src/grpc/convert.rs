@@ -73,7 +73,10 @@ pub(super) fn read_out(record: Record) -> proto::Record {
 pub(super) fn assignment_in(generation: u64, assigned: Vec<proto::TopicPartition>) -> Assignment {
     Assignment {
         generation,
-        partitions: assigned.into_iter().map(|slot| (slot.topic, slot.partition)).collect(),
+        partitions: assigned
+            .into_iter()
+            .map(|slot| (slot.topic, slot.partition))
+            .collect(),
     }
 }
 

@@ -29,8 +29,12 @@ impl Interface for EventLogService {
         request: Request<proto::EnsureTopicRequest>,
     ) -> Result<Response<proto::EnsureTopicResponse>, Status> {
         let request = request.into_inner();
-        let retention_ms = u64::try_from(request.retention_ms)
-            .map_err(|_| to_status(EventError::Invalid(format!("retention_ms = {}", request.retention_ms))))?;
+        let retention_ms = u64::try_from(request.retention_ms).map_err(|_| {
+            to_status(EventError::Invalid(format!(
+                "retention_ms = {}",
+                request.retention_ms
+            )))
+        })?;
         let retention = Duration::from_millis(retention_ms);
         self.log
             .ensure_topic(&request.topic, request.partitions, retention)
@@ -43,20 +47,34 @@ impl Interface for EventLogService {
         &self,
         request: Request<proto::AppendRequest>,
     ) -> Result<Response<proto::AppendResponse>, Status> {
-        let records = request.into_inner().records.into_iter().map(convert::record_in).collect();
+        let records = request
+            .into_inner()
+            .records
+            .into_iter()
+            .map(convert::record_in)
+            .collect();
         let positions = self.log.append(records).await.map_err(to_status)?;
         Ok(Response::new(proto::AppendResponse {
             positions: positions.into_iter().map(convert::position_out).collect(),
         }))
     }
 
-    async fn read(&self, request: Request<proto::ReadRequest>) -> Result<Response<proto::ReadResponse>, Status> {
+    async fn read(
+        &self,
+        request: Request<proto::ReadRequest>,
+    ) -> Result<Response<proto::ReadResponse>, Status> {
         let request = request.into_inner();
         let records_max = usize::try_from(request.records_max).unwrap_or(usize::MAX);
         let wait = Duration::from_millis(request.wait_ms.into());
         let records = self
             .log
-            .read(&request.topic, request.partition, request.from_offset, records_max, wait)
+            .read(
+                &request.topic,
+                request.partition,
+                request.from_offset,
+                records_max,
+                wait,
+            )
             .await
             .map_err(to_status)?;
         Ok(Response::new(proto::ReadResponse {
@@ -64,9 +82,16 @@ impl Interface for EventLogService {
         }))
     }
 
-    async fn ready(&self, request: Request<proto::ReadyRequest>) -> Result<Response<proto::ReadyResponse>, Status> {
+    async fn ready(
+        &self,
+        request: Request<proto::ReadyRequest>,
+    ) -> Result<Response<proto::ReadyResponse>, Status> {
         let request = request.into_inner();
-        let positions: Vec<_> = request.positions.into_iter().map(convert::position_in).collect();
+        let positions: Vec<_> = request
+            .positions
+            .into_iter()
+            .map(convert::position_in)
+            .collect();
         let wait = Duration::from_millis(request.wait_ms.into());
         let ready = self.log.ready(&positions, wait).await.map_err(to_status)?;
         Ok(Response::new(proto::ReadyResponse {
@@ -74,7 +99,10 @@ impl Interface for EventLogService {
         }))
     }
 
-    async fn join(&self, request: Request<proto::JoinRequest>) -> Result<Response<proto::JoinResponse>, Status> {
+    async fn join(
+        &self,
+        request: Request<proto::JoinRequest>,
+    ) -> Result<Response<proto::JoinResponse>, Status> {
         let request = request.into_inner();
         let timeout = Duration::from_millis(request.session_timeout_ms.into());
         let assignment = self
@@ -83,7 +111,10 @@ impl Interface for EventLogService {
             .await
             .map_err(to_status)?;
         let (generation, assigned) = convert::assigned_out(assignment);
-        Ok(Response::new(proto::JoinResponse { generation, assigned }))
+        Ok(Response::new(proto::JoinResponse {
+            generation,
+            assigned,
+        }))
     }
 
     async fn heartbeat(
@@ -91,14 +122,27 @@ impl Interface for EventLogService {
         request: Request<proto::HeartbeatRequest>,
     ) -> Result<Response<proto::HeartbeatResponse>, Status> {
         let request = request.into_inner();
-        let assignment = self.log.heartbeat(&request.group, &request.member).await.map_err(to_status)?;
+        let assignment = self
+            .log
+            .heartbeat(&request.group, &request.member)
+            .await
+            .map_err(to_status)?;
         let (generation, assigned) = convert::assigned_out(assignment);
-        Ok(Response::new(proto::HeartbeatResponse { generation, assigned }))
+        Ok(Response::new(proto::HeartbeatResponse {
+            generation,
+            assigned,
+        }))
     }
 
-    async fn leave(&self, request: Request<proto::LeaveRequest>) -> Result<Response<proto::LeaveResponse>, Status> {
+    async fn leave(
+        &self,
+        request: Request<proto::LeaveRequest>,
+    ) -> Result<Response<proto::LeaveResponse>, Status> {
         let request = request.into_inner();
-        self.log.leave(&request.group, &request.member).await.map_err(to_status)?;
+        self.log
+            .leave(&request.group, &request.member)
+            .await
+            .map_err(to_status)?;
         Ok(Response::new(proto::LeaveResponse {}))
     }
 
@@ -138,7 +182,11 @@ impl Interface for EventLogService {
         &self,
         request: Request<proto::DescribeRequest>,
     ) -> Result<Response<proto::DescribeResponse>, Status> {
-        let partitions = self.log.describe(&request.into_inner().topic).await.map_err(to_status)?;
+        let partitions = self
+            .log
+            .describe(&request.into_inner().topic)
+            .await
+            .map_err(to_status)?;
         Ok(Response::new(proto::DescribeResponse {
             partitions: partitions.into_iter().map(convert::state_out).collect(),
         }))

@@ -20,7 +20,9 @@ pub(super) fn to_status(error: EventError) -> Status {
     let (code, wire) = match error {
         EventError::Unavailable(reason) => (Code::Unavailable, Wire::Unavailable { reason }),
         EventError::UnknownTopic(topic) => (Code::NotFound, Wire::UnknownTopic { topic }),
-        EventError::Fenced { group, member } => (Code::FailedPrecondition, Wire::Fenced { group, member }),
+        EventError::Fenced { group, member } => {
+            (Code::FailedPrecondition, Wire::Fenced { group, member })
+        }
         EventError::Invalid(reason) => (Code::InvalidArgument, Wire::Invalid { reason }),
         EventError::Corrupt(reason) => (Code::DataLoss, Wire::Corrupt { reason }),
     };
