@@ -37,6 +37,14 @@ impl Readiness {
         Self::ready().with(check, Err(reason.into()))
     }
 
+    /// With one more thing to know, which does not decide.
+    #[must_use]
+    pub fn note(mut self, check: &str, result: Result<(), String>) -> Self {
+        let state = result.err().unwrap_or_else(|| "ok".to_owned());
+        self.checks.insert(check.to_owned(), state);
+        self
+    }
+
     /// With one more check; an `Err` makes the whole not ready.
     #[must_use]
     pub fn with(mut self, check: &str, result: Result<(), String>) -> Self {

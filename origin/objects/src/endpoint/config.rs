@@ -1,9 +1,9 @@
 //! Limits of the endpoint.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Limits of the endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EndpointConfig {
     /// Largest part, bytes. Default 64 MiB, range 5 MiB to 5 GiB.

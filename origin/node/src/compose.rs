@@ -1,0 +1,479 @@
+//! Services, made of their parts, and their routes, put together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use mcsp_api::{Problem, ProblemKind};
+use mcsp_audit::Audit;
+use mcsp_auth_edge::MediaKeyStore;
+use mcsp_db::Db;
+use mcsp_events::SharedEventLog;
+use mcsp_events::consumer::{Consumer, Handler, RetryPolicy};
+use mcsp_events::outbox::OutboxRelay;
+use mcsp_feed::{Feed, FeedOptions, FeedSources, Mirror};
+use mcsp_geo::residency::PolicyEngine;
+use mcsp_identity::SpiffeId;
+use mcsp_kv::SharedKv;
+use mcsp_media_origin::MediaOrigin;
+use mcsp_objects::{ObjectError, S3Endpoint};
+use mcsp_pop_config::{CountryCode, Trust};
+use mcsp_rpc::RpcChannel;
+use mcsp_runtime::Shutdown;
+use mcsp_svc_auth::{AuthParts, AuthService};
+use mcsp_svc_content::{ContentEvents, ContentParts, ContentService};
+use mcsp_svc_playback::{PlaybackParts, PlaybackService};
+use mcsp_svc_upload::{ResidencyObjects, UploadEvents, UploadParts, UploadService};
+use mcsp_telemetry::{TelemetryLayer, current_trace};
+use tonic::service::{Routes, RoutesBuilder};
+
+use crate::accounts::Holder;
+use crate::config::{RemoteAddress, Role};
+use crate::engines::{Engines, Storage};
+use crate::health::{Check, Need};
+use crate::media_keys::MediaKeys;
+use crate::supervise::BackgroundTask;
+use crate::{NodeError, Site, web};
+
+/// What a process serves and does, before it listens.
+pub struct Composed {
+    /// The services' REST routes.
+    pub api: Option<Router>,
+    /// Published media.
+    pub media: Option<Router>,
+    /// The pages.
+    pub web: Option<Router>,
+    /// Every gRPC service.
+    pub grpc: Routes,
+    /// Object storage.
+    pub s3: Option<S3Endpoint>,
+    /// The edge feed.
+    pub feed: Option<Feed>,
+    /// What runs in the background.
+    pub tasks: Vec<BackgroundTask>,
+    pub(crate) checks: Vec<Check>,
+}
+
+/// Makes every service of the process's roles.
+///
+/// # Errors
+/// [`NodeError`] of the service that cannot take up service.
+pub async fn compose(site: &Site, engines: Engines) -> Result<Composed, NodeError> {
+    let mut composer = Composer {
+        site,
+        engines,
+        api: None,
+        grpc: RoutesBuilder::default(),
+        tasks: Vec::new(),
+        checks: Vec::new(),
+    };
+    composer.auth().await?;
+    let content = composer.content().await?;
+    composer.upload(content.as_ref()).await?;
+    let feed = composer.feed_and_playback(content.as_ref()).await?;
+    composer.engine_services();
+    let media = composer.media().await?;
+    let web = match &site.config.web.site_dir {
+        Some(dir) if site.config.roles.has(Role::Web) => {
+            Some(web::router(dir, &site.references.pops)?)
+        }
+        _ => None,
+    };
+    let s3 = match &composer.engines.storage {
+        Some(Storage::Here(endpoint)) => Some(endpoint.as_ref().clone()),
+        _ => None,
+    };
+    Ok(Composed {
+        api: composer.api.map(finish_api),
+        media,
+        web,
+        grpc: composer.grpc.routes(),
+        s3,
+        feed,
+        tasks: composer.tasks,
+        checks: composer.checks,
+    })
+}
+
+/// What no service answers to is a problem document too, counted like the rest.
+fn finish_api(api: Router) -> Router {
+    api.fallback(async || {
+        let problem = Problem::new(ProblemKind::NotFound);
+        match current_trace() {
+            Some(trace) => problem.trace_id(trace.trace_id_hex()),
+            None => problem,
+        }
+    })
+    .layer(TelemetryLayer::new("api"))
+}
+
+struct Composer<'a> {
+    site: &'a Site,
+    engines: Engines,
+    api: Option<Router>,
+    grpc: RoutesBuilder,
+    tasks: Vec<BackgroundTask>,
+    checks: Vec<Check>,
+}
+
+/// The engine that configuration has promised to a role; its absence is a mistake of this crate.
+fn promised<T: Clone>(engine: Option<&T>, what: &'static str) -> Result<T, NodeError> {
+    engine
+        .cloned()
+        .ok_or_else(|| NodeError::engine(what, "was not opened although a role needs it"))
+}
+
+impl Composer<'_> {
+    fn has(&self, role: Role) -> bool {
+        self.site.config.roles.has(role)
+    }
+
+    fn events(&self) -> Result<SharedEventLog, NodeError> {
+        promised(self.engines.events.as_ref(), "engines.events")
+    }
+
+    fn kv(&self) -> Result<SharedKv, NodeError> {
+        promised(self.engines.kv.as_ref(), "engines.kv")
+    }
+
+    fn serve_api(&mut self, router: Router) {
+        self.api = Some(match self.api.take() {
+            Some(there) => there.merge(router),
+            None => router,
+        });
+    }
+
+    async fn audit(&self, db: &Db) -> Result<Audit, NodeError> {
+        Ok(Audit::open(
+            db.clone(),
+            self.site.clock.clone(),
+            self.site.entropy.clone(),
+        )
+        .await?)
+    }
+
+    async fn auth(&mut self) -> Result<(), NodeError> {
+        if !self.has(Role::Auth) {
+            return Ok(());
+        }
+        let db = promised(self.engines.auth_db.as_ref(), "engines.auth_db")?;
+        let service = AuthService::open(AuthParts {
+            db: db.clone(),
+            kv: self.kv()?,
+            clock: self.site.clock.clone(),
+            entropy: self.site.entropy.clone(),
+            region: self.site.references.region.id.clone(),
+            region_code: self.site.references.region.code,
+            config: self.site.config.auth.clone(),
+        })
+        .await?;
+        self.serve_api(mcsp_svc_auth::router(service.clone()));
+        self.grpc.add_service(mcsp_svc_auth::grpc(service.clone()));
+        self.outbox("auth", &db)?;
+        self.endless("auth-maintenance", move |shutdown| {
+            let service = service.clone();
+            async move { service.run_maintenance(shutdown).await }
+        });
+        self.check_db("auth_db", db);
+        Ok(())
+    }
+
+    async fn content(&mut self) -> Result<Option<ContentService>, NodeError> {
+        if !self.has(Role::Content) {
+            return Ok(None);
+        }
+        let db = promised(self.engines.content_db.as_ref(), "engines.content_db")?;
+        let service = ContentService::open(ContentParts {
+            audit: self.audit(&db).await?,
+            db: db.clone(),
+            clock: self.site.clock.clone(),
+            entropy: self.site.entropy.clone(),
+            config: self.site.config.content.clone(),
+        })
+        .await?;
+        self.serve_api(mcsp_svc_content::router(service.clone()));
+        self.grpc
+            .add_service(mcsp_svc_content::grpc(service.clone()));
+        self.outbox("content", &db)?;
+        let handler = ContentEvents::new(service.clone());
+        self.consumer(&db, move || handler.clone())?;
+        self.check_db("content_db", db);
+        Ok(Some(service))
+    }
+
+    async fn upload(&mut self, content: Option<&ContentService>) -> Result<(), NodeError> {
+        if !self.has(Role::Upload) {
+            return Ok(());
+        }
+        let db = promised(self.engines.upload_db.as_ref(), "engines.upload_db")?;
+        let storage = self.engines.storage.as_ref();
+        let storage =
+            storage.ok_or_else(|| NodeError::engine("engines.objects", "was not opened"))?;
+        let objects = storage.of(self.site, Holder::Upload).await?;
+        let policy = PolicyEngine::new(self.site.config.residency.clone(), self.site.clock.clone())
+            .map_err(|error| NodeError::Config(vec![error.to_string()]))?;
+        let mut peers = BTreeMap::new();
+        for (region, address) in &self.site.config.peers {
+            peers.insert(region.clone(), self.connect(region, address)?);
+        }
+        let service = UploadService::open(UploadParts {
+            region: self.site.references.region.clone(),
+            pops: Arc::new(self.site.references.pops.clone()),
+            audit: self.audit(&db).await?,
+            db: db.clone(),
+            objects: ResidencyObjects {
+                ng: objects.ng,
+                global: objects.global.clone(),
+            },
+            policy: Arc::new(policy),
+            content: self.content_channel(content, "upload")?,
+            peers,
+            clock: self.site.clock.clone(),
+            entropy: self.site.entropy.clone(),
+            config: self.site.config.upload.clone(),
+        })
+        .await?;
+        self.serve_api(mcsp_svc_upload::router(service.clone()));
+        self.grpc
+            .add_service(mcsp_svc_upload::grpc(service.clone()));
+        self.outbox("upload", &db)?;
+        let handler = UploadEvents::new(service.clone());
+        self.consumer(&db, move || handler.clone())?;
+        self.endless("upload-reconciler", move |shutdown| {
+            let service = service.clone();
+            async move { service.run_reconciler(shutdown).await }
+        });
+        self.check_db("upload_db", db);
+        let bucket = Engines::probe_bucket(self.site);
+        self.checks.push(Check::new("objects", Need::Soft, move || {
+            let (objects, bucket) = (objects.global.clone(), bucket.clone());
+            async move {
+                // Nothing has this name; that the answer says so is the answer.
+                match objects.head(&bucket, "health/probe").await {
+                    Ok(_) | Err(ObjectError::NotFound(_)) => Ok(()),
+                    Err(error) => Err(error),
+                }
+            }
+        }));
+        Ok(())
+    }
+
+    /// The feed publishes the keys that playback signs with, so they are made together.
+    async fn feed_and_playback(
+        &mut self,
+        content: Option<&ContentService>,
+    ) -> Result<Option<Feed>, NodeError> {
+        if !self.has(Role::Feed) {
+            return Ok(None);
+        }
+        let log = self.events()?;
+        let pops = Arc::new(self.site.references.pops.clone());
+        let own = Arc::clone(&pops);
+        let feed = Feed::open_with(FeedOptions {
+            log: log.clone(),
+            region: self.site.references.region.id.clone(),
+            clock: self.site.clock.clone(),
+            entropy: self.site.entropy.clone(),
+            own_pops: Arc::new(move |pop| own.get(pop).is_some_and(|pop| pop.trust == Trust::Own)),
+        })
+        .await?;
+        self.grpc.add_service(mcsp_feed::grpc_service(feed.clone()));
+        let (sources, member) = (FeedSources::new(feed.clone()), self.site.member.clone());
+        let sources_log = log.clone();
+        self.tasks
+            .push(BackgroundTask::new("feed-sources", move |shutdown| {
+                let (sources, log, member) = (sources.clone(), sources_log.clone(), member.clone());
+                async move { sources.run(log, &member, shutdown).await }
+            }));
+        for (region, address) in &self.site.config.peers {
+            let (feed, channel, peer) =
+                (feed.clone(), self.connect(region, address)?, region.clone());
+            self.endless(&format!("mirror-{region}"), move |shutdown| {
+                let mirror = Mirror::new(feed.clone(), &peer, channel.clone());
+                async move { mirror.run(shutdown).await }
+            });
+        }
+        self.playback(content, &feed, log).await?;
+        Ok(Some(feed))
+    }
+
+    async fn playback(
+        &mut self,
+        content: Option<&ContentService>,
+        feed: &Feed,
+        log: SharedEventLog,
+    ) -> Result<(), NodeError> {
+        let site = self.site;
+        let path = site.config.data_dir.join("media-keys.json");
+        let (config, clock, entropy) = (
+            site.config.media_keys.clone(),
+            site.clock.clone(),
+            site.entropy.clone(),
+        );
+        let opened =
+            tokio::task::spawn_blocking(move || MediaKeyStore::open(path, config, clock, entropy))
+                .await;
+        let store = Arc::new(opened.map_err(|error| NodeError::Process(error.to_string()))??);
+        let keys = MediaKeys {
+            store: Arc::clone(&store),
+            feed: feed.clone(),
+        };
+        // Before the first URL is signed, so that no edge is asked about a key it was not sent.
+        keys.publish().await?;
+        self.tasks
+            .push(BackgroundTask::new("media-keys", move |shutdown| {
+                keys.clone().run(shutdown)
+            }));
+        let service = PlaybackService::new(PlaybackParts {
+            region: site.references.region.clone(),
+            pops: Arc::new(site.references.pops.clone()),
+            content: self.content_channel(content, "playback")?,
+            signer: store.signer(),
+            kv: self.kv()?,
+            log,
+            clock: site.clock.clone(),
+            entropy: site.entropy.clone(),
+            config: site.config.playback.clone(),
+        });
+        self.serve_api(mcsp_svc_playback::router(service.clone()));
+        self.grpc.add_service(mcsp_svc_playback::grpc(service));
+        Ok(())
+    }
+
+    /// The engines this process owns, for the processes that do not.
+    fn engine_services(&mut self) {
+        if let Some(log) = &self.engines.events {
+            if self.site.config.roles.has(Role::Events) {
+                self.grpc
+                    .add_service(mcsp_events::grpc_service(log.clone()));
+            }
+            let log = log.clone();
+            self.checks.push(Check::new("events", Need::Soft, move || {
+                let log = log.clone();
+                async move { log.describe(mcsp_feed::TOPIC).await.map(drop) }
+            }));
+        }
+        if let Some(kv) = &self.engines.kv {
+            if self.site.config.roles.has(Role::Kv) {
+                self.grpc.add_service(mcsp_kv::grpc_service(kv.clone()));
+            }
+            let kv = kv.clone();
+            self.checks.push(Check::new("kv", Need::Soft, move || {
+                let kv = kv.clone();
+                async move { kv.get("health:probe").await.map(drop) }
+            }));
+        }
+    }
+
+    async fn media(&self) -> Result<Option<Router>, NodeError> {
+        let Some(storage) = self
+            .engines
+            .storage
+            .as_ref()
+            .filter(|_| self.has(Role::MediaOrigin))
+        else {
+            return Ok(None);
+        };
+        let objects = storage.of(self.site, Holder::MediaOrigin).await?;
+        let pops = Arc::new(self.site.references.pops.clone());
+        Ok(Some(mcsp_media_origin::router(MediaOrigin {
+            objects_ng: objects.ng,
+            objects_global: objects.global,
+            is_in_nigeria: Arc::new(move |pop| {
+                pops.get(pop)
+                    .is_some_and(|pop| pop.country == CountryCode::NIGERIA)
+            }),
+        })))
+    }
+
+    /// The content service of this region: in this process, or in another.
+    fn content_channel(
+        &self,
+        content: Option<&ContentService>,
+        caller: &str,
+    ) -> Result<RpcChannel, NodeError> {
+        let region = &self.site.config.region;
+        if let Some(service) = content {
+            let trust_domain = self.site.identity.spiffe_id().trust_domain().to_owned();
+            let caller = SpiffeId::new(&trust_domain, region, caller)
+                .map_err(mcsp_identity::IdentityError::from)?;
+            let routes = Routes::new(mcsp_svc_content::grpc(service.clone()));
+            let callers = self.site.references.callers.clone();
+            return Ok(RpcChannel::in_process_with(routes, caller, region, callers)
+                .with_policy(self.site.config.calls));
+        }
+        let missing = || NodeError::Config(vec!["remote.content is missing".to_owned()]);
+        self.connect(
+            region,
+            self.site
+                .config
+                .remote
+                .content
+                .as_ref()
+                .ok_or_else(missing)?,
+        )
+    }
+
+    fn connect(&self, region: &str, address: &RemoteAddress) -> Result<RpcChannel, NodeError> {
+        let name = address.server_name(region);
+        Ok(
+            RpcChannel::connect(&address.address, &name, &self.site.identity)?
+                .with_policy(self.site.config.calls),
+        )
+    }
+
+    fn outbox(&mut self, service: &'static str, db: &Db) -> Result<(), NodeError> {
+        let (db, log) = (db.clone(), self.events()?);
+        self.endless(&format!("outbox-{service}"), move |shutdown| {
+            let relay = OutboxRelay::new(db.clone(), log.clone(), service);
+            async move { relay.run(shutdown).await }
+        });
+        Ok(())
+    }
+
+    fn consumer<H: Handler>(
+        &mut self,
+        db: &Db,
+        handler: impl Fn() -> H + Send + Sync + 'static,
+    ) -> Result<(), NodeError> {
+        let (db, log, member) = (db.clone(), self.events()?, self.site.member.clone());
+        let (clock, entropy) = (self.site.clock.clone(), self.site.entropy.clone());
+        self.tasks.push(BackgroundTask::new(
+            format!("consumer-{}", H::GROUP),
+            move |shutdown| {
+                let consumer = Consumer::new(
+                    log.clone(),
+                    db.clone(),
+                    H::GROUP,
+                    &member,
+                    RetryPolicy::default(),
+                )
+                .with_inputs(clock.clone(), entropy.clone());
+                consumer.run(handler(), shutdown)
+            },
+        ));
+        Ok(())
+    }
+
+    /// Work that cannot fail.
+    fn endless<F, W>(&mut self, name: &str, work: F)
+    where
+        F: Fn(Shutdown) -> W + Send + Sync + 'static,
+        W: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks.push(BackgroundTask::new(name, move |shutdown| {
+            let running = work(shutdown);
+            async move {
+                running.await;
+                Ok::<_, std::convert::Infallible>(())
+            }
+        }));
+    }
+
+    fn check_db(&mut self, name: &'static str, db: Db) {
+        self.checks.push(Check::new(name, Need::Hard, move || {
+            let db = db.clone();
+            async move { db.acquire().await.map(drop) }
+        }));
+    }
+}
