@@ -28,10 +28,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
             return Err(Problem::new(ProblemKind::UnsupportedMedia)
                 .detail("send the body as JSON, with Content-Type: application/json"));
         }
-        let bytes = to_bytes(request.into_body(), JSON_BYTES_MAX).await.map_err(|_| {
-            Problem::new(ProblemKind::PayloadTooLarge)
-                .detail(format!("the body must arrive whole and have at most {JSON_BYTES_MAX} bytes"))
-        })?;
+        let bytes = to_bytes(request.into_body(), JSON_BYTES_MAX)
+            .await
+            .map_err(|_| {
+                Problem::new(ProblemKind::PayloadTooLarge).detail(format!(
+                    "the body must arrive whole and have at most {JSON_BYTES_MAX} bytes"
+                ))
+            })?;
         parse_json(&bytes).map(Self)
     }
 }
@@ -79,16 +82,28 @@ mod tests {
     use crate::rest::CreateUploadRequest;
 
     fn pointer(json: &str) -> Option<String> {
-        parse_json::<CreateUploadRequest>(json.as_bytes()).err().and_then(|p| p.pointer)
+        parse_json::<CreateUploadRequest>(json.as_bytes())
+            .err()
+            .and_then(|p| p.pointer)
     }
 
     #[test]
     fn a_fault_names_its_field() {
-        let good = r#"{"file_name":"a.mp4","size_bytes":1,"media_type":"VIDEO","metadata":{"title":"t"}}"#;
+        let good =
+            r#"{"file_name":"a.mp4","size_bytes":1,"media_type":"VIDEO","metadata":{"title":"t"}}"#;
         assert_eq!(pointer(good), None);
-        assert_eq!(pointer(&good.replace(":1,", ":-1,")).as_deref(), Some("/size_bytes"));
-        assert_eq!(pointer(&good.replace("\"t\"", "[]")).as_deref(), Some("/metadata/title"));
-        assert_eq!(pointer(&good.replace("VIDEO", "PICTURE")).as_deref(), Some("/media_type"));
+        assert_eq!(
+            pointer(&good.replace(":1,", ":-1,")).as_deref(),
+            Some("/size_bytes")
+        );
+        assert_eq!(
+            pointer(&good.replace("\"t\"", "[]")).as_deref(),
+            Some("/metadata/title")
+        );
+        assert_eq!(
+            pointer(&good.replace("VIDEO", "PICTURE")).as_deref(),
+            Some("/media_type")
+        );
         assert_eq!(pointer(&format!("{good} x")).as_deref(), Some(""));
         assert!(pointer(&good.replace("file_name", "filename")).is_some());
     }

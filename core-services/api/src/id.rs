@@ -16,7 +16,9 @@ const UNIQUE_CHARS: usize = 26;
 
 /// Why a text is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{text:?} is not a {kind} id; expected {prefix}_<region>_<26 characters of 0-9a-z without i, l, o, u>")]
+#[error(
+    "{text:?} is not a {kind} id; expected {prefix}_<region>_<26 characters of 0-9a-z without i, l, o, u>"
+)]
 pub struct IdError {
     kind: &'static str,
     prefix: &'static str,
@@ -185,7 +187,11 @@ mod tests {
     #[test]
     fn an_id_tells_its_region_and_survives_text() {
         let region: RegionCode = "ng".parse().expect("a code");
-        let id = ContentId::generate(region, &*ManualClock::new(1_800_000_000_000), &*SeededEntropy::new(1));
+        let id = ContentId::generate(
+            region,
+            &*ManualClock::new(1_800_000_000_000),
+            &*SeededEntropy::new(1),
+        );
         assert_eq!(id.region(), region);
         assert_eq!(id.as_str().parse::<ContentId>(), Ok(id.clone()));
         assert!(id.as_str().parse::<UserId>().is_err());

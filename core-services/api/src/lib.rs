@@ -12,9 +12,7 @@ mod problem;
 mod residency;
 pub mod rest;
 
-pub use id::{
-    ContentId, IdError, MediaSessionId, OrganisationId, RegionCode, UploadId, UserId,
-};
+pub use id::{ContentId, IdError, MediaSessionId, OrganisationId, RegionCode, UploadId, UserId};
 pub use identity::{IdentityError, Role, ViewerIdentity};
 pub use problem::{Problem, ProblemKind};
 pub use residency::{Residency, ResidencyError};

@@ -62,7 +62,12 @@ impl<'a> MediaPath<'a> {
     /// `{residency}/{content_id}/{rest}`.
     #[must_use]
     pub fn object_name(&self) -> String {
-        format!("{}/{}/{}", self.residency.prefix(), self.content_id, self.rest)
+        format!(
+            "{}/{}/{}",
+            self.residency.prefix(),
+            self.content_id,
+            self.rest
+        )
     }
 
     /// Is this a manifest (short life at the edge) rather than a segment?
@@ -90,7 +95,10 @@ mod tests {
     fn the_three_forms_agree() {
         let path = MediaPath::parse_object_name(NAME).expect("an object name");
         assert_eq!(path.object_name(), NAME);
-        assert_eq!(MediaPath::parse_origin(&format!("/media/{NAME}")), Some(path.clone()));
+        assert_eq!(
+            MediaPath::parse_origin(&format!("/media/{NAME}")),
+            Some(path.clone())
+        );
         assert_eq!(
             MediaPath::parse_viewer(&format!("/media/tok/{NAME}")),
             Some(("tok", path))
@@ -99,7 +107,17 @@ mod tests {
 
     #[test]
     fn steps_out_and_escapes_are_no_paths() {
-        for rest in ["../x", "a//b", "", ".", "a/%2e%2e/b", "a b", "a\\b", "a/../b", "é"] {
+        for rest in [
+            "../x",
+            "a//b",
+            "",
+            ".",
+            "a/%2e%2e/b",
+            "a b",
+            "a\\b",
+            "a/../b",
+            "é",
+        ] {
             let name = format!("global/c_ng_01k9x3m5y8q2v7r4t6w1z0a3bc/{rest}");
             assert_eq!(MediaPath::parse_object_name(&name), None, "{rest:?}");
         }

@@ -31,7 +31,10 @@ impl FieldError {
     /// The field at `pointer`, and what was expected of it.
     #[must_use]
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), detail: detail.into() }
+        Self {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        }
     }
 
     /// The same fault where the document that was checked lies at `prefix` of a larger one.
@@ -99,20 +102,28 @@ impl UploadMetadata {
     /// The first field at fault.
     pub fn validate(&self) -> Result<(), FieldError> {
         let title_chars = self.title.trim().chars().count();
-        if title_chars == 0 || self.title.chars().count() > TITLE_CHARS_MAX || has_control(&self.title) {
+        if title_chars == 0
+            || self.title.chars().count() > TITLE_CHARS_MAX
+            || has_control(&self.title)
+        {
             return Err(FieldError::new(
                 "/title",
                 format!("a title has 1 to {TITLE_CHARS_MAX} characters and is one line of text"),
             ));
         }
-        if self.description.chars().count() > DESCRIPTION_CHARS_MAX || self.description.contains('\0') {
+        if self.description.chars().count() > DESCRIPTION_CHARS_MAX
+            || self.description.contains('\0')
+        {
             return Err(FieldError::new(
                 "/description",
                 format!("a description has at most {DESCRIPTION_CHARS_MAX} characters"),
             ));
         }
         if self.tags.len() > TAGS_MAX {
-            return Err(FieldError::new("/tags", format!("there are at most {TAGS_MAX} tags")));
+            return Err(FieldError::new(
+                "/tags",
+                format!("there are at most {TAGS_MAX} tags"),
+            ));
         }
         for (index, tag) in self.tags.iter().enumerate() {
             if tag.trim().is_empty() || !is_label(tag) {
@@ -125,11 +136,16 @@ impl UploadMetadata {
         if !is_label(&self.category) {
             return Err(FieldError::new(
                 "/category",
-                format!("a category has at most {LABEL_CHARS_MAX} characters and is one line of text"),
+                format!(
+                    "a category has at most {LABEL_CHARS_MAX} characters and is one line of text"
+                ),
             ));
         }
         if !self.language.is_empty() && !is_language_tag(&self.language) {
-            return Err(FieldError::new("/language", "a language is a BCP 47 tag such as `en` or `yo-NG`"));
+            return Err(FieldError::new(
+                "/language",
+                "a language is a BCP 47 tag such as `en` or `yo-NG`",
+            ));
         }
         Ok(())
     }
@@ -150,7 +166,8 @@ fn is_language_tag(text: &str) -> bool {
     text.len() <= LANGUAGE_CHARS_MAX
         && (2..=8).contains(&primary.len())
         && primary.bytes().all(|b| b.is_ascii_alphabetic())
-        && subtags.all(|s| (1..=8).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric()))
+        && subtags
+            .all(|s| (1..=8).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
 #[cfg(test)]
@@ -158,37 +175,78 @@ mod tests {
     use super::*;
 
     fn good() -> UploadMetadata {
-        UploadMetadata { title: "Ẹ káàbọ̀".into(), language: "yo-NG".into(), ..UploadMetadata::default() }
+        UploadMetadata {
+            title: "Ẹ káàbọ̀".into(),
+            language: "yo-NG".into(),
+            ..UploadMetadata::default()
+        }
     }
 
     fn fault(change: impl FnOnce(&mut UploadMetadata)) -> Option<String> {
         let mut metadata = good();
         change(&mut metadata);
-        metadata.validate().err().map(|e| e.under("/metadata").pointer)
+        metadata
+            .validate()
+            .err()
+            .map(|e| e.under("/metadata").pointer)
     }
 
     #[test]
     fn limits_are_in_characters_and_name_the_field() {
         assert_eq!(fault(|_| {}), None);
         assert_eq!(fault(|m| m.title = "ẹ".repeat(200)), None);
-        assert_eq!(fault(|m| m.title = "ẹ".repeat(201)).as_deref(), Some("/metadata/title"));
-        assert_eq!(fault(|m| m.title = "  ".into()).as_deref(), Some("/metadata/title"));
-        assert_eq!(fault(|m| m.title = "a\nb".into()).as_deref(), Some("/metadata/title"));
+        assert_eq!(
+            fault(|m| m.title = "ẹ".repeat(201)).as_deref(),
+            Some("/metadata/title")
+        );
+        assert_eq!(
+            fault(|m| m.title = "  ".into()).as_deref(),
+            Some("/metadata/title")
+        );
+        assert_eq!(
+            fault(|m| m.title = "a\nb".into()).as_deref(),
+            Some("/metadata/title")
+        );
         assert_eq!(fault(|m| m.description = "a\nb".into()), None);
-        assert_eq!(fault(|m| m.description = "a".repeat(5_001)).as_deref(), Some("/metadata/description"));
-        assert_eq!(fault(|m| m.tags = vec!["a".into(); 31]).as_deref(), Some("/metadata/tags"));
-        assert_eq!(fault(|m| m.tags = vec!["a".into(), "b".repeat(51)]).as_deref(), Some("/metadata/tags/1"));
-        assert_eq!(fault(|m| m.category = "c".repeat(51)).as_deref(), Some("/metadata/category"));
+        assert_eq!(
+            fault(|m| m.description = "a".repeat(5_001)).as_deref(),
+            Some("/metadata/description")
+        );
+        assert_eq!(
+            fault(|m| m.tags = vec!["a".into(); 31]).as_deref(),
+            Some("/metadata/tags")
+        );
+        assert_eq!(
+            fault(|m| m.tags = vec!["a".into(), "b".repeat(51)]).as_deref(),
+            Some("/metadata/tags/1")
+        );
+        assert_eq!(
+            fault(|m| m.category = "c".repeat(51)).as_deref(),
+            Some("/metadata/category")
+        );
         for bad in ["e", "en_GB", "en-", "-en", "123", "toolonglanguage"] {
-            assert_eq!(fault(|m| m.language = bad.into()).as_deref(), Some("/metadata/language"), "{bad}");
+            assert_eq!(
+                fault(|m| m.language = bad.into()).as_deref(),
+                Some("/metadata/language"),
+                "{bad}"
+            );
         }
     }
 
     #[test]
     fn a_patch_changes_what_it_names() {
-        let patch = MetadataPatch { category: Some("news".into()), ..MetadataPatch::default() };
+        let patch = MetadataPatch {
+            category: Some("news".into()),
+            ..MetadataPatch::default()
+        };
         let patched = patch.apply_to(&good());
-        assert_eq!(patched, UploadMetadata { category: "news".into(), ..good() });
+        assert_eq!(
+            patched,
+            UploadMetadata {
+                category: "news".into(),
+                ..good()
+            }
+        );
         assert_eq!(MetadataPatch::default().apply_to(&good()), good());
     }
 }

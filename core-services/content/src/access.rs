@@ -86,12 +86,24 @@ mod tests {
     #[test]
     fn strangers_see_only_what_is_published_and_not_private() {
         let owner = viewer(1, Role::Creator);
-        for other in [None, Some(viewer(2, Role::Viewer)), Some(viewer(3, Role::PlatformAdmin))] {
+        for other in [
+            None,
+            Some(viewer(2, Role::Viewer)),
+            Some(viewer(3, Role::PlatformAdmin)),
+        ] {
             for status in ALL {
-                for visibility in [Visibility::Public, Visibility::Unlisted, Visibility::Private] {
-                    let open = status == ContentStatus::Published && visibility != Visibility::Private;
+                for visibility in [
+                    Visibility::Public,
+                    Visibility::Unlisted,
+                    Visibility::Private,
+                ] {
+                    let open =
+                        status == ContentStatus::Published && visibility != Visibility::Private;
                     let expected = if open { Sight::Public } else { Sight::Hidden };
-                    assert_eq!(sight(&owner.user_id, status, visibility, other.as_ref()), expected);
+                    assert_eq!(
+                        sight(&owner.user_id, status, visibility, other.as_ref()),
+                        expected
+                    );
                 }
             }
         }
@@ -101,8 +113,15 @@ mod tests {
     fn the_owner_sees_all_until_it_is_gone() {
         let owner = viewer(1, Role::Creator);
         for status in ALL {
-            let expected = if status == ContentStatus::Deleted { Sight::Gone } else { Sight::Owner };
-            assert_eq!(sight(&owner.user_id, status, Visibility::Private, Some(&owner)), expected);
+            let expected = if status == ContentStatus::Deleted {
+                Sight::Gone
+            } else {
+                Sight::Owner
+            };
+            assert_eq!(
+                sight(&owner.user_id, status, Visibility::Private, Some(&owner)),
+                expected
+            );
         }
     }
 
@@ -110,7 +129,10 @@ mod tests {
     fn only_owners_and_platform_administrators_delete() {
         let owner = viewer(1, Role::Creator);
         assert_eq!(deletion(&owner.user_id, &owner), Some(DeletedBy::Owner));
-        assert_eq!(deletion(&owner.user_id, &viewer(2, Role::PlatformAdmin)), Some(DeletedBy::Administrator));
+        assert_eq!(
+            deletion(&owner.user_id, &viewer(2, Role::PlatformAdmin)),
+            Some(DeletedBy::Administrator)
+        );
         for role in [Role::Viewer, Role::Creator, Role::OrgAdmin, Role::Moderator] {
             assert_eq!(deletion(&owner.user_id, &viewer(2, role)), None);
         }

@@ -65,13 +65,24 @@ impl ContentError {
         }
     }
 
-    /// What the caller is told. Logs what he is not: this is where such errors are handled.
+    /// What the caller is told, with the trace in which the operator finds the rest. Logs what the caller is not told:
+    /// this is where such errors are handled.
     #[must_use]
     pub fn into_problem(self) -> Problem {
+        let problem = self.problem();
+        match mcsp_telemetry::current_trace() {
+            Some(trace) => problem.trace_id(trace.trace_id_hex()),
+            None => problem,
+        }
+    }
+
+    fn problem(self) -> Problem {
         match self {
             Self::NotFound => Problem::new(ProblemKind::NotFound).detail("there is no such item"),
             Self::Gone => Problem::new(ProblemKind::Gone).detail("you deleted this item"),
-            Self::Forbidden => Problem::new(ProblemKind::Forbidden).detail("only the item's owner may do this"),
+            Self::Forbidden => {
+                Problem::new(ProblemKind::Forbidden).detail("only the item's owner may do this")
+            }
             Self::Conflict(detail) => Problem::new(ProblemKind::Conflict).detail(detail),
             Self::Invalid(error) => error.into(),
             error if error.is_retryable() => {

@@ -44,23 +44,32 @@ impl ContentEvents {
         match record.position.topic.as_str() {
             topic if topic == UploadInitiated::TOPIC.name => {
                 let event = envelope::decode::<UploadInitiated>(record)?.payload;
-                self.on_trigger(tx, &event.content_id, Trigger::Initiated, None).await
+                self.on_trigger(tx, &event.content_id, Trigger::Initiated, None)
+                    .await
             }
             topic if topic == UploadBlocked::TOPIC.name => {
                 let event = envelope::decode::<UploadBlocked>(record)?.payload;
                 let blocks = BLOCKING_CODES.contains(&event.code.as_str());
-                let trigger = if blocks { Trigger::Blocked } else { Trigger::Failed };
-                self.on_trigger(tx, &event.content_id, trigger, Some(&event.reason)).await
+                let trigger = if blocks {
+                    Trigger::Blocked
+                } else {
+                    Trigger::Failed
+                };
+                self.on_trigger(tx, &event.content_id, trigger, Some(&event.reason))
+                    .await
             }
             topic if topic == ModerationApproved::TOPIC.name => {
                 let event = envelope::decode::<ModerationApproved>(record)?.payload;
-                self.on_trigger(tx, &event.content_id, Trigger::Approved, None).await
+                self.on_trigger(tx, &event.content_id, Trigger::Approved, None)
+                    .await
             }
             topic if topic == Packaged::TOPIC.name => {
-                self.on_packaged(tx, &envelope::decode::<Packaged>(record)?.payload).await
+                self.on_packaged(tx, &envelope::decode::<Packaged>(record)?.payload)
+                    .await
             }
             topic if topic == ArtReady::TOPIC.name => {
-                self.on_art(tx, envelope::decode::<ArtReady>(record)?.payload).await
+                self.on_art(tx, envelope::decode::<ArtReady>(record)?.payload)
+                    .await
             }
             topic if topic == StageProgress::TOPIC.name => {
                 let event = envelope::decode::<StageProgress>(record)?.payload;
@@ -80,7 +89,9 @@ impl ContentEvents {
     ) -> Result<(), ContentError> {
         let mut record = known(tx, id).await?;
         let effects = self.service.advance(&mut record, trigger);
-        if record.facts.deleted_ms.is_none() && let Some(reason) = reason {
+        if record.facts.deleted_ms.is_none()
+            && let Some(reason) = reason
+        {
             record.status_reason = Some(clip(reason));
         }
         store::save(tx.conn(), &record).await?;
@@ -125,7 +136,12 @@ impl ContentEvents {
         self.service.tell_updated(tx, &record, "art").await
     }
 
-    async fn on_progress(&self, tx: &mut Tx, event: StageProgress, timestamp_ms: i64) -> Result<(), ContentError> {
+    async fn on_progress(
+        &self,
+        tx: &mut Tx,
+        event: StageProgress,
+        timestamp_ms: i64,
+    ) -> Result<(), ContentError> {
         let stage = ContentStage {
             stage: clip(&event.stage),
             state: clip(&event.state),
@@ -162,7 +178,9 @@ impl Handler for ContentEvents {
 
 /// The draft is created before anybody can upload, so an event about an unknown item is a mistake somewhere else.
 async fn known(tx: &mut Tx, id: &ContentId) -> Result<ContentRecord, ContentError> {
-    store::load(tx.conn(), id).await?.ok_or(ContentError::NotFound)
+    store::load(tx.conn(), id)
+        .await?
+        .ok_or(ContentError::NotFound)
 }
 
 fn handle_error(error: ContentError) -> HandleError {

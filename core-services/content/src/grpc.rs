@@ -65,7 +65,11 @@ impl Content for ContentGrpc {
         Ok(Response::new(pb::PlaybackRecord {
             content_id: record.content_id.to_string(),
             owner_id: record.owner_id.to_string(),
-            organisation_id: record.organisation_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+            organisation_id: record
+                .organisation_id
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
             residency: record.residency.as_str().to_owned(),
             media_type: record.media_type.as_str().to_owned(),
             status: record.status().as_str().to_owned(),
@@ -82,7 +86,10 @@ impl Content for ContentGrpc {
         let request = request.into_inner();
         let id = known_content(&request.content_id)?;
         let owner = known_user(&request.owner_id)?;
-        self.service.discard_draft(&id, &owner).await.map_err(status)?;
+        self.service
+            .discard_draft(&id, &owner)
+            .await
+            .map_err(status)?;
         Ok(Response::new(pb::DiscardDraftResponse {}))
     }
 }
@@ -120,11 +127,13 @@ fn parse<T: FromStr>(pointer: &str, text: &str) -> Result<T, FieldError>
 where
     T::Err: std::fmt::Display,
 {
-    text.parse().map_err(|error: T::Err| FieldError::new(pointer, error.to_string()))
+    text.parse()
+        .map_err(|error: T::Err| FieldError::new(pointer, error.to_string()))
 }
 
 fn parse_name<T: DeserializeOwned>(pointer: &str, name: &str) -> Result<T, FieldError> {
-    T::deserialize(serde_json::Value::from(name)).map_err(|error| FieldError::new(pointer, error.to_string()))
+    T::deserialize(serde_json::Value::from(name))
+        .map_err(|error| FieldError::new(pointer, error.to_string()))
 }
 
 /// What is no id names nothing.

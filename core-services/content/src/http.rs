@@ -20,7 +20,10 @@ use crate::service::{ContentService, SERVICE};
 /// The service's routes under `/api/v1`, with its telemetry.
 pub fn router(service: ContentService) -> Router {
     Router::new()
-        .route("/api/v1/content/{id}", get(get_content).patch(patch_content).delete(delete_content))
+        .route(
+            "/api/v1/content/{id}",
+            get(get_content).patch(patch_content).delete(delete_content),
+        )
         .route("/api/v1/content/{id}/visibility", patch(patch_visibility))
         .method_not_allowed_fallback(async || Problem::new(ProblemKind::MethodNotAllowed))
         .layer(TelemetryLayer::new(SERVICE))
@@ -29,7 +32,10 @@ pub fn router(service: ContentService) -> Router {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "MCSP content", description = "The content record: what it is, where it stands, who may see it."),
+    info(
+        title = "MCSP content",
+        description = "The content record: what it is, where it stands, who may see it."
+    ),
     paths(get_content, patch_content, delete_content, patch_visibility)
 )]
 struct Document;
@@ -97,7 +103,10 @@ async fn patch_visibility(
     Path(id): Path<String>,
     JsonBody(request): JsonBody<VisibilityRequest>,
 ) -> Result<Response, Problem> {
-    let patch = MetadataPatch { visibility: Some(request.visibility), ..MetadataPatch::default() };
+    let patch = MetadataPatch {
+        visibility: Some(request.visibility),
+        ..MetadataPatch::default()
+    };
     let content = service.patch(&parse_id(&id)?, &viewer, &patch).await?;
     Ok(answer(content))
 }
@@ -125,12 +134,15 @@ async fn delete_content(
 
 /// What is no id names nothing.
 fn parse_id(text: &str) -> Result<ContentId, Problem> {
-    text.parse().map_err(|_| ContentError::NotFound.into_problem())
+    text.parse()
+        .map_err(|_| ContentError::NotFound.into_problem())
 }
 
 /// Two viewers see different things at one address, so nothing between may keep them.
 fn answer(content: Content) -> Response {
     let mut response = Json(content).into_response();
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     response
 }

@@ -83,7 +83,12 @@ impl Facts {
     /// Adds what `trigger` says, at `now_ms`, and tells what the world has to hear. A repeat adds nothing and tells
     /// nothing.
     #[must_use]
-    pub fn advance(mut self, trigger: Trigger, gate: Moderation, now_ms: i64) -> (Self, Vec<Effect>) {
+    pub fn advance(
+        mut self,
+        trigger: Trigger,
+        gate: Moderation,
+        now_ms: i64,
+    ) -> (Self, Vec<Effect>) {
         let mut effects = Vec::new();
         let fact = match trigger {
             Trigger::Initiated => &mut self.initiated_ms,
@@ -98,7 +103,9 @@ impl Facts {
 
         match trigger {
             Trigger::Deleted if is_new => effects.push(Effect::Delete),
-            Trigger::Blocked if is_new && self.published_ms.is_some() && self.deleted_ms.is_none() => {
+            Trigger::Blocked
+                if is_new && self.published_ms.is_some() && self.deleted_ms.is_none() =>
+            {
                 effects.push(Effect::Withdraw);
             }
             _ => {}
@@ -215,17 +222,37 @@ mod tests {
         let cases: [(&[Trigger], Moderation, ContentStatus, &[Effect]); 9] = [
             (&[], Moderation::Hold, S::Draft, &[]),
             (&[T::Initiated], Moderation::Hold, S::Processing, &[]),
-            (&[T::Initiated, T::Packaged], Moderation::Off, S::Published, &[Effect::Publish]),
-            (&[T::Initiated, T::Packaged], Moderation::Hold, S::PendingModeration, &[Effect::RequestModeration]),
+            (
+                &[T::Initiated, T::Packaged],
+                Moderation::Off,
+                S::Published,
+                &[Effect::Publish],
+            ),
+            (
+                &[T::Initiated, T::Packaged],
+                Moderation::Hold,
+                S::PendingModeration,
+                &[Effect::RequestModeration],
+            ),
             (
                 &[T::Initiated, T::Packaged, T::Approved],
                 Moderation::Hold,
                 S::Published,
                 &[Effect::RequestModeration, Effect::Publish],
             ),
-            (&[T::Approved, T::Packaged], Moderation::Hold, S::Published, &[Effect::Publish]),
+            (
+                &[T::Approved, T::Packaged],
+                Moderation::Hold,
+                S::Published,
+                &[Effect::Publish],
+            ),
             (&[T::Initiated, T::Failed], Moderation::Off, S::Failed, &[]),
-            (&[T::Failed, T::Initiated, T::Packaged], Moderation::Off, S::Published, &[Effect::Publish]),
+            (
+                &[T::Failed, T::Initiated, T::Packaged],
+                Moderation::Off,
+                S::Published,
+                &[Effect::Publish],
+            ),
             (
                 &[T::Packaged, T::Blocked, T::Approved],
                 Moderation::Off,
@@ -235,7 +262,11 @@ mod tests {
         ];
         for (triggers, gate, status, effects) in cases {
             let (facts, told) = run(triggers, gate);
-            assert_eq!((facts.status(), told.as_slice()), (status, effects), "{triggers:?} {gate:?}");
+            assert_eq!(
+                (facts.status(), told.as_slice()),
+                (status, effects),
+                "{triggers:?} {gate:?}"
+            );
         }
     }
 }

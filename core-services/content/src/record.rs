@@ -46,16 +46,26 @@ impl ContentRecord {
 
     /// Takes in what the packager lists. A list that comes late or twice takes nothing away: what was packaged stays.
     /// True when something changed.
-    pub fn merge_renditions(&mut self, listed: &[RenditionRef], last: bool, duration_ms: u64) -> bool {
+    pub fn merge_renditions(
+        &mut self,
+        listed: &[RenditionRef],
+        last: bool,
+        duration_ms: u64,
+    ) -> bool {
         let before = (self.renditions.clone(), self.complete, self.duration_ms);
         for rendition in listed {
-            match self.renditions.iter_mut().find(|r| r.rendition_id == rendition.rendition_id) {
+            match self
+                .renditions
+                .iter_mut()
+                .find(|r| r.rendition_id == rendition.rendition_id)
+            {
                 Some(known) => *known = rendition.clone(),
                 None => self.renditions.push(rendition.clone()),
             }
         }
-        self.renditions
-            .sort_by(|a, b| (a.bandwidth_bps, &a.rendition_id).cmp(&(b.bandwidth_bps, &b.rendition_id)));
+        self.renditions.sort_by(|a, b| {
+            (a.bandwidth_bps, &a.rendition_id).cmp(&(b.bandwidth_bps, &b.rendition_id))
+        });
         self.complete |= last;
         if duration_ms > 0 {
             self.duration_ms = duration_ms;
@@ -66,7 +76,10 @@ impl ContentRecord {
     /// Forgets what was said of the item, which nobody may read any more; ids and facts stay.
     pub fn erase(&mut self) {
         let visibility = self.metadata.visibility;
-        self.metadata = UploadMetadata { visibility, ..UploadMetadata::default() };
+        self.metadata = UploadMetadata {
+            visibility,
+            ..UploadMetadata::default()
+        };
         self.status_reason = None;
         self.renditions.clear();
         self.thumbnails.clear();
@@ -84,7 +97,11 @@ impl ContentRecord {
             status_reason: None,
             metadata: self.metadata.clone(),
             duration_ms: self.duration_ms,
-            renditions: self.renditions.iter().map(|r| r.rendition_id.clone()).collect(),
+            renditions: self
+                .renditions
+                .iter()
+                .map(|r| r.rendition_id.clone())
+                .collect(),
             complete: self.complete,
             thumbnails: self.thumbnails.clone(),
             stages: Vec::new(),
@@ -96,6 +113,10 @@ impl ContentRecord {
     /// The item as its owner sees it.
     #[must_use]
     pub fn to_owner(&self, stages: Vec<ContentStage>) -> Content {
-        Content { status_reason: self.status_reason.clone(), stages, ..self.to_public() }
+        Content {
+            status_reason: self.status_reason.clone(),
+            stages,
+            ..self.to_public()
+        }
     }
 }

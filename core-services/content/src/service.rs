@@ -56,9 +56,15 @@ impl ContentService {
     ///
     /// # Errors
     /// [`ContentError::NotFound`], also for what the viewer may not know of; [`ContentError::Gone`] for its owner.
-    pub async fn get(&self, id: &ContentId, viewer: Option<&ViewerIdentity>) -> Result<Content, ContentError> {
+    pub async fn get(
+        &self,
+        id: &ContentId,
+        viewer: Option<&ViewerIdentity>,
+    ) -> Result<Content, ContentError> {
         let mut conn = self.parts.db.acquire().await?;
-        let record = store::load(conn.conn(), id).await?.ok_or(ContentError::NotFound)?;
+        let record = store::load(conn.conn(), id)
+            .await?
+            .ok_or(ContentError::NotFound)?;
         match sight_of(&record, viewer) {
             Sight::Owner => Ok(record.to_owner(store::stages(conn.conn(), id).await?)),
             Sight::Public => Ok(record.to_public()),
@@ -73,7 +79,9 @@ impl ContentService {
     /// [`ContentError::NotFound`].
     pub async fn record(&self, id: &ContentId) -> Result<ContentRecord, ContentError> {
         let mut conn = self.parts.db.acquire().await?;
-        store::load(conn.conn(), id).await?.ok_or(ContentError::NotFound)
+        store::load(conn.conn(), id)
+            .await?
+            .ok_or(ContentError::NotFound)
     }
 
     /// Changes what the owner says of the item.
@@ -87,7 +95,9 @@ impl ContentService {
         patch: &MetadataPatch,
     ) -> Result<Content, ContentError> {
         let mut tx = self.parts.db.begin().await?;
-        let mut record = store::load(tx.conn(), id).await?.ok_or(ContentError::NotFound)?;
+        let mut record = store::load(tx.conn(), id)
+            .await?
+            .ok_or(ContentError::NotFound)?;
         owned(&record, viewer)?;
         self.patch_in(&mut tx, &mut record, patch).await?;
         let stages = store::stages(tx.conn(), id).await?;
@@ -113,13 +123,17 @@ impl ContentService {
             )
         })?;
         let mut tx = self.parts.db.begin().await?;
-        let mut record = store::load(tx.conn(), id).await?.ok_or(ContentError::NotFound)?;
+        let mut record = store::load(tx.conn(), id)
+            .await?
+            .ok_or(ContentError::NotFound)?;
         if record.owner_id != *owner {
             return Err(ContentError::NotFound);
         }
         match record.status() {
             ContentStatus::Published => {
-                return Err(ContentError::Conflict("the item is published; change it at /content/{id}".into()));
+                return Err(ContentError::Conflict(
+                    "the item is published; change it at /content/{id}".into(),
+                ));
             }
             ContentStatus::Deleted | ContentStatus::Removed => {
                 return Err(ContentError::Conflict("the item is gone".into()));
@@ -136,7 +150,11 @@ impl ContentService {
     ///
     /// # Errors
     /// As [`Self::patch`]; [`ContentError::Audit`] when the act could not be written down, and then it is not done.
-    pub async fn delete(&self, id: &ContentId, viewer: &ViewerIdentity) -> Result<(), ContentError> {
+    pub async fn delete(
+        &self,
+        id: &ContentId,
+        viewer: &ViewerIdentity,
+    ) -> Result<(), ContentError> {
         let record = self.record(id).await?;
         match deletion(&record.owner_id, viewer) {
             Some(_) if record.status() == ContentStatus::Deleted => Ok(()),
@@ -147,7 +165,11 @@ impl ContentService {
         }
     }
 
-    async fn delete_audited(&self, record: &ContentRecord, viewer: &ViewerIdentity) -> Result<(), ContentError> {
+    async fn delete_audited(
+        &self,
+        record: &ContentRecord,
+        viewer: &ViewerIdentity,
+    ) -> Result<(), ContentError> {
         let entry = AuditEntry {
             actor: viewer.user_id.to_string(),
             action: "content.delete".to_owned(),
@@ -155,9 +177,18 @@ impl ContentService {
             detail: json!({"role": viewer.role.as_str(), "session_id": viewer.session_id, "status": record.status()}),
             trace_id: mcsp_telemetry::current_trace().map(|trace| trace.trace_id_hex()),
         };
-        let intent = self.parts.audit.intend(entry).await.map_err(ContentError::Audit)?;
+        let intent = self
+            .parts
+            .audit
+            .intend(entry)
+            .await
+            .map_err(ContentError::Audit)?;
         match self.delete_record(&record.content_id).await {
-            Ok(()) => intent.commit(json!({})).await.map(|_| ()).map_err(ContentError::Audit),
+            Ok(()) => intent
+                .commit(json!({}))
+                .await
+                .map(|_| ())
+                .map_err(ContentError::Audit),
             Err(error) => {
                 // An intent that cannot be closed stays open in the log, which says the truth: the outcome is not known.
                 if let Err(audit_error) = intent.abort(&error.to_string()).await {
@@ -170,7 +201,9 @@ impl ContentService {
 
     async fn delete_record(&self, id: &ContentId) -> Result<(), ContentError> {
         let mut tx = self.parts.db.begin().await?;
-        let mut record = store::load(tx.conn(), id).await?.ok_or(ContentError::NotFound)?;
+        let mut record = store::load(tx.conn(), id)
+            .await?
+            .ok_or(ContentError::NotFound)?;
         let effects = self.advance(&mut record, Trigger::Deleted);
         record.erase();
         store::clear_stages(tx.conn(), id).await?;
@@ -184,12 +217,17 @@ impl ContentService {
     /// # Errors
     /// [`ContentError::Invalid`]; [`ContentError::Conflict`] when the id belongs to another owner or residency.
     pub async fn create_draft(&self, mut record: ContentRecord) -> Result<(), ContentError> {
-        record.metadata.validate().map_err(|error| error.under("/metadata"))?;
+        record
+            .metadata
+            .validate()
+            .map_err(|error| error.under("/metadata"))?;
         record.facts = Facts::default();
         record.created_ms = self.parts.clock.now_ms();
         let mut tx = self.parts.db.begin().await?;
         if !store::insert(tx.conn(), &record).await? {
-            let known = store::load(tx.conn(), &record.content_id).await?.ok_or(ContentError::NotFound)?;
+            let known = store::load(tx.conn(), &record.content_id)
+                .await?
+                .ok_or(ContentError::NotFound)?;
             if (&known.owner_id, known.residency) != (&record.owner_id, record.residency) {
                 return Err(ContentError::Conflict("the content id is taken".into()));
             }
@@ -218,7 +256,9 @@ impl ContentService {
                 store::save(tx.conn(), &record).await?;
                 Ok(tx.commit().await?)
             }
-            _ => Err(ContentError::Conflict("the item is in the pipeline already".into())),
+            _ => Err(ContentError::Conflict(
+                "the item is in the pipeline already".into(),
+            )),
         }
     }
 
@@ -233,7 +273,11 @@ impl ContentService {
             return Ok(());
         }
         changed.validate()?;
-        let what = if changed.visibility == record.metadata.visibility { "metadata" } else { "visibility" };
+        let what = if changed.visibility == record.metadata.visibility {
+            "metadata"
+        } else {
+            "visibility"
+        };
         record.metadata = changed;
         store::save(tx.conn(), record).await?;
         self.tell_updated(tx, record, what).await
@@ -241,8 +285,11 @@ impl ContentService {
 
     /// Adds a fact to the record and says what the world has to hear of it.
     pub(crate) fn advance(&self, record: &mut ContentRecord, trigger: Trigger) -> Vec<Effect> {
-        let (facts, effects) =
-            record.facts.advance(trigger, self.parts.config.moderation, self.parts.clock.now_ms());
+        let (facts, effects) = record.facts.advance(
+            trigger,
+            self.parts.config.moderation,
+            self.parts.clock.now_ms(),
+        );
         record.facts = facts;
         effects
     }
@@ -258,7 +305,14 @@ impl ContentService {
         for effect in effects {
             match effect {
                 Effect::RequestModeration => {
-                    self.add(tx, &ModerationRequested { content_id: content_id.clone(), residency }).await?;
+                    self.add(
+                        tx,
+                        &ModerationRequested {
+                            content_id: content_id.clone(),
+                            residency,
+                        },
+                    )
+                    .await?;
                 }
                 Effect::Publish => {
                     let event = Published {
@@ -270,7 +324,13 @@ impl ContentService {
                     self.add(tx, &event).await?;
                 }
                 Effect::Withdraw => self.add_updated(tx, record, "withdrawn").await?,
-                Effect::Delete => self.add(tx, &ContentDeleted { content_id: content_id.clone(), residency }).await?,
+                Effect::Delete => {
+                    let event = ContentDeleted {
+                        content_id: content_id.clone(),
+                        residency,
+                    };
+                    self.add(tx, &event).await?;
+                }
             }
         }
         Ok(())
@@ -289,7 +349,12 @@ impl ContentService {
         Ok(())
     }
 
-    async fn add_updated(&self, tx: &mut Tx, record: &ContentRecord, what: &str) -> Result<(), ContentError> {
+    async fn add_updated(
+        &self,
+        tx: &mut Tx,
+        record: &ContentRecord,
+        what: &str,
+    ) -> Result<(), ContentError> {
         let event = ContentUpdated {
             content_id: record.content_id.clone(),
             residency: record.residency,
@@ -305,7 +370,12 @@ impl ContentService {
 }
 
 fn sight_of(record: &ContentRecord, viewer: Option<&ViewerIdentity>) -> Sight {
-    sight(&record.owner_id, record.status(), record.metadata.visibility, viewer)
+    sight(
+        &record.owner_id,
+        record.status(),
+        record.metadata.visibility,
+        viewer,
+    )
 }
 
 /// Only the owner gets past.

@@ -4,8 +4,8 @@ use mcsp_api::ContentId;
 use mcsp_api::rest::{ContentStage, UploadMetadata};
 use mcsp_db::Migration;
 use serde::de::DeserializeOwned;
-use serde::de::value::{Error as NameError, StrDeserializer};
 use serde::de::IntoDeserializer;
+use serde::de::value::{Error as NameError, StrDeserializer};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
@@ -58,7 +58,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
 }];
 
 /// Adds the record unless there is one with its id; true when it was added.
-pub(crate) async fn insert(conn: &mut AnyConnection, record: &ContentRecord) -> Result<bool, ContentError> {
+pub(crate) async fn insert(
+    conn: &mut AnyConnection,
+    record: &ContentRecord,
+) -> Result<bool, ContentError> {
     let result = sqlx::query(
         "INSERT INTO content (content_id, owner_id, organisation_id, residency, media_type, status, metadata_json,
             duration_ms, renditions_json, complete, thumbnails_json, created_ms)
@@ -79,7 +82,10 @@ pub(crate) async fn insert(conn: &mut AnyConnection, record: &ContentRecord) -> 
 }
 
 /// The item's record.
-pub(crate) async fn load(conn: &mut AnyConnection, id: &ContentId) -> Result<Option<ContentRecord>, ContentError> {
+pub(crate) async fn load(
+    conn: &mut AnyConnection,
+    id: &ContentId,
+) -> Result<Option<ContentRecord>, ContentError> {
     let row = sqlx::query(
         "SELECT content_id, owner_id, organisation_id, residency, media_type, status_reason, metadata_json, duration_ms,
             renditions_json, complete, thumbnails_json, created_ms, initiated_ms, playable_ms, held_ms, approved_ms,
@@ -93,7 +99,10 @@ pub(crate) async fn load(conn: &mut AnyConnection, id: &ContentId) -> Result<Opt
 }
 
 /// Writes back what can change.
-pub(crate) async fn save(conn: &mut AnyConnection, record: &ContentRecord) -> Result<(), ContentError> {
+pub(crate) async fn save(
+    conn: &mut AnyConnection,
+    record: &ContentRecord,
+) -> Result<(), ContentError> {
     let facts = &record.facts;
     sqlx::query(
         "UPDATE content SET media_type = $2, status = $3, status_reason = $4, metadata_json = $5, duration_ms = $6,
@@ -124,7 +133,10 @@ pub(crate) async fn save(conn: &mut AnyConnection, record: &ContentRecord) -> Re
 }
 
 /// The stages that were reported, in the order in which they were last heard of.
-pub(crate) async fn stages(conn: &mut AnyConnection, id: &ContentId) -> Result<Vec<ContentStage>, ContentError> {
+pub(crate) async fn stages(
+    conn: &mut AnyConnection,
+    id: &ContentId,
+) -> Result<Vec<ContentStage>, ContentError> {
     let rows = sqlx::query(
         "SELECT stage, state, percent, note, updated_ms FROM content_stage
          WHERE content_id = $1 ORDER BY updated_ms, stage LIMIT $2",
@@ -174,7 +186,10 @@ pub(crate) async fn put_stage(
 }
 
 /// Forgets the stages.
-pub(crate) async fn clear_stages(conn: &mut AnyConnection, id: &ContentId) -> Result<(), ContentError> {
+pub(crate) async fn clear_stages(
+    conn: &mut AnyConnection,
+    id: &ContentId,
+) -> Result<(), ContentError> {
     sqlx::query("DELETE FROM content_stage WHERE content_id = $1")
         .bind(id.as_str())
         .execute(conn)
@@ -188,7 +203,10 @@ fn record_of(id: &ContentId, row: &AnyRow) -> Result<ContentRecord, ContentError
         content_id: id.clone(),
         owner_id: named(id, row, "owner_id")?,
         organisation_id: organisation
-            .map(|text| text.parse().map_err(|_| corrupt(id, "organisation_id", &text)))
+            .map(|text| {
+                text.parse()
+                    .map_err(|_| corrupt(id, "organisation_id", &text))
+            })
             .transpose()?,
         residency: named(id, row, "residency")?,
         media_type: named(id, row, "media_type")?,
@@ -213,13 +231,21 @@ fn record_of(id: &ContentId, row: &AnyRow) -> Result<ContentRecord, ContentError
 }
 
 /// A value that the API and tables write by name.
-fn named<T: DeserializeOwned>(id: &ContentId, row: &AnyRow, column: &'static str) -> Result<T, ContentError> {
+fn named<T: DeserializeOwned>(
+    id: &ContentId,
+    row: &AnyRow,
+    column: &'static str,
+) -> Result<T, ContentError> {
     let text: String = row.try_get(column)?;
     let name: StrDeserializer<'_, NameError> = text.as_str().into_deserializer();
     T::deserialize(name).map_err(|_| corrupt(id, column, &text))
 }
 
-fn from_json<T: DeserializeOwned>(id: &ContentId, row: &AnyRow, column: &'static str) -> Result<T, ContentError> {
+fn from_json<T: DeserializeOwned>(
+    id: &ContentId,
+    row: &AnyRow,
+    column: &'static str,
+) -> Result<T, ContentError> {
     let text: String = row.try_get(column)?;
     serde_json::from_str(&text).map_err(|_| corrupt(id, column, &text))
 }

@@ -26,7 +26,10 @@ pub struct PlaybackConfig {
 
 impl Default for PlaybackConfig {
     fn default() -> Self {
-        Self { url_life_s: 3_600, countries_refused: Vec::new() }
+        Self {
+            url_life_s: 3_600,
+            countries_refused: Vec::new(),
+        }
     }
 }
 
@@ -61,7 +64,10 @@ mod tests {
     #[test]
     fn defaults_are_valid_and_faults_name_the_key() {
         PlaybackConfig::default().validate().expect("defaults");
-        let config = PlaybackConfig { url_life_s: 5, ..PlaybackConfig::default() };
+        let config = PlaybackConfig {
+            url_life_s: 5,
+            ..PlaybackConfig::default()
+        };
         assert_eq!(
             config.validate().expect_err("too short").to_string(),
             "playback.url_life_s = 5: expected 60 to 86400"

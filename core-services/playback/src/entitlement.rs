@@ -1,7 +1,7 @@
 //! May this viewer play this item? Pure, so that every case can be tested.
 
-use mcsp_api::rest::{ContentStatus, Visibility};
 use mcsp_api::UserId;
+use mcsp_api::rest::{ContentStatus, Visibility};
 use mcsp_pop_config::CountryCode;
 
 /// What of an item decides.
@@ -74,18 +74,34 @@ mod tests {
     ];
 
     fn user(seed: u64) -> UserId {
-        UserId::generate("gl".parse().expect("a code"), &*ManualClock::new(1), &*SeededEntropy::new(seed))
+        UserId::generate(
+            "gl".parse().expect("a code"),
+            &*ManualClock::new(1),
+            &*SeededEntropy::new(seed),
+        )
     }
 
     #[test]
     fn strangers_play_only_what_is_published_and_not_private() {
         let owner = user(1);
         for status in ALL {
-            for visibility in [Visibility::Public, Visibility::Unlisted, Visibility::Private] {
-                let item = Item { owner_id: &owner, status, visibility };
+            for visibility in [
+                Visibility::Public,
+                Visibility::Unlisted,
+                Visibility::Private,
+            ] {
+                let item = Item {
+                    owner_id: &owner,
+                    status,
+                    visibility,
+                };
                 let open = status == ContentStatus::Published && visibility != Visibility::Private;
                 let expected = if open { Ok(()) } else { Err(Refusal::Hidden) };
-                assert_eq!(entitle(item, &user(2), None, &[]), expected, "{status:?} {visibility:?}");
+                assert_eq!(
+                    entitle(item, &user(2), None, &[]),
+                    expected,
+                    "{status:?} {visibility:?}"
+                );
             }
         }
     }
@@ -95,7 +111,11 @@ mod tests {
         use ContentStatus as S;
         let owner = user(1);
         for status in ALL {
-            let item = Item { owner_id: &owner, status, visibility: Visibility::Private };
+            let item = Item {
+                owner_id: &owner,
+                status,
+                visibility: Visibility::Private,
+            };
             let expected = match status {
                 S::Published => Ok(()),
                 S::Deleted => Err(Refusal::Gone),
@@ -110,12 +130,28 @@ mod tests {
     fn a_refused_country_tells_nothing_of_hidden_items() {
         let owner = user(1);
         let refused: Vec<CountryCode> = vec!["KP".parse().expect("a country")];
-        let published = Item { owner_id: &owner, status: ContentStatus::Published, visibility: Visibility::Public };
-        let hidden = Item { visibility: Visibility::Private, ..published };
+        let published = Item {
+            owner_id: &owner,
+            status: ContentStatus::Published,
+            visibility: Visibility::Public,
+        };
+        let hidden = Item {
+            visibility: Visibility::Private,
+            ..published
+        };
         let there = "KP".parse().ok();
-        assert_eq!(entitle(published, &user(2), there, &refused), Err(Refusal::Country));
-        assert_eq!(entitle(hidden, &user(2), there, &refused), Err(Refusal::Hidden));
-        assert_eq!(entitle(published, &user(2), "NG".parse().ok(), &refused), Ok(()));
+        assert_eq!(
+            entitle(published, &user(2), there, &refused),
+            Err(Refusal::Country)
+        );
+        assert_eq!(
+            entitle(hidden, &user(2), there, &refused),
+            Err(Refusal::Hidden)
+        );
+        assert_eq!(
+            entitle(published, &user(2), "NG".parse().ok(), &refused),
+            Ok(())
+        );
         assert_eq!(entitle(published, &user(2), None, &refused), Ok(()));
     }
 }

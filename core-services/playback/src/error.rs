@@ -64,9 +64,18 @@ impl PlaybackError {
         }
     }
 
-    /// What the caller is told. Logs what he is not: this is where such errors are handled.
+    /// What the caller is told, with the trace in which the operator finds the rest. Logs what the caller is not told:
+    /// this is where such errors are handled.
     #[must_use]
     pub fn into_problem(self) -> Problem {
+        let problem = self.problem();
+        match mcsp_telemetry::current_trace() {
+            Some(trace) => problem.trace_id(trace.trace_id_hex()),
+            None => problem,
+        }
+    }
+
+    fn problem(self) -> Problem {
         match self {
             Self::NotFound => not_found(),
             Self::Refused(refusal) => refused(refusal),
@@ -98,18 +107,17 @@ fn refused(refusal: Refusal) -> Problem {
     match refusal {
         Refusal::Hidden => not_found(),
         Refusal::Gone => Problem::new(ProblemKind::Gone).detail("you deleted this item"),
-        Refusal::NotYet(ContentStatus::Draft) => {
-            Problem::new(ProblemKind::Conflict).detail("the upload of this item is not complete yet")
-        }
+        Refusal::NotYet(ContentStatus::Draft) => Problem::new(ProblemKind::Conflict)
+            .detail("the upload of this item is not complete yet"),
         Refusal::NotYet(ContentStatus::PendingModeration | ContentStatus::UnderReview) => {
             Problem::new(ProblemKind::Conflict).detail("this item waits for a moderator's approval")
         }
         Refusal::NotYet(_) => Problem::new(ProblemKind::Conflict)
             .detail("this item is still being processed; its status says how far it is")
             .retry_after_s(RETRY_AFTER_S),
-        Refusal::Never(_) => {
-            Problem::new(ProblemKind::Forbidden).detail("this item cannot be played; its status says why")
-        }
-        Refusal::Country => Problem::new(ProblemKind::Forbidden).detail("this item is not available in your country"),
+        Refusal::Never(_) => Problem::new(ProblemKind::Forbidden)
+            .detail("this item cannot be played; its status says why"),
+        Refusal::Country => Problem::new(ProblemKind::Forbidden)
+            .detail("this item is not available in your country"),
     }
 }

@@ -19,7 +19,10 @@ pub(crate) async fn announce_revocation(
     id: &MediaSessionId,
     expires_s: i64,
 ) -> Result<(), EventError> {
-    let event = MediaSessionRevoked { media_session_id: id.clone(), expires_s };
+    let event = MediaSessionRevoked {
+        media_session_id: id.clone(),
+        expires_s,
+    };
     let record = envelope::encode(&event, SERVICE, &*parts.clock, &*parts.entropy)?;
     let mut backoff_ms = APPEND_BACKOFF_MS;
     for _ in 1..APPEND_TRIES {

@@ -31,7 +31,10 @@ impl Playback for PlaybackGrpc {
             .media_session_id
             .parse()
             .map_err(|_| status(PlaybackError::NotFound))?;
-        self.service.revoke(&id, &request.reason).await.map_err(status)?;
+        self.service
+            .revoke(&id, &request.reason)
+            .await
+            .map_err(status)?;
         Ok(Response::new(pb::RevokeMediaSessionResponse {}))
     }
 }

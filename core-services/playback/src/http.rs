@@ -20,7 +20,10 @@ use crate::service::{PlaybackService, SERVICE};
 pub fn router(service: PlaybackService) -> Router {
     Router::new()
         .route("/api/v1/play/{content_id}", get(play))
-        .route("/api/v1/play/sessions/{media_session_id}", delete(end_session))
+        .route(
+            "/api/v1/play/sessions/{media_session_id}",
+            delete(end_session),
+        )
         .method_not_allowed_fallback(async || Problem::new(ProblemKind::MethodNotAllowed))
         .layer(TelemetryLayer::new(SERVICE))
         .with_state(service)
@@ -28,7 +31,10 @@ pub fn router(service: PlaybackService) -> Router {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "MCSP playback", description = "Media sessions: entitlement, signed URLs, revocation."),
+    info(
+        title = "MCSP playback",
+        description = "Media sessions: entitlement, signed URLs, revocation."
+    ),
     paths(play, end_session)
 )]
 struct Document;
@@ -62,11 +68,15 @@ async fn play(
     context: EdgeContext,
     Path(content_id): Path<String>,
 ) -> Result<Response, Problem> {
-    let id = content_id.parse().map_err(|_| PlaybackError::NotFound.into_problem())?;
+    let id = content_id
+        .parse()
+        .map_err(|_| PlaybackError::NotFound.into_problem())?;
     let answer = service.play(&id, &viewer, &asker(context)).await?;
     let mut response = Json(answer).into_response();
     // The URLs are secrets of one viewer.
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     Ok(response)
 }
 
@@ -85,7 +95,9 @@ async fn end_session(
     Viewer(viewer): Viewer,
     Path(media_session_id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let id = media_session_id.parse().map_err(|_| PlaybackError::NotFound.into_problem())?;
+    let id = media_session_id
+        .parse()
+        .map_err(|_| PlaybackError::NotFound.into_problem())?;
     service.end_session(&id, &viewer).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -31,8 +31,7 @@ pub(crate) struct Placement {
 
 /// The PoP that was asked when it may hold bytes of this residency, else the nearest that may; `None` when there is
 /// none. A PoP that the manifest does not know may hold nothing.
-#[must_use]
-pub fn place(pops: &PopSet, residency: Residency, asker: &Asker) -> Option<Placement> {
+pub(crate) fn place(pops: &PopSet, residency: Residency, asker: &Asker) -> Option<Placement> {
     let asked = asker.pop.as_deref().and_then(|id| pops.get(id));
     if let Some(pop) = asked
         && residency.allows_country(Some(pop.country.as_str()))
@@ -40,7 +39,11 @@ pub fn place(pops: &PopSet, residency: Residency, asker: &Asker) -> Option<Place
         let base = asker.public_base.clone().or_else(|| first_base(pop))?;
         return Some(placement(pop, &base));
     }
-    let client = Client { address: asker.address, country: asker.country, position: None };
+    let client = Client {
+        address: asker.address,
+        country: asker.country,
+        position: None,
+    };
     // Which PoPs are up is known to DNS and to the edges; here every PoP of the manifest counts.
     nearest(pops, &client, residency, |_| true)
         .into_iter()
@@ -79,7 +82,8 @@ mod tests {
             ("lhr1", pop("lhr1", "GB", "own", 51.47, -0.45)),
             ("los1", pop("los1", "NG", "own", 6.52, 3.38)),
         ];
-        PopSet::from_toml(regions, texts.iter().map(|(id, text)| (*id, text.as_str()))).expect("a set")
+        PopSet::from_toml(regions, texts.iter().map(|(id, text)| (*id, text.as_str())))
+            .expect("a set")
     }
 
     fn through(pop: &str) -> Asker {
@@ -94,9 +98,21 @@ mod tests {
     #[test]
     fn the_pop_that_was_asked_is_kept_when_it_may_hold_the_bytes() {
         let own = place(&pops(), Residency::Global, &through("lhr1")).expect("a place");
-        assert_eq!(own, Placement { base: "https://lhr1.example:9999".into(), form: TokenForm::Hmac });
+        assert_eq!(
+            own,
+            Placement {
+                base: "https://lhr1.example:9999".into(),
+                form: TokenForm::Hmac
+            }
+        );
         let partner = place(&pops(), Residency::Ng, &through("abv1")).expect("a place");
-        assert_eq!(partner, Placement { base: "https://abv1.example:9999".into(), form: TokenForm::Ed25519 });
+        assert_eq!(
+            partner,
+            Placement {
+                base: "https://abv1.example:9999".into(),
+                form: TokenForm::Ed25519
+            }
+        );
     }
 
     #[test]
@@ -104,7 +120,8 @@ mod tests {
         for asker in [through("lhr1"), through("nowhere"), Asker::default()] {
             let place = place(&pops(), Residency::Ng, &asker).expect("a place");
             assert!(
-                place.base == "https://los1.example:8443" || place.base == "https://abv1.example:8443",
+                place.base == "https://los1.example:8443"
+                    || place.base == "https://abv1.example:8443",
                 "{place:?}"
             );
         }

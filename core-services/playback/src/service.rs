@@ -65,7 +65,10 @@ impl PlaybackService {
     #[must_use]
     pub fn new(parts: PlaybackParts) -> Self {
         let sessions = MediaSessions::new(parts.kv.clone());
-        Self { parts: Arc::new(parts), sessions }
+        Self {
+            parts: Arc::new(parts),
+            sessions,
+        }
     }
 
     /// Opens a media session: checks that the viewer may play the item, picks a PoP that may hold its bytes, and signs
@@ -80,15 +83,26 @@ impl PlaybackService {
         viewer: &ViewerIdentity,
         asker: &Asker,
     ) -> Result<PlayResponse, PlaybackError> {
-        let request = GetForPlaybackRequest { content_id: id.to_string() };
+        let request = GetForPlaybackRequest {
+            content_id: id.to_string(),
+        };
         let record = ContentClient::new(self.parts.content.clone())
             .get_for_playback(request)
             .await?
             .into_inner();
         let item = PlayableItem::read(id, &record)?;
-        let facts = Item { owner_id: &item.owner_id, status: item.status, visibility: item.visibility };
-        entitle(facts, &viewer.user_id, asker.country, &self.parts.config.countries_refused)
-            .map_err(PlaybackError::Refused)?;
+        let facts = Item {
+            owner_id: &item.owner_id,
+            status: item.status,
+            visibility: item.visibility,
+        };
+        entitle(
+            facts,
+            &viewer.user_id,
+            asker.country,
+            &self.parts.config.countries_refused,
+        )
+        .map_err(PlaybackError::Refused)?;
         let place = place(&self.parts.pops, item.residency, asker).ok_or(PlaybackError::NoPop)?;
 
         let grant = MediaGrant {
@@ -128,14 +142,19 @@ impl PlaybackService {
     /// [`PlaybackError::NotFound`], also for another's session and for one that has expired;
     /// [`PlaybackError::Sessions`] when it is not known whose it is, [`PlaybackError::Event`] when the revocation could
     /// not be written down: the session is not ended then.
-    pub async fn end_session(&self, id: &MediaSessionId, viewer: &ViewerIdentity) -> Result<(), PlaybackError> {
+    pub async fn end_session(
+        &self,
+        id: &MediaSessionId,
+        viewer: &ViewerIdentity,
+    ) -> Result<(), PlaybackError> {
         let session = self
             .sessions
             .get(id)
             .await?
             .filter(|session| session.user_id == viewer.user_id)
             .ok_or(PlaybackError::NotFound)?;
-        self.revoke_until(id, session.expires_s, "ended by its viewer").await
+        self.revoke_until(id, session.expires_s, "ended by its viewer")
+            .await
     }
 
     /// Ends any session before its time, for other services. Idempotent; needs no record of the session.
@@ -155,7 +174,12 @@ impl PlaybackService {
         self.revoke_until(id, expires_s, reason).await
     }
 
-    async fn revoke_until(&self, id: &MediaSessionId, expires_s: i64, reason: &str) -> Result<(), PlaybackError> {
+    async fn revoke_until(
+        &self,
+        id: &MediaSessionId,
+        expires_s: i64,
+        reason: &str,
+    ) -> Result<(), PlaybackError> {
         announce_revocation(&self.parts, id, expires_s).await?;
         tracing::info!(media_session_id = %id, reason, "media session revoked");
         if let Err(error) = self.sessions.remove(id).await {
@@ -173,7 +197,11 @@ impl PlaybackService {
             expires_s: grant.expires_s,
         };
         let life = Duration::from_secs(self.parts.config.url_life_s.into());
-        if let Err(error) = self.sessions.put(&grant.media_session_id, &session, life).await {
+        if let Err(error) = self
+            .sessions
+            .put(&grant.media_session_id, &session, life)
+            .await
+        {
             tracing::warn!(%error, "media session not recorded; playback goes on");
         }
     }

@@ -73,14 +73,35 @@ impl UploadConfig {
         within("audio_bytes_max", self.audio_bytes_max, 1..=2_000_000_000)?;
         within("session_life_s", self.session_life_s.into(), 60..=2_592_000)?;
         within("url_life_s", self.url_life_s.into(), 30..=3_600)?;
-        within("open_sessions_max", self.open_sessions_max.into(), 1..=10_000)?;
+        within(
+            "open_sessions_max",
+            self.open_sessions_max.into(),
+            1..=10_000,
+        )?;
         within("trigger_wait_ms", self.trigger_wait_ms.into(), 0..=5_000)?;
-        within("reconcile_interval_s", self.reconcile_interval_s.into(), 1..=3_600)?;
-        within("reconcile_sessions_max", self.reconcile_sessions_max.into(), 1..=1_000)?;
-        within("idempotency_life_s", self.idempotency_life_s.into(), 3_600..=2_592_000)?;
-        for (key, bucket) in [("bucket_ng", &self.bucket_ng), ("bucket_global", &self.bucket_global)] {
+        within(
+            "reconcile_interval_s",
+            self.reconcile_interval_s.into(),
+            1..=3_600,
+        )?;
+        within(
+            "reconcile_sessions_max",
+            self.reconcile_sessions_max.into(),
+            1..=1_000,
+        )?;
+        within(
+            "idempotency_life_s",
+            self.idempotency_life_s.into(),
+            3_600..=2_592_000,
+        )?;
+        for (key, bucket) in [
+            ("bucket_ng", &self.bucket_ng),
+            ("bucket_global", &self.bucket_global),
+        ] {
             let valid = (3..=63).contains(&bucket.len())
-                && bucket.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+                && bucket
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
             if !valid {
                 return Err(UploadConfigError {
                     key,
@@ -118,7 +139,11 @@ impl UploadConfig {
     }
 }
 
-fn within(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<(), UploadConfigError> {
+fn within(
+    key: &'static str,
+    value: u64,
+    range: RangeInclusive<u64>,
+) -> Result<(), UploadConfigError> {
     if range.contains(&value) {
         return Ok(());
     }
@@ -136,10 +161,16 @@ mod tests {
     #[test]
     fn defaults_are_valid_and_faults_name_the_key() {
         UploadConfig::default().validate().expect("defaults");
-        let config = UploadConfig { url_life_s: 10, ..UploadConfig::default() };
+        let config = UploadConfig {
+            url_life_s: 10,
+            ..UploadConfig::default()
+        };
         let error = config.validate().expect_err("too short").to_string();
         assert_eq!(error, "upload.url_life_s = 10: expected 30 to 3600");
-        let same = UploadConfig { bucket_ng: "mcsp-global".into(), ..UploadConfig::default() };
+        let same = UploadConfig {
+            bucket_ng: "mcsp-global".into(),
+            ..UploadConfig::default()
+        };
         assert!(same.validate().is_err());
     }
 }

@@ -11,7 +11,6 @@ use mcsp_api::rest::{CreateUploadRequest, UploadSession};
 use mcsp_api::{ContentId, OrganisationId, UploadId, UserId, ViewerIdentity};
 use mcsp_runtime::hex_lower;
 
-use crate::config::UploadConfig;
 use crate::error::UploadError;
 use crate::plan::PartPlan;
 use crate::reach::Asker;
@@ -19,11 +18,7 @@ use crate::residency::{HomeDecision, home_of};
 use crate::service::UploadService;
 use crate::session::{RememberedRequest, Session, SessionStatus};
 use crate::store;
-
-/// The longest file name, characters.
-const FILE_NAME_CHARS_MAX: usize = 255;
-/// The longest idempotency key, characters.
-const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+use crate::validate::{valid_key, validate};
 
 /// Who uploads.
 #[derive(Debug, Clone)]
@@ -94,19 +89,34 @@ impl UploadService {
                 id => Some(parse_field("/organisation_id", id)?),
             },
         };
-        let request: CreateUploadRequest = parse_json(request_json.as_bytes())
-            .map_err(|problem| FieldError::new(problem.pointer.unwrap_or_default(), problem.detail.unwrap_or_default()))?;
+        let request: CreateUploadRequest =
+            parse_json(request_json.as_bytes()).map_err(|problem| {
+                FieldError::new(
+                    problem.pointer.unwrap_or_default(),
+                    problem.detail.unwrap_or_default(),
+                )
+            })?;
         validate(&request, &self.parts.config)?;
         let decision: HomeDecision = serde_json::from_str(decision_json)
             .map_err(|error| FieldError::new("/decision_json", error.to_string()))?;
-        let home = home_of(decision.decision.residency, &self.parts.region, self.parts.pops.regions());
+        let home = home_of(
+            decision.decision.residency,
+            &self.parts.region,
+            self.parts.pops.regions(),
+        );
         let is_home = decision.content_id.region() == self.parts.region.code
             && home.is_some_and(|home| home.id == self.parts.region.id);
         if !is_home || decision.creator_id != creator.user_id {
-            return Err(FieldError::new("/decision_json", "the decision is not for this region and creator").into());
+            return Err(FieldError::new(
+                "/decision_json",
+                "the decision is not for this region and creator",
+            )
+            .into());
         }
         let key = valid_key(idempotency_key)?;
-        let remembered = self.remembered(&creator, &request, key, Some(decision)).await?;
+        let remembered = self
+            .remembered(&creator, &request, key, Some(decision))
+            .await?;
         let decision = decision_of(&remembered)?;
         let session = self.open_session(&remembered, &decision, request).await?;
         // The creator's country is not passed on; any PoP that may carry the parts will do.
@@ -143,7 +153,11 @@ impl UploadService {
             request_json: request_json.clone(),
             // As above.
             decision_json: serde_json::to_string(&decision).unwrap_or_default(),
-            upload_id: UploadId::generate(self.parts.region.code, &*self.parts.clock, &*self.parts.entropy),
+            upload_id: UploadId::generate(
+                self.parts.region.code,
+                &*self.parts.clock,
+                &*self.parts.entropy,
+            ),
         };
         let mut tx = self.parts.db.begin().await?;
         let is_first = store::remember(tx.conn(), &fresh, self.now_ms()).await?;
@@ -154,7 +168,11 @@ impl UploadService {
         // Another call with the same key was first; its decision holds.
         self.recall(creator, key, &request_json)
             .await?
-            .ok_or_else(|| UploadError::Conflict("a request with this Idempotency-Key is under way; try again".into()))
+            .ok_or_else(|| {
+                UploadError::Conflict(
+                    "a request with this Idempotency-Key is under way; try again".into(),
+                )
+            })
     }
 
     async fn recall(
@@ -166,21 +184,37 @@ impl UploadService {
         let mut conn = self.parts.db.acquire().await?;
         if let Some(known) = store::remembered(conn.conn(), &creator.user_id, key).await? {
             if known.request_json != request_json {
-                return Err(UploadError::Conflict("this Idempotency-Key was used for another request".into()));
+                return Err(UploadError::Conflict(
+                    "this Idempotency-Key was used for another request".into(),
+                ));
             }
             return Ok(Some(known));
         }
         let sessions_max = self.parts.config.open_sessions_max;
-        if store::count_unfinished(conn.conn(), &creator.user_id).await? >= u64::from(sessions_max) {
+        if store::count_unfinished(conn.conn(), &creator.user_id).await? >= u64::from(sessions_max)
+        {
             return Err(UploadError::TooManySessions(sessions_max));
         }
         Ok(None)
     }
 
-    fn decide(&self, creator: &Creator, request: &CreateUploadRequest) -> Result<HomeDecision, UploadError> {
-        let decision = self.parts.policy.decide(creator.organisation_id.as_ref(), request.residency);
-        let home = home_of(decision.residency, &self.parts.region, self.parts.pops.regions()).ok_or_else(|| {
-            UploadError::NoHome { residency: decision.residency, reason: "no region is its home".into() }
+    fn decide(
+        &self,
+        creator: &Creator,
+        request: &CreateUploadRequest,
+    ) -> Result<HomeDecision, UploadError> {
+        let decision = self
+            .parts
+            .policy
+            .decide(creator.organisation_id.as_ref(), request.residency);
+        let home = home_of(
+            decision.residency,
+            &self.parts.region,
+            self.parts.pops.regions(),
+        )
+        .ok_or_else(|| UploadError::NoHome {
+            residency: decision.residency,
+            reason: "no region is its home".into(),
         })?;
         Ok(HomeDecision {
             content_id: ContentId::generate(home.code, &*self.parts.clock, &*self.parts.entropy),
@@ -204,9 +238,20 @@ impl UploadService {
             self.begin_multipart(&session).await?;
         }
         self.content().create_draft(draft_of(&session)).await?;
-        self.advance(&session.upload_id, SessionStatus::Creating, SessionStatus::Open).await?;
-        let session = self.load(&session.upload_id).await?.ok_or(UploadError::NotFound)?;
-        if matches!(session.status, SessionStatus::Cancelled | SessionStatus::Expired) {
+        self.advance(
+            &session.upload_id,
+            SessionStatus::Creating,
+            SessionStatus::Open,
+        )
+        .await?;
+        let session = self
+            .load(&session.upload_id)
+            .await?
+            .ok_or(UploadError::NotFound)?;
+        if matches!(
+            session.status,
+            SessionStatus::Cancelled | SessionStatus::Expired
+        ) {
             // It was given up while it was being opened: what was made since then goes too.
             self.clean(&session).await?;
         }
@@ -239,7 +284,9 @@ impl UploadService {
         };
         let mut tx = self.parts.db.begin().await?;
         store::insert(tx.conn(), &session, now_ms).await?;
-        let session = store::load(tx.conn(), &session.upload_id).await?.ok_or(UploadError::NotFound)?;
+        let session = store::load(tx.conn(), &session.upload_id)
+            .await?
+            .ok_or(UploadError::NotFound)?;
         tx.commit().await?;
         Ok(session)
     }
@@ -248,13 +295,17 @@ impl UploadService {
         let objects = self.objects(session.residency)?;
         // What the client says of the type is not believed; the probe finds out.
         let content_type = "application/octet-stream";
-        let multipart_id = objects.create_multipart(&session.bucket, &session.object_key, content_type).await?;
+        let multipart_id = objects
+            .create_multipart(&session.bucket, &session.object_key, content_type)
+            .await?;
         let mut tx = self.parts.db.begin().await?;
         let is_ours = store::set_multipart(tx.conn(), &session.upload_id, &multipart_id).await?;
         tx.commit().await?;
         if !is_ours {
             // Another call with the same key was faster; its upload is the session's.
-            objects.abort_multipart(&session.bucket, &session.object_key, &multipart_id).await?;
+            objects
+                .abort_multipart(&session.bucket, &session.object_key, &multipart_id)
+                .await?;
         }
         Ok(())
     }
@@ -266,18 +317,29 @@ impl UploadService {
         creator: &Creator,
     ) -> Result<UploadSession, UploadError> {
         let decision = decision_of(remembered)?;
-        let peer = self.parts.peers.get(region_id).ok_or_else(|| UploadError::NoHome {
-            residency: decision.decision.residency,
-            reason: format!("no connection to {region_id} is configured"),
-        })?;
+        let peer = self
+            .parts
+            .peers
+            .get(region_id)
+            .ok_or_else(|| UploadError::NoHome {
+                residency: decision.decision.residency,
+                reason: format!("no connection to {region_id} is configured"),
+            })?;
         let request = CreateSessionForRequest {
             creator_id: creator.user_id.to_string(),
-            organisation_id: creator.organisation_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+            organisation_id: creator
+                .organisation_id
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
             request_json: remembered.request_json.clone(),
             idempotency_key: remembered.idempotency_key.clone(),
             decision_json: remembered.decision_json.clone(),
         };
-        let answer = UploadClient::new(peer.clone()).create_session_for(request).await?.into_inner();
+        let answer = UploadClient::new(peer.clone())
+            .create_session_for(request)
+            .await?
+            .into_inner();
         serde_json::from_str(&answer.session_json)
             .map_err(|_| UploadError::corrupt("the home region's answer", &answer.session_json))
     }
@@ -295,38 +357,6 @@ fn decision_of(remembered: &RememberedRequest) -> Result<HomeDecision, UploadErr
         .map_err(|_| UploadError::corrupt("decision_json", &remembered.decision_json))
 }
 
-fn validate(request: &CreateUploadRequest, config: &UploadConfig) -> Result<(), UploadError> {
-    let name = &request.file_name;
-    if !(1..=FILE_NAME_CHARS_MAX).contains(&name.chars().count()) || name.chars().any(char::is_control) {
-        return Err(FieldError::new(
-            "/file_name",
-            format!("a file name has 1 to {FILE_NAME_CHARS_MAX} characters and is one line of text"),
-        )
-        .into());
-    }
-    if request.size_bytes == 0 {
-        return Err(FieldError::new("/size_bytes", "the file is empty; choose one with at least 1 byte").into());
-    }
-    let bytes_max = config.bytes_max(request.media_type);
-    if request.size_bytes > bytes_max {
-        return Err(UploadError::TooLarge { size_bytes: request.size_bytes, bytes_max });
-    }
-    request.metadata.validate().map_err(|error| error.under("/metadata"))?;
-    Ok(())
-}
-
-fn valid_key(key: &str) -> Result<&str, UploadError> {
-    let is_valid = (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
-    if is_valid {
-        return Ok(key);
-    }
-    Err(FieldError::new(
-        "",
-        format!("Idempotency-Key has 1 to {IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters"),
-    )
-    .into())
-}
-
 fn parse_field<T: std::str::FromStr>(pointer: &str, text: &str) -> Result<T, UploadError>
 where
     T::Err: std::fmt::Display,
@@ -340,7 +370,11 @@ fn draft_of(session: &Session) -> CreateDraftRequest {
     CreateDraftRequest {
         content_id: session.content_id.to_string(),
         owner_id: session.owner_id.to_string(),
-        organisation_id: session.organisation_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        organisation_id: session
+            .organisation_id
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         residency: session.residency.as_str().to_owned(),
         media_type: MediaType::as_str(session.request.media_type).to_owned(),
         metadata: Some(Metadata {
@@ -351,54 +385,5 @@ fn draft_of(session: &Session) -> CreateDraftRequest {
             language: metadata.language,
             visibility: metadata.visibility.as_str().to_owned(),
         }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use mcsp_api::rest::UploadMetadata;
-
-    fn request() -> CreateUploadRequest {
-        CreateUploadRequest {
-            file_name: "film.mp4".into(),
-            size_bytes: 1,
-            media_type: MediaType::Video,
-            residency: None,
-            metadata: UploadMetadata { title: "t".into(), ..UploadMetadata::default() },
-        }
-    }
-
-    fn pointer(change: impl FnOnce(&mut CreateUploadRequest)) -> Option<String> {
-        let mut request = request();
-        change(&mut request);
-        validate(&request, &UploadConfig::default()).err().and_then(|error| error.into_problem().pointer)
-    }
-
-    #[test]
-    fn faults_name_their_fields() {
-        assert_eq!(pointer(|_| {}), None);
-        assert_eq!(pointer(|r| r.file_name.clear()).as_deref(), Some("/file_name"));
-        assert_eq!(pointer(|r| r.file_name = "a\u{0}b".into()).as_deref(), Some("/file_name"));
-        assert_eq!(pointer(|r| r.size_bytes = 0).as_deref(), Some("/size_bytes"));
-        assert_eq!(pointer(|r| r.size_bytes = 20_000_000_000), None);
-        assert_eq!(pointer(|r| r.size_bytes = 20_000_000_001).as_deref(), Some("/size_bytes"));
-        assert_eq!(pointer(|r| r.metadata.title.clear()).as_deref(), Some("/metadata/title"));
-        let audio = |bytes| {
-            pointer(move |r| {
-                r.media_type = MediaType::Audio;
-                r.size_bytes = bytes;
-            })
-        };
-        assert_eq!(audio(2_000_000_000), None);
-        assert_eq!(audio(2_000_000_001).as_deref(), Some("/size_bytes"));
-    }
-
-    #[test]
-    fn keys_are_short_and_visible() {
-        assert!(valid_key("3f0c-1").is_ok());
-        for bad in ["", "a b", "é", &"k".repeat(256)] {
-            assert!(valid_key(bad).is_err(), "{bad:?}");
-        }
     }
 }

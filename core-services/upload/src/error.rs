@@ -87,7 +87,10 @@ impl From<tonic::Status> for UploadError {
 
 impl UploadError {
     pub(crate) fn corrupt(what: &'static str, value: &str) -> Self {
-        Self::Corrupt { what, value: value.chars().take(64).collect() }
+        Self::Corrupt {
+            what,
+            value: value.chars().take(64).collect(),
+        }
     }
 
     /// May the same call succeed later? All writes of this service are idempotent.
@@ -103,9 +106,18 @@ impl UploadError {
         }
     }
 
-    /// What the caller is told. Logs what he is not: this is where such errors are handled.
+    /// What the caller is told, with the trace in which the operator finds the rest. Logs what the caller is not told:
+    /// this is where such errors are handled.
     #[must_use]
     pub fn into_problem(self) -> Problem {
+        let problem = self.problem();
+        match mcsp_telemetry::current_trace() {
+            Some(trace) => problem.trace_id(trace.trace_id_hex()),
+            None => problem,
+        }
+    }
+
+    fn problem(self) -> Problem {
         match self {
             Self::NotFound => Problem::new(ProblemKind::NotFound).detail("you have no such upload session"),
             Self::Forbidden => {
@@ -143,10 +155,21 @@ impl From<UploadError> for Problem {
 }
 
 fn missing_text(parts: &[u32]) -> String {
-    let named: Vec<String> = parts.iter().take(PARTS_NAMED_MAX).map(u32::to_string).collect();
+    let named: Vec<String> = parts
+        .iter()
+        .take(PARTS_NAMED_MAX)
+        .map(u32::to_string)
+        .collect();
     let more = parts.len().saturating_sub(PARTS_NAMED_MAX);
-    let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("the file is not whole yet: send the missing parts, {}{tail}", named.join(", "))
+    let tail = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!(
+        "the file is not whole yet: send the missing parts, {}{tail}",
+        named.join(", ")
+    )
 }
 
 #[cfg(test)]
@@ -155,7 +178,10 @@ mod tests {
 
     #[test]
     fn messages_name_few_parts() {
-        assert_eq!(missing_text(&[3, 7]), "the file is not whole yet: send the missing parts, 3, 7");
+        assert_eq!(
+            missing_text(&[3, 7]),
+            "the file is not whole yet: send the missing parts, 3, 7"
+        );
         let many: Vec<u32> = (1..=12).collect();
         assert!(missing_text(&many).ends_with("9, 10 and 2 more"));
     }
@@ -164,7 +190,10 @@ mod tests {
     fn another_services_own_fault_is_not_passed_on() {
         let inner = Problem::new(ProblemKind::Internal).detail("secret");
         let outer = UploadError::Dependency(Box::new(inner)).into_problem();
-        assert_eq!((outer.status, outer.retry_after_s), (503, Some(RETRY_AFTER_S)));
+        assert_eq!(
+            (outer.status, outer.retry_after_s),
+            (503, Some(RETRY_AFTER_S))
+        );
         assert!(!outer.detail.unwrap_or_default().contains("secret"));
     }
 }

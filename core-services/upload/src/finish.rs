@@ -49,10 +49,14 @@ impl UploadService {
         for from in [SessionStatus::Creating, SessionStatus::Open] {
             store::advance(tx.conn(), id, from, SessionStatus::Cancelled, now_ms).await?;
         }
-        let session = store::load(tx.conn(), id).await?.ok_or(UploadError::NotFound)?;
+        let session = store::load(tx.conn(), id)
+            .await?
+            .ok_or(UploadError::NotFound)?;
         tx.commit().await?;
         if session.status.is_finished() {
-            return Err(UploadError::Conflict("the upload is complete; delete the item instead".into()));
+            return Err(UploadError::Conflict(
+                "the upload is complete; delete the item instead".into(),
+            ));
         }
         if let Err(error) = self.clean(&session).await {
             // The session is cancelled for good; the reconciler takes the bytes away later.
@@ -66,10 +70,16 @@ impl UploadService {
     pub(crate) async fn finish(&self, session: &Session) -> Result<Session, UploadError> {
         match session.status {
             SessionStatus::PendingTrigger | SessionStatus::Completed => return Ok(session.clone()),
-            SessionStatus::Cancelled => return Err(UploadError::Conflict("you cancelled this upload".into())),
-            SessionStatus::Expired => return Err(UploadError::Conflict("this upload's time ran out".into())),
+            SessionStatus::Cancelled => {
+                return Err(UploadError::Conflict("you cancelled this upload".into()));
+            }
+            SessionStatus::Expired => {
+                return Err(UploadError::Conflict("this upload's time ran out".into()));
+            }
             SessionStatus::Creating => {
-                return Err(UploadError::Conflict("this upload is still being opened; ask for it again".into()));
+                return Err(UploadError::Conflict(
+                    "this upload is still being opened; ask for it again".into(),
+                ));
             }
             SessionStatus::Open => {}
         }
@@ -91,7 +101,9 @@ impl UploadService {
         if store::advance(tx.conn(), id, from, to, self.now_ms()).await? {
             Outbox::add(&mut tx, record).await?;
         }
-        let session = store::load(tx.conn(), id).await?.ok_or(UploadError::NotFound)?;
+        let session = store::load(tx.conn(), id)
+            .await?
+            .ok_or(UploadError::NotFound)?;
         tx.commit().await?;
         if session.status.is_finished() {
             Ok(session)
@@ -112,7 +124,10 @@ impl UploadService {
                     return Err(UploadError::Incomplete(missing));
                 }
                 let multipart_id = session.multipart_id.as_deref().unwrap_or_default();
-                match objects.complete_multipart(bucket, key, multipart_id, &received).await {
+                match objects
+                    .complete_multipart(bucket, key, multipart_id, &received)
+                    .await
+                {
                     Ok(_) | Err(ObjectError::NotFound(_)) => {}
                     Err(error) => return Err(error.into()),
                 }
@@ -124,7 +139,9 @@ impl UploadService {
         let meta = match objects.head(bucket, key).await {
             Ok(meta) => meta,
             Err(ObjectError::NotFound(_)) => {
-                return Err(UploadError::Conflict("the parts of this upload are gone; start a new one".into()));
+                return Err(UploadError::Conflict(
+                    "the parts of this upload are gone; start a new one".into(),
+                ));
             }
             Err(error) => return Err(error.into()),
         };
@@ -145,7 +162,10 @@ impl UploadService {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(TRIGGER_POLL_MS)).await;
-            session = self.load(&session.upload_id).await?.ok_or(UploadError::NotFound)?;
+            session = self
+                .load(&session.upload_id)
+                .await?
+                .ok_or(UploadError::NotFound)?;
         }
         Ok(session)
     }

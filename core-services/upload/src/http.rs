@@ -24,9 +24,18 @@ use crate::service::{SERVICE, UploadService};
 pub fn router(service: UploadService) -> Router {
     Router::new()
         .route("/api/v1/uploads/session", post(create_session))
-        .route("/api/v1/uploads/session/{id}", get(get_session).delete(cancel_session))
-        .route("/api/v1/uploads/session/{id}/metadata", patch(patch_metadata))
-        .route("/api/v1/uploads/session/{id}/complete", post(complete_session))
+        .route(
+            "/api/v1/uploads/session/{id}",
+            get(get_session).delete(cancel_session),
+        )
+        .route(
+            "/api/v1/uploads/session/{id}/metadata",
+            patch(patch_metadata),
+        )
+        .route(
+            "/api/v1/uploads/session/{id}/complete",
+            post(complete_session),
+        )
         .method_not_allowed_fallback(async || Problem::new(ProblemKind::MethodNotAllowed))
         .layer(TelemetryLayer::new(SERVICE))
         .with_state(service)
@@ -34,8 +43,17 @@ pub fn router(service: UploadService) -> Router {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "MCSP upload", description = "Upload sessions: residency, presigned parts, resume, completion."),
-    paths(create_session, get_session, patch_metadata, complete_session, cancel_session)
+    info(
+        title = "MCSP upload",
+        description = "Upload sessions: residency, presigned parts, resume, completion."
+    ),
+    paths(
+        create_session,
+        get_session,
+        patch_metadata,
+        complete_session,
+        cancel_session
+    )
 )]
 struct Document;
 
@@ -73,8 +91,12 @@ async fn create_session(
     JsonBody(request): JsonBody<CreateUploadRequest>,
 ) -> Result<Response, Problem> {
     // A key that is not text is not a valid key, which the service says.
-    let key = headers.get(IDEMPOTENCY_KEY).map(|value| value.to_str().unwrap_or_default());
-    let session = service.create(&viewer, request, key, &asker(context)).await?;
+    let key = headers
+        .get(IDEMPOTENCY_KEY)
+        .map(|value| value.to_str().unwrap_or_default());
+    let session = service
+        .create(&viewer, request, key, &asker(context))
+        .await?;
     Ok(answer(StatusCode::CREATED, session))
 }
 
@@ -92,7 +114,9 @@ async fn get_session(
     context: EdgeContext,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let session = service.get(&parse_id(&id)?, &viewer, &asker(context)).await?;
+    let session = service
+        .get(&parse_id(&id)?, &viewer, &asker(context))
+        .await?;
     Ok(answer(StatusCode::OK, session))
 }
 
@@ -114,7 +138,9 @@ async fn patch_metadata(
     Path(id): Path<String>,
     JsonBody(change): JsonBody<MetadataPatch>,
 ) -> Result<Response, Problem> {
-    let metadata = service.patch_metadata(&parse_id(&id)?, &viewer, &change).await?;
+    let metadata = service
+        .patch_metadata(&parse_id(&id)?, &viewer, &change)
+        .await?;
     Ok(answer(StatusCode::OK, metadata))
 }
 
@@ -135,7 +161,9 @@ async fn complete_session(
     context: EdgeContext,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let session = service.complete(&parse_id(&id)?, &viewer, &asker(context)).await?;
+    let session = service
+        .complete(&parse_id(&id)?, &viewer, &asker(context))
+        .await?;
     Ok(answer(StatusCode::OK, session))
 }
 
@@ -160,7 +188,8 @@ async fn cancel_session(
 
 /// What is no id names nothing.
 fn parse_id(text: &str) -> Result<UploadId, Problem> {
-    text.parse().map_err(|_| UploadError::NotFound.into_problem())
+    text.parse()
+        .map_err(|_| UploadError::NotFound.into_problem())
 }
 
 fn asker(context: EdgeContext) -> Asker {
@@ -174,6 +203,8 @@ fn asker(context: EdgeContext) -> Asker {
 /// The URLs in it are secrets of one caller.
 fn answer(status: StatusCode, body: impl Serialize) -> Response {
     let mut response = (status, Json(body)).into_response();
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     response
 }

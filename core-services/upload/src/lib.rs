@@ -19,6 +19,7 @@ mod residency;
 mod service;
 mod session;
 mod store;
+mod validate;
 
 pub use config::{UploadConfig, UploadConfigError};
 pub use error::UploadError;

@@ -25,7 +25,10 @@ impl PartPlan {
             .into_iter()
             .find(|part| size_bytes.div_ceil(*part) <= PARTS_PREFERRED_MAX)
             .unwrap_or(64 * MIB);
-        Self { size_bytes, part_size_bytes }
+        Self {
+            size_bytes,
+            part_size_bytes,
+        }
     }
 
     /// How many parts there are.
@@ -51,7 +54,9 @@ impl PartPlan {
     pub(crate) fn received(&self, stored: &[PartMeta]) -> Vec<PartMeta> {
         let mut received: Vec<PartMeta> = stored
             .iter()
-            .filter(|part| part.size_bytes > 0 && part.size_bytes == self.part_bytes(part.part_number))
+            .filter(|part| {
+                part.size_bytes > 0 && part.size_bytes == self.part_bytes(part.part_number)
+            })
             .cloned()
             .collect();
         received.sort_by_key(|part| part.part_number);
@@ -63,7 +68,11 @@ impl PartPlan {
     #[must_use]
     pub(crate) fn missing(&self, received: &[PartMeta]) -> Vec<u32> {
         (1..=self.part_count())
-            .filter(|number| received.binary_search_by_key(number, |part| part.part_number).is_err())
+            .filter(|number| {
+                received
+                    .binary_search_by_key(number, |part| part.part_number)
+                    .is_err()
+            })
             .collect()
     }
 }
@@ -102,9 +111,22 @@ mod tests {
     #[test]
     fn a_part_of_another_size_is_missing() {
         let plan = PartPlan::for_size(20 * MIB);
-        let part = |part_number, size_bytes| PartMeta { part_number, etag: "\"e\"".into(), size_bytes };
-        let received = plan.received(&[part(2, 8 * MIB), part(1, 8 * MIB - 1), part(3, 4 * MIB), part(4, 8 * MIB), part(0, 0)]);
-        assert_eq!(received.iter().map(|p| p.part_number).collect::<Vec<_>>(), [2, 3]);
+        let part = |part_number, size_bytes| PartMeta {
+            part_number,
+            etag: "\"e\"".into(),
+            size_bytes,
+        };
+        let received = plan.received(&[
+            part(2, 8 * MIB),
+            part(1, 8 * MIB - 1),
+            part(3, 4 * MIB),
+            part(4, 8 * MIB),
+            part(0, 0),
+        ]);
+        assert_eq!(
+            received.iter().map(|p| p.part_number).collect::<Vec<_>>(),
+            [2, 3]
+        );
         assert_eq!(plan.missing(&received), [1]);
     }
 
@@ -112,7 +134,10 @@ mod tests {
     fn sizes_step_up() {
         assert_eq!(PartPlan::for_size(1).part_size_bytes, 8 * MIB);
         assert_eq!(PartPlan::for_size(8_000 * MIB).part_size_bytes, 8 * MIB);
-        assert_eq!(PartPlan::for_size(8_000 * MIB + 1).part_size_bytes, 16 * MIB);
+        assert_eq!(
+            PartPlan::for_size(8_000 * MIB + 1).part_size_bytes,
+            16 * MIB
+        );
         assert_eq!(PartPlan::for_size(20_000_000_000).part_size_bytes, 32 * MIB);
     }
 }

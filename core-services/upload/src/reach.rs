@@ -68,7 +68,8 @@ mod tests {
             ("lhr1", pop("lhr1", "GB", 51.47, -0.45, "global-london")),
             ("los1", pop("los1", "NG", 6.52, 3.38, "ng-lagos")),
         ];
-        PopSet::from_toml(regions, texts.iter().map(|(id, text)| (*id, text.as_str()))).expect("a set")
+        PopSet::from_toml(regions, texts.iter().map(|(id, text)| (*id, text.as_str())))
+            .expect("a set")
     }
 
     fn asker(pop: &str, country: Option<&str>) -> Asker {
@@ -82,22 +83,38 @@ mod tests {
     #[test]
     fn the_pop_that_was_asked_is_kept_when_it_may_carry_the_bytes() {
         let base = |residency, asker: &Asker| upload_base(&pops(), residency, asker);
-        assert_eq!(base(Residency::Global, &asker("lhr1", None)).as_deref(), Some("https://lhr1.example:9999"));
-        assert_eq!(base(Residency::Ng, &asker("los1", None)).as_deref(), Some("https://los1.example:9999"));
+        assert_eq!(
+            base(Residency::Global, &asker("lhr1", None)).as_deref(),
+            Some("https://lhr1.example:9999")
+        );
+        assert_eq!(
+            base(Residency::Ng, &asker("los1", None)).as_deref(),
+            Some("https://los1.example:9999")
+        );
     }
 
     #[test]
     fn nigerian_parts_never_go_through_a_foreign_or_unknown_pop() {
-        for who in [asker("lhr1", Some("GB")), asker("nowhere", None), Asker::default()] {
+        for who in [
+            asker("lhr1", Some("GB")),
+            asker("nowhere", None),
+            Asker::default(),
+        ] {
             let base = upload_base(&pops(), Residency::Ng, &who).expect("a base");
-            assert!(base == "https://los1.example:8443" || base == "https://abv1.example:8443", "{base}");
+            assert!(
+                base == "https://los1.example:8443" || base == "https://abv1.example:8443",
+                "{base}"
+            );
         }
     }
 
     #[test]
     fn the_storage_path_goes_behind_the_authority() {
         assert_eq!(
-            through_storage_path("https://los1.example:8443/mcsp-ng/ng/c/source/original?X-Amz-A=1%2Fb").as_deref(),
+            through_storage_path(
+                "https://los1.example:8443/mcsp-ng/ng/c/source/original?X-Amz-A=1%2Fb"
+            )
+            .as_deref(),
             Some("https://los1.example:8443/storage/mcsp-ng/ng/c/source/original?X-Amz-A=1%2Fb")
         );
         assert_eq!(through_storage_path("not a url"), None);

@@ -108,8 +108,14 @@ impl UploadService {
         if session.expires_ms > self.now_ms() {
             return Ok(Outcome::Waits);
         }
-        let has_expired = self.advance(&session.upload_id, session.status, SessionStatus::Expired).await?;
-        Ok(if has_expired { Outcome::Expired } else { Outcome::Waits })
+        let has_expired = self
+            .advance(&session.upload_id, session.status, SessionStatus::Expired)
+            .await?;
+        Ok(if has_expired {
+            Outcome::Expired
+        } else {
+            Outcome::Waits
+        })
     }
 
     async fn touch(&self, session: &Session) -> Result<(), UploadError> {

@@ -54,7 +54,9 @@ pub(crate) fn home_of<'a>(
     match residency {
         Residency::Global => Some(here),
         Residency::Ng if here.country == CountryCode::NIGERIA => Some(here),
-        Residency::Ng => regions.iter().find(|region| region.country == CountryCode::NIGERIA),
+        Residency::Ng => regions
+            .iter()
+            .find(|region| region.country == CountryCode::NIGERIA),
     }
 }
 
@@ -72,8 +74,12 @@ mod tests {
 
     #[test]
     fn nigerian_content_is_at_home_in_nigeria() {
-        let all = [region("global-london", "gl", "GB"), region("ng-lagos", "ng", "NG")];
-        let home = |residency, here: usize| home_of(residency, &all[here], &all).map(|r| r.id.as_str());
+        let all = [
+            region("global-london", "gl", "GB"),
+            region("ng-lagos", "ng", "NG"),
+        ];
+        let home =
+            |residency, here: usize| home_of(residency, &all[here], &all).map(|r| r.id.as_str());
         assert_eq!(home(Residency::Ng, 0), Some("ng-lagos"));
         assert_eq!(home(Residency::Ng, 1), Some("ng-lagos"));
         assert_eq!(home(Residency::Global, 0), Some("global-london"));

@@ -81,7 +81,10 @@ impl UploadService {
     pub async fn open(parts: UploadParts) -> Result<Self, UploadError> {
         parts.db.migrate(store::MIGRATIONS).await?;
         Outbox::migrate(&parts.db).await?;
-        Ok(Self { parts: Arc::new(parts), wake: Arc::new(Notify::new()) })
+        Ok(Self {
+            parts: Arc::new(parts),
+            wake: Arc::new(Notify::new()),
+        })
     }
 
     /// Where a session stands, with fresh URLs for the parts that are missing.
@@ -110,7 +113,10 @@ impl UploadService {
         patch: &MetadataPatch,
     ) -> Result<UploadMetadata, UploadError> {
         let session = self.owned(id, viewer).await?;
-        if matches!(session.status, SessionStatus::Cancelled | SessionStatus::Expired) {
+        if matches!(
+            session.status,
+            SessionStatus::Cancelled | SessionStatus::Expired
+        ) {
             return Err(UploadError::Conflict("this upload was given up".into()));
         }
         let request = UpdateMetadataRequest {
@@ -120,23 +126,35 @@ impl UploadService {
             patch_json: serde_json::to_string(patch).unwrap_or_default(),
         };
         let answer = self.content().update_metadata(request).await?.into_inner();
-        parse_json(answer.metadata_json.as_bytes())
-            .map_err(|_| UploadError::corrupt("the content service's answer", &answer.metadata_json))
+        parse_json(answer.metadata_json.as_bytes()).map_err(|_| {
+            UploadError::corrupt("the content service's answer", &answer.metadata_json)
+        })
     }
 
     /// The session as the API shows it.
-    pub(crate) async fn answer(&self, session: Session, asker: &Asker) -> Result<UploadSession, UploadError> {
+    pub(crate) async fn answer(
+        &self,
+        session: Session,
+        asker: &Asker,
+    ) -> Result<UploadSession, UploadError> {
         let session = match session.status {
             SessionStatus::Creating | SessionStatus::Open => session,
             _ => return Ok(self.shown(&session, &[], None)),
         };
         match self.stored_parts(&session).await {
             Ok(received) => {
-                let base = upload_base(&self.parts.pops, session.residency, asker).ok_or_else(|| UploadError::NoHome {
-                    residency: session.residency,
-                    reason: "no PoP may carry its parts".into(),
-                })?;
-                let urls = PartUrls { service: self, session: &session, base: &base };
+                let base =
+                    upload_base(&self.parts.pops, session.residency, asker).ok_or_else(|| {
+                        UploadError::NoHome {
+                            residency: session.residency,
+                            reason: "no PoP may carry its parts".into(),
+                        }
+                    })?;
+                let urls = PartUrls {
+                    service: self,
+                    session: &session,
+                    base: &base,
+                };
                 urls.check()?;
                 Ok(self.shown(&session, &received, Some(&urls)))
             }
@@ -149,18 +167,27 @@ impl UploadService {
         }
     }
 
-    fn shown(&self, session: &Session, received: &[PartMeta], urls: Option<&PartUrls<'_>>) -> UploadSession {
+    fn shown(
+        &self,
+        session: &Session,
+        received: &[PartMeta],
+        urls: Option<&PartUrls<'_>>,
+    ) -> UploadSession {
         let plan = session.plan();
         let is_finished = session.status.is_finished();
         let parts = (1..=plan.part_count())
             .map(|part_number| {
-                let received =
-                    is_finished || received.binary_search_by_key(&part_number, |part| part.part_number).is_ok();
+                let received = is_finished
+                    || received
+                        .binary_search_by_key(&part_number, |part| part.part_number)
+                        .is_ok();
                 UploadPart {
                     part_number,
                     size_bytes: plan.part_bytes(part_number),
                     received,
-                    url: urls.filter(|_| !received).and_then(|urls| urls.of(part_number).ok()),
+                    url: urls
+                        .filter(|_| !received)
+                        .and_then(|urls| urls.of(part_number).ok()),
                 }
             })
             .collect();
@@ -177,7 +204,10 @@ impl UploadService {
     }
 
     /// The parts that are durable and as planned, in order: what the object store says is the truth.
-    pub(crate) async fn stored_parts(&self, session: &Session) -> Result<Vec<PartMeta>, UploadError> {
+    pub(crate) async fn stored_parts(
+        &self,
+        session: &Session,
+    ) -> Result<Vec<PartMeta>, UploadError> {
         let Some(multipart_id) = session.multipart_id.as_deref() else {
             return Ok(Vec::new());
         };
@@ -189,7 +219,11 @@ impl UploadService {
     }
 
     /// The session, if it is the viewer's.
-    pub(crate) async fn owned(&self, id: &UploadId, viewer: &ViewerIdentity) -> Result<Session, UploadError> {
+    pub(crate) async fn owned(
+        &self,
+        id: &UploadId,
+        viewer: &ViewerIdentity,
+    ) -> Result<Session, UploadError> {
         self.load(id)
             .await?
             .filter(|session| session.owner_id == viewer.user_id)
@@ -205,10 +239,15 @@ impl UploadService {
     pub(crate) fn objects(&self, residency: Residency) -> Result<&SharedObjects, UploadError> {
         match residency {
             Residency::Global => Ok(&self.parts.objects.global),
-            Residency::Ng => self.parts.objects.ng.as_ref().ok_or_else(|| UploadError::NoHome {
-                residency,
-                reason: "this region has no store for it".into(),
-            }),
+            Residency::Ng => self
+                .parts
+                .objects
+                .ng
+                .as_ref()
+                .ok_or_else(|| UploadError::NoHome {
+                    residency,
+                    reason: "this region has no store for it".into(),
+                }),
         }
     }
 
@@ -249,10 +288,9 @@ impl PartUrls<'_> {
 
     fn of(&self, part_number: u32) -> Result<String, UploadError> {
         let session = self.session;
-        let multipart_id = session
-            .multipart_id
-            .as_deref()
-            .ok_or_else(|| UploadError::Conflict("this upload is still being opened; ask again".into()))?;
+        let multipart_id = session.multipart_id.as_deref().ok_or_else(|| {
+            UploadError::Conflict("this upload is still being opened; ask again".into())
+        })?;
         let life = Duration::from_secs(self.service.parts.config.url_life_s.into());
         let url = self.service.objects(session.residency)?.presign_part(
             self.base,

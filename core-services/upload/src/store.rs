@@ -99,7 +99,10 @@ pub(crate) async fn remember(
 }
 
 /// Forgets requests from before `before_ms`; how many.
-pub(crate) async fn forget_requests(conn: &mut AnyConnection, before_ms: i64) -> Result<u64, UploadError> {
+pub(crate) async fn forget_requests(
+    conn: &mut AnyConnection,
+    before_ms: i64,
+) -> Result<u64, UploadError> {
     let result = sqlx::query("DELETE FROM upload_request WHERE created_ms < $1")
         .bind(before_ms)
         .execute(conn)
@@ -108,7 +111,11 @@ pub(crate) async fn forget_requests(conn: &mut AnyConnection, before_ms: i64) ->
 }
 
 /// Adds the session in `CREATING` unless there is one with its id.
-pub(crate) async fn insert(conn: &mut AnyConnection, session: &Session, now_ms: i64) -> Result<(), UploadError> {
+pub(crate) async fn insert(
+    conn: &mut AnyConnection,
+    session: &Session,
+    now_ms: i64,
+) -> Result<(), UploadError> {
     sqlx::query(
         "INSERT INTO upload_session (upload_id, content_id, owner_id, organisation_id, request_json, residency, bucket,
             object_key, part_size_bytes, status, cleaned, created_ms, expires_ms, checked_ms)
@@ -133,16 +140,24 @@ pub(crate) async fn insert(conn: &mut AnyConnection, session: &Session, now_ms: 
 }
 
 /// The session.
-pub(crate) async fn load(conn: &mut AnyConnection, id: &UploadId) -> Result<Option<Session>, UploadError> {
-    let row = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM upload_session WHERE upload_id = $1")))
-        .bind(id.as_str())
-        .fetch_optional(conn)
-        .await?;
+pub(crate) async fn load(
+    conn: &mut AnyConnection,
+    id: &UploadId,
+) -> Result<Option<Session>, UploadError> {
+    let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "SELECT {COLUMNS} FROM upload_session WHERE upload_id = $1"
+    )))
+    .bind(id.as_str())
+    .fetch_optional(conn)
+    .await?;
     row.as_ref().map(session_of).transpose()
 }
 
 /// How many sessions of this owner are not finished.
-pub(crate) async fn count_unfinished(conn: &mut AnyConnection, owner_id: &UserId) -> Result<u64, UploadError> {
+pub(crate) async fn count_unfinished(
+    conn: &mut AnyConnection,
+    owner_id: &UserId,
+) -> Result<u64, UploadError> {
     let row = sqlx::query(
         "SELECT COUNT(*) AS sessions FROM upload_session WHERE owner_id = $1 AND status IN ('CREATING', 'OPEN')",
     )
@@ -192,7 +207,10 @@ pub(crate) async fn advance(
 }
 
 /// The unfinished sessions that were looked at longest ago.
-pub(crate) async fn unfinished(conn: &mut AnyConnection, sessions_max: u32) -> Result<Vec<Session>, UploadError> {
+pub(crate) async fn unfinished(
+    conn: &mut AnyConnection,
+    sessions_max: u32,
+) -> Result<Vec<Session>, UploadError> {
     let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
         "SELECT {COLUMNS} FROM upload_session WHERE status IN ('CREATING', 'OPEN') ORDER BY checked_ms LIMIT $1"
     )))
@@ -203,7 +221,10 @@ pub(crate) async fn unfinished(conn: &mut AnyConnection, sessions_max: u32) -> R
 }
 
 /// Sessions that were given up and whose bytes may still be there.
-pub(crate) async fn uncleaned(conn: &mut AnyConnection, sessions_max: u32) -> Result<Vec<Session>, UploadError> {
+pub(crate) async fn uncleaned(
+    conn: &mut AnyConnection,
+    sessions_max: u32,
+) -> Result<Vec<Session>, UploadError> {
     let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
         "SELECT {COLUMNS} FROM upload_session WHERE status IN ('CANCELLED', 'EXPIRED') AND cleaned = 0
          ORDER BY checked_ms LIMIT $1"
@@ -215,7 +236,11 @@ pub(crate) async fn uncleaned(conn: &mut AnyConnection, sessions_max: u32) -> Re
 }
 
 /// Notes that the reconciler looked.
-pub(crate) async fn set_checked(conn: &mut AnyConnection, id: &UploadId, now_ms: i64) -> Result<(), UploadError> {
+pub(crate) async fn set_checked(
+    conn: &mut AnyConnection,
+    id: &UploadId,
+    now_ms: i64,
+) -> Result<(), UploadError> {
     sqlx::query("UPDATE upload_session SET checked_ms = $2 WHERE upload_id = $1")
         .bind(id.as_str())
         .bind(now_ms)
@@ -225,7 +250,10 @@ pub(crate) async fn set_checked(conn: &mut AnyConnection, id: &UploadId, now_ms:
 }
 
 /// Notes that nothing is left of a session that was given up.
-pub(crate) async fn set_cleaned(conn: &mut AnyConnection, id: &UploadId) -> Result<(), UploadError> {
+pub(crate) async fn set_cleaned(
+    conn: &mut AnyConnection,
+    id: &UploadId,
+) -> Result<(), UploadError> {
     sqlx::query("UPDATE upload_session SET cleaned = 1 WHERE upload_id = $1")
         .bind(id.as_str())
         .execute(conn)
@@ -241,7 +269,10 @@ fn session_of(row: &AnyRow) -> Result<Session, UploadError> {
         content_id: named(row, "content_id")?,
         owner_id: named(row, "owner_id")?,
         organisation_id: organisation
-            .map(|text| text.parse().map_err(|_| UploadError::corrupt("organisation_id", &text)))
+            .map(|text| {
+                text.parse()
+                    .map_err(|_| UploadError::corrupt("organisation_id", &text))
+            })
             .transpose()?,
         request: serde_json::from_str(&request_json)
             .map_err(|_| UploadError::corrupt("request_json", &request_json))?,
@@ -249,7 +280,9 @@ fn session_of(row: &AnyRow) -> Result<Session, UploadError> {
         bucket: row.try_get("bucket")?,
         object_key: row.try_get("object_key")?,
         multipart_id: row.try_get("multipart_id")?,
-        part_size_bytes: u64::try_from(row.try_get::<i64, _>("part_size_bytes")?).unwrap_or(u64::MAX).max(1),
+        part_size_bytes: u64::try_from(row.try_get::<i64, _>("part_size_bytes")?)
+            .unwrap_or(u64::MAX)
+            .max(1),
         status: named(row, "status")?,
         expires_ms: row.try_get("expires_ms")?,
     })

@@ -16,7 +16,10 @@ fn expected() -> BTreeMap<(&'static str, &'static str), [u16; 4]> {
         (("get", "/api/v1/content/{id}"), [200, 200, 404, 404]),
         (("patch", "/api/v1/content/{id}"), [401, 403, 401, 404]),
         (("delete", "/api/v1/content/{id}"), [401, 403, 401, 404]),
-        (("patch", "/api/v1/content/{id}/visibility"), [401, 403, 401, 404]),
+        (
+            ("patch", "/api/v1/content/{id}/visibility"),
+            [401, 403, 401, 404],
+        ),
     ])
 }
 
@@ -44,21 +47,41 @@ async fn no_operation_lets_in_whom_it_should_not() {
                         _ => None,
                     };
                     let verb: Method = method.to_uppercase().parse().unwrap();
-                    got.push(stage.ask(verb, &path.replace("{id}", id.as_str()), viewer, body).await.0);
+                    got.push(
+                        stage
+                            .ask(verb, &path.replace("{id}", id.as_str()), viewer, body)
+                            .await
+                            .0,
+                    );
                 }
             }
             assert_eq!(got, row, "{method} {path}");
         }
     }
-    assert!(expected.is_empty(), "rows without an operation: {expected:?}");
+    assert!(
+        expected.is_empty(),
+        "rows without an operation: {expected:?}"
+    );
     let record = stage.service.record(&shown).await.unwrap();
-    assert_eq!((record.metadata.title.as_str(), record.metadata.visibility), ("A film", Visibility::Public));
+    assert_eq!(
+        (record.metadata.title.as_str(), record.metadata.visibility),
+        ("A film", Visibility::Public)
+    );
 }
 
 #[tokio::test]
 async fn methods_that_do_not_apply_are_problems() {
     let stage = Stage::new(Moderation::Off).await;
-    let (status, problem) =
-        stage.ask(Method::POST, "/api/v1/content/c_gl_00000000000000000000000000", None, None).await;
-    assert_eq!((status, problem["type"].as_str()), (405, Some("urn:mcsp:problem:method-not-allowed")));
+    let (status, problem) = stage
+        .ask(
+            Method::POST,
+            "/api/v1/content/c_gl_00000000000000000000000000",
+            None,
+            None,
+        )
+        .await;
+    assert_eq!(
+        (status, problem["type"].as_str()),
+        (405, Some("urn:mcsp:problem:method-not-allowed"))
+    );
 }

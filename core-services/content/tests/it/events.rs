@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mcsp_api::events::{
-    ArtReady, ContentUpdated, MediaType, ModerationApproved, ModerationRequested, Published, StageProgress,
-    UploadBlocked, UploadInitiated,
+    ArtReady, ContentUpdated, MediaType, ModerationApproved, ModerationRequested, Published,
+    StageProgress, UploadBlocked, UploadInitiated,
 };
 use mcsp_api::rest::{ContentStatus, Visibility};
 use mcsp_api::{ContentId, Residency, Role, UploadId, ViewerIdentity};
@@ -28,11 +28,18 @@ fn initiated(stage: &Stage, id: &ContentId, owner: &ViewerIdentity) -> UploadIni
 }
 
 fn blocked(id: &ContentId, code: &str) -> UploadBlocked {
-    UploadBlocked { content_id: id.clone(), code: code.into(), reason: "the file has no picture".into() }
+    UploadBlocked {
+        content_id: id.clone(),
+        code: code.into(),
+        reason: "the file has no picture".into(),
+    }
 }
 
 fn approved(id: &ContentId) -> ModerationApproved {
-    ModerationApproved { content_id: id.clone(), decided_by: "m".into() }
+    ModerationApproved {
+        content_id: id.clone(),
+        decided_by: "m".into(),
+    }
 }
 
 async fn status(stage: &Stage, id: &ContentId) -> ContentStatus {
@@ -52,14 +59,28 @@ async fn with_the_gate_off_the_first_rendition_publishes_and_later_ones_update()
     assert_eq!(stage.told::<Published>().await.len(), 1);
     assert!(stage.told::<ContentUpdated>().await.is_empty());
 
-    stage.hear(&packaged(&id, &["v360", "v720"], true)).await.unwrap();
+    stage
+        .hear(&packaged(&id, &["v360", "v720"], true))
+        .await
+        .unwrap();
     // Late and repeated lists take nothing away.
     stage.hear(&packaged(&id, &["v360"], false)).await.unwrap();
-    stage.hear(&packaged(&id, &["v360", "v720"], true)).await.unwrap();
+    stage
+        .hear(&packaged(&id, &["v360", "v720"], true))
+        .await
+        .unwrap();
     let content = stage.service.get(&id, None).await.unwrap();
-    assert_eq!((content.renditions, content.complete), (vec!["v360".to_owned(), "v720".to_owned()], true));
+    assert_eq!(
+        (content.renditions, content.complete),
+        (vec!["v360".to_owned(), "v720".to_owned()], true)
+    );
     assert_eq!(stage.told::<Published>().await.len(), 1);
-    let what: Vec<String> = stage.told::<ContentUpdated>().await.into_iter().map(|e| e.what).collect();
+    let what: Vec<String> = stage
+        .told::<ContentUpdated>()
+        .await
+        .into_iter()
+        .map(|e| e.what)
+        .collect();
     assert_eq!(what, ["renditions"]);
     assert!(stage.told::<ModerationRequested>().await.is_empty());
 }
@@ -100,7 +121,11 @@ async fn every_order_ends_published_once() {
                 _ => stage.hear(&blocked(&id, "damaged")).await.unwrap(),
             }
         }
-        assert_eq!(status(&stage, &id).await, ContentStatus::Published, "{order:?}");
+        assert_eq!(
+            status(&stage, &id).await,
+            ContentStatus::Published,
+            "{order:?}"
+        );
         items += 1;
         assert_eq!(stage.told::<Published>().await.len(), items, "{order:?}");
     }
@@ -131,7 +156,10 @@ async fn a_file_that_cannot_be_used_says_why_to_its_owner_only() {
     stage.hear(&initiated(&stage, &id, &owner)).await.unwrap();
     let content = stage.service.get(&id, Some(&owner)).await.unwrap();
     assert_eq!(content.status, ContentStatus::Failed);
-    assert_eq!(content.status_reason.as_deref(), Some("the file has no picture"));
+    assert_eq!(
+        content.status_reason.as_deref(),
+        Some("the file has no picture")
+    );
     assert!(stage.service.get(&id, None).await.is_err());
 }
 
@@ -141,11 +169,19 @@ async fn what_may_not_be_shown_is_withdrawn_and_stays_so() {
     let owner = stage.person(Role::Creator);
     let id = stage.published(&owner, Visibility::Public).await;
     stage.hear(&blocked(&id, "copyright")).await.unwrap();
-    stage.hear(&packaged(&id, &["v360", "v720"], true)).await.unwrap();
+    stage
+        .hear(&packaged(&id, &["v360", "v720"], true))
+        .await
+        .unwrap();
     stage.hear(&approved(&id)).await.unwrap();
     assert_eq!(status(&stage, &id).await, ContentStatus::Blocked);
     assert!(stage.service.get(&id, None).await.is_err());
-    let what: Vec<String> = stage.told::<ContentUpdated>().await.into_iter().map(|e| e.what).collect();
+    let what: Vec<String> = stage
+        .told::<ContentUpdated>()
+        .await
+        .into_iter()
+        .map(|e| e.what)
+        .collect();
     assert_eq!(what[0], "withdrawn");
 }
 
@@ -155,13 +191,29 @@ async fn events_about_deleted_items_bring_nothing_back() {
     let owner = stage.person(Role::Creator);
     let id = stage.published(&owner, Visibility::Public).await;
     stage.service.delete(&id, &owner).await.unwrap();
-    stage.hear(&packaged(&id, &["v360", "v720"], true)).await.unwrap();
-    stage.hear(&ArtReady { content_id: id.clone(), thumbnails: vec!["art/1.jpg".into()] }).await.unwrap();
+    stage
+        .hear(&packaged(&id, &["v360", "v720"], true))
+        .await
+        .unwrap();
+    stage
+        .hear(&ArtReady {
+            content_id: id.clone(),
+            thumbnails: vec!["art/1.jpg".into()],
+        })
+        .await
+        .unwrap();
     stage.hear(&blocked(&id, "damaged")).await.unwrap();
-    stage.hear(&progress(&id, "package", "finished", 100)).await.unwrap();
+    stage
+        .hear(&progress(&id, "package", "finished", 100))
+        .await
+        .unwrap();
     let record = stage.service.record(&id).await.unwrap();
     assert_eq!(record.status(), ContentStatus::Deleted);
-    assert!(record.renditions.is_empty() && record.thumbnails.is_empty() && record.status_reason.is_none());
+    assert!(
+        record.renditions.is_empty()
+            && record.thumbnails.is_empty()
+            && record.status_reason.is_none()
+    );
 }
 
 fn progress(id: &ContentId, stage: &str, state: &str, percent: u32) -> StageProgress {
@@ -179,22 +231,60 @@ async fn stages_are_the_owners_and_the_latest_word_counts() {
     let stage = Stage::new(Moderation::Off).await;
     let owner = stage.person(Role::Creator);
     let id = stage.published(&owner, Visibility::Public).await;
-    stage.hear(&progress(&id, "validate", "finished", 100)).await.unwrap();
+    stage
+        .hear(&progress(&id, "validate", "finished", 100))
+        .await
+        .unwrap();
     stage.clock.advance(Duration::from_secs(1));
-    stage.hear(&progress(&id, "transcode", "progress", 40)).await.unwrap();
+    stage
+        .hear(&progress(&id, "transcode", "progress", 40))
+        .await
+        .unwrap();
     stage.clock.set(crate::stage::NOW_MS - 1);
-    stage.hear(&progress(&id, "transcode", "started", 0)).await.unwrap();
+    stage
+        .hear(&progress(&id, "transcode", "started", 0))
+        .await
+        .unwrap();
 
     let stages = stage.service.get(&id, Some(&owner)).await.unwrap().stages;
-    let shown: Vec<_> = stages.iter().map(|s| (s.stage.as_str(), s.state.as_str(), s.percent, s.note.len())).collect();
-    assert_eq!(shown, [("validate", "finished", 100, 500), ("transcode", "progress", 40, 500)]);
-    assert!(stage.service.get(&id, None).await.unwrap().stages.is_empty());
+    let shown: Vec<_> = stages
+        .iter()
+        .map(|s| (s.stage.as_str(), s.state.as_str(), s.percent, s.note.len()))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("validate", "finished", 100, 500),
+            ("transcode", "progress", 40, 500)
+        ]
+    );
+    assert!(
+        stage
+            .service
+            .get(&id, None)
+            .await
+            .unwrap()
+            .stages
+            .is_empty()
+    );
 
     // However many names come, the list is bounded.
     for n in 0..50 {
-        stage.hear(&progress(&id, &format!("s{n}"), "started", 0)).await.unwrap();
+        stage
+            .hear(&progress(&id, &format!("s{n}"), "started", 0))
+            .await
+            .unwrap();
     }
-    assert_eq!(stage.service.get(&id, Some(&owner)).await.unwrap().stages.len(), 32);
+    assert_eq!(
+        stage
+            .service
+            .get(&id, Some(&owner))
+            .await
+            .unwrap()
+            .stages
+            .len(),
+        32
+    );
 }
 
 #[tokio::test]
@@ -203,13 +293,19 @@ async fn what_cannot_be_right_is_a_dead_letter_and_changes_nothing() {
     let owner = stage.person(Role::Creator);
     let unknown = stage.new_record(&owner, Visibility::Public).content_id;
     let outcome = stage.hear(&packaged(&unknown, &["v360"], true)).await;
-    assert!(matches!(outcome, Err(HandleError::Poison(_))), "{outcome:?}");
+    assert!(
+        matches!(outcome, Err(HandleError::Poison(_))),
+        "{outcome:?}"
+    );
 
     let id = stage.draft(&owner, Visibility::Public).await;
     let mut elsewhere = packaged(&id, &["v360"], true);
     elsewhere.residency = Residency::Ng;
     let outcome = stage.hear(&elsewhere).await;
-    assert!(matches!(outcome, Err(HandleError::Poison(_))), "{outcome:?}");
+    assert!(
+        matches!(outcome, Err(HandleError::Poison(_))),
+        "{outcome:?}"
+    );
     assert_eq!(status(&stage, &id).await, ContentStatus::Draft);
 }
 
@@ -219,17 +315,42 @@ async fn the_consumer_acts_once_on_what_is_delivered_twice() {
     let owner = stage.person(Role::Creator);
     let id = stage.draft(&owner, Visibility::Public).await;
     let entropy = SystemEntropy::shared();
-    let first = envelope::encode(&packaged(&id, &["v360"], false), "test", &*stage.clock, &*entropy).unwrap();
-    stage.log.append(vec![first.clone(), first.clone(), first]).await.unwrap();
-    let last = envelope::encode(&packaged(&id, &["v360", "v720"], true), "test", &*stage.clock, &*entropy).unwrap();
+    let first = envelope::encode(
+        &packaged(&id, &["v360"], false),
+        "test",
+        &*stage.clock,
+        &*entropy,
+    )
+    .unwrap();
+    stage
+        .log
+        .append(vec![first.clone(), first.clone(), first])
+        .await
+        .unwrap();
+    let last = envelope::encode(
+        &packaged(&id, &["v360", "v720"], true),
+        "test",
+        &*stage.clock,
+        &*entropy,
+    )
+    .unwrap();
     stage.log.append(vec![last]).await.unwrap();
 
     let (trigger, shutdown) = ShutdownTrigger::new();
-    let consumer = Consumer::new(stage.log.clone(), stage.db.clone(), "content", "m1", RetryPolicy::default());
+    let consumer = Consumer::new(
+        stage.log.clone(),
+        stage.db.clone(),
+        "content",
+        "m1",
+        RetryPolicy::default(),
+    );
     let running = tokio::spawn(consumer.run(ContentEvents::new(stage.service.clone()), shutdown));
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     while !stage.service.record(&id).await.unwrap().complete {
-        assert!(tokio::time::Instant::now() < deadline, "the item is not complete after 30 s");
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the item is not complete after 30 s"
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     trigger.trigger();

@@ -48,11 +48,23 @@ impl Stage {
         let entropy = SystemEntropy::shared();
         let db = Db::open("sqlite::memory:").await.unwrap();
         let audit_db = Db::open(audit_uri).await.unwrap();
-        let audit = Audit::open(audit_db, shared.clone(), entropy.clone()).await.unwrap();
+        let audit = Audit::open(audit_db, shared.clone(), entropy.clone())
+            .await
+            .unwrap();
         let uri = format!("redb:{}", dir.path().join("events.redb").display());
-        let log = mcsp_events::open(&uri, EventsOptions { clock: shared.clone(), identity: None }).await.unwrap();
+        let log = mcsp_events::open(
+            &uri,
+            EventsOptions {
+                clock: shared.clone(),
+                identity: None,
+            },
+        )
+        .await
+        .unwrap();
         for topic in TOPICS {
-            log.ensure_topic(topic.name, topic.partitions, Duration::from_secs(86_400)).await.unwrap();
+            log.ensure_topic(topic.name, topic.partitions, Duration::from_secs(86_400))
+                .await
+                .unwrap();
         }
         let parts = ContentParts {
             db: db.clone(),
@@ -62,7 +74,15 @@ impl Stage {
             config: ContentConfig { moderation },
         };
         let service = ContentService::open(parts).await.unwrap();
-        Self { service, audit, db, log, clock, entropy, _dir: dir }
+        Self {
+            service,
+            audit,
+            db,
+            log,
+            clock,
+            entropy,
+            _dir: dir,
+        }
     }
 
     pub(crate) fn router(&self) -> Router {
@@ -87,14 +107,22 @@ impl Stage {
         id
     }
 
-    pub(crate) fn new_record(&self, owner: &ViewerIdentity, visibility: Visibility) -> ContentRecord {
+    pub(crate) fn new_record(
+        &self,
+        owner: &ViewerIdentity,
+        visibility: Visibility,
+    ) -> ContentRecord {
         ContentRecord {
             content_id: ContentId::generate(region(), &*self.clock, &*self.entropy),
             owner_id: owner.user_id.clone(),
             organisation_id: None,
             residency: Residency::Global,
             media_type: MediaType::Video,
-            metadata: UploadMetadata { title: "A film".into(), visibility, ..UploadMetadata::default() },
+            metadata: UploadMetadata {
+                title: "A film".into(),
+                visibility,
+                ..UploadMetadata::default()
+            },
             facts: Facts::default(),
             status_reason: None,
             duration_ms: 0,
@@ -106,7 +134,11 @@ impl Stage {
     }
 
     /// A published item of `owner`'s; the moderation gate must be off.
-    pub(crate) async fn published(&self, owner: &ViewerIdentity, visibility: Visibility) -> ContentId {
+    pub(crate) async fn published(
+        &self,
+        owner: &ViewerIdentity,
+        visibility: Visibility,
+    ) -> ContentId {
         let id = self.draft(owner, visibility).await;
         self.hear(&packaged(&id, &["v360"], false)).await.unwrap();
         id
@@ -116,7 +148,11 @@ impl Stage {
     pub(crate) fn record<E: Event>(&self, event: &E) -> Record {
         let new = envelope::encode(event, "test", &*self.clock, &*self.entropy).unwrap();
         Record {
-            position: Position { topic: new.topic, partition: 0, offset: 0 },
+            position: Position {
+                topic: new.topic,
+                partition: 0,
+                offset: 0,
+            },
             timestamp_ms: mcsp_runtime::Clock::now_ms(&*self.clock),
             key: new.key,
             value: new.value,
@@ -127,7 +163,9 @@ impl Stage {
     /// Lets the service act on an event, in a transaction, without the consumer's memory of known ids.
     pub(crate) async fn hear<E: Event>(&self, event: &E) -> Result<(), HandleError> {
         let mut tx = self.db.begin().await.unwrap();
-        let outcome = ContentEvents::new(self.service.clone()).handle(&self.record(event), &mut tx).await;
+        let outcome = ContentEvents::new(self.service.clone())
+            .handle(&self.record(event), &mut tx)
+            .await;
         if outcome.is_ok() {
             tx.commit().await.unwrap();
         }
@@ -140,7 +178,12 @@ impl Stage {
         while relay.step().await.unwrap() > 0 {}
         let mut events = Vec::new();
         for partition in 0..E::TOPIC.partitions {
-            for record in self.log.read(E::TOPIC.name, partition, 0, 1000, Duration::ZERO).await.unwrap() {
+            for record in self
+                .log
+                .read(E::TOPIC.name, partition, 0, 1000, Duration::ZERO)
+                .await
+                .unwrap()
+            {
                 events.push(envelope::decode::<E>(&record).unwrap().payload);
             }
         }
@@ -160,11 +203,15 @@ impl Stage {
             request = request.header(CONTENT_TYPE, "application/json");
         }
         let body = body.map_or_else(Body::empty, |json| Body::from(json.to_string()));
-        let request = mcsp_rpc::testing::as_edge(request.body(body).unwrap(), "lhr1", viewer).unwrap();
+        let request =
+            mcsp_rpc::testing::as_edge(request.body(body).unwrap(), "lhr1", viewer).unwrap();
         let response = self.router().oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        (
+            status,
+            serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        )
     }
 }
 

@@ -15,8 +15,14 @@ fn expected() -> BTreeMap<(&'static str, &'static str), [u16; 3]> {
         (("post", "/api/v1/uploads/session"), [401, 403, 201]),
         (("get", "/api/v1/uploads/session/{id}"), [401, 404, 404]),
         (("delete", "/api/v1/uploads/session/{id}"), [401, 404, 404]),
-        (("patch", "/api/v1/uploads/session/{id}/metadata"), [401, 404, 404]),
-        (("post", "/api/v1/uploads/session/{id}/complete"), [401, 404, 404]),
+        (
+            ("patch", "/api/v1/uploads/session/{id}/metadata"),
+            [401, 404, 404],
+        ),
+        (
+            ("post", "/api/v1/uploads/session/{id}/complete"),
+            [401, 404, 404],
+        ),
     ])
 }
 
@@ -51,8 +57,14 @@ async fn no_operation_lets_in_whom_it_should_not() {
             assert_eq!(got, row, "{method} {path}");
         }
     }
-    assert!(expected.is_empty(), "rows without an operation: {expected:?}");
-    assert_eq!(stage.state(&owner, &session.upload_id).await.status, UploadStatus::Open);
+    assert!(
+        expected.is_empty(),
+        "rows without an operation: {expected:?}"
+    );
+    assert_eq!(
+        stage.state(&owner, &session.upload_id).await.status,
+        UploadStatus::Open
+    );
 }
 
 #[tokio::test]
@@ -60,7 +72,14 @@ async fn what_is_no_session_is_not_found() {
     let stage = Stage::lagos().await;
     let owner = stage.person(Role::Creator);
     for unknown in ["up_ng_00000000000000000000000000", "nonsense"] {
-        let (status, problem) = stage.ask(Call::get(&format!("{SESSIONS}/{unknown}")).by(&owner)).await;
-        assert_eq!((status, problem["type"].as_str()), (404, Some("urn:mcsp:problem:not-found")));
+        let (status, problem) = stage
+            .ask(Call::get(&format!("{SESSIONS}/{unknown}")).by(&owner))
+            .await;
+        assert_eq!(
+            (status, problem["type"].as_str()),
+            (404, Some("urn:mcsp:problem:not-found"))
+        );
+        // The operator finds the request by its trace.
+        assert_eq!(problem["trace_id"].as_str().map(str::len), Some(32));
     }
 }

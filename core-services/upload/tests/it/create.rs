@@ -15,7 +15,10 @@ async fn a_session_has_a_part_plan_urls_through_the_pop_and_a_draft() {
     let creator = stage.person(Role::Creator);
     let session = stage.open(&creator, 8 * MIB + 5).await;
 
-    assert_eq!((session.status, session.residency), (UploadStatus::Open, Residency::Global));
+    assert_eq!(
+        (session.status, session.residency),
+        (UploadStatus::Open, Residency::Global)
+    );
     assert!(session.upload_id.starts_with("up_ng_") && session.content_id.starts_with("c_ng_"));
     let sizes: Vec<u64> = session.parts.iter().map(|part| part.size_bytes).collect();
     assert_eq!(sizes, [8 * MIB as u64, 5]);
@@ -28,15 +31,28 @@ async fn a_session_has_a_part_plan_urls_through_the_pop_and_a_draft() {
         assert!(url.starts_with(&begin), "{url}");
         assert!(url.contains("X-Amz-Expires=900"), "{url}");
     }
-    let draft = stage.content.record(&session.content_id.parse().unwrap()).await.unwrap();
-    assert_eq!((draft.status(), &draft.owner_id), (ContentStatus::Draft, &creator.user_id));
+    let draft = stage
+        .content
+        .record(&session.content_id.parse().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(
+        (draft.status(), &draft.owner_id),
+        (ContentStatus::Draft, &creator.user_id)
+    );
 
     let entries = stage.audit.list(0, 10).await.unwrap();
     assert_eq!(entries.len(), 1);
-    assert_eq!((entries[0].action.as_str(), entries[0].object.as_str()), ("residency.decided", session.content_id.as_str()));
+    assert_eq!(
+        (entries[0].action.as_str(), entries[0].object.as_str()),
+        ("residency.decided", session.content_id.as_str())
+    );
     assert_eq!(detail_of(&entries[0])["decision"], "GLOBAL");
     assert_eq!(detail_of(&entries[0])["rule_id"], "platform-default");
-    assert!(!entries[0].detail_json.contains("film"), "the record tells what the file is called");
+    assert!(
+        !entries[0].detail_json.contains("film"),
+        "the record tells what the file is called"
+    );
 }
 
 #[tokio::test]
@@ -58,12 +74,28 @@ async fn faults_are_problems_that_name_the_field() {
             Some(field) => *field = value,
             None => body["metadata"][at.trim_start_matches("/metadata/")] = value,
         }
-        let (got, problem) = stage.ask(Call::post(SESSIONS).by(&creator).with(body)).await;
-        assert_eq!((got, problem["pointer"].as_str()), (status, Some(pointer)), "{at}: {problem}");
+        let (got, problem) = stage
+            .ask(Call::post(SESSIONS).by(&creator).with(body))
+            .await;
+        assert_eq!(
+            (got, problem["pointer"].as_str()),
+            (status, Some(pointer)),
+            "{at}: {problem}"
+        );
     }
-    let (status, _) = stage.ask(Call::post(SESSIONS).by(&creator).with(request(10)).keyed("a b")).await;
+    let (status, _) = stage
+        .ask(
+            Call::post(SESSIONS)
+                .by(&creator)
+                .with(request(10))
+                .keyed("a b"),
+        )
+        .await;
     assert_eq!(status, 400);
-    assert!(stage.audit.list(0, 10).await.unwrap().is_empty(), "something was decided for a request that is refused");
+    assert!(
+        stage.audit.list(0, 10).await.unwrap().is_empty(),
+        "something was decided for a request that is refused"
+    );
 }
 
 #[tokio::test]
@@ -71,14 +103,23 @@ async fn the_same_key_is_the_same_session_and_another_request_under_it_is_refuse
     let stage = Stage::lagos().await;
     let creator = stage.person(Role::Creator);
     let other = stage.person(Role::Creator);
-    let open = |who, size| Call::post(SESSIONS).by(who).with(request(size)).keyed("k-1");
+    let open = |who, size| {
+        Call::post(SESSIONS)
+            .by(who)
+            .with(request(size))
+            .keyed("k-1")
+    };
 
     let together = join_all((0..8).map(|_| stage.ask(open(&creator, 10)))).await;
     let mut uploads = Vec::new();
     for (status, body) in together {
         // A call that loses a race may be told to try again, but never opens a second session.
         if status == 201 {
-            uploads.push(serde_json::from_value::<UploadSession>(body).unwrap().upload_id);
+            uploads.push(
+                serde_json::from_value::<UploadSession>(body)
+                    .unwrap()
+                    .upload_id,
+            );
         } else {
             assert_eq!(status, 409, "{body}");
         }
@@ -97,13 +138,29 @@ async fn the_same_key_is_the_same_session_and_another_request_under_it_is_refuse
 
 #[tokio::test]
 async fn without_the_audit_log_nothing_is_decided() {
-    let make = Make { audit_uri: "faulty:sqlite::memory:?error_rate=1".into(), ..Make::region("ng-lagos") };
+    let make = Make {
+        audit_uri: "faulty:sqlite::memory:?error_rate=1".into(),
+        ..Make::region("ng-lagos")
+    };
     let stage = Stage::make(make).await;
     let creator = stage.person(Role::Creator);
-    let (status, problem) = stage.ask(Call::post(SESSIONS).by(&creator).with(request(10)).keyed("k")).await;
-    assert_eq!((status, problem["retry_after_s"].as_u64().is_some()), (503, true));
+    let (status, problem) = stage
+        .ask(
+            Call::post(SESSIONS)
+                .by(&creator)
+                .with(request(10))
+                .keyed("k"),
+        )
+        .await;
+    assert_eq!(
+        (status, problem["retry_after_s"].as_u64().is_some()),
+        (503, true)
+    );
     let report = stage.service.reconcile_once().await.unwrap();
-    assert_eq!(report.examined, 0, "a session was opened without a decision");
+    assert_eq!(
+        report.examined, 0,
+        "a session was opened without a decision"
+    );
 }
 
 #[tokio::test]
@@ -114,17 +171,28 @@ async fn the_organisations_policy_overrules_its_creator() {
         &mcsp_runtime::SystemEntropy,
     );
     let mut policy = Policy::default();
-    policy.organisation.insert(organisation.clone(), Residency::Ng);
-    let stage = Stage::make(Make { policy, ..Make::region("ng-lagos") }).await;
+    policy
+        .organisation
+        .insert(organisation.clone(), Residency::Ng);
+    let stage = Stage::make(Make {
+        policy,
+        ..Make::region("ng-lagos")
+    })
+    .await;
     let mut creator = stage.person(Role::Creator);
     creator.organisation_id = Some(organisation);
 
     let mut body = request(10);
     body["residency"] = json!("GLOBAL");
-    let (status, session) = stage.ask(Call::post(SESSIONS).by(&creator).with(body)).await;
+    let (status, session) = stage
+        .ask(Call::post(SESSIONS).by(&creator).with(body))
+        .await;
     assert_eq!((status, session["residency"].as_str()), (201, Some("NG")));
     let url = session["parts"][0]["url"].as_str().unwrap();
-    assert!(url.starts_with("https://los1.example:9999/storage/mcsp-ng/ng/"), "{url}");
+    assert!(
+        url.starts_with("https://los1.example:9999/storage/mcsp-ng/ng/"),
+        "{url}"
+    );
     let entry = &stage.audit.list(0, 10).await.unwrap()[0];
     assert_eq!(detail_of(entry)["rule_id"], "organisation-policy");
     assert_eq!(detail_of(entry)["creator_choice"], "GLOBAL");
@@ -132,12 +200,22 @@ async fn the_organisations_policy_overrules_its_creator() {
 
 #[tokio::test]
 async fn unfinished_sessions_are_bounded() {
-    let config = UploadConfig { open_sessions_max: 2, trigger_wait_ms: 0, ..UploadConfig::default() };
-    let stage = Stage::make(Make { config, ..Make::region("ng-lagos") }).await;
+    let config = UploadConfig {
+        open_sessions_max: 2,
+        trigger_wait_ms: 0,
+        ..UploadConfig::default()
+    };
+    let stage = Stage::make(Make {
+        config,
+        ..Make::region("ng-lagos")
+    })
+    .await;
     let creator = stage.person(Role::Creator);
     let first = stage.open(&creator, 10).await;
     stage.open(&creator, 10).await;
-    let (status, problem) = stage.ask(Call::post(SESSIONS).by(&creator).with(request(10))).await;
+    let (status, problem) = stage
+        .ask(Call::post(SESSIONS).by(&creator).with(request(10)))
+        .await;
     assert_eq!((status, problem["status"].as_u64()), (429, Some(429)));
     let path = format!("{SESSIONS}/{}", first.upload_id);
     assert_eq!(stage.ask(Call::delete(&path).by(&creator)).await.0, 204);
@@ -150,11 +228,19 @@ async fn metadata_changes_by_field_until_publication() {
     let creator = stage.person(Role::Creator);
     let session = stage.open(&creator, 10).await;
     let path = format!("{SESSIONS}/{}/metadata", session.upload_id);
-    let change = |body| Call::new(http::Method::PATCH, &path).by(&creator).with(body);
+    let change = |body| {
+        Call::new(http::Method::PATCH, &path)
+            .by(&creator)
+            .with(body)
+    };
 
     let (status, metadata) = stage.ask(change(json!({"visibility": "PRIVATE"}))).await;
     assert_eq!((status, metadata["title"].as_str()), (200, Some("A film")));
-    let record = stage.content.record(&session.content_id.parse().unwrap()).await.unwrap();
+    let record = stage
+        .content
+        .record(&session.content_id.parse().unwrap())
+        .await
+        .unwrap();
     assert_eq!(record.metadata.visibility, Visibility::Private);
     let (status, problem) = stage.ask(change(json!({"title": ""}))).await;
     assert_eq!((status, problem["pointer"].as_str()), (400, Some("/title")));

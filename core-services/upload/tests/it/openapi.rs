@@ -12,5 +12,8 @@ fn the_committed_document_is_the_codes() {
         std::fs::write(&path, &generated).unwrap();
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == generated, "openapi.json is out of date; run this test with MCSP_WRITE_OPENAPI=1");
+    assert!(
+        committed == generated,
+        "openapi.json is out of date; run this test with MCSP_WRITE_OPENAPI=1"
+    );
 }

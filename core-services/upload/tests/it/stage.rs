@@ -21,7 +21,9 @@ use mcsp_events::outbox::OutboxRelay;
 use mcsp_events::{EventsOptions, SharedEventLog, envelope};
 use mcsp_geo::residency::{Policy, PolicyEngine};
 use mcsp_identity::{CallerTable, SpiffeId, TRUST_DOMAIN_DEFAULT};
-use mcsp_objects::{Account, Accounts, Faults, FaultyObjects, FileEngine, S3Endpoint, Secret, SharedObjects};
+use mcsp_objects::{
+    Account, Accounts, Faults, FaultyObjects, FileEngine, S3Endpoint, Secret, SharedObjects,
+};
 use mcsp_pop_config::PopSet;
 use mcsp_rpc::RpcChannel;
 use mcsp_runtime::{Clock, ManualClock, SharedClock, SharedEntropy, SystemClock, SystemEntropy};
@@ -54,7 +56,10 @@ impl Make {
             db_uri: "sqlite::memory:".into(),
             audit_uri: "sqlite::memory:".into(),
             policy: Policy::default(),
-            config: UploadConfig { trigger_wait_ms: 0, ..UploadConfig::default() },
+            config: UploadConfig {
+                trigger_wait_ms: 0,
+                ..UploadConfig::default()
+            },
             peers: BTreeMap::new(),
             faults: None,
         }
@@ -88,7 +93,9 @@ impl Stage {
         let pops = Arc::new(pops());
         let region = pops.region(make.region).unwrap().clone();
 
-        let engine = FileEngine::open(&dir.path().join("objects"), shared.clone(), entropy.clone()).await.unwrap();
+        let engine = FileEngine::open(&dir.path().join("objects"), shared.clone(), entropy.clone())
+            .await
+            .unwrap();
         engine.create_bucket(GLOBAL).await.unwrap();
         let in_nigeria = make.region == "ng-lagos";
         if in_nigeria {
@@ -104,13 +111,25 @@ impl Stage {
         };
 
         let uri = format!("redb:{}", dir.path().join("events.redb").display());
-        let log = mcsp_events::open(&uri, EventsOptions { clock: shared.clone(), identity: None }).await.unwrap();
+        let log = mcsp_events::open(
+            &uri,
+            EventsOptions {
+                clock: shared.clone(),
+                identity: None,
+            },
+        )
+        .await
+        .unwrap();
         for topic in TOPICS {
-            log.ensure_topic(topic.name, topic.partitions, Duration::from_secs(86_400)).await.unwrap();
+            log.ensure_topic(topic.name, topic.partitions, Duration::from_secs(86_400))
+                .await
+                .unwrap();
         }
         let content_db = Db::open("sqlite::memory:").await.unwrap();
         let content = ContentService::open(ContentParts {
-            audit: Audit::open(content_db.clone(), shared.clone(), entropy.clone()).await.unwrap(),
+            audit: Audit::open(content_db.clone(), shared.clone(), entropy.clone())
+                .await
+                .unwrap(),
             db: content_db,
             clock: shared.clone(),
             entropy: entropy.clone(),
@@ -120,7 +139,9 @@ impl Stage {
         .unwrap();
 
         let audit_db = Db::open(&make.audit_uri).await.unwrap();
-        let audit = Audit::open(audit_db, shared.clone(), entropy.clone()).await.unwrap();
+        let audit = Audit::open(audit_db, shared.clone(), entropy.clone())
+            .await
+            .unwrap();
         let db = Db::open(&make.db_uri).await.unwrap();
         let routes = Routes::new(mcsp_svc_content::grpc(content.clone()));
         let service = UploadService::open(UploadParts {
@@ -141,13 +162,29 @@ impl Stage {
         })
         .await
         .unwrap();
-        Self { region: make.region, service, content, audit, db, log, endpoint, clock, entropy, _dir: dir }
+        Self {
+            region: make.region,
+            service,
+            content,
+            audit,
+            db,
+            log,
+            endpoint,
+            clock,
+            entropy,
+            _dir: dir,
+        }
     }
 
     /// The way in for the upload service of `from`.
     pub(crate) fn channel_for(&self, from: &str) -> RpcChannel {
         let routes = Routes::new(grpc(self.service.clone()));
-        RpcChannel::in_process_with(routes, caller(from), self.region, CallerTable::embedded().unwrap())
+        RpcChannel::in_process_with(
+            routes,
+            caller(from),
+            self.region,
+            CallerTable::embedded().unwrap(),
+        )
     }
 
     pub(crate) fn person(&self, role: Role) -> ViewerIdentity {
@@ -165,19 +202,28 @@ impl Stage {
         let mut request = Request::builder()
             .method(call.method)
             .uri(call.path)
-            .header("x-mcsp-public-base", format!("https://{}.example:9999", call.pop));
+            .header(
+                "x-mcsp-public-base",
+                format!("https://{}.example:9999", call.pop),
+            );
         if call.body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
         if let Some(key) = call.key {
             request = request.header("idempotency-key", key);
         }
-        let body = call.body.map_or_else(Body::empty, |json| Body::from(json.to_string()));
-        let request = mcsp_rpc::testing::as_edge(request.body(body).unwrap(), call.pop, call.viewer).unwrap();
+        let body = call
+            .body
+            .map_or_else(Body::empty, |json| Body::from(json.to_string()));
+        let request =
+            mcsp_rpc::testing::as_edge(request.body(body).unwrap(), call.pop, call.viewer).unwrap();
         let response = router(self.service.clone()).oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        (
+            status,
+            serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        )
     }
 
     /// Opens a session for a file of this size, through `los1`.
@@ -189,25 +235,38 @@ impl Stage {
     }
 
     pub(crate) async fn state(&self, viewer: &ViewerIdentity, upload_id: &str) -> UploadSession {
-        let (status, body) = self.ask(Call::get(&format!("{SESSIONS}/{upload_id}")).by(viewer)).await;
+        let (status, body) = self
+            .ask(Call::get(&format!("{SESSIONS}/{upload_id}")).by(viewer))
+            .await;
         assert_eq!(status, 200, "{body}");
         serde_json::from_value(body).unwrap()
     }
 
     pub(crate) async fn complete(&self, viewer: &ViewerIdentity, upload_id: &str) -> (u16, Value) {
-        self.ask(Call::post(&format!("{SESSIONS}/{upload_id}/complete")).by(viewer)).await
+        self.ask(Call::post(&format!("{SESSIONS}/{upload_id}/complete")).by(viewer))
+            .await
     }
 
     /// PUTs bytes to a part's URL as the edge passes them on: without `/storage`, with the client's `Host`.
     pub(crate) async fn put(&self, part: &UploadPart, bytes: Bytes) -> StatusCode {
         let url: http::Uri = part.url.as_deref().unwrap().parse().unwrap();
-        let path = url.path_and_query().unwrap().as_str().strip_prefix("/storage").unwrap();
+        let path = url
+            .path_and_query()
+            .unwrap()
+            .as_str()
+            .strip_prefix("/storage")
+            .unwrap();
         let request = Request::put(path)
             .header(HOST, url.authority().unwrap().as_str())
             .header(CONTENT_LENGTH, bytes.len())
             .body(Body::from(bytes))
             .unwrap();
-        self.endpoint.router().oneshot(request).await.unwrap().status()
+        self.endpoint
+            .router()
+            .oneshot(request)
+            .await
+            .unwrap()
+            .status()
     }
 
     /// PUTs every part that is not received.
@@ -229,8 +288,17 @@ impl Stage {
         let topic = <UploadInitiated as mcsp_api::events::Event>::TOPIC;
         let mut events = Vec::new();
         for partition in 0..topic.partitions {
-            for record in self.log.read(topic.name, partition, 0, 1000, Duration::ZERO).await.unwrap() {
-                events.push(envelope::decode::<UploadInitiated>(&record).unwrap().payload);
+            for record in self
+                .log
+                .read(topic.name, partition, 0, 1000, Duration::ZERO)
+                .await
+                .unwrap()
+            {
+                events.push(
+                    envelope::decode::<UploadInitiated>(&record)
+                        .unwrap()
+                        .payload,
+                );
             }
         }
         events
@@ -238,14 +306,26 @@ impl Stage {
 
     /// How large an object is, by a client that may see everything of its bucket.
     pub(crate) async fn stored(&self, bucket: &str, key: &str) -> Option<u64> {
-        let account = if bucket == NG { "ng-writer" } else { "global-writer" };
+        let account = if bucket == NG {
+            "ng-writer"
+        } else {
+            "global-writer"
+        };
         let client = self.endpoint.in_process_client(account, &secret());
-        client.head(bucket, key).await.ok().map(|meta| meta.size_bytes)
+        client
+            .head(bucket, key)
+            .await
+            .ok()
+            .map(|meta| meta.size_bytes)
     }
 
     /// How many objects a bucket has.
     pub(crate) async fn objects_in(&self, bucket: &str) -> usize {
-        let account = if bucket == NG { "ng-writer" } else { "global-writer" };
+        let account = if bucket == NG {
+            "ng-writer"
+        } else {
+            "global-writer"
+        };
         let client = self.endpoint.in_process_client(account, &secret());
         client.list(bucket, "", None).await.unwrap().objects.len()
     }
@@ -263,7 +343,14 @@ pub(crate) struct Call<'a> {
 
 impl<'a> Call<'a> {
     pub(crate) fn new(method: Method, path: &'a str) -> Self {
-        Self { method, path, pop: "los1", viewer: None, key: None, body: None }
+        Self {
+            method,
+            path,
+            pop: "los1",
+            viewer: None,
+            key: None,
+            body: None,
+        }
     }
 
     pub(crate) fn get(path: &'a str) -> Self {
