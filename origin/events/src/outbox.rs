@@ -206,7 +206,7 @@ impl OutboxRelay {
             metrics::outbox_pending(&self.service, 0);
             return Ok(0);
         }
-        metrics::outbox_pending(&self.service, i64::try_from(rows.len()).unwrap_or(i64::MAX));
+        metrics::outbox_pending(&self.service, self.pending(&rows).await?);
         let records = rows.iter().map(|row| row.record.clone()).collect();
         match self.log.append(records).await {
             Ok(_) => {}
@@ -274,6 +274,19 @@ impl OutboxRelay {
             });
         }
         Ok(rows)
+    }
+
+    /// How many rows the outbox holds, of which `rows` are the oldest.
+    async fn pending(&self, rows: &[Pending]) -> Result<i64, RelayError> {
+        let found = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        if found < BATCH_ROWS_MAX {
+            return Ok(found);
+        }
+        let mut connection = self.db.acquire().await?;
+        let row = sqlx::query("SELECT COUNT(*) FROM outbox")
+            .fetch_one(connection.conn())
+            .await?;
+        Ok(row.try_get(0)?)
     }
 
     async fn remove(&self, rows: &[Pending]) -> Result<(), RelayError> {

@@ -13,6 +13,8 @@ use crate::{BATCH_RECORDS_MAX, EventError, Position, SharedEventLog};
 
 /// How long one call waits; a log that stops has to wait for it.
 const WAIT: Duration = Duration::from_secs(4);
+/// How long partitions that go idle one after the other are gathered for one call.
+const GATHER: Duration = Duration::from_millis(1);
 /// Between tries while the log is away.
 const AWAY: RetryPolicy = RetryPolicy {
     tries: u32::MAX,
@@ -80,8 +82,11 @@ impl Idle {
             }
             let asked = tokio::select! {
                 asked = log.ready(&positions, WAIT) => asked,
-                // One more waits: ask again for all.
-                () = self.changed.notified() => continue,
+                // One more waits: ask again for all. Others often follow at once.
+                () = self.changed.notified() => {
+                    tokio::time::sleep(GATHER).await;
+                    continue;
+                }
             };
             match asked {
                 Ok(ready) => {

@@ -28,7 +28,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, EventError> {
     let db = Builder::new()
         .set_cache_size(CACHE_BYTES)
         .set_repair_callback(|repair| {
-            tracing::info!(progress = repair.progress(), "repairing the event log")
+            tracing::info!(progress = repair.progress(), "repairing the event log");
         })
         .create(path)
         .map_err(|error| match storage(error) {

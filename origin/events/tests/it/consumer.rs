@@ -2,33 +2,31 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use mcsp_db::{Db, Tx};
 use mcsp_events::consumer::{
     Consumer, ConsumerError, ConsumerOptions, HEADER_ATTEMPTS, HEADER_ERROR, HEADER_SOURCE_OFFSET,
-    HEADER_SOURCE_TOPIC, HandleError, Handler, Job, RetryPolicy,
+    HEADER_SOURCE_TOPIC, HandleError, Handler, RetryPolicy,
 };
 use mcsp_events::{Record, SharedEventLog};
-use mcsp_runtime::{Shutdown, ShutdownTrigger};
+use mcsp_runtime::{ManualClock, SeededEntropy, SharedClock, Shutdown, ShutdownTrigger};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::support::{
-    DAY, effects, effects_db, event, eventually, live_log, payload, put_effect, record,
+    DAY, NOW_MS, effects, effects_db, event, eventually, live_log, payload, put_effect, record,
 };
 
-const TOPIC: &str = "t";
-const FAST: RetryPolicy = RetryPolicy {
+pub(crate) const TOPIC: &str = "t";
+pub(crate) const FAST: RetryPolicy = RetryPolicy {
     tries: 3,
     base_ms: 1,
     max_ms: 5,
 };
 
-fn options() -> ConsumerOptions {
+pub(crate) fn options() -> ConsumerOptions {
     ConsumerOptions {
         session_timeout_ms: 600,
         heartbeat_ms: 30,
@@ -85,9 +83,9 @@ fn start<H: Handler>(
     (trigger, tokio::spawn(consumer.run(handler, shutdown)))
 }
 
-type Run = JoinHandle<Result<(), ConsumerError>>;
+pub(crate) type Run = JoinHandle<Result<(), ConsumerError>>;
 
-async fn stop(trigger: ShutdownTrigger, run: Run) {
+pub(crate) async fn stop(trigger: ShutdownTrigger, run: Run) {
     trigger.trigger();
     tokio::time::timeout(Duration::from_secs(20), run)
         .await
@@ -96,7 +94,7 @@ async fn stop(trigger: ShutdownTrigger, run: Run) {
         .unwrap();
 }
 
-fn pair(key: &str, payload: &str) -> (String, String) {
+pub(crate) fn pair(key: &str, payload: &str) -> (String, String) {
     (key.to_owned(), payload.to_owned())
 }
 
@@ -207,207 +205,6 @@ async fn failures_are_tried_again_and_then_buried_and_hold_up_only_their_partiti
     );
 }
 
-/// Work that takes until it is let go.
-struct Slow {
-    begun: Arc<AtomicUsize>,
-    dropped: Arc<AtomicUsize>,
-    release: Arc<Notify>,
-    together: Arc<AtomicUsize>,
-    together_max: Arc<AtomicUsize>,
-}
-
-/// Counts work that was dropped before its end.
-struct Guard(Arc<AtomicUsize>, Arc<AtomicUsize>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        self.1.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Slow {
-    fn new() -> Self {
-        Self {
-            begun: Arc::default(),
-            dropped: Arc::default(),
-            release: Arc::default(),
-            together: Arc::default(),
-            together_max: Arc::default(),
-        }
-    }
-
-    fn shared(&self) -> Self {
-        Self {
-            begun: Arc::clone(&self.begun),
-            dropped: Arc::clone(&self.dropped),
-            release: Arc::clone(&self.release),
-            together: Arc::clone(&self.together),
-            together_max: Arc::clone(&self.together_max),
-        }
-    }
-}
-
-#[async_trait]
-impl Job for Slow {
-    const GROUP: &'static str = "slow";
-    type Effect = String;
-
-    fn topics(&self) -> Vec<String> {
-        vec![TOPIC.to_owned()]
-    }
-
-    async fn work(&self, record: &Record) -> Result<String, HandleError> {
-        self.begun.fetch_add(1, Ordering::SeqCst);
-        let together = self.together.fetch_add(1, Ordering::SeqCst) + 1;
-        self.together_max.fetch_max(together, Ordering::SeqCst);
-        let _guard = Guard(Arc::clone(&self.dropped), Arc::clone(&self.together));
-        self.release.notified().await;
-        Ok(payload(&record.value))
-    }
-
-    async fn apply(&self, record: &Record, effect: String, tx: &mut Tx) -> Result<(), HandleError> {
-        Ok(put_effect(tx, &record.key, &effect).await?)
-    }
-}
-
-fn start_job(
-    log: &SharedEventLog,
-    db: &Db,
-    member: &str,
-    job: Slow,
-    parallel: usize,
-) -> (ShutdownTrigger, Run) {
-    let consumer = Consumer::new(Arc::clone(log), db.clone(), Slow::GROUP, member, FAST)
-        .with_options(options())
-        .parallel_max(parallel);
-    let (trigger, shutdown) = ShutdownTrigger::new();
-    (trigger, tokio::spawn(consumer.run_job(job, shutdown)))
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_job_keeps_its_session_and_its_partition() {
-    let (log, _dir) = live_log();
-    log.ensure_topic(TOPIC, 1, DAY).await.unwrap();
-    let db = effects_db("sqlite::memory:").await;
-    log.append(vec![event(TOPIC, "k", 1, "long")])
-        .await
-        .unwrap();
-    let job = Slow::new();
-    let (trigger, run) = start_job(&log, &db, "m", job.shared(), 1);
-    eventually("begun", || async { job.begun.load(Ordering::SeqCst) == 1 }).await;
-    // Asked less often than a session lasts, so that it is the member's own heartbeats that keep it alive.
-    let until = tokio::time::Instant::now() + Duration::from_millis(1800);
-    while tokio::time::Instant::now() < until {
-        assert_eq!(
-            log.heartbeat("slow", "m").await.unwrap().partitions.len(),
-            1
-        );
-        tokio::time::sleep(Duration::from_millis(700)).await;
-    }
-    job.release.notify_waiters();
-    eventually("the effect", || async { effects(&db).await.len() == 1 }).await;
-    assert_eq!(job.begun.load(Ordering::SeqCst), 1);
-    stop(trigger, run).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn partitions_run_side_by_side_up_to_the_bound() {
-    let (log, _dir) = live_log();
-    log.ensure_topic(TOPIC, 16, DAY).await.unwrap();
-    let db = effects_db("sqlite::memory:").await;
-    for n in 0..40 {
-        log.append(vec![event(TOPIC, &format!("k{n}"), n, &n.to_string())])
-            .await
-            .unwrap();
-    }
-    let job = Slow::new();
-    let (trigger, run) = start_job(&log, &db, "m", job.shared(), 3);
-    eventually("three at once", || async {
-        job.together.load(Ordering::SeqCst) == 3
-    })
-    .await;
-    eventually("all done", || async {
-        job.release.notify_waiters();
-        effects(&db).await.len() == 40
-    })
-    .await;
-    assert_eq!(job.together_max.load(Ordering::SeqCst), 3);
-    stop(trigger, run).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_partition_that_moves_takes_its_work_along_and_the_effect_is_there_once() {
-    let (log, _dir) = live_log();
-    log.ensure_topic(TOPIC, 2, DAY).await.unwrap();
-    let db = effects_db("sqlite::memory:").await;
-    // One key in each partition.
-    let keys: Vec<String> = (0..2)
-        .map(|p| {
-            (0..)
-                .map(|i| format!("k{i}"))
-                .find(|k| mcsp_events::partition_of(k, 2) == p)
-                .unwrap()
-        })
-        .collect();
-    for (seed, key) in keys.iter().enumerate() {
-        log.append(vec![event(TOPIC, key, seed as u64, key)])
-            .await
-            .unwrap();
-    }
-    let (first, second) = (Slow::new(), Slow::new());
-    let (trigger_a, run_a) = start_job(&log, &db, "a", first.shared(), 4);
-    eventually("both begun", || async {
-        first.begun.load(Ordering::SeqCst) == 2
-    })
-    .await;
-    let (trigger_b, run_b) = start_job(&log, &db, "b", second.shared(), 4);
-    eventually("one moved", || async {
-        second.begun.load(Ordering::SeqCst) == 1
-    })
-    .await;
-    eventually("one was dropped", || async {
-        first.dropped.load(Ordering::SeqCst) == 1
-    })
-    .await;
-    first.release.notify_waiters();
-    second.release.notify_waiters();
-    eventually("both effects", || async { effects(&db).await.len() == 2 }).await;
-    stop(trigger_a, run_a).await;
-    stop(trigger_b, run_b).await;
-    assert_eq!(effects(&db).await.len(), 2);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_finishes_what_was_begun_and_gives_up_its_partitions_at_once() {
-    let (log, _dir) = live_log();
-    log.ensure_topic(TOPIC, 1, DAY).await.unwrap();
-    let db = effects_db("sqlite::memory:").await;
-    log.append(vec![
-        event(TOPIC, "k", 1, "begun"),
-        event(TOPIC, "k", 2, "not begun"),
-    ])
-    .await
-    .unwrap();
-    let job = Slow::new();
-    let (trigger, run) = start_job(&log, &db, "m", job.shared(), 1);
-    eventually("begun", || async { job.begun.load(Ordering::SeqCst) == 1 }).await;
-    trigger.trigger();
-    job.release.notify_waiters();
-    tokio::time::timeout(Duration::from_secs(20), run)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
-    assert_eq!(effects(&db).await, [pair("k", "begun")]);
-    assert_eq!(log.committed("slow", TOPIC, 0).await.unwrap(), 1);
-    let next = log
-        .join("slow", "next", &[TOPIC.to_owned()], Duration::from_secs(1))
-        .await
-        .unwrap();
-    assert_eq!(next.partitions.len(), 1);
-}
-
 #[tokio::test]
 async fn what_cannot_start_says_why() {
     let (log, _dir) = live_log();
@@ -420,4 +217,55 @@ async fn what_cannot_start_says_why() {
     let consumer = Consumer::new(log, db, "writer", "m", FAST).with_options(bad);
     let error = consumer.run(Writer::default(), shutdown).await.unwrap_err();
     assert!(error.to_string().contains("heartbeat_ms = 5000"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ids_are_forgotten_once_the_log_cannot_hold_their_events() {
+    let (log, _dir) = live_log();
+    log.ensure_topic(TOPIC, 1, DAY).await.unwrap();
+    let db = effects_db("sqlite::memory:").await;
+    let clock = ManualClock::new(NOW_MS);
+    let run = |seed: u64, log: SharedEventLog, clock: SharedClock, db: Db| async move {
+        log.append(vec![event(TOPIC, "k", seed, &seed.to_string())])
+            .await
+            .unwrap();
+        let consumer = Consumer::new(Arc::clone(&log), db.clone(), Writer::GROUP, "m", FAST)
+            .with_options(options())
+            .with_inputs(clock, SeededEntropy::new(1));
+        let (trigger, shutdown) = ShutdownTrigger::new();
+        let running = tokio::spawn(consumer.run(Writer::default(), shutdown));
+        eventually("its effect", || async {
+            effects(&db).await.len() as u64 == seed
+        })
+        .await;
+        (trigger, running)
+    };
+    let known = || async {
+        let mut connection = db.acquire().await.unwrap();
+        let rows: Vec<(i64,)> =
+            sqlx::query_as("SELECT consumed_ms FROM consumed_events ORDER BY consumed_ms")
+                .fetch_all(connection.conn())
+                .await
+                .unwrap();
+        rows.into_iter()
+            .map(|(consumed_ms,)| consumed_ms)
+            .collect::<Vec<_>>()
+    };
+    let (trigger, running) = run(1, Arc::clone(&log), clock.clone(), db.clone()).await;
+    stop(trigger, running).await;
+    assert_eq!(known().await, [NOW_MS]);
+    // A topic that is not listed is taken to be held for 90 days.
+    clock.advance(DAY * 89);
+    let (trigger, running) = run(2, Arc::clone(&log), clock.clone(), db.clone()).await;
+    stop(trigger, running).await;
+    let later_ms = NOW_MS + 89 * 86_400_000;
+    assert_eq!(known().await, [NOW_MS, later_ms]);
+    clock.advance(DAY * 3);
+    let (trigger, running) = run(3, Arc::clone(&log), clock.clone(), db.clone()).await;
+    eventually("the first is forgotten", || async {
+        !known().await.contains(&NOW_MS)
+    })
+    .await;
+    stop(trigger, running).await;
+    assert_eq!(known().await, [later_ms, later_ms + 3 * 86_400_000]);
 }

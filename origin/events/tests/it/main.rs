@@ -7,6 +7,7 @@ extern crate mcsp_origin_events as mcsp_events;
 mod consumer;
 mod contract;
 mod engine;
+mod jobs;
 mod kill;
 mod open;
 mod outbox;
