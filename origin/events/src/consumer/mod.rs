@@ -127,6 +127,18 @@ pub trait Job: Send + Sync + 'static {
         effect: Self::Effect,
         tx: &mut Tx,
     ) -> Result<(), HandleError>;
+
+    /// Called after the record became a dead letter, so that whoever waits for its effect can be told. Must be harmless
+    /// to repeat: a crash brings the record, and then this call, once more. The event does not count as consumed.
+    async fn give_up(
+        &self,
+        record: &Record,
+        error: &HandleError,
+        tx: &mut Tx,
+    ) -> Result<(), HandleError> {
+        let _ = (record, error, tx);
+        Ok(())
+    }
 }
 
 /// Acts on records without a database; the effect must be harmless to repeat.
@@ -137,6 +149,12 @@ pub trait Processor: Send + Sync + 'static {
 
     /// Deals with one record, once.
     async fn process(&self, record: &Record) -> Result<(), HandleError>;
+
+    /// Called after the record became a dead letter; see [`Job::give_up`].
+    async fn buried(&self, record: &Record, error: &HandleError) -> Result<(), HandleError> {
+        let _ = (record, error);
+        Ok(())
+    }
 
     /// Called about once an hour: a bounded step of clearing up.
     async fn maintain(&self) {}

@@ -222,6 +222,24 @@ impl<P: Processor> PartitionWork<P> {
         metrics::consumed(group, &self.topic, "dead");
         tracing::error!(group, topic = self.topic, partition = self.partition, offset = record.position.offset,
             error = %error, attempts, "event is a dead letter");
+        self.tell_of_burial(record, error).await
+    }
+
+    /// Lets the processor draw its conclusions; what is away is waited for, other failures get the usual tries.
+    async fn tell_of_burial(&self, record: &Record, error: &HandleError) -> Result<(), End> {
+        let shared = &self.shared;
+        let group = &shared.identity.group;
+        let mut failures = 0;
+        while let Err(failure) = shared.processor.buried(record, error).await {
+            failures += 1;
+            tracing::warn!(group, topic = self.topic, error = %failure, failures,
+                "dead letter's consequence failed");
+            if !matches!(failure, HandleError::Away(_)) && failures >= shared.policy.tries {
+                break;
+            }
+            self.rest(shared.policy.delay(failures, &*shared.entropy))
+                .await?;
+        }
         Ok(())
     }
 
