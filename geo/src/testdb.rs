@@ -301,3 +301,24 @@ fn number(out: &mut Vec<u8>, kind: u8, value: u64) {
     control(out, kind, significant.len());
     out.extend_from_slice(significant);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_laid_out_as_the_format_says() {
+        let node = |record_size, left, right| {
+            let mut out = Vec::new();
+            TestDb::new(record_size, 6)
+                .write_node(&mut out, left, right)
+                .map(|()| out)
+        };
+        let wide = node(RecordSize::Bits28, 0x0abc_def1, 0x0123_4567).expect("fits");
+        assert_eq!(wide, [0xbc, 0xde, 0xf1, 0xa1, 0x23, 0x45, 0x67]);
+        let narrow = node(RecordSize::Bits24, 0x00bc_def1, 0x0023_4567).expect("fits");
+        assert_eq!(narrow, [0xbc, 0xde, 0xf1, 0x23, 0x45, 0x67]);
+        assert!(node(RecordSize::Bits24, 0x0100_0000, 0).is_err());
+        assert!(node(RecordSize::Bits28, 0, 0x1000_0000).is_err());
+    }
+}
