@@ -7,7 +7,7 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreated, RulesetCreatedAttr, RulesetStatus,
 };
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, nice, setrlimit};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, apply_filter,
@@ -32,6 +32,9 @@ pub(crate) fn confine(confinement: &Confinement) -> Result<(), JobError> {
 }
 
 fn limit_resources(limits: &ChildLimits) -> Result<(), JobError> {
+    if limits.niceness > 0 {
+        nice(i32::from(limits.niceness.min(19))).map_err(JobError::failed)?;
+    }
     for (resource, most) in [
         (Resource::Core, 0),
         (Resource::Nofile, OPEN_FILES_MAX),

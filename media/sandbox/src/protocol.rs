@@ -19,6 +19,8 @@ pub struct ChildLimits {
     pub cpu_s: u64,
     /// Any one file that it writes, bytes.
     pub file_bytes: u64,
+    /// How far it stands back for other processes, 0 to 19 (`nice`).
+    pub niceness: u8,
 }
 
 /// All that the child may reach.

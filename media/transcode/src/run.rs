@@ -12,6 +12,9 @@ use crate::Ladder;
 use crate::pass::{EncodeJob, PassInput, read_rendition};
 use crate::report::DecodeReport;
 
+/// The second pass stands back: somebody else's first rendition is waited for.
+const REST_NICENESS: u8 = 10;
+
 /// Bounds of the children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TranscodePolicy {
@@ -103,7 +106,7 @@ impl Transcoder {
 
     /// The limits of a child that works on `duration_ms` of media and writes files of up to `file_bytes`.
     #[must_use]
-    pub fn child_limits(&self, duration_ms: u64, file_bytes: u64) -> ChildLimits {
+    pub fn child_limits(&self, duration_ms: u64, file_bytes: u64, niceness: u8) -> ChildLimits {
         let media_s = duration_ms.div_ceil(1000);
         ChildLimits {
             memory_bytes: self.policy.memory_bytes_max,
@@ -112,6 +115,7 @@ impl Transcoder {
                 .cpu_s_min
                 .saturating_add(media_s.saturating_mul(self.policy.cpu_s_per_media_s)),
             file_bytes,
+            niceness,
         }
     }
 
@@ -124,7 +128,7 @@ impl Transcoder {
             path: path.to_path_buf(),
             limits: self.policy.limits,
         };
-        let limits = self.child_limits(0, 0);
+        let limits = self.child_limits(0, 0, 0);
         let confinement = Confinement {
             reads: vec![path.to_path_buf()],
             writes: None,
@@ -210,6 +214,7 @@ impl Transcoder {
         input: PassInput,
         on_progress: impl FnMut(Progress) + Send + 'static,
     ) -> Result<PassResult, PassError> {
+        let niceness = if input.validate { 0 } else { REST_NICENESS };
         // The highest rung's cap for as long as may be, twice over.
         let duration_ms = input.probe.duration_ms.max(60_000);
         let file_bytes = duration_ms.saturating_mul(2 * 16_000 / 8).max(64 << 20);
@@ -221,7 +226,7 @@ impl Transcoder {
         let confinement = Confinement {
             reads: vec![input.source.clone()],
             writes: Some(input.out_dir.clone()),
-            limits: self.child_limits(duration_for_cpu, file_bytes),
+            limits: self.child_limits(duration_for_cpu, file_bytes, niceness),
         };
         let silence_ms = self.policy.silence_ms_max;
         let finished =

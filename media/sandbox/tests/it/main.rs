@@ -44,6 +44,7 @@ impl Room {
             memory_bytes: 1 << 30,
             cpu_s: 20,
             file_bytes: 1 << 20,
+            niceness: 5,
         };
         Self { dir, limits }
     }
