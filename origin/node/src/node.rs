@@ -239,6 +239,8 @@ impl Node {
     /// [`NodeError::ServerEnded`] when a server ends although nobody told it to.
     pub async fn run(mut self) -> Result<(), NodeError> {
         let early = tokio::select! {
+            // A stop ends the servers too; looked at first, so that their end is not taken for a fault.
+            biased;
             () = self.shutdown.wait() => None,
             ended = self.servers.join_next() => ended,
         };
