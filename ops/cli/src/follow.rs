@@ -1,19 +1,18 @@
-//! From the last byte to the first picture: the stages as they finish.
+//! Follows an item through the pipeline, stage by stage.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use mcsp_api::rest::{Content, ContentStatus};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mcsp_api::rest::{Content, ContentStage, ContentStatus};
 
+use crate::api::{Api, Call};
 use crate::error::CliError;
-use crate::session::Session;
-use crate::show;
+use crate::print::Printer;
+use crate::retry::RetryPolicy;
+use crate::status::stage_line;
 
-/// How often the item is looked at.
-const POLL: Duration = Duration::from_millis(400);
-
-/// When to stop following.
+/// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
     /// The first rendition can be played.
@@ -22,136 +21,155 @@ pub(crate) enum Until {
     Complete,
 }
 
-/// One line a stage.
-struct Stages {
-    lines: MultiProgress,
-    bars: BTreeMap<String, ProgressBar>,
-    style: ProgressStyle,
+/// How an item came to rest.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// What was waited for is there.
+    Reached(Box<Content>),
+    /// A person looks at it first.
+    Held(Box<Content>),
 }
 
-impl Stages {
-    fn new(shown: bool) -> Self {
-        let lines = MultiProgress::new();
-        if !shown {
-            lines.set_draw_target(indicatif::ProgressDrawTarget::hidden());
-        }
-        let style =
-            ProgressStyle::with_template("{prefix:>18} {bar:30.yellow/dim} {pos:>3} %  {msg}");
-        Self {
-            lines,
-            bars: BTreeMap::new(),
-            // The template is a constant; a bar without it still shows what is going on.
-            style: style.unwrap_or_else(|_| ProgressStyle::default_bar()),
-        }
-    }
-
-    fn update(&mut self, content: &Content) {
-        for stage in &content.stages {
-            let (lines, style) = (&self.lines, &self.style);
-            let bar = self.bars.entry(stage.stage.clone()).or_insert_with(|| {
-                let bar = lines.add(ProgressBar::new(100)).with_style(style.clone());
-                bar.with_prefix(stage.stage.clone())
-            });
-            if bar.is_finished() {
-                continue;
-            }
-            bar.set_position(u64::from(stage.percent));
-            bar.set_message(stage.note.clone());
-            match stage.state.as_str() {
-                "finished" => bar.finish(),
-                "failed" => bar.abandon(),
-                _ => {}
-            }
-        }
-    }
-
-    fn finish(&self) {
-        for bar in self.bars.values().filter(|bar| !bar.is_finished()) {
-            bar.abandon();
-        }
-    }
-}
-
-fn outcome(content: &Content, until: Until) -> Result<bool, CliError> {
-    let not_playable = |state| {
-        Err(CliError::NotPlayable {
-            content_id: content.content_id.clone(),
-            state,
-            reason: content
-                .status_reason
-                .clone()
-                .unwrap_or_else(|| "no reason was given".to_owned()),
-        })
-    };
-    match content.status {
-        ContentStatus::Published => Ok(until == Until::Playable || content.complete),
-        ContentStatus::Blocked => not_playable("was refused"),
-        ContentStatus::Failed => not_playable("failed"),
-        ContentStatus::Removed | ContentStatus::Deleted => not_playable("was removed"),
-        // Held for a person: nothing to wait for at a terminal.
-        ContentStatus::PendingModeration | ContentStatus::UnderReview => Ok(true),
-        ContentStatus::Draft | ContentStatus::Processing => Ok(false),
-    }
-}
-
-/// Follows an item; looks past a server that is away for at most `patience`.
-pub(crate) async fn run(
-    session: &mut Session,
+/// Looks at the item again and again until what is waited for is there.
+///
+/// # Errors
+/// [`CliError::Refused`] with the reason when the item will not be published, [`CliError::GaveUp`] after `limit`.
+pub(crate) async fn follow(
+    api: &Api,
     content_id: &str,
     until: Until,
-    patience: Duration,
-    as_json: bool,
-) -> Result<Content, CliError> {
-    let mut stages = Stages::new(!as_json);
-    let mut moved = Instant::now();
-    let mut last_seen = String::new();
+    limit: Duration,
+    pause: Duration,
+    policy: &RetryPolicy,
+    print: Printer,
+) -> Result<Outcome, CliError> {
+    let started = Instant::now();
+    let call = Call::get(format!("/api/v1/content/{content_id}"));
+    let mut display = Display::new(print);
     loop {
-        match session.content(content_id).await {
-            Ok(content) => {
-                stages.update(&content);
-                let done = outcome(&content, until);
-                if !matches!(done, Ok(false)) {
-                    stages.finish();
-                    done?;
-                    return Ok(content);
-                }
-                let seen = format!(
-                    "{:?}{:?}{:?}",
-                    content.status, content.stages, content.renditions
-                );
-                if seen != last_seen {
-                    last_seen = seen;
-                    moved = Instant::now();
-                }
-            }
-            // The record may be a moment behind the upload, and the server may be away.
-            Err(error) if error.is_retryable() || error.status() == Some(404) => {}
-            Err(error) => return Err(error),
+        let content: Content = policy.run(|| look(api, &call)).await?;
+        display.show(&content.stages);
+        if let Some(outcome) = judge(content, until)? {
+            return Ok(outcome);
         }
-        if moved.elapsed() > patience {
-            return Err(CliError::Stalled {
-                patience_s: patience.as_secs(),
-                last: "the pipeline told nothing new".to_owned(),
-            });
+        if started.elapsed() + pause > limit {
+            return Err(CliError::GaveUp(format!(
+                "{content_id} is still being processed; `mcsp status {content_id}` shows how far it is"
+            )));
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
-/// Tells how it ended.
-pub(crate) fn tell(content: &Content, took: Duration, as_json: bool) -> Result<(), CliError> {
-    if as_json {
-        return show::json(content);
+/// The record may be a moment behind the upload: what is not there yet may come.
+async fn look(api: &Api, call: &Call) -> Result<Content, CliError> {
+    match api.call(call).await {
+        Err(CliError::Problem(problem)) if problem.status == 404 => Err(CliError::Unreachable(
+            format!("the item is not known yet: {}", problem.title),
+        )),
+        other => other,
     }
-    let seconds = took.as_secs_f64();
+}
+
+fn judge(content: Content, until: Until) -> Result<Option<Outcome>, CliError> {
+    let reason = || {
+        content
+            .status_reason
+            .clone()
+            .unwrap_or_else(|| "no reason was given".to_owned())
+    };
     match content.status {
+        ContentStatus::Draft | ContentStatus::Processing => Ok(None),
         ContentStatus::Published => {
-            println!("playable after {seconds:.1} s: {}", content.content_id)
+            let is_reached = match until {
+                Until::Playable => !content.renditions.is_empty(),
+                Until::Complete => content.complete,
+            };
+            Ok(is_reached.then(|| Outcome::Reached(Box::new(content))))
         }
-        _ => println!(
-            "{} waits for review before it is published",
-            content.content_id
-        ),
+        ContentStatus::UnderReview | ContentStatus::PendingModeration => {
+            Ok(Some(Outcome::Held(Box::new(content))))
+        }
+        ContentStatus::Failed => Err(CliError::Refused(format!(
+            "the file could not be used: {}",
+            reason()
+        ))),
+        ContentStatus::Blocked => Err(CliError::Refused(format!(
+            "the item was blocked: {}",
+            reason()
+        ))),
+        ContentStatus::Removed | ContentStatus::Deleted => Err(CliError::Refused(format!(
+            "the item was removed: {}",
+            reason()
+        ))),
     }
-    Ok(())
+}
+
+/// A bar for each stage on a terminal; elsewhere a line whenever a stage changes its state.
+struct Display {
+    print: Printer,
+    bars: MultiProgress,
+    shown: BTreeMap<String, Shown>,
+}
+
+struct Shown {
+    bar: ProgressBar,
+    state: String,
+}
+
+impl Display {
+    fn new(print: Printer) -> Self {
+        let target = if print.json {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
+        Self {
+            print,
+            bars: MultiProgress::with_draw_target(target),
+            shown: BTreeMap::new(),
+        }
+    }
+
+    fn show(&mut self, stages: &[ContentStage]) {
+        for stage in stages {
+            let shown = self
+                .shown
+                .entry(stage.stage.clone())
+                .or_insert_with(|| Shown {
+                    bar: self.bars.add(stage_bar(&stage.stage)),
+                    state: String::new(),
+                });
+            shown.bar.set_position(stage.percent.min(100).into());
+            shown
+                .bar
+                .set_message(format!("{} {}", stage.state, stage.note));
+            if shown.state != stage.state {
+                shown.state.clone_from(&stage.state);
+                if self.bars.is_hidden() {
+                    self.print.note(stage_line(stage, 10).trim_start());
+                }
+            }
+            if matches!(stage.state.as_str(), "finished" | "failed") && !shown.bar.is_finished() {
+                shown.bar.abandon();
+            }
+        }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        for shown in self.shown.values() {
+            shown.bar.abandon();
+        }
+    }
+}
+
+fn stage_bar(stage: &str) -> ProgressBar {
+    let bar = ProgressBar::new(100).with_prefix(stage.to_owned());
+    // The template is a constant that parses; the default is a bar too.
+    match ProgressStyle::with_template("  {prefix:10} {bar:24.green} {percent:>3} %  {wide_msg}") {
+        Ok(style) => bar.with_style(style.progress_chars("━╸ ")),
+        Err(_) => bar,
+    }
 }

@@ -1,72 +1,76 @@
-//! `mcsp`: the platform from a person's command line.
+//! The command line of a person: login, upload, play, status.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // Talking to a person is what this program does.
-
+mod account;
 mod api;
 mod args;
+mod context;
 mod error;
 mod follow;
-mod parts;
-mod session;
-mod show;
-mod terminal;
+mod play;
+mod print;
+mod retry;
+mod settings;
+mod status;
+mod tokens;
 mod upload;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::Parser;
 
-use args::{Args, Command};
-use error::CliError;
-use session::Session;
+use crate::args::{Cli, Command};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::print::Printer;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+/// The command line is wrong (`EX_USAGE` of sysexits).
+const EXIT_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
     mcsp_runtime::install_crypto_provider();
-    let args = match Args::try_parse() {
-        Ok(args) => args,
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
         Err(error) => {
-            // Help and version are printed too, and are no fault of anyone.
+            // `--help` and `--version` come this way too, and are no faults.
             let _ = error.print();
             return if error.use_stderr() {
-                ExitCode::from(error::EXIT_USAGE)
+                EXIT_USAGE.into()
             } else {
                 ExitCode::SUCCESS
             };
         }
     };
-    match run(args).await {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(_) => return ExitCode::FAILURE,
+    };
+    match runtime.block_on(run(&cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            terminal::complain(&error);
-            ExitCode::from(error.exit_status())
+            Printer { json: cli.json }.error(&error);
+            error.exit_status().into()
         }
     }
 }
 
-async fn run(args: Args) -> Result<(), CliError> {
-    let mut session = Session::open(&args.common)?;
-    let json = args.common.json;
-    match args.command {
-        Command::Register(account) => {
-            let password = terminal::password(account.password_stdin)?;
-            let user = session.register(&account, &password).await?;
-            show::user(&user, json)
-        }
-        Command::Login(login) => {
-            let password = terminal::password(login.password_stdin)?;
-            let user = session.login(&login.email, &password).await?;
-            show::user(&user, json)
-        }
-        Command::Logout => session.logout().await,
-        Command::Upload(options) => upload::run(&mut session, &options, json).await,
-        Command::Status { content_id } => {
-            let content = session.content(&content_id).await?;
-            show::content(&content, json)
-        }
-        Command::Play { content_id } => {
-            let answer = session.play(&content_id).await?;
-            show::play(&answer, session.server(), json)
-        }
+async fn run(cli: &Cli) -> Result<(), CliError> {
+    let context = Context::new(cli)?;
+    tokio::select! {
+        done = command(&context, &cli.command) => done,
+        _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
+    }
+}
+
+async fn command(context: &Context, command: &Command) -> Result<(), CliError> {
+    match command {
+        Command::Login(args) => account::login(context, args).await,
+        Command::Register(args) => account::register(context, args).await,
+        Command::Logout => account::logout(context).await,
+        Command::Upload(args) => upload::run(context, args).await,
+        Command::Play(args) => play::run(context, args).await,
+        Command::Status(args) => status::run(context, args).await,
     }
 }
