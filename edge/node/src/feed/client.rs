@@ -281,7 +281,7 @@ impl Report {
             match tokio::time::timeout(ACKNOWLEDGE_TIMEOUT, client.acknowledge(request)).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(status)) => {
-                    tracing::warn!(%status, "the origin did not take an acknowledgement")
+                    tracing::warn!(%status, "the origin did not take an acknowledgement");
                 }
                 Err(_) => tracing::warn!("the origin took too long over an acknowledgement"),
             }

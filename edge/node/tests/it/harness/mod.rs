@@ -1,0 +1,179 @@
+//! A region and its PoPs, as far as the tests need them.
+
+mod keys;
+mod node;
+mod origin;
+
+use std::path::Path;
+use std::time::Duration;
+
+pub(crate) use keys::{AccessKeys, Claims};
+pub(crate) use node::Node;
+pub(crate) use origin::{Origin, Serve};
+
+use mcsp_api::Residency;
+use mcsp_api::events::MediaType;
+use mcsp_auth_edge::{MediaGrant, MediaKeyConfig, MediaKeyStore, TokenForm};
+use mcsp_identity::{LocalCa, SpiffeId};
+use mcsp_runtime::{Clock as _, SystemClock, SystemEntropy, install_crypto_provider};
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method, Response};
+use tempfile::TempDir;
+
+pub(crate) const CONTENT: &str = "c_ng_01k9x3m5y8q2v7r4t6w1z0a3bc";
+pub(crate) const OTHER_CONTENT: &str = "c_ng_01k9x3m5y8q2v7r4t6w1z0a3bd";
+pub(crate) const MEDIA_SESSION: &str = "ms_ng_01k9x3m5y8q2v7r4t6w1z0a3bc";
+pub(crate) const USER: &str = "u_ng_01k9x3m5y8q2v7r4t6w1z0a3bc";
+pub(crate) const NG_ORIGIN: &str = "origin.ng-lagos.mcsp.internal";
+pub(crate) const GL_ORIGIN: &str = "origin.global-london.mcsp.internal";
+
+const REGIONS: &str = "[[region]]\nid = \"ng-lagos\"\ncode = \"ng\"\ncountry = \"NG\"\n\
+                       [[region]]\nid = \"global-london\"\ncode = \"gl\"\ncountry = \"GB\"\n";
+
+/// One origin that plays both regions, its keys, and a folder for all files.
+pub(crate) struct World {
+    pub(crate) origin: Origin,
+    pub(crate) access: AccessKeys,
+    media: MediaKeyStore,
+    ca: LocalCa,
+    pub(crate) dir: TempDir,
+}
+
+impl World {
+    /// With keys published and nothing else.
+    pub(crate) async fn new() -> Self {
+        let world = Self::without_keys().await;
+        world.publish_keys();
+        world
+    }
+
+    pub(crate) async fn without_keys() -> Self {
+        install_crypto_provider();
+        let dir = TempDir::new().unwrap();
+        let ca = LocalCa::create_or_open(&dir.path().join("ca")).unwrap();
+        write_pops(&dir.path().join("pops"));
+        let id = SpiffeId::new("mcsp.internal", "ng-lagos", "origin").unwrap();
+        let files = ca.issue(&id, &[GL_ORIGIN], &dir.path().join("origin")).unwrap();
+        let media = MediaKeyStore::open(
+            dir.path().join("media-keys.json"),
+            MediaKeyConfig::default(),
+            SystemClock::shared(),
+            SystemEntropy::shared(),
+        )
+        .unwrap();
+        Self {
+            origin: Origin::start(&files.config()).await,
+            access: AccessKeys::new("ng-lagos"),
+            media,
+            ca,
+            dir,
+        }
+    }
+
+    pub(crate) fn publish_keys(&self) {
+        for key in self.media.published() {
+            self.origin.feed.media_key(&key);
+        }
+        self.origin.feed.token_keys("ng-lagos", &self.access.jwks());
+        self.origin.feed.token_keys("global-london", &AccessKeys::new("global-london").jwks());
+    }
+
+    /// A node of the PoP, ready.
+    pub(crate) async fn node(&self, pop: &str) -> Node {
+        self.node_with(pop, "").await
+    }
+
+    /// A node with more configuration, ready.
+    pub(crate) async fn node_with(&self, pop: &str, extra: &str) -> Node {
+        let node = self.start(pop, extra).await;
+        node.wait_ready().await;
+        node
+    }
+
+    /// A node that may not be ready yet.
+    pub(crate) async fn start(&self, pop: &str, extra: &str) -> Node {
+        let id = SpiffeId::new("mcsp.internal", "edge", pop).unwrap();
+        let files = self.ca.issue(&id, &[], &self.dir.path().join(pop)).unwrap();
+        Node::start(self.dir.path(), pop, &files.config(), self.origin.address, extra).await
+    }
+
+    pub(crate) fn grant(&self, residency: Residency) -> MediaGrant {
+        MediaGrant {
+            content_id: CONTENT.parse().unwrap(),
+            user_id: USER.parse().unwrap(),
+            media_session_id: MEDIA_SESSION.parse().unwrap(),
+            residency,
+            media_type: MediaType::Video,
+            expires_s: SystemClock.now_s() + 3600,
+            max_height: 0,
+        }
+    }
+
+    pub(crate) fn sign(&self, grant: &MediaGrant) -> String {
+        self.media.signer().sign(grant, TokenForm::Hmac).unwrap()
+    }
+
+    /// The path of a part of [`CONTENT`] as a viewer asks for it.
+    pub(crate) fn media_path(&self, residency: Residency, rest: &str) -> String {
+        let token = self.sign(&self.grant(residency));
+        format!("/media/{token}/{}/{CONTENT}/{rest}", residency.prefix())
+    }
+}
+
+/// The path of a part of [`CONTENT`] as the origin is asked for it, and as the cache names it.
+pub(crate) fn origin_path(residency: Residency, rest: &str) -> String {
+    format!("/media/{}/{CONTENT}/{rest}", residency.prefix())
+}
+
+fn write_pops(dir: &Path) {
+    std::fs::create_dir_all(dir).unwrap();
+    std::fs::write(dir.join("regions.toml"), REGIONS).unwrap();
+    for (id, country, at, region) in [
+        ("los1", "NG", (6.43, 3.42), "ng-lagos"),
+        ("abv1", "NG", (9.06, 7.49), "ng-lagos"),
+        ("lhr1", "GB", (51.47, -0.45), "global-london"),
+    ] {
+        let text = format!(
+            "id = \"{id}\"\nname = \"{id}\"\ncountry = \"{country}\"\nlatitude = {:?}\nlongitude = {:?}\n\
+             trust = \"own\"\nregion = \"{region}\"\nbase_urls = [\"https://{id}.example\"]\nfallback_rank = {}\n",
+            at.0,
+            at.1,
+            if id == "los1" { 10 } else { 20 },
+        );
+        std::fs::write(dir.join(format!("{id}.toml")), text).unwrap();
+    }
+}
+
+/// A client that follows no redirect and trusts any certificate.
+pub(crate) fn client() -> Client {
+    install_crypto_provider();
+    Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .tls_danger_accept_invalid_certs(true)
+        .timeout(Duration::from_secs(20))
+        .build()
+        .unwrap()
+}
+
+pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).map(|value| value.to_str().unwrap())
+}
+
+pub(crate) fn cache_status(response: &Response) -> String {
+    header(response.headers(), "cache-status").unwrap_or_default().to_owned()
+}
+
+pub(crate) async fn get(node: &Node, path: &str) -> Response {
+    node.request(Method::GET, path).send().await.unwrap()
+}
+
+/// Waits until `state` holds, 10 s at most.
+pub(crate) async fn wait_for<F: Future<Output = bool>>(what: &str, state: impl Fn() -> F) {
+    for _ in 0..500 {
+        if state().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("not within 10 s: {what}");
+}

@@ -1,0 +1,193 @@
+//! The node's process.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use mcsp_identity::IdentityConfig;
+use reqwest::{Client, Method, RequestBuilder};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::{GL_ORIGIN, NG_ORIGIN, client, wait_for};
+
+/// A running node; killed when dropped.
+pub(crate) struct Node {
+    child: Child,
+    pub(crate) plain: SocketAddr,
+    pub(crate) tls: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) client: Client,
+    pub(crate) dir: PathBuf,
+    log: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Addresses {
+    admin: SocketAddr,
+    listeners: Vec<Listener>,
+}
+
+#[derive(Deserialize)]
+struct Listener {
+    address: SocketAddr,
+    tls: bool,
+}
+
+pub(crate) fn config(dir: &Path, pop: &str, identity: &IdentityConfig, origin: SocketAddr, extra: &str) -> String {
+    let show = |path: &Path| path.display().to_string();
+    let pops = show(&dir.join("pops"));
+    let state = show(&dir.join(format!("{pop}-state")));
+    let (cert, key, ca) = (show(&identity.cert_file), show(&identity.key_file), show(&identity.ca_file));
+    // Keys of the whole come before the first table.
+    let (whole, tables) = extra.split_at(extra.find('[').unwrap_or(extra.len()));
+    let region = |id: &str, name: &str| {
+        format!(
+            "[[proxy.upstream.region]]\nid = \"{id}\"\norigin = [\"{origin}\"]\norigin_server_name = \"{name}\"\n\
+             storage = [\"{origin}\"]\nstorage_server_name = \"{name}\"\n"
+        )
+    };
+    format!(
+        "pop = \"{pop}\"\npops_dir = \"{pops}\"\nstate_dir = \"{state}\"\nworker_threads = 2\n{whole}\n\
+         [identity]\ncert_file = \"{cert}\"\nkey_file = \"{key}\"\nca_file = \"{ca}\"\n\
+         [admin]\naddress = \"127.0.0.1:0\"\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\n\
+         [tls]\n[[tls.certificates]]\ncert_file = \"{cert}\"\nkey_file = \"{key}\"\n\
+         {tables}\n{}{}",
+        region("ng-lagos", NG_ORIGIN),
+        region("global-london", GL_ORIGIN),
+    )
+}
+
+impl Node {
+    pub(crate) async fn start(
+        dir: &Path,
+        pop: &str,
+        identity: &IdentityConfig,
+        origin: SocketAddr,
+        extra: &str,
+    ) -> Self {
+        let file = dir.join(format!("{pop}.toml"));
+        std::fs::write(&file, config(dir, pop, identity, origin, extra)).unwrap();
+        let state = dir.join(format!("{pop}-state"));
+        let addresses = state.join("addresses.json");
+        // Of an earlier run.
+        let _ = std::fs::remove_file(&addresses);
+        let log = dir.join(format!("{pop}.log"));
+        let stderr = std::fs::File::options().create(true).append(true).open(&log).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_mcsp-edge"))
+            .args(["run", "--config"])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
+        let mut node = Self {
+            child,
+            plain: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            client: client(),
+            dir: state,
+            log,
+        };
+        wait_for("addresses.json", || async { addresses.exists() }).await;
+        let found: Addresses = serde_json::from_slice(&std::fs::read(&addresses).unwrap()).unwrap();
+        node.admin = found.admin;
+        for listener in found.listeners {
+            *(if listener.tls { &mut node.tls } else { &mut node.plain }) = listener.address;
+        }
+        node
+    }
+
+    pub(crate) async fn wait_ready(&self) {
+        wait_for("readiness", || async { self.is_ready().await }).await;
+    }
+
+    pub(crate) async fn is_ready(&self) -> bool {
+        let url = format!("http://{}/readyz", self.admin);
+        self.client.get(url).send().await.is_ok_and(|response| response.status() == 200)
+    }
+
+    /// A request over plain HTTP/1.1.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.plain))
+    }
+
+    /// Sends these bytes to the plain listener and reads to the end.
+    pub(crate) async fn raw(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.plain).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Waits until the node has noticed that its feed was cut.
+    pub(crate) async fn wait_feed_cut(&self) {
+        wait_for("a cut", || async {
+            self.metric("mcsp_edge_feed_connects_total", &["cut"]).await > 0.0
+        })
+        .await;
+    }
+
+    pub(crate) async fn inspect(&self, key: &str) -> serde_json::Value {
+        let url = format!("http://{}/cache/inspect?key={key}", self.admin);
+        let response = self.client.get(url).send().await.unwrap();
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+    }
+
+    pub(crate) async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.admin);
+        self.client.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// The sum of a metric's samples whose line has every one of `labels`.
+    pub(crate) async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let text = self.metrics().await;
+        text.lines()
+            .filter(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub(crate) fn terminate(&self) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).unwrap();
+    }
+
+    /// Waits for the end, 15 s at most.
+    pub(crate) async fn wait(&mut self) -> ExitStatus {
+        for _ in 0..750 {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the node did not stop within 15 s");
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let tail: Vec<_> = log.lines().rev().take(40).collect();
+            eprintln!("the node's last lines:");
+            for line in tail.iter().rev() {
+                eprintln!("{line}");
+            }
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

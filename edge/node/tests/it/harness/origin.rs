@@ -1,0 +1,393 @@
+//! An origin over mTLS: media, API, storage and the edge feed, as a test says.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use mcsp_api::proto::feed::edge_feed_server::{EdgeFeed, EdgeFeedServer};
+use mcsp_api::proto::feed::feed_entry::Change;
+use mcsp_api::proto::feed::feed_message::Message;
+use mcsp_api::proto::feed::{
+    AcknowledgeRequest, AcknowledgeResponse, FeedEntry, FeedMessage, Heartbeat, MediaKey, Purge, Reset,
+    RevokeMediaSession, RevokeUserSession, SubscribeRequest, TokenKeySet, purge,
+};
+use mcsp_auth_edge::MediaKeyMaterial;
+use mcsp_identity::{IdentityConfig, WorkloadIdentity};
+use parking_lot::Mutex;
+use reqwest::header::HeaderMap;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio_rustls::TlsAcceptor;
+use tonic::{Request as RpcRequest, Response as RpcResponse, Status};
+
+/// A request as it reached the origin.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// What a path answers.
+#[derive(Clone)]
+pub(crate) struct Serve {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Bytes,
+    /// Bytes after which the body breaks off.
+    pub(crate) broken_at: Option<usize>,
+    /// The body's second half waits for this.
+    pub(crate) gate: Option<Arc<Notify>>,
+}
+
+impl Serve {
+    pub(crate) fn ok(body: impl Into<Bytes>) -> Self {
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            body: body.into(),
+            broken_at: None,
+            gate: None,
+        }
+    }
+
+    pub(crate) fn status(status: u16) -> Self {
+        Self {
+            status,
+            ..Self::ok("")
+        }
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// Says its whole length and breaks off after `bytes`.
+    pub(crate) fn broken_at(mut self, bytes: usize) -> Self {
+        self.broken_at = Some(bytes);
+        self
+    }
+
+    pub(crate) fn gated(mut self, gate: &Arc<Notify>) -> Self {
+        self.gate = Some(Arc::clone(gate));
+        self
+    }
+
+    fn into_response(self) -> Response {
+        let mut response = Response::builder().status(self.status);
+        for (name, value) in &self.headers {
+            response = response.header(*name, value);
+        }
+        response = response.header("content-length", self.body.len());
+        let cut = self.broken_at.unwrap_or(self.body.len());
+        let half = cut / 2;
+        let first = self.body.slice(..half);
+        let second = self.body.slice(half..cut);
+        let (gate, is_broken) = (self.gate, self.broken_at.is_some());
+        let rest = futures::stream::once(async move {
+            if let Some(gate) = gate {
+                gate.notified().await;
+            }
+            Ok::<_, std::io::Error>(second)
+        });
+        let end = futures::stream::iter(is_broken.then(|| Err(std::io::Error::other("broken off"))));
+        let stream = futures::stream::iter([Ok(first)]).chain(rest).chain(end);
+        response.body(Body::from_stream(stream)).unwrap()
+    }
+}
+
+#[derive(Default)]
+struct Script {
+    serve: Mutex<HashMap<String, Serve>>,
+    seen: Mutex<Vec<Seen>>,
+}
+
+/// The origin; stops when dropped.
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
+    pub(crate) feed: TestFeed,
+    script: Arc<Script>,
+    /// Cuts every connection and refuses new ones while true.
+    away: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.away.send_replace(true);
+    }
+}
+
+impl Origin {
+    pub(crate) async fn start(identity: &IdentityConfig) -> Self {
+        let identity = WorkloadIdentity::load(identity).unwrap();
+        let acceptor = TlsAcceptor::from(identity.server_config(&[b"h2", b"http/1.1"]).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let script = Arc::new(Script::default());
+        let feed = TestFeed::default();
+        let router = Router::new()
+            .fallback(serve)
+            .with_state(Arc::clone(&script))
+            .route_service("/mcsp.feed.v1.EdgeFeed/{*call}", EdgeFeedServer::new(feed.clone()));
+        let away = watch::Sender::new(false);
+        let watch = away.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                if *watch.borrow() {
+                    continue;
+                }
+                tokio::spawn(connection(stream, acceptor.clone(), router.clone(), watch.subscribe()));
+            }
+        });
+        Self {
+            address,
+            feed,
+            script,
+            away,
+            task,
+        }
+    }
+
+    /// From now on the path answers this; others answer 404.
+    pub(crate) fn serve(&self, path: &str, serve: Serve) {
+        self.script.serve.lock().insert(path.to_owned(), serve);
+    }
+
+    /// What came, but for the feed.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.script.seen.lock().clone()
+    }
+
+    pub(crate) fn count(&self, path: &str) -> usize {
+        self.seen().iter().filter(|seen| seen.path == path).count()
+    }
+
+    pub(crate) fn set_away(&self, is_away: bool) {
+        self.away.send_replace(is_away);
+    }
+}
+
+async fn connection(stream: TcpStream, acceptor: TlsAcceptor, router: Router, mut away: watch::Receiver<bool>) {
+    let Ok(stream) = acceptor.accept(stream).await else { return };
+    let builder = Builder::new(TokioExecutor::new());
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::select! {
+        _ = connection => {}
+        _ = away.wait_for(|away| *away) => {}
+    }
+}
+
+async fn serve(State(script): State<Arc<Script>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.to_string();
+    let bare = parts.uri.path().to_owned();
+    let body = axum::body::to_bytes(body, 64 << 20).await.unwrap_or_default();
+    script.seen.lock().push(Seen {
+        method: parts.method.to_string(),
+        path,
+        headers: parts.headers.clone(),
+        body,
+    });
+    let found = script.serve.lock().get(&bare).cloned();
+    let Some(found) = found else {
+        return (axum::http::StatusCode::NOT_FOUND, "no such thing").into_response();
+    };
+    let etag = found.headers.iter().find(|(name, _)| *name == "etag").map(|(_, value)| value.clone());
+    let asked = parts.headers.get("if-none-match").and_then(|value| value.to_str().ok());
+    if found.status == 200 && etag.is_some() && etag.as_deref() == asked {
+        let mut not_modified = Response::builder().status(304);
+        for (name, value) in &found.headers {
+            not_modified = not_modified.header(*name, value);
+        }
+        return not_modified.body(Body::empty()).unwrap();
+    }
+    found.into_response()
+}
+
+/// The edge feed of the origin.
+#[derive(Clone)]
+pub(crate) struct TestFeed {
+    entries: Arc<watch::Sender<Vec<FeedEntry>>>,
+    pub(crate) acknowledged: Arc<Mutex<Vec<AcknowledgeRequest>>>,
+    pub(crate) subscribed: Arc<Mutex<Vec<SubscribeRequest>>>,
+    epoch: Arc<Mutex<String>>,
+    /// While true, subscriptions are refused and open ones end.
+    away: Arc<watch::Sender<bool>>,
+}
+
+impl Default for TestFeed {
+    fn default() -> Self {
+        Self {
+            entries: Arc::new(watch::Sender::new(Vec::new())),
+            acknowledged: Arc::default(),
+            subscribed: Arc::default(),
+            epoch: Arc::new(Mutex::new("epoch-1".to_owned())),
+            away: Arc::new(watch::Sender::new(false)),
+        }
+    }
+}
+
+impl TestFeed {
+    pub(crate) fn publish(&self, region: &str, change: Change) -> u64 {
+        let mut sequence = 0;
+        self.entries.send_modify(|entries| {
+            sequence = entries.len() as u64 + 1;
+            entries.push(FeedEntry {
+                sequence,
+                region: region.to_owned(),
+                created_ms: 0,
+                change: Some(change),
+            });
+        });
+        sequence
+    }
+
+    pub(crate) fn media_key(&self, key: &MediaKeyMaterial) {
+        let key = MediaKey {
+            key_id: key.key_id.clone(),
+            algorithm: key.algorithm.as_str().to_owned(),
+            key: key.key.clone().into(),
+            not_before_s: key.not_before_s,
+            not_after_s: key.not_after_s,
+        };
+        self.publish("ng-lagos", Change::MediaKey(key));
+    }
+
+    pub(crate) fn token_keys(&self, region: &str, jwks_json: &str) {
+        let keys = TokenKeySet {
+            jwks_json: jwks_json.to_owned(),
+        };
+        self.publish(region, Change::TokenKeySet(keys));
+    }
+
+    pub(crate) fn revoke_media_session(&self, id: &str, expires_s: i64) -> u64 {
+        let revoke = RevokeMediaSession {
+            media_session_id: id.to_owned(),
+            expires_s,
+        };
+        self.publish("ng-lagos", Change::RevokeMediaSession(revoke))
+    }
+
+    pub(crate) fn revoke_user_session(&self, id: &str, expires_s: i64) -> u64 {
+        let revoke = RevokeUserSession {
+            user_session_id: id.to_owned(),
+            expires_s,
+        };
+        self.publish("ng-lagos", Change::RevokeUserSession(revoke))
+    }
+
+    pub(crate) fn purge(&self, target: purge::Target, soft: bool) -> u64 {
+        let purge = Purge {
+            soft,
+            target: Some(target),
+        };
+        self.publish("ng-lagos", Change::Purge(purge))
+    }
+
+    pub(crate) fn set_away(&self, is_away: bool) {
+        self.away.send_replace(is_away);
+    }
+
+    /// Another history: subscribers must start over. Keeps what was published.
+    pub(crate) fn set_epoch(&self, epoch: &str) {
+        epoch.clone_into(&mut self.epoch.lock());
+    }
+
+    /// Waits until a node has said that it applied `sequence`.
+    pub(crate) async fn wait_acknowledged(&self, sequence: u64) {
+        super::wait_for("an acknowledgement", || async {
+            self.acknowledged
+                .lock()
+                .iter()
+                .any(|acknowledged| acknowledged.applied_sequence >= sequence)
+        })
+        .await;
+    }
+}
+
+type Messages = Pin<Box<dyn Stream<Item = Result<FeedMessage, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl EdgeFeed for TestFeed {
+    type SubscribeStream = Messages;
+
+    async fn subscribe(&self, request: RpcRequest<SubscribeRequest>) -> Result<RpcResponse<Messages>, Status> {
+        if *self.away.borrow() {
+            return Err(Status::unavailable("away"));
+        }
+        let request = request.into_inner();
+        self.subscribed.lock().push(request.clone());
+        let epoch = self.epoch.lock().clone();
+        let (sender, receiver) = tokio::sync::mpsc::channel(16);
+        let work = feed_to(sender, self.entries.subscribe(), request, epoch);
+        let mut away = self.away.subscribe();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = work => {}
+                _ = away.wait_for(|away| *away) => {}
+            }
+        });
+        Ok(RpcResponse::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(receiver))))
+    }
+
+    async fn acknowledge(
+        &self,
+        request: RpcRequest<AcknowledgeRequest>,
+    ) -> Result<RpcResponse<AcknowledgeResponse>, Status> {
+        self.acknowledged.lock().push(request.into_inner());
+        Ok(RpcResponse::new(AcknowledgeResponse {}))
+    }
+}
+
+type Sender = tokio::sync::mpsc::Sender<Result<FeedMessage, Status>>;
+
+/// True while the subscriber is there.
+async fn send(sender: &Sender, message: Message) -> bool {
+    sender.send(Ok(FeedMessage { message: Some(message) })).await.is_ok()
+}
+
+/// The whole of one subscription: the snapshot if it is wanted, then entries as they come, heartbeats in between.
+async fn feed_to(
+    sender: Sender,
+    mut entries: watch::Receiver<Vec<FeedEntry>>,
+    request: SubscribeRequest,
+    epoch: String,
+) {
+    let mut sent = request.after_sequence;
+    if request.epoch != epoch {
+        sent = 0;
+        let snapshot_end = entries.borrow().len() as u64;
+        if !send(&sender, Message::Reset(Reset { epoch, snapshot_end })).await {
+            return;
+        }
+    }
+    loop {
+        let missing: Vec<_> = entries.borrow_and_update().iter().skip(sent as usize).cloned().collect();
+        for entry in missing {
+            sent = entry.sequence;
+            if !send(&sender, Message::Entry(entry)).await {
+                return;
+            }
+        }
+        if !send(&sender, Message::Heartbeat(Heartbeat { last_sequence: sent })).await {
+            return;
+        }
+        let _ = tokio::time::timeout(Duration::from_millis(300), entries.changed()).await;
+    }
+}
