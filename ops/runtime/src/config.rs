@@ -70,8 +70,25 @@ pub fn parse_config<T: DeserializeOwned>(
             origin: origin.to_owned(),
             reason: errors
                 .into_iter()
-                .map(|error| error.to_string())
+                .map(|error| describe(&error, env_prefix))
                 .collect::<Vec<_>>()
                 .join("\n"),
         })
+}
+
+/// The key, what is wrong with its value, and where the value is when it is not in the file.
+fn describe(error: &figment::Error, env_prefix: &str) -> String {
+    let key = error.path.join(".");
+    let from_env = error
+        .metadata
+        .as_ref()
+        .is_some_and(|metadata| metadata.name.contains("environment"));
+    let place = match from_env {
+        true => format!(" (environment, {env_prefix}…)"),
+        false => String::new(),
+    };
+    match key.as_str() {
+        "" => format!("{}{place}", error.kind),
+        key => format!("{key}: {}{place}", error.kind),
+    }
 }

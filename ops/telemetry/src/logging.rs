@@ -8,7 +8,8 @@ use mcsp_runtime::{SharedClock, SystemClock};
 use serde_json::{Map, Value};
 use thiserror::Error;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
@@ -19,6 +20,9 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::redact::{REDACTED, is_secret_field};
 use crate::{current_trace, redact_text};
 
+/// RFC 3339 in UTC, always three digits of a second.
+const TIMESTAMP: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 /// The longest text in a field, bytes; the rest is cut.
 const FIELD_BYTES_MAX: usize = 8 * 1024;
 
@@ -99,7 +103,7 @@ where
         let mut line = Map::new();
         line.insert(
             "ts".to_owned(),
-            now.format(&Rfc3339).unwrap_or_default().into(),
+            now.format(TIMESTAMP).unwrap_or_default().into(),
         );
         line.insert("level".to_owned(), metadata.level().as_str().into());
         line.insert("service".to_owned(), self.service.into());
@@ -235,7 +239,7 @@ mod tests {
     fn captured(work: impl FnOnce()) -> Captured {
         let captured = Captured::default();
         let logs =
-            JsonLogs::new("test", captured.clone()).with_clock(ManualClock::new(1_800_000_000_123));
+            JsonLogs::new("test", captured.clone()).with_clock(ManualClock::new(1_800_000_000_120));
         tracing::subscriber::with_default(tracing_subscriber::registry().with(logs), work);
         captured
     }
@@ -247,7 +251,7 @@ mod tests {
                 .lines();
         assert_eq!(lines.len(), 1);
         let line = &lines[0];
-        assert_eq!(line["ts"], "2027-01-15T08:00:00.123Z");
+        assert_eq!(line["ts"], "2027-01-15T08:00:00.120Z");
         assert_eq!(line["level"], "WARN");
         assert_eq!(line["service"], "test");
         assert_eq!(line["message"], "it happened");

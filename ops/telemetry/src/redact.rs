@@ -60,7 +60,9 @@ fn redact_media_tokens(text: &str) -> String {
         out.push_str(before);
         let end = after.find(ends).unwrap_or(after.len());
         let (step, tail) = after.split_at(end);
-        let is_plain = step.is_empty() || RESIDENCY_PREFIXES.contains(&step);
+        // No token has a brace in it; a route's pattern has.
+        let is_plain =
+            step.is_empty() || step.starts_with('{') || RESIDENCY_PREFIXES.contains(&step);
         out.push_str(if is_plain { step } else { REDACTED });
         rest = tail;
     }
@@ -100,6 +102,7 @@ mod tests {
             "/media/ng/c_ng_x/1.m4s"
         );
         assert_eq!(redact_path("/media/SeCrEt"), "/media/[redacted]");
+        assert_eq!(redact_path("/media/{residency}/x"), "/media/{residency}/x");
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(crate) async fn run(identity: WorkloadIdentity, shutdown: Shutdown) -> Resul
                 tracing::info!(identity = %identity.spiffe_id(), "certificates reloaded");
             }
             Err(error) => {
-                tracing::error!(%error, "certificates not reloaded; the old ones stay in force")
+                tracing::error!(%error, "certificates not reloaded; the old ones stay in force");
             }
         }
     }

@@ -18,7 +18,8 @@ use mcsp_svc_auth::AuthConfig;
 use mcsp_svc_content::ContentConfig;
 use mcsp_svc_playback::PlaybackConfig;
 use mcsp_svc_upload::UploadConfig;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use roles::{Role, Roles};
 pub use uris::EngineUris;
@@ -123,10 +124,13 @@ impl Default for LogConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct ListenConfig {
     /// gRPC, API, media and pages, with mutual TLS; default `127.0.0.1:7401`.
+    #[serde(deserialize_with = "socket_address")]
     pub rpc: SocketAddr,
     /// Object storage, with mutual TLS; default `127.0.0.1:7402`.
+    #[serde(deserialize_with = "socket_address")]
     pub s3: SocketAddr,
     /// Metrics, health, readiness, without TLS; a loopback address; default `127.0.0.1:7403`.
+    #[serde(deserialize_with = "socket_address")]
     pub admin: SocketAddr,
 }
 
@@ -218,6 +222,16 @@ pub struct WebConfig {
     /// no pages are served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub site_dir: Option<PathBuf>,
+}
+
+/// The standard library's own message does not show the value.
+fn socket_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        D::Error::custom(format!(
+            "{text:?}: expected address:port, such as 127.0.0.1:7401"
+        ))
+    })
 }
 
 fn stop_timeout_ms() -> u64 {

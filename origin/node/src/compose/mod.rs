@@ -1,5 +1,7 @@
 //! Services, made of their parts, and their routes, put together.
 
+mod parts;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,17 +11,12 @@ use mcsp_audit::Audit;
 use mcsp_auth_edge::MediaKeyStore;
 use mcsp_db::Db;
 use mcsp_events::SharedEventLog;
-use mcsp_events::consumer::{Consumer, Handler, RetryPolicy};
-use mcsp_events::outbox::OutboxRelay;
 use mcsp_feed::{Feed, FeedOptions, FeedSources, Mirror};
 use mcsp_geo::residency::PolicyEngine;
-use mcsp_identity::SpiffeId;
 use mcsp_kv::SharedKv;
 use mcsp_media_origin::MediaOrigin;
-use mcsp_objects::{ObjectError, S3Endpoint};
+use mcsp_objects::S3Endpoint;
 use mcsp_pop_config::{CountryCode, Trust};
-use mcsp_rpc::RpcChannel;
-use mcsp_runtime::Shutdown;
 use mcsp_svc_auth::{AuthParts, AuthService};
 use mcsp_svc_content::{ContentEvents, ContentParts, ContentService};
 use mcsp_svc_playback::{PlaybackParts, PlaybackService};
@@ -28,7 +25,7 @@ use mcsp_telemetry::{TelemetryLayer, current_trace};
 use tonic::service::{Routes, RoutesBuilder};
 
 use crate::accounts::Holder;
-use crate::config::{RemoteAddress, Role};
+use crate::config::Role;
 use crate::engines::{Engines, Storage};
 use crate::health::{Check, Need};
 use crate::media_keys::MediaKeys;
@@ -209,7 +206,9 @@ impl Composer<'_> {
         let storage = self.engines.storage.as_ref();
         let storage =
             storage.ok_or_else(|| NodeError::engine("engines.objects", "was not opened"))?;
+        let is_here = matches!(storage, Storage::Here(_));
         let objects = storage.of(self.site, Holder::Upload).await?;
+        let global = Arc::clone(&objects.global);
         let policy = PolicyEngine::new(self.site.config.residency.clone(), self.site.clock.clone())
             .map_err(|error| NodeError::Config(vec![error.to_string()]))?;
         let mut peers = BTreeMap::new();
@@ -223,7 +222,7 @@ impl Composer<'_> {
             db: db.clone(),
             objects: ResidencyObjects {
                 ng: objects.ng,
-                global: objects.global.clone(),
+                global: objects.global,
             },
             policy: Arc::new(policy),
             content: self.content_channel(content, "upload")?,
@@ -244,17 +243,9 @@ impl Composer<'_> {
             async move { service.run_reconciler(shutdown).await }
         });
         self.check_db("upload_db", db);
-        let bucket = Engines::probe_bucket(self.site);
-        self.checks.push(Check::new("objects", Need::Soft, move || {
-            let (objects, bucket) = (objects.global.clone(), bucket.clone());
-            async move {
-                // Nothing has this name; that the answer says so is the answer.
-                match objects.head(&bucket, "health/probe").await {
-                    Ok(_) | Err(ObjectError::NotFound(_)) => Ok(()),
-                    Err(error) => Err(error),
-                }
-            }
-        }));
+        if !is_here {
+            self.check_objects(global);
+        }
         Ok(())
     }
 
@@ -384,96 +375,5 @@ impl Composer<'_> {
                     .is_some_and(|pop| pop.country == CountryCode::NIGERIA)
             }),
         })))
-    }
-
-    /// The content service of this region: in this process, or in another.
-    fn content_channel(
-        &self,
-        content: Option<&ContentService>,
-        caller: &str,
-    ) -> Result<RpcChannel, NodeError> {
-        let region = &self.site.config.region;
-        if let Some(service) = content {
-            let trust_domain = self.site.identity.spiffe_id().trust_domain().to_owned();
-            let caller = SpiffeId::new(&trust_domain, region, caller)
-                .map_err(mcsp_identity::IdentityError::from)?;
-            let routes = Routes::new(mcsp_svc_content::grpc(service.clone()));
-            let callers = self.site.references.callers.clone();
-            return Ok(RpcChannel::in_process_with(routes, caller, region, callers)
-                .with_policy(self.site.config.calls));
-        }
-        let missing = || NodeError::Config(vec!["remote.content is missing".to_owned()]);
-        self.connect(
-            region,
-            self.site
-                .config
-                .remote
-                .content
-                .as_ref()
-                .ok_or_else(missing)?,
-        )
-    }
-
-    fn connect(&self, region: &str, address: &RemoteAddress) -> Result<RpcChannel, NodeError> {
-        let name = address.server_name(region);
-        Ok(
-            RpcChannel::connect(&address.address, &name, &self.site.identity)?
-                .with_policy(self.site.config.calls),
-        )
-    }
-
-    fn outbox(&mut self, service: &'static str, db: &Db) -> Result<(), NodeError> {
-        let (db, log) = (db.clone(), self.events()?);
-        self.endless(&format!("outbox-{service}"), move |shutdown| {
-            let relay = OutboxRelay::new(db.clone(), log.clone(), service);
-            async move { relay.run(shutdown).await }
-        });
-        Ok(())
-    }
-
-    fn consumer<H: Handler>(
-        &mut self,
-        db: &Db,
-        handler: impl Fn() -> H + Send + Sync + 'static,
-    ) -> Result<(), NodeError> {
-        let (db, log, member) = (db.clone(), self.events()?, self.site.member.clone());
-        let (clock, entropy) = (self.site.clock.clone(), self.site.entropy.clone());
-        self.tasks.push(BackgroundTask::new(
-            format!("consumer-{}", H::GROUP),
-            move |shutdown| {
-                let consumer = Consumer::new(
-                    log.clone(),
-                    db.clone(),
-                    H::GROUP,
-                    &member,
-                    RetryPolicy::default(),
-                )
-                .with_inputs(clock.clone(), entropy.clone());
-                consumer.run(handler(), shutdown)
-            },
-        ));
-        Ok(())
-    }
-
-    /// Work that cannot fail.
-    fn endless<F, W>(&mut self, name: &str, work: F)
-    where
-        F: Fn(Shutdown) -> W + Send + Sync + 'static,
-        W: Future<Output = ()> + Send + 'static,
-    {
-        self.tasks.push(BackgroundTask::new(name, move |shutdown| {
-            let running = work(shutdown);
-            async move {
-                running.await;
-                Ok::<_, std::convert::Infallible>(())
-            }
-        }));
-    }
-
-    fn check_db(&mut self, name: &'static str, db: Db) {
-        self.checks.push(Check::new(name, Need::Hard, move || {
-            let db = db.clone();
-            async move { db.acquire().await.map(drop) }
-        }));
     }
 }

@@ -1,0 +1,271 @@
+//! Two regions on one machine: each at home with its own, and both heard by the other.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{Method, Request};
+use http_body_util::BodyExt;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use mcsp_api::proto::feed::SubscribeRequest;
+use mcsp_api::proto::feed::edge_feed_client::EdgeFeedClient;
+use mcsp_api::proto::feed::feed_entry::Change;
+use mcsp_api::proto::feed::feed_message::Message;
+use mcsp_api::{Role, ViewerIdentity};
+use mcsp_rpc::RpcChannel;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::support::{Machine, Running, SOON, from_edge, request, upload_request, viewer};
+
+/// One request of the edge `pop` to a node, over its listener.
+async fn fetch(
+    machine: &Machine,
+    node: &Running,
+    region: &str,
+    pop: &str,
+    request: Request<Body>,
+) -> (u16, Value) {
+    let identity = machine.identity("edge", pop);
+    let stream = TcpStream::connect(node.addresses.rpc).await.unwrap();
+    let name =
+        rustls::pki_types::ServerName::try_from(format!("origin.{region}.mcsp.internal")).unwrap();
+    let stream = TlsConnector::from(identity.client_config(&[b"h2"]).unwrap())
+        .connect(name, stream)
+        .await
+        .unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    let driver = tokio::spawn(connection);
+    let (mut parts, body) = request.into_parts();
+    parts.uri = format!("https://origin{}", parts.uri).parse().unwrap();
+    let response = sender
+        .send_request(Request::from_parts(parts, body))
+        .await
+        .unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    driver.abort();
+    (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+}
+
+async fn create(
+    machine: &Machine,
+    node: &Running,
+    region: &str,
+    pop: &str,
+    creator: &ViewerIdentity,
+    residency: &str,
+) -> (u16, Value) {
+    let body = upload_request(residency);
+    let request = request(Method::POST, "/api/v1/uploads/session", Some(&body));
+    fetch(
+        machine,
+        node,
+        region,
+        pop,
+        from_edge(request, Some(creator)),
+    )
+    .await
+}
+
+async fn two_regions(machine: &Machine) -> (Running, Running) {
+    let lagos = machine
+        .start(machine.config("ng-lagos", "origin", ""))
+        .await;
+    let peer = format!("[peers.ng-lagos]\naddress = \"{}\"\n", lagos.addresses.rpc);
+    let london = machine
+        .start(machine.config("global-london", "origin", &peer))
+        .await;
+    (lagos, london)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nigerian_uploads_get_their_home_in_nigeria_wherever_they_begin() {
+    let machine = Machine::new();
+    let (lagos, london) = two_regions(&machine).await;
+    let creator = viewer(Role::Creator, 1);
+    let region_of = |session: &Value| session["content_id"].as_str().unwrap()[2..4].to_owned();
+
+    let (status, session) =
+        create(&machine, &london, "global-london", "lhr1", &creator, "NG").await;
+    assert_eq!(status, 201, "{session}");
+    assert_eq!(
+        (region_of(&session).as_str(), session["residency"].as_str()),
+        ("ng", Some("NG"))
+    );
+    let url = session["parts"][0]["url"].as_str().unwrap();
+    assert!(url.contains("/storage/mcsp-ng/"), "{url}");
+    assert!(
+        !url.starts_with("https://lhr1."),
+        "not through London: {url}"
+    );
+    let path = format!(
+        "/api/v1/uploads/session/{}",
+        session["upload_id"].as_str().unwrap()
+    );
+    let ask = || from_edge(request(Method::GET, &path, None), Some(&creator));
+    assert_eq!(
+        fetch(&machine, &lagos, "ng-lagos", "lhr1", ask()).await.0,
+        200
+    );
+    assert_eq!(
+        fetch(&machine, &london, "global-london", "lhr1", ask())
+            .await
+            .0,
+        404
+    );
+    assert!(
+        !machine
+            .path("data-global-london-origin/objects/mcsp-ng")
+            .exists()
+    );
+
+    let (status, session) = create(
+        &machine,
+        &london,
+        "global-london",
+        "lhr1",
+        &creator,
+        "GLOBAL",
+    )
+    .await;
+    assert_eq!((status, region_of(&session).as_str()), (201, "gl"));
+
+    // With Nigeria cut off, nothing is decided for it elsewhere; what is global goes on.
+    lagos.stop().await;
+    assert_eq!(
+        create(&machine, &london, "global-london", "lhr1", &creator, "NG")
+            .await
+            .0,
+        503
+    );
+    assert_eq!(
+        create(
+            &machine,
+            &london,
+            "global-london",
+            "lhr1",
+            &creator,
+            "GLOBAL"
+        )
+        .await
+        .0,
+        201
+    );
+    london.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_hears_both_regions_keys_from_its_own_and_partners_get_no_secret() {
+    let machine = Machine::new();
+    let (lagos, london) = two_regions(&machine).await;
+    // `lhr1` follows London, which mirrors Lagos.
+    let algorithms = keys_heard(&machine, &london, "global-london", "lhr1", 4).await;
+    assert!(
+        algorithms
+            .iter()
+            .any(|algorithm| algorithm == "hmac-sha256"),
+        "{algorithms:?}"
+    );
+    // A partner's node follows Lagos.
+    let algorithms = keys_heard(&machine, &lagos, "ng-lagos", "abv1", 2).await;
+    assert!(
+        algorithms.iter().all(|algorithm| algorithm == "ed25519"),
+        "{algorithms:?}"
+    );
+    // Subscriptions do not hold a stop up.
+    london.stop().await;
+    lagos.stop().await;
+}
+
+/// Follows the feed until it has named the token keys of London and Lagos (or of Lagos alone, for a node there) and
+/// `media_keys` media keys; returns their algorithms.
+async fn keys_heard(
+    machine: &Machine,
+    node: &Running,
+    region: &str,
+    pop: &str,
+    media_keys: usize,
+) -> Vec<String> {
+    let name = format!("origin.{region}.mcsp.internal");
+    let channel = RpcChannel::connect(
+        &node.addresses.rpc.to_string(),
+        &name,
+        &machine.identity("edge", pop),
+    )
+    .unwrap();
+    let request = SubscribeRequest {
+        subscriber: pop.to_owned(),
+        ..SubscribeRequest::default()
+    };
+    let follow = async {
+        let mut stream = EdgeFeedClient::new(channel)
+            .subscribe(request)
+            .await
+            .unwrap()
+            .into_inner();
+        let mut regions = std::collections::BTreeSet::new();
+        let mut algorithms = Vec::new();
+        let wanted = if region == "ng-lagos" { 1 } else { 2 };
+        while regions.len() < wanted || algorithms.len() < media_keys {
+            let message = stream.message().await.unwrap().expect("the stream goes on");
+            match message.message {
+                Some(Message::Entry(entry)) => match entry.change {
+                    Some(Change::TokenKeySet(_)) => drop(regions.insert(entry.region)),
+                    Some(Change::MediaKey(key)) => algorithms.push(key.algorithm),
+                    _ => {}
+                },
+                _ => tokio::time::sleep(Duration::ZERO).await,
+            }
+        }
+        algorithms
+    };
+    tokio::time::timeout(SOON, follow)
+        .await
+        .expect("the keys are heard of")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_listener_serves_pages_and_refuses_strangers() {
+    let machine = Machine::new();
+    let lagos = machine
+        .start(machine.config("ng-lagos", "origin", ""))
+        .await;
+    let (status, _) = fetch(
+        &machine,
+        &lagos,
+        "ng-lagos",
+        "los1",
+        request(Method::GET, "/watch/x", None),
+    )
+    .await;
+    assert_eq!(status, 200);
+    let (status, problem) = fetch(
+        &machine,
+        &lagos,
+        "ng-lagos",
+        "los1",
+        request(Method::GET, "/api/v1/none", None),
+    )
+    .await;
+    assert_eq!(
+        (status, problem["type"].as_str()),
+        (404, Some("urn:mcsp:problem:not-found"))
+    );
+    let worker = machine.identity("ng-lagos", "media");
+    let stranger = RpcChannel::connect(
+        &lagos.addresses.rpc.to_string(),
+        "origin.ng-lagos.mcsp.internal",
+        &worker,
+    )
+    .unwrap();
+    let status = EdgeFeedClient::new(stranger)
+        .subscribe(SubscribeRequest::default())
+        .await
+        .expect_err("the worker has no business with the feed");
+    assert_eq!(status.code(), tonic::Code::PermissionDenied);
+    lagos.stop().await;
+}
