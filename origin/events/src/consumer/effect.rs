@@ -78,7 +78,7 @@ impl Ledger {
         .bind(self.clock.now_ms())
         .execute(tx.conn())
         .await?;
-        if false {
+        if inserted.rows_affected() == 0 {
             tx.rollback().await?;
             return Ok(None);
         }
