@@ -214,3 +214,54 @@ async fn a_stop_finishes_what_was_begun_and_gives_up_its_partitions_at_once() {
         .unwrap();
     assert_eq!(next.partitions.len(), 1);
 }
+
+/// Work that never succeeds, and says so to whoever waits.
+struct Hopeless;
+
+#[async_trait]
+impl Job for Hopeless {
+    const GROUP: &'static str = "hopeless";
+    type Effect = ();
+
+    fn topics(&self) -> Vec<String> {
+        vec![TOPIC.to_owned()]
+    }
+
+    async fn work(&self, _record: &Record) -> Result<(), HandleError> {
+        Err(HandleError::Poison("cannot be used".to_owned()))
+    }
+
+    async fn apply(&self, _record: &Record, _effect: (), _tx: &mut Tx) -> Result<(), HandleError> {
+        Ok(())
+    }
+
+    async fn give_up(
+        &self,
+        record: &Record,
+        error: &HandleError,
+        tx: &mut Tx,
+    ) -> Result<(), HandleError> {
+        Ok(put_effect(tx, &record.key, &error.to_string()).await?)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_for_a_dead_letter_is_told() {
+    let (log, _dir) = live_log();
+    log.ensure_topic(TOPIC, 1, DAY).await.unwrap();
+    // The first calls fail, as they do while a database is away.
+    let db = effects_db("faulty:sqlite::memory:?seed=4&error_rate=0.5").await;
+    log.append(vec![event(TOPIC, "k", 1, "x")]).await.unwrap();
+    let consumer = Consumer::new(Arc::clone(&log), db.clone(), Hopeless::GROUP, "m", FAST)
+        .with_options(options());
+    let (trigger, shutdown) = ShutdownTrigger::new();
+    let run = tokio::spawn(consumer.run_job(Hopeless, shutdown));
+    let committed = || async { log.committed(Hopeless::GROUP, TOPIC, 0).await.unwrap() == 1 };
+    eventually("the partition moved on", committed).await;
+    stop(trigger, run).await;
+    eventually("it was told", || async {
+        effects(&db).await == [pair("k", "cannot be used")]
+    })
+    .await;
+    assert_eq!(log.describe("t.dlq").await.unwrap()[0].next_offset, 1);
+}
