@@ -35,6 +35,8 @@ enum State {
 /// Counts failures in a row. Cloning shares it.
 #[derive(Debug, Clone)]
 pub(crate) struct Breaker {
+    /// Who is called, for logs.
+    callee: Arc<str>,
     state: Arc<Mutex<State>>,
     clock: SharedClock,
     failures_max: u32,
@@ -48,8 +50,9 @@ pub(crate) struct Leave {
 }
 
 impl Breaker {
-    pub(crate) fn new(policy: &RpcPolicy, clock: SharedClock) -> Self {
+    pub(crate) fn new(callee: Arc<str>, policy: &RpcPolicy, clock: SharedClock) -> Self {
         Self {
+            callee,
             state: Arc::new(Mutex::new(State::Closed { failures: 0 })),
             clock,
             failures_max: policy.breaker_failures.max(1),
@@ -82,6 +85,8 @@ impl Breaker {
     }
 
     fn open(&self) -> State {
+        let (callee, open_ms) = (&*self.callee, self.open_ms);
+        tracing::warn!(callee, open_ms, "circuit open: the callee is left alone");
         State::Open {
             until_ms: self.clock.now_ms().saturating_add(self.open_ms),
         }
@@ -101,9 +106,14 @@ impl Breaker {
 
     fn succeeded(&self) {
         let mut state = self.state.lock();
-        if !matches!(*state, State::Open { .. }) {
-            *state = State::Closed { failures: 0 };
+        match *state {
+            State::Open { .. } => return,
+            State::HalfOpen { .. } => {
+                tracing::info!(callee = &*self.callee, "circuit closed: the callee is back");
+            }
+            State::Closed { .. } => {}
         }
+        *state = State::Closed { failures: 0 };
     }
 
     fn unknown(&self) {
@@ -151,7 +161,7 @@ mod tests {
             breaker_open_ms: 500,
             ..RpcPolicy::default()
         };
-        (Breaker::new(&policy, clock.clone()), clock)
+        (Breaker::new("test".into(), &policy, clock.clone()), clock)
     }
 
     #[test]
@@ -160,9 +170,9 @@ mod tests {
         for outcome in [false, false, true, false, false] {
             let leave = breaker.admit().expect("closed");
             if outcome {
-                leave.succeeded()
+                leave.succeeded();
             } else {
-                leave.failed()
+                leave.failed();
             }
         }
         assert_eq!(breaker.state(), BreakerState::Closed);

@@ -35,6 +35,8 @@ use crate::{BreakerState, RpcError, RpcPolicy, deadline};
 #[derive(Clone)]
 pub struct RpcChannel {
     transport: Transport,
+    /// Who is called, for logs.
+    callee: Arc<str>,
     policy: RpcPolicy,
     clock: SharedClock,
     breaker: Breaker,
@@ -103,10 +105,15 @@ impl RpcChannel {
 
     fn new(transport: Transport) -> Self {
         let (policy, clock) = (RpcPolicy::default(), SystemClock::shared());
+        let callee: Arc<str> = match &transport {
+            Transport::InProcess { caller, .. } => format!("in process, as {caller}").into(),
+            Transport::Remote(remote) => remote.callee().into(),
+        };
         Self {
             transport,
             policy,
-            breaker: Breaker::new(&policy, Arc::clone(&clock)),
+            breaker: Breaker::new(Arc::clone(&callee), &policy, Arc::clone(&clock)),
+            callee,
             clock,
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
         }
@@ -116,7 +123,7 @@ impl RpcChannel {
     #[must_use]
     pub fn with_policy(mut self, policy: RpcPolicy) -> Self {
         self.policy = policy;
-        self.breaker = Breaker::new(&policy, Arc::clone(&self.clock));
+        self.breaker = Breaker::new(Arc::clone(&self.callee), &policy, Arc::clone(&self.clock));
         self
     }
 
@@ -124,7 +131,7 @@ impl RpcChannel {
     #[must_use]
     pub fn with_clock(mut self, clock: SharedClock) -> Self {
         self.clock = Arc::clone(&clock);
-        self.breaker = Breaker::new(&self.policy, clock);
+        self.breaker = Breaker::new(Arc::clone(&self.callee), &self.policy, clock);
         self
     }
 
@@ -224,12 +231,8 @@ impl Service<Request<Body>> for RpcChannel {
 
 impl fmt::Debug for RpcChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let transport = match &self.transport {
-            Transport::InProcess { caller, .. } => format!("in process as {caller}"),
-            Transport::Remote(remote) => format!("{remote:?}"),
-        };
         f.debug_struct("RpcChannel")
-            .field("transport", &transport)
+            .field("callee", &self.callee)
             .field("policy", &self.policy)
             .field("breaker", &self.breaker_state())
             .finish_non_exhaustive()

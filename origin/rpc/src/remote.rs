@@ -34,21 +34,12 @@ pub(crate) enum RemoteError {
     Broken { addr: String, reason: String },
 }
 
-#[derive(Debug)]
 pub(crate) struct Remote {
     addr: String,
     authority: Authority,
     server_name: ServerName<'static>,
-    tls: TlsConnectorDebug,
+    tls: TlsConnector,
     connection: Mutex<Option<SendRequest<Body>>>,
-}
-
-struct TlsConnectorDebug(TlsConnector);
-
-impl std::fmt::Debug for TlsConnectorDebug {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TlsConnector")
-    }
 }
 
 impl Remote {
@@ -79,9 +70,14 @@ impl Remote {
             addr: addr.to_owned(),
             authority: server_name.parse().map_err(|_| bad_name())?,
             server_name: ServerName::try_from(server_name.to_owned()).map_err(|_| bad_name())?,
-            tls: TlsConnectorDebug(TlsConnector::from(identity.client_config(&[b"h2"])?)),
+            tls: TlsConnector::from(identity.client_config(&[b"h2"])?),
             connection: Mutex::new(None),
         })
+    }
+
+    /// Who is called, for logs.
+    pub(crate) fn callee(&self) -> String {
+        format!("{} at {}", self.authority, self.addr)
     }
 
     /// Sends the request. Only what has certainly not been sent is tried on a second connection.
@@ -152,7 +148,6 @@ impl Remote {
             .map_err(|e| self.connect_error(e))?;
         let stream = self
             .tls
-            .0
             .connect(self.server_name.clone(), stream)
             .await
             .map_err(|e| self.connect_error(e))?;

@@ -4,9 +4,12 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use http::Method;
+use mcsp_api::{Role, ViewerIdentity};
 use mcsp_origin_node::Addresses;
+use serde_json::{Value, json};
 
-use crate::support::{Machine, SOON};
+use crate::support::{Machine, SOON, fetch, from_edge, request, upload_request, viewer};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mcsp-origin");
 
@@ -109,7 +112,7 @@ fn it_starts_says_where_stops_when_told_and_starts_again() {
         );
         let (code, log) = process.terminate();
         assert_eq!(code, Some(0), "{log}");
-        let lines: Vec<serde_json::Value> = log
+        let lines: Vec<Value> = log
             .lines()
             .map(|line| serde_json::from_str(line).expect("every line is JSON"))
             .collect();
@@ -119,6 +122,65 @@ fn it_starts_says_where_stops_when_told_and_starts_again() {
             .expect("it says where");
         assert_eq!(listening["rpc"], addresses.rpc.to_string());
         assert_eq!(lines.last().unwrap()["message"], "stopped");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_there_after_a_kill() {
+    let machine = Machine::new();
+    let config = machine.write_config("ng-lagos", "origin", "");
+    let data_dir = machine.path("data-ng-lagos-origin");
+    let account = json!({
+        "email": "ada@example.com", "password": "correct horse battery staple", "display_name": "Ada", "role": "creator",
+    });
+    let login = json!({"email": "ada@example.com", "password": "correct horse battery staple"});
+    let creator = viewer(Role::Creator, 1);
+    let mut session_path = None;
+    for round in 0..3 {
+        let mut process = Process::start(&config);
+        let addr = ready(&data_dir).rpc;
+        let call = async |method: Method,
+                          path: &str,
+                          body: Option<&Value>,
+                          viewer: Option<&ViewerIdentity>| {
+            let request = from_edge(request(method, path, body), viewer);
+            fetch(&machine, addr, "ng-lagos", "los1", request).await
+        };
+        if round == 0 {
+            let (status, answer) =
+                call(Method::POST, "/api/v1/auth/register", Some(&account), None).await;
+            assert_eq!(status, 201, "{answer}");
+        }
+        let (status, answer) = call(Method::POST, "/api/v1/auth/login", Some(&login), None).await;
+        assert_eq!(status, 200, "round {round}: {answer}");
+        let path = match session_path.take() {
+            Some(path) => path,
+            None => {
+                let body = upload_request("NG");
+                let (status, session) = call(
+                    Method::POST,
+                    "/api/v1/uploads/session",
+                    Some(&body),
+                    Some(&creator),
+                )
+                .await;
+                assert_eq!(status, 201, "{session}");
+                format!(
+                    "/api/v1/uploads/session/{}",
+                    session["upload_id"].as_str().unwrap()
+                )
+            }
+        };
+        let (status, session) = call(Method::GET, &path, None, Some(&creator)).await;
+        assert_eq!(
+            (status, session["status"].as_str()),
+            (200, Some("OPEN")),
+            "round {round}"
+        );
+        session_path = Some(path);
+        process.0.kill().unwrap();
+        process.0.wait().unwrap();
+        std::fs::remove_file(data_dir.join("addresses.json")).unwrap();
     }
 }
 

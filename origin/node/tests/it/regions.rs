@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
-use http::{Method, Request};
-use http_body_util::BodyExt;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use http::Method;
 use mcsp_api::proto::feed::SubscribeRequest;
 use mcsp_api::proto::feed::edge_feed_client::EdgeFeedClient;
 use mcsp_api::proto::feed::feed_entry::Change;
@@ -13,43 +10,8 @@ use mcsp_api::proto::feed::feed_message::Message;
 use mcsp_api::{Role, ViewerIdentity};
 use mcsp_rpc::RpcChannel;
 use serde_json::Value;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
-use crate::support::{Machine, Running, SOON, from_edge, request, upload_request, viewer};
-
-/// One request of the edge `pop` to a node, over its listener.
-async fn fetch(
-    machine: &Machine,
-    node: &Running,
-    region: &str,
-    pop: &str,
-    request: Request<Body>,
-) -> (u16, Value) {
-    let identity = machine.identity("edge", pop);
-    let stream = TcpStream::connect(node.addresses.rpc).await.unwrap();
-    let name =
-        rustls::pki_types::ServerName::try_from(format!("origin.{region}.mcsp.internal")).unwrap();
-    let stream = TlsConnector::from(identity.client_config(&[b"h2"]).unwrap())
-        .connect(name, stream)
-        .await
-        .unwrap();
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
-    let driver = tokio::spawn(connection);
-    let (mut parts, body) = request.into_parts();
-    parts.uri = format!("https://origin{}", parts.uri).parse().unwrap();
-    let response = sender
-        .send_request(Request::from_parts(parts, body))
-        .await
-        .unwrap();
-    let status = response.status().as_u16();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    driver.abort();
-    (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
-}
+use crate::support::{Machine, Running, SOON, fetch, from_edge, request, upload_request, viewer};
 
 async fn create(
     machine: &Machine,
@@ -63,7 +25,7 @@ async fn create(
     let request = request(Method::POST, "/api/v1/uploads/session", Some(&body));
     fetch(
         machine,
-        node,
+        node.addresses.rpc,
         region,
         pop,
         from_edge(request, Some(creator)),
@@ -108,13 +70,21 @@ async fn nigerian_uploads_get_their_home_in_nigeria_wherever_they_begin() {
     );
     let ask = || from_edge(request(Method::GET, &path, None), Some(&creator));
     assert_eq!(
-        fetch(&machine, &lagos, "ng-lagos", "lhr1", ask()).await.0,
+        fetch(&machine, lagos.addresses.rpc, "ng-lagos", "lhr1", ask())
+            .await
+            .0,
         200
     );
     assert_eq!(
-        fetch(&machine, &london, "global-london", "lhr1", ask())
-            .await
-            .0,
+        fetch(
+            &machine,
+            london.addresses.rpc,
+            "global-london",
+            "lhr1",
+            ask()
+        )
+        .await
+        .0,
         404
     );
     assert!(
@@ -236,7 +206,7 @@ async fn the_listener_serves_pages_and_refuses_strangers() {
         .await;
     let (status, _) = fetch(
         &machine,
-        &lagos,
+        lagos.addresses.rpc,
         "ng-lagos",
         "los1",
         request(Method::GET, "/watch/x", None),
@@ -245,7 +215,7 @@ async fn the_listener_serves_pages_and_refuses_strangers() {
     assert_eq!(status, 200);
     let (status, problem) = fetch(
         &machine,
-        &lagos,
+        lagos.addresses.rpc,
         "ng-lagos",
         "los1",
         request(Method::GET, "/api/v1/none", None),

@@ -1,5 +1,6 @@
 //! Folders, identities and configurations of nodes; requests as an edge sends them.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use mcsp_api::{Role, UserId, ViewerIdentity};
 use mcsp_identity::WorkloadIdentity;
 use mcsp_origin_node::config::Config;
@@ -14,6 +16,8 @@ use mcsp_origin_node::{Composed, Node, Site, compose, open_engines};
 use mcsp_runtime::{SharedClock, SystemClock, SystemEntropy};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tower::ServiceExt;
 
 /// Longer than anything here takes, so that a test that would hang fails instead.
@@ -202,6 +206,39 @@ pub(crate) fn upload_request(residency: &str) -> Value {
         "residency": residency,
         "metadata": {"title": "A clip", "visibility": "PRIVATE"},
     })
+}
+
+/// One request of the edge `pop` to a node, over its listener.
+pub(crate) async fn fetch(
+    machine: &Machine,
+    addr: SocketAddr,
+    region: &str,
+    pop: &str,
+    request: Request<Body>,
+) -> (u16, Value) {
+    let identity = machine.identity("edge", pop);
+    let stream = TcpStream::connect(addr).await.unwrap();
+    let name =
+        rustls::pki_types::ServerName::try_from(format!("origin.{region}.mcsp.internal")).unwrap();
+    let stream = TlsConnector::from(identity.client_config(&[b"h2"]).unwrap())
+        .connect(name, stream)
+        .await
+        .unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    let driver = tokio::spawn(connection);
+    let (mut parts, body) = request.into_parts();
+    parts.uri = format!("https://origin{}", parts.uri).parse().unwrap();
+    let response = sender
+        .send_request(Request::from_parts(parts, body))
+        .await
+        .unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    driver.abort();
+    (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
 }
 
 pub(crate) fn repository() -> &'static Path {
