@@ -85,6 +85,8 @@ pub struct EdgeCache {
     clock: SharedClock,
     tier: MemoryTier,
     ledger: Mutex<Ledger>,
+    /// The ledger's, to be read without its lock: every cached request takes a ticket.
+    generation: AtomicU64,
     budget: Arc<Budget>,
     next_id: AtomicU64,
     pub(crate) metrics: CacheMetrics,
@@ -109,6 +111,7 @@ impl EdgeCache {
         Ok(Box::leak(Box::new(Self {
             tier: MemoryTier::new(config.memory_bytes, config.object_bytes_max),
             ledger: Mutex::default(),
+            generation: AtomicU64::new(0),
             budget: Budget::new(config.fill_bytes_max),
             next_id: AtomicU64::new(1),
             metrics,
@@ -122,9 +125,7 @@ impl EdgeCache {
     #[must_use]
     pub fn key(&self, path: &str) -> CacheKey {
         let mut key = CacheKey::new(path, "");
-        key.extensions.insert(FillTicket {
-            generation: self.ledger.lock().generation(),
-        });
+        key.extensions.insert(self.ticket());
         key
     }
 
@@ -182,6 +183,7 @@ impl EdgeCache {
         let expiry = self.now() - Duration::from_millis(1);
         let mut ledger = self.ledger.lock();
         let reached = ledger.purge(target, soft);
+        self.generation.store(reached.generation, Ordering::Release);
         for hash in &reached.objects {
             if soft {
                 if let Some(object) = self.tier.get(hash) {
@@ -272,13 +274,17 @@ impl EdgeCache {
         Duration::from_millis(self.config.fill_wait_ms)
     }
 
+    fn ticket(&self) -> FillTicket {
+        FillTicket {
+            generation: self.generation.load(Ordering::Acquire),
+        }
+    }
+
     pub(crate) fn ticket_of(&self, key: &CacheKey) -> FillTicket {
         key.extensions
             .get::<FillTicket>()
             .copied()
-            .unwrap_or_else(|| FillTicket {
-                generation: self.ledger.lock().generation(),
-            })
+            .unwrap_or_else(|| self.ticket())
     }
 
     /// Begins a fill; nothing when memory for fills is short.

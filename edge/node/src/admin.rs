@@ -12,7 +12,6 @@ use axum::{Json, Router};
 use mcsp_auth_edge::{MediaKeyring, TokenVerifier};
 use mcsp_edge_cache::{EdgeCache, Inspection};
 use mcsp_edge_proxy::FeedState;
-use mcsp_runtime::Shutdown;
 use mcsp_telemetry::{Readiness, TelemetryLayer, admin_router};
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -83,12 +82,11 @@ async fn inspect(
     Json(cache.inspect(&query.key))
 }
 
-/// Binds and serves on a thread of its own; returns where.
+/// Binds and serves on a thread of its own until the process ends, through the drain too; returns where.
 pub(crate) fn start(
     address: SocketAddr,
     health: Arc<Health>,
     cache: &'static EdgeCache,
-    shutdown: Shutdown,
 ) -> Result<SocketAddr, BootError> {
     let fault = |source| BootError::io(format!("admin.address {address}"), source);
     let listener = std::net::TcpListener::bind(address).map_err(fault)?;
@@ -108,11 +106,7 @@ pub(crate) fn start(
         .spawn(move || {
             runtime.block_on(async {
                 let served = match TcpListener::from_std(listener) {
-                    Ok(listener) => {
-                        axum::serve(listener, router)
-                            .with_graceful_shutdown(async move { shutdown.wait().await })
-                            .await
-                    }
+                    Ok(listener) => axum::serve(listener, router).await,
                     Err(error) => Err(error),
                 };
                 if let Err(error) = served {

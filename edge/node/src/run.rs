@@ -59,12 +59,7 @@ async fn serve(prepared: Prepared) -> Result<(), BootError> {
         listeners.push(Listening::bind(listener, tls.as_ref()).await?);
     }
     let health = Health::new(&prepared);
-    let admin = admin::start(
-        config.admin.address,
-        Arc::clone(&health),
-        prepared.cache,
-        shutdown.clone(),
-    )?;
+    let admin = admin::start(config.admin.address, Arc::clone(&health), prepared.cache)?;
     announce(config, admin, &listeners)?;
 
     let feed = start_background(&prepared, &metrics, &shutdown);
@@ -163,9 +158,10 @@ fn proxy(prepared: &Prepared) -> HttpProxy<EdgeProxy> {
         ca_file: Some(config.identity.ca_file.display().to_string()),
         ..ServerConf::default()
     };
-    if config.worker_threads > 0 {
-        conf.threads = config.worker_threads;
-    }
+    conf.threads = match config.worker_threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
     let mut proxy = http_proxy(&Arc::new(conf), EdgeProxy::new(Arc::clone(&prepared.edge)));
     let mut options = HttpServerOptions::default();
     options.keepalive_request_limit = Some(config.connections.keepalive_requests_max);

@@ -77,7 +77,8 @@ impl CacheReport {
 
 /// Whole seconds, rounded down: what is stale by a moment is stale.
 fn seconds_between(from: SystemTime, to: SystemTime) -> i64 {
-    let whole = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX - 1);
+    let whole =
+        |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX - 1);
     to.duration_since(from).map_or_else(
         |past| -whole(past.duration()) - i64::from(past.duration().subsec_nanos() > 0),
         whole,

@@ -58,6 +58,9 @@ impl ProxyHttp for EdgeProxy {
         let limits = &self.edge.config.limits;
         session.set_read_timeout(Some(Duration::from_millis(limits.client_read_timeout_ms)));
         session.set_write_timeout(Some(Duration::from_millis(limits.client_write_timeout_ms)));
+        // RFC 9112 section 9.3.2. A client whose answer is complete (a HEAD, a 304, a range) may send its next request
+        // while the fill that it began goes on; without this, pingora takes that for a fault and resets the connection.
+        session.set_pipelining_enabled(true);
         context.peer = session
             .client_addr()
             .and_then(|address| address.as_inet())

@@ -14,17 +14,13 @@ pub(crate) enum TokenUse {
 }
 
 /// Method, path under `/api/v1/` (`*` stands for one step), use of the token.
-const PUBLIC_CALLS: [(&str, &str, TokenUse); 14] = [
+const PUBLIC_CALLS: [(&str, &str, TokenUse); 10] = [
     ("POST", "auth/register", TokenUse::Ignored),
     ("POST", "auth/login", TokenUse::Ignored),
     ("POST", "auth/refresh", TokenUse::Ignored),
     ("GET", "auth/oauth/google/*", TokenUse::Ignored),
     ("GET", "auth/oauth/apple/*", TokenUse::Ignored),
     ("GET", ".well-known/jwks.json", TokenUse::Ignored),
-    ("GET", "auth/openapi.json", TokenUse::Ignored),
-    ("GET", "uploads/openapi.json", TokenUse::Ignored),
-    ("GET", "content/openapi.json", TokenUse::Ignored),
-    ("GET", "play/openapi.json", TokenUse::Ignored),
     ("GET", "content/trending", TokenUse::Optional),
     ("GET", "content/search", TokenUse::Optional),
     ("GET", "content/*", TokenUse::Optional),

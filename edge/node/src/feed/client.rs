@@ -246,7 +246,7 @@ impl FeedClient {
                 self.saved_contact_ms = contact_ms;
             }
             Ok(Err(error)) => {
-                tracing::error!(%error, "what the feed told could not be written down")
+                tracing::error!(%error, "what the feed told could not be written down");
             }
             Err(error) => tracing::error!(%error, "what the feed told could not be written down"),
         }

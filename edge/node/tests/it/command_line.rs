@@ -5,7 +5,10 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 fn edge(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mcsp-edge")).args(args).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_mcsp-edge"))
+        .args(args)
+        .output()
+        .unwrap()
 }
 
 #[test]
@@ -15,7 +18,10 @@ fn a_configuration_that_cannot_be_used_is_64_with_the_key_the_value_and_what_was
     let path = file.to_str().unwrap();
     let default = String::from_utf8(edge(&["default-config"]).stdout).unwrap();
     let cases = [
-        (default.replace("drain_ms = 10000", "drain_ms = 700000"), "drain_ms = 700000: expected 0 to 600000"),
+        (
+            default.replace("drain_ms = 10000", "drain_ms = 700000"),
+            "drain_ms = 700000: expected 0 to 600000",
+        ),
         (default.replace("[cache]", "[cache]\ncolour = 1"), "colour"),
         (default.replace("pop = \"los1\"", ""), "pop"),
         ("pop = ".to_owned(), "TOML parse error at line 1"),

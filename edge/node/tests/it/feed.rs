@@ -5,7 +5,9 @@ use mcsp_api::proto::feed::purge::Target;
 use mcsp_runtime::{Clock as _, SystemClock};
 use reqwest::Method;
 
-use crate::harness::{AccessKeys, MEDIA_SESSION, Serve, World, cache_status, get, header, origin_path, wait_for};
+use crate::harness::{
+    AccessKeys, MEDIA_SESSION, Serve, World, cache_status, get, header, origin_path, wait_for,
+};
 
 #[tokio::test]
 async fn what_was_missed_during_a_cut_is_caught_up_in_order() {
@@ -25,8 +27,14 @@ async fn what_was_missed_during_a_cut_is_caught_up_in_order() {
     let subscribed = world.origin.feed.subscribed.lock().clone();
     let last = subscribed.last().unwrap();
     assert!(subscribed.len() > before);
-    assert_eq!((last.subscriber.as_str(), last.epoch.as_str()), ("los1/1", "epoch-1"));
-    assert!(last.after_sequence > 0, "it resumes, it does not start over");
+    assert_eq!(
+        (last.subscriber.as_str(), last.epoch.as_str()),
+        ("los1/1", "epoch-1")
+    );
+    assert!(
+        last.after_sequence > 0,
+        "it resumes, it does not start over"
+    );
 }
 
 #[tokio::test]
@@ -35,7 +43,9 @@ async fn another_epoch_rebuilds_the_state() {
     let node = world.node("los1").await;
     let name = origin_path(Global, "v360/1.m4s");
     let path = world.media_path(Global, "v360/1.m4s");
-    world.origin.serve(&name, Serve::ok("segment").with("etag", "\"s\""));
+    world
+        .origin
+        .serve(&name, Serve::ok("segment").with("etag", "\"s\""));
     get(&node, &path).await.bytes().await.unwrap();
     world.origin.feed.set_away(true);
     node.wait_feed_cut().await;
@@ -45,11 +55,21 @@ async fn another_epoch_rebuilds_the_state() {
     world.origin.feed.set_epoch("epoch-2");
     world.origin.feed.set_away(false);
     wait_for("the new epoch", || async {
-        world.origin.feed.acknowledged.lock().iter().any(|one| one.epoch == "epoch-2")
+        world
+            .origin
+            .feed
+            .acknowledged
+            .lock()
+            .iter()
+            .any(|one| one.epoch == "epoch-2")
     })
     .await;
     world.origin.serve("/api/v1/users/me", Serve::ok("me"));
-    let me = |token: String| node.request(Method::GET, "/api/v1/users/me").bearer_auth(token).send();
+    let me = |token: String| {
+        node.request(Method::GET, "/api/v1/users/me")
+            .bearer_auth(token)
+            .send()
+    };
     assert_eq!(me(world.access.token()).await.unwrap().status(), 401);
     assert_eq!(me(others.token()).await.unwrap().status(), 200);
     // Purges may have been missed, so what is cached is not believed unseen.
@@ -61,12 +81,16 @@ async fn a_restart_while_the_origin_is_away_goes_on_with_what_was_known() {
     let world = World::new().await;
     let mut node = world.node("los1").await;
     let expires_s = SystemClock.now_s() + 3600;
-    let sequence = world.origin.feed.revoke_media_session(MEDIA_SESSION, expires_s);
+    let sequence = world
+        .origin
+        .feed
+        .revoke_media_session(MEDIA_SESSION, expires_s);
     world.origin.feed.wait_acknowledged(sequence).await;
     node.terminate();
     assert!(node.wait().await.success());
     let kept = node.dir.join("feed.json");
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&kept).unwrap().permissions());
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&kept).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     drop(node);
 
@@ -79,11 +103,21 @@ async fn a_restart_while_the_origin_is_away_goes_on_with_what_was_known() {
     let token = world.sign(&grant);
     let path = format!("/media/{token}/global/{}/v360/1.m4s", grant.content_id);
     let good = get(&node, &path).await;
-    assert_eq!(good.status(), 503, "a good URL, and no origin to fetch from");
-    assert!(cache_status(&good).contains("detail=no-origin"), "{}", cache_status(&good));
+    assert_eq!(
+        good.status(),
+        503,
+        "a good URL, and no origin to fetch from"
+    );
+    assert!(
+        cache_status(&good).contains("detail=no-origin"),
+        "{}",
+        cache_status(&good)
+    );
     assert!(header(good.headers(), "retry-after").is_some());
     let stranger = AccessKeys::new("ng-lagos");
-    let request = node.request(Method::GET, "/api/v1/users/me").bearer_auth(stranger.token());
+    let request = node
+        .request(Method::GET, "/api/v1/users/me")
+        .bearer_auth(stranger.token());
     assert_eq!(request.send().await.unwrap().status(), 401);
 }
 

@@ -13,11 +13,17 @@ async fn a_stop_lets_a_running_answer_end_and_takes_no_new_viewer() {
     let mut node = world.node("los1").await;
     let gate = Arc::new(Notify::new());
     let rest = "v360/1.m4s";
-    world.origin.serve(&origin_path(Global, rest), Serve::ok(vec![1u8; 100_000]).gated(&gate));
+    world.origin.serve(
+        &origin_path(Global, rest),
+        Serve::ok(vec![1u8; 100_000]).gated(&gate),
+    );
     let mut running = get(&node, &world.media_path(Global, rest)).await;
     let first = running.chunk().await.unwrap().unwrap().len();
     node.terminate();
-    wait_for("the listener's end", || async { tokio::net::TcpStream::connect(node.plain).await.is_err() }).await;
+    wait_for("the listener's end", || async {
+        tokio::net::TcpStream::connect(node.plain).await.is_err()
+    })
+    .await;
     gate.notify_one();
     assert_eq!(first + running.bytes().await.unwrap().len(), 100_000);
     assert!(node.wait().await.success());
@@ -29,12 +35,18 @@ async fn a_stop_does_not_wait_for_ever() {
     let mut node = world.node_with("los1", "drain_ms = 300\n").await;
     let gate = Arc::new(Notify::new());
     let rest = "v360/1.m4s";
-    world.origin.serve(&origin_path(Global, rest), Serve::ok(vec![1u8; 100_000]).gated(&gate));
+    world.origin.serve(
+        &origin_path(Global, rest),
+        Serve::ok(vec![1u8; 100_000]).gated(&gate),
+    );
     let mut running = get(&node, &world.media_path(Global, rest)).await;
     running.chunk().await.unwrap().unwrap();
     node.terminate();
     assert!(node.wait().await.success());
-    assert!(running.bytes().await.is_err(), "what was cut off is not taken for the whole");
+    assert!(
+        running.bytes().await.is_err(),
+        "what was cut off is not taken for the whole"
+    );
 }
 
 #[tokio::test]
@@ -42,7 +54,9 @@ async fn every_request_has_its_line_its_count_and_its_trace() {
     let world = World::new().await;
     let node = world.node("los1").await;
     let rest = "v360/1.m4s";
-    world.origin.serve(&origin_path(Global, rest), Serve::ok("segment"));
+    world
+        .origin
+        .serve(&origin_path(Global, rest), Serve::ok("segment"));
     let cases = [
         (world.media_path(Global, rest), "media-segment", 200),
         ("/api/v1/users/me".to_owned(), "api", 401),
@@ -64,6 +78,11 @@ async fn every_request_has_its_line_its_count_and_its_trace() {
         })
         .await;
         let label = format!("route=\"{route}\"");
-        assert!(node.metric("mcsp_requests_total", &["service=\"edge\"", &label]).await >= 1.0, "{route}");
+        assert!(
+            node.metric("mcsp_requests_total", &["service=\"edge\"", &label])
+                .await
+                >= 1.0,
+            "{route}"
+        );
     }
 }

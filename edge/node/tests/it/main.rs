@@ -1,11 +1,17 @@
 //! The node as a process, against origins that the tests play over mTLS.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 mod api;
 mod cache;
 mod command_line;
 mod feed;
+mod freshness;
 mod harness;
 mod lifecycle;
 mod residency;

@@ -11,7 +11,9 @@ async fn a_part_streams_through_as_it_was_signed() {
     let node = world.node("los1").await;
     let key = format!("/mcsp-ng/ng/{CONTENT}/source/original");
     let query = "partNumber=2&uploadId=abc%2Fd&X-Amz-Credential=k&X-Amz-Signature=ab%2Bc";
-    world.origin.serve(&key, Serve::ok("").with("etag", "\"part\""));
+    world
+        .origin
+        .serve(&key, Serve::ok("").with("etag", "\"part\""));
     let part: Bytes = vec![7u8; 6 << 20].into();
     let request = node
         .request(Method::PUT, &format!("/storage{key}?{query}"))
@@ -21,11 +23,21 @@ async fn a_part_streams_through_as_it_was_signed() {
     let response = request.send().await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(header(response.headers(), "etag"), Some("\"part\""));
-    assert_eq!(header(response.headers(), "access-control-allow-origin"), Some("*"));
-    assert!(header(response.headers(), "access-control-expose-headers").unwrap().contains("ETag"));
+    assert_eq!(
+        header(response.headers(), "access-control-allow-origin"),
+        Some("*")
+    );
+    assert!(
+        header(response.headers(), "access-control-expose-headers")
+            .unwrap()
+            .contains("ETag")
+    );
     let seen = world.origin.seen();
     assert_eq!(seen.len(), 1);
-    assert_eq!((seen[0].method.as_str(), seen[0].path.as_str()), ("PUT", format!("{key}?{query}").as_str()));
+    assert_eq!(
+        (seen[0].method.as_str(), seen[0].path.as_str()),
+        ("PUT", format!("{key}?{query}").as_str())
+    );
     assert_eq!(seen[0].headers.get("host").unwrap(), "los1.example");
     assert!(!seen[0].headers.contains_key("cookie"));
     assert_eq!(seen[0].body, part);
@@ -34,10 +46,14 @@ async fn a_part_streams_through_as_it_was_signed() {
 #[tokio::test]
 async fn unsigned_and_oversized_parts_are_refused() {
     let world = World::new().await;
-    let node = world.node_with("los1", "[proxy.limits]\nstorage_body_bytes_max = 5242880\n").await;
+    let node = world
+        .node_with("los1", "[proxy.limits]\nstorage_body_bytes_max = 5242880\n")
+        .await;
     let key = format!("/storage/mcsp-ng/ng/{CONTENT}/source/original");
     let put = |query: &str, bytes: usize| {
-        node.request(Method::PUT, &format!("{key}{query}")).body(vec![0u8; bytes]).send()
+        node.request(Method::PUT, &format!("{key}{query}"))
+            .body(vec![0u8; bytes])
+            .send()
     };
     assert_eq!(put("", 1).await.unwrap().status(), 403);
     // The client may be cut off while it still sends, but it is never told that all is well.
@@ -62,8 +78,18 @@ async fn browsers_may_ask_first() {
             .header("access-control-request-headers", "range, content-type");
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 204);
-        assert_eq!(header(response.headers(), "access-control-allow-origin"), Some("*"));
-        assert!(header(response.headers(), "access-control-allow-methods").unwrap().contains(method));
-        assert_eq!(header(response.headers(), "access-control-allow-headers"), Some("*"));
+        assert_eq!(
+            header(response.headers(), "access-control-allow-origin"),
+            Some("*")
+        );
+        assert!(
+            header(response.headers(), "access-control-allow-methods")
+                .unwrap()
+                .contains(method)
+        );
+        assert_eq!(
+            header(response.headers(), "access-control-allow-headers"),
+            Some("*")
+        );
     }
 }

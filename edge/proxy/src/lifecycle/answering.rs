@@ -65,6 +65,8 @@ impl EdgeProxy {
         };
         let status = answer.status.as_u16();
         context.detail = Some(answer.detail);
+        // The connection ends with this answer; the client is told, so that it does not use it again.
+        session.set_keepalive(None);
         self.edge
             .metrics
             .answers

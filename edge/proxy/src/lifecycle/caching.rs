@@ -9,6 +9,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::EdgeProxy;
+use super::forwarding::may_try_another;
 use crate::context::RequestContext;
 use crate::freshness;
 use crate::route::Route;
@@ -96,6 +97,10 @@ impl EdgeProxy {
         };
         let may = *error.esource() == ErrorSource::Upstream
             && match error.etype() {
+                // Another origin may do better; nothing was said to the client yet.
+                ErrorType::HTTPStatus(502..=504) if may_try_another(context, &self.edge.config) => {
+                    false
+                }
                 ErrorType::HTTPStatus(status) => matches!(status, 500 | 502 | 503 | 504),
                 _ => true,
             };

@@ -204,7 +204,11 @@ fn pool_of(context: &RequestContext) -> Option<Arc<Pool>> {
     }
 }
 
-fn may_try_another(context: &RequestContext, config: &crate::config::ProxyConfig) -> bool {
+/// Has the request tries left, and its region an address that it has not tried?
+pub(super) fn may_try_another(
+    context: &RequestContext,
+    config: &crate::config::ProxyConfig,
+) -> bool {
     context.tried.len() < config.upstream.tries_max
         && pool_of(context).is_some_and(|pool| pool.has_another(&context.tried))
 }

@@ -16,6 +16,8 @@ use crate::public_calls::token_use;
 use crate::route::{ApiRoute, MediaKind, MediaRoute, Route, StorageRoute};
 
 const API_PREFIX: &str = "/api/v1/";
+/// The API's one path outside its prefix (RFC 8615).
+const KEY_SET: &str = "/.well-known/jwks.json";
 const STORAGE_PREFIX: &str = "/storage/";
 const MEDIA_METHODS: &str = "GET, HEAD, OPTIONS";
 const STORAGE_METHODS: &str = "GET, HEAD, PUT, OPTIONS";
@@ -83,7 +85,12 @@ fn classify(request: &RequestHeader) -> Option<Route> {
     if path.starts_with(MEDIA_PREFIX) {
         return media(path).map(Route::Media);
     }
-    if let Some(call) = path.strip_prefix(API_PREFIX) {
+    let call = if path == KEY_SET {
+        path.strip_prefix('/')
+    } else {
+        path.strip_prefix(API_PREFIX)
+    };
+    if let Some(call) = call {
         return Some(Route::Api(ApiRoute {
             token_use: token_use(&request.method, call),
             path: path.to_owned(),
@@ -168,6 +175,8 @@ mod tests {
             ("GET", format!("/media/global/{CONTENT}/a.m4s"), not_found),
             ("GET", "/api/v1/users/me".to_owned(), Ok("api")),
             ("GET", "/api/v2/users/me".to_owned(), not_found),
+            ("GET", "/.well-known/jwks.json".to_owned(), Ok("api")),
+            ("GET", "/.well-known/other".to_owned(), not_found),
             ("PUT", storage("mcsp-global", "global"), Ok("storage")),
             ("PUT", storage("mcsp-ng", "ng"), Ok("storage")),
             ("PUT", storage("mcsp-global", "ng"), not_found),

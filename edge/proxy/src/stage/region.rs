@@ -1,8 +1,11 @@
-//! `region`: whose origin is asked. Every id tells its home region; what names none is for the viewer's own region,
-//! and what has no viewer for the PoP's.
+//! `region`: whose origin is asked. Every id tells its home region; what names none is for the viewer's own region, which
+//! a refresh token tells too; and what has no viewer is for the PoP's.
 
 use std::ops::ControlFlow;
 
+use http::HeaderMap;
+use http::header::COOKIE;
+use mcsp_api::rest::REFRESH_COOKIE;
 use mcsp_api::{
     ContentId, MediaSessionId, OrganisationId, ProblemKind, RegionCode, UploadId, UserId,
 };
@@ -14,16 +17,18 @@ use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::route::Route;
 
-pub(super) fn run(edge: &Edge, _request: &mut RequestHeader, context: &mut RequestContext) -> Flow {
+pub(super) fn run(edge: &Edge, request: &mut RequestHeader, context: &mut RequestContext) -> Flow {
     let code = match &context.route {
         Some(Route::Media(media)) => Some(media.content_id.region()),
         Some(Route::Storage(storage)) => Some(storage.content_id.region()),
-        Some(Route::Api(api)) => code_in_path(&api.path).or_else(|| {
-            context
-                .identity
-                .as_ref()
-                .map(|identity| identity.user_id.region())
-        }),
+        Some(Route::Api(api)) => code_in_path(&api.path)
+            .or_else(|| {
+                context
+                    .identity
+                    .as_ref()
+                    .map(|identity| identity.user_id.region())
+            })
+            .or_else(|| code_in_cookie(&request.headers)),
         Some(Route::Web(_)) | None => None,
     };
     let region = match code {
@@ -52,6 +57,18 @@ pub(super) fn run(edge: &Edge, _request: &mut RequestHeader, context: &mut Reque
     }
 }
 
+/// The region of a refresh token, `r_{region}_…`: who asks for a new access token has none to tell by.
+fn code_in_cookie(headers: &HeaderMap) -> Option<RegionCode> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(name, _)| *name == REFRESH_COOKIE)
+        .and_then(|(_, token)| token.strip_prefix("r_")?.split_once('_')?.0.parse().ok())
+}
+
 /// The region of the first id in an API path.
 fn code_in_path(path: &str) -> Option<RegionCode> {
     path.split('/').find_map(|step| {
@@ -70,6 +87,25 @@ mod tests {
     use crate::stage::testing::{Fixture, identity, request};
 
     const UNIQUE: &str = "01k9x3m5y8q2v7r4t6w1z0a3bc";
+
+    #[test]
+    fn a_refresh_token_tells_its_region() {
+        let fixture = Fixture::new("lhr1");
+        let cases = [
+            ("mcsp_refresh=r_ng_abc", "ng-lagos"),
+            ("a=b; mcsp_refresh=r_ng_a_b; c=d", "ng-lagos"),
+            ("mcsp_refresh=r_gl_abc", "global-london"),
+            ("mcsp_refresh=nonsense", "global-london"),
+            ("other=r_ng_abc", "global-london"),
+        ];
+        for (cookie, wanted) in cases {
+            let mut head = request("POST", "/api/v1/auth/refresh");
+            head.insert_header("cookie", cookie).unwrap();
+            let mut context = fixture.classified(&mut head);
+            assert!(run(&fixture.edge, &mut head, &mut context).is_continue());
+            assert_eq!(context.region.as_ref().unwrap().id(), wanted, "{cookie}");
+        }
+    }
 
     #[test]
     fn the_id_decides_then_the_viewer_then_the_pop() {

@@ -85,7 +85,11 @@ impl AccessKeys {
     pub(crate) fn unsigned(&self) -> String {
         let header = format!("{{\"alg\":\"none\",\"kid\":\"{}\"}}", self.kid);
         let claims = serde_json::to_vec(&self.claims()).unwrap();
-        format!("{}.{}.", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims))
+        format!(
+            "{}.{}.",
+            URL_SAFE_NO_PAD.encode(header),
+            URL_SAFE_NO_PAD.encode(claims)
+        )
     }
 
     /// HS256 with the public key as its secret: the classic confusion.

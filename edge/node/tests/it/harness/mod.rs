@@ -4,6 +4,7 @@ mod keys;
 mod node;
 mod origin;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ pub(crate) use origin::{Origin, Serve};
 use mcsp_api::Residency;
 use mcsp_api::events::MediaType;
 use mcsp_auth_edge::{MediaGrant, MediaKeyConfig, MediaKeyStore, TokenForm};
-use mcsp_identity::{LocalCa, SpiffeId};
+use mcsp_identity::{IdentityConfig, LocalCa, SpiffeId};
 use mcsp_runtime::{Clock as _, SystemClock, SystemEntropy, install_crypto_provider};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, Response};
@@ -36,6 +37,7 @@ pub(crate) struct World {
     pub(crate) access: AccessKeys,
     media: MediaKeyStore,
     ca: LocalCa,
+    origin_identity: IdentityConfig,
     pub(crate) dir: TempDir,
 }
 
@@ -53,7 +55,9 @@ impl World {
         let ca = LocalCa::create_or_open(&dir.path().join("ca")).unwrap();
         write_pops(&dir.path().join("pops"));
         let id = SpiffeId::new("mcsp.internal", "ng-lagos", "origin").unwrap();
-        let files = ca.issue(&id, &[GL_ORIGIN], &dir.path().join("origin")).unwrap();
+        let files = ca
+            .issue(&id, &[GL_ORIGIN], &dir.path().join("origin"))
+            .unwrap();
         let media = MediaKeyStore::open(
             dir.path().join("media-keys.json"),
             MediaKeyConfig::default(),
@@ -66,6 +70,7 @@ impl World {
             access: AccessKeys::new("ng-lagos"),
             media,
             ca,
+            origin_identity: files.config(),
             dir,
         }
     }
@@ -75,7 +80,9 @@ impl World {
             self.origin.feed.media_key(&key);
         }
         self.origin.feed.token_keys("ng-lagos", &self.access.jwks());
-        self.origin.feed.token_keys("global-london", &AccessKeys::new("global-london").jwks());
+        self.origin
+            .feed
+            .token_keys("global-london", &AccessKeys::new("global-london").jwks());
     }
 
     /// A node of the PoP, ready.
@@ -92,9 +99,24 @@ impl World {
 
     /// A node that may not be ready yet.
     pub(crate) async fn start(&self, pop: &str, extra: &str) -> Node {
+        self.start_with_origins(pop, &[self.origin.address], extra)
+            .await
+    }
+
+    pub(crate) async fn start_with_origins(
+        &self,
+        pop: &str,
+        origins: &[SocketAddr],
+        extra: &str,
+    ) -> Node {
         let id = SpiffeId::new("mcsp.internal", "edge", pop).unwrap();
         let files = self.ca.issue(&id, &[], &self.dir.path().join(pop)).unwrap();
-        Node::start(self.dir.path(), pop, &files.config(), self.origin.address, extra).await
+        Node::start(self.dir.path(), pop, &files.config(), origins, extra).await
+    }
+
+    /// Another origin of the same regions.
+    pub(crate) async fn another_origin(&self) -> Origin {
+        Origin::start(&self.origin_identity).await
     }
 
     pub(crate) fn grant(&self, residency: Residency) -> MediaGrant {
@@ -160,7 +182,9 @@ pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 }
 
 pub(crate) fn cache_status(response: &Response) -> String {
-    header(response.headers(), "cache-status").unwrap_or_default().to_owned()
+    header(response.headers(), "cache-status")
+        .unwrap_or_default()
+        .to_owned()
 }
 
 pub(crate) async fn get(node: &Node, path: &str) -> Response {

@@ -37,17 +37,31 @@ struct Listener {
     tls: bool,
 }
 
-pub(crate) fn config(dir: &Path, pop: &str, identity: &IdentityConfig, origin: SocketAddr, extra: &str) -> String {
+pub(crate) fn config(
+    dir: &Path,
+    pop: &str,
+    identity: &IdentityConfig,
+    origins: &[SocketAddr],
+    extra: &str,
+) -> String {
     let show = |path: &Path| path.display().to_string();
     let pops = show(&dir.join("pops"));
     let state = show(&dir.join(format!("{pop}-state")));
-    let (cert, key, ca) = (show(&identity.cert_file), show(&identity.key_file), show(&identity.ca_file));
+    let (cert, key, ca) = (
+        show(&identity.cert_file),
+        show(&identity.key_file),
+        show(&identity.ca_file),
+    );
     // Keys of the whole come before the first table.
     let (whole, tables) = extra.split_at(extra.find('[').unwrap_or(extra.len()));
+    let origins = format!(
+        "{:?}",
+        origins.iter().map(ToString::to_string).collect::<Vec<_>>()
+    );
     let region = |id: &str, name: &str| {
         format!(
-            "[[proxy.upstream.region]]\nid = \"{id}\"\norigin = [\"{origin}\"]\norigin_server_name = \"{name}\"\n\
-             storage = [\"{origin}\"]\nstorage_server_name = \"{name}\"\n"
+            "[[proxy.upstream.region]]\nid = \"{id}\"\norigin = {origins}\norigin_server_name = \"{name}\"\n\
+             storage = {origins}\nstorage_server_name = \"{name}\"\n"
         )
     };
     format!(
@@ -68,17 +82,21 @@ impl Node {
         dir: &Path,
         pop: &str,
         identity: &IdentityConfig,
-        origin: SocketAddr,
+        origins: &[SocketAddr],
         extra: &str,
     ) -> Self {
         let file = dir.join(format!("{pop}.toml"));
-        std::fs::write(&file, config(dir, pop, identity, origin, extra)).unwrap();
+        std::fs::write(&file, config(dir, pop, identity, origins, extra)).unwrap();
         let state = dir.join(format!("{pop}-state"));
         let addresses = state.join("addresses.json");
         // Of an earlier run.
         let _ = std::fs::remove_file(&addresses);
         let log = dir.join(format!("{pop}.log"));
-        let stderr = std::fs::File::options().create(true).append(true).open(&log).unwrap();
+        let stderr = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_mcsp-edge"))
             .args(["run", "--config"])
             .arg(&file)
@@ -100,7 +118,11 @@ impl Node {
         let found: Addresses = serde_json::from_slice(&std::fs::read(&addresses).unwrap()).unwrap();
         node.admin = found.admin;
         for listener in found.listeners {
-            *(if listener.tls { &mut node.tls } else { &mut node.plain }) = listener.address;
+            *(if listener.tls {
+                &mut node.tls
+            } else {
+                &mut node.plain
+            }) = listener.address;
         }
         node
     }
@@ -111,12 +133,17 @@ impl Node {
 
     pub(crate) async fn is_ready(&self) -> bool {
         let url = format!("http://{}/readyz", self.admin);
-        self.client.get(url).send().await.is_ok_and(|response| response.status() == 200)
+        self.client
+            .get(url)
+            .send()
+            .await
+            .is_ok_and(|response| response.status() == 200)
     }
 
     /// A request over plain HTTP/1.1.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("http://{}{path}", self.plain))
+        self.client
+            .request(method, format!("http://{}{path}", self.plain))
     }
 
     /// Sends these bytes to the plain listener and reads to the end.
@@ -144,14 +171,23 @@ impl Node {
 
     pub(crate) async fn metrics(&self) -> String {
         let url = format!("http://{}/metrics", self.admin);
-        self.client.get(url).send().await.unwrap().text().await.unwrap()
+        self.client
+            .get(url)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
     }
 
     /// The sum of a metric's samples whose line has every one of `labels`.
     pub(crate) async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let text = self.metrics().await;
         text.lines()
-            .filter(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)))
+            .filter(|line| {
+                line.starts_with(name) && labels.iter().all(|label| line.contains(label))
+            })
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
     }

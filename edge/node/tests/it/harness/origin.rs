@@ -19,8 +19,8 @@ use mcsp_api::proto::feed::edge_feed_server::{EdgeFeed, EdgeFeedServer};
 use mcsp_api::proto::feed::feed_entry::Change;
 use mcsp_api::proto::feed::feed_message::Message;
 use mcsp_api::proto::feed::{
-    AcknowledgeRequest, AcknowledgeResponse, FeedEntry, FeedMessage, Heartbeat, MediaKey, Purge, Reset,
-    RevokeMediaSession, RevokeUserSession, SubscribeRequest, TokenKeySet, purge,
+    AcknowledgeRequest, AcknowledgeResponse, FeedEntry, FeedMessage, Heartbeat, MediaKey, Purge,
+    Reset, RevokeMediaSession, RevokeUserSession, SubscribeRequest, TokenKeySet, purge,
 };
 use mcsp_auth_edge::MediaKeyMaterial;
 use mcsp_identity::{IdentityConfig, WorkloadIdentity};
@@ -103,7 +103,8 @@ impl Serve {
             }
             Ok::<_, std::io::Error>(second)
         });
-        let end = futures::stream::iter(is_broken.then(|| Err(std::io::Error::other("broken off"))));
+        let end =
+            futures::stream::iter(is_broken.then(|| Err(std::io::Error::other("broken off"))));
         let stream = futures::stream::iter([Ok(first)]).chain(rest).chain(end);
         response.body(Body::from_stream(stream)).unwrap()
     }
@@ -143,7 +144,10 @@ impl Origin {
         let router = Router::new()
             .fallback(serve)
             .with_state(Arc::clone(&script))
-            .route_service("/mcsp.feed.v1.EdgeFeed/{*call}", EdgeFeedServer::new(feed.clone()));
+            .route_service(
+                "/mcsp.feed.v1.EdgeFeed/{*call}",
+                EdgeFeedServer::new(feed.clone()),
+            );
         let away = watch::Sender::new(false);
         let watch = away.clone();
         let task = tokio::spawn(async move {
@@ -152,7 +156,12 @@ impl Origin {
                 if *watch.borrow() {
                     continue;
                 }
-                tokio::spawn(connection(stream, acceptor.clone(), router.clone(), watch.subscribe()));
+                tokio::spawn(connection(
+                    stream,
+                    acceptor.clone(),
+                    router.clone(),
+                    watch.subscribe(),
+                ));
             }
         });
         Self {
@@ -183,10 +192,18 @@ impl Origin {
     }
 }
 
-async fn connection(stream: TcpStream, acceptor: TlsAcceptor, router: Router, mut away: watch::Receiver<bool>) {
-    let Ok(stream) = acceptor.accept(stream).await else { return };
+async fn connection(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    router: Router,
+    mut away: watch::Receiver<bool>,
+) {
+    let Ok(stream) = acceptor.accept(stream).await else {
+        return;
+    };
     let builder = Builder::new(TokioExecutor::new());
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection =
+        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     tokio::select! {
         _ = connection => {}
         _ = away.wait_for(|away| *away) => {}
@@ -197,7 +214,9 @@ async fn serve(State(script): State<Arc<Script>>, request: Request) -> Response 
     let (parts, body) = request.into_parts();
     let path = parts.uri.to_string();
     let bare = parts.uri.path().to_owned();
-    let body = axum::body::to_bytes(body, 64 << 20).await.unwrap_or_default();
+    let body = axum::body::to_bytes(body, 64 << 20)
+        .await
+        .unwrap_or_default();
     script.seen.lock().push(Seen {
         method: parts.method.to_string(),
         path,
@@ -208,8 +227,15 @@ async fn serve(State(script): State<Arc<Script>>, request: Request) -> Response 
     let Some(found) = found else {
         return (axum::http::StatusCode::NOT_FOUND, "no such thing").into_response();
     };
-    let etag = found.headers.iter().find(|(name, _)| *name == "etag").map(|(_, value)| value.clone());
-    let asked = parts.headers.get("if-none-match").and_then(|value| value.to_str().ok());
+    let etag = found
+        .headers
+        .iter()
+        .find(|(name, _)| *name == "etag")
+        .map(|(_, value)| value.clone());
+    let asked = parts
+        .headers
+        .get("if-none-match")
+        .and_then(|value| value.to_str().ok());
     if found.status == 200 && etag.is_some() && etag.as_deref() == asked {
         let mut not_modified = Response::builder().status(304);
         for (name, value) in &found.headers {
@@ -327,7 +353,10 @@ type Messages = Pin<Box<dyn Stream<Item = Result<FeedMessage, Status>> + Send>>;
 impl EdgeFeed for TestFeed {
     type SubscribeStream = Messages;
 
-    async fn subscribe(&self, request: RpcRequest<SubscribeRequest>) -> Result<RpcResponse<Messages>, Status> {
+    async fn subscribe(
+        &self,
+        request: RpcRequest<SubscribeRequest>,
+    ) -> Result<RpcResponse<Messages>, Status> {
         if *self.away.borrow() {
             return Err(Status::unavailable("away"));
         }
@@ -343,7 +372,9 @@ impl EdgeFeed for TestFeed {
                 _ = away.wait_for(|away| *away) => {}
             }
         });
-        Ok(RpcResponse::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(receiver))))
+        Ok(RpcResponse::new(Box::pin(
+            tokio_stream::wrappers::ReceiverStream::new(receiver),
+        )))
     }
 
     async fn acknowledge(
@@ -359,7 +390,12 @@ type Sender = tokio::sync::mpsc::Sender<Result<FeedMessage, Status>>;
 
 /// True while the subscriber is there.
 async fn send(sender: &Sender, message: Message) -> bool {
-    sender.send(Ok(FeedMessage { message: Some(message) })).await.is_ok()
+    sender
+        .send(Ok(FeedMessage {
+            message: Some(message),
+        }))
+        .await
+        .is_ok()
 }
 
 /// The whole of one subscription: the snapshot if it is wanted, then entries as they come, heartbeats in between.
@@ -373,19 +409,39 @@ async fn feed_to(
     if request.epoch != epoch {
         sent = 0;
         let snapshot_end = entries.borrow().len() as u64;
-        if !send(&sender, Message::Reset(Reset { epoch, snapshot_end })).await {
+        if !send(
+            &sender,
+            Message::Reset(Reset {
+                epoch,
+                snapshot_end,
+            }),
+        )
+        .await
+        {
             return;
         }
     }
     loop {
-        let missing: Vec<_> = entries.borrow_and_update().iter().skip(sent as usize).cloned().collect();
+        let missing: Vec<_> = entries
+            .borrow_and_update()
+            .iter()
+            .skip(sent as usize)
+            .cloned()
+            .collect();
         for entry in missing {
             sent = entry.sequence;
             if !send(&sender, Message::Entry(entry)).await {
                 return;
             }
         }
-        if !send(&sender, Message::Heartbeat(Heartbeat { last_sequence: sent })).await {
+        if !send(
+            &sender,
+            Message::Heartbeat(Heartbeat {
+                last_sequence: sent,
+            }),
+        )
+        .await
+        {
             return;
         }
         let _ = tokio::time::timeout(Duration::from_millis(300), entries.changed()).await;
