@@ -1,131 +1,152 @@
-//! What the pipeline is bounded by.
+//! Bounds of the pipeline.
 
-use std::path::PathBuf;
-
+use mcsp_events::consumer::{ConsumerOptions, RetryPolicy};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
-/// All of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A value that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{key} = {value}: expected {expected}")]
+pub struct PipelineConfigError {
+    /// The key.
+    pub key: &'static str,
+    /// Its value.
+    pub value: String,
+    /// What can be used.
+    pub expected: &'static str,
+}
+
+/// How the stages run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct PipelineConfig {
-    /// Where files lie while they are worked on.
-    pub scratch: ScratchConfig,
-    /// How much is done at once.
-    #[serde(default)]
+    /// Jobs at once.
     pub parallel: ParallelConfig,
-    /// A stage's tries before it is given up, its event a dead letter and the creator told. Default 5, range 1 to 20.
-    #[serde(default = "tries")]
-    pub tries: u32,
-    /// The wait after a first failure, milliseconds; doubles with each further one. Default 1 000, range 1 to 60 000.
-    #[serde(default = "retry_base_ms")]
-    pub retry_base_ms: u64,
-    /// The longest wait between tries, milliseconds. Default 60 000, range 1 to 3 600 000.
-    #[serde(default = "retry_max_ms")]
-    pub retry_max_ms: u64,
+    /// What happens after a failure.
+    pub retry: RetryConfig,
 }
 
-/// The scratch folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ScratchConfig {
-    /// The folder; emptied at start, and of one process only. Required.
-    pub dir: PathBuf,
-    /// Originals kept at once, bytes; what comes after waits. The renditions of what is being worked on come on top of
-    /// it, up to about as much again. Default 50 GB, range 20 MB to 100 TB.
-    #[serde(default = "scratch_bytes_max")]
-    pub bytes_max: u64,
-}
-
-/// How many items each stage works on at once, in one process.
+/// Jobs at once, by stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ParallelConfig {
-    /// Probes. Default 2, range 1 to 64.
-    pub validate: usize,
-    /// First passes. Default 1, range 1 to 64.
+    /// Downloads and probes; default 4; 1 to 64.
+    pub ingest: usize,
+    /// First passes; default 2; 1 to 64.
     pub lowest: usize,
-    /// Second passes. Default 1, range 1 to 64.
+    /// Second passes, which keep several encoders busy each; default 1; 1 to 64.
     pub rest: usize,
-    /// Packagings. Default 2, range 1 to 64.
+    /// Items being packaged; default 4; 1 to 64.
     pub package: usize,
-    /// Thumbnail makers. Default 1, range 1 to 64.
+    /// Items being pictured; default 1; 1 to 64.
     pub art: usize,
+    /// Objects that one item sends at once, each of them in memory; default 8; 1 to 64.
+    pub uploads: usize,
 }
 
 impl Default for ParallelConfig {
     fn default() -> Self {
         Self {
-            validate: 2,
-            lowest: 1,
+            ingest: 4,
+            lowest: 2,
             rest: 1,
-            package: 2,
+            package: 4,
             art: 1,
+            uploads: 8,
         }
     }
 }
 
-fn tries() -> u32 {
-    5
+/// What happens after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryConfig {
+    /// How often a job is begun before its event is a dead letter and the creator is told; default 5; 1 to 20.
+    pub tries: u32,
+    /// The wait after the first failure, doubling with each further one, milliseconds; default 500; 1 to 60 000.
+    pub base_ms: u64,
+    /// The longest wait, milliseconds; default 30 000; `base_ms` to 600 000.
+    pub max_ms: u64,
 }
 
-fn retry_base_ms() -> u64 {
-    1_000
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self {
+            tries: 5,
+            base_ms: 500,
+            max_ms: 30_000,
+        }
+    }
 }
 
-fn retry_max_ms() -> u64 {
-    60_000
-}
-
-fn scratch_bytes_max() -> u64 {
-    50_000_000_000
-}
+/// A worker whose runtime is starved by encoders must not be taken for dead at once; one that is gone is replaced
+/// well within the 30 s of work that may be lost.
+const SESSION_TIMEOUT_MS: u64 = 10_000;
+const HEARTBEAT_MS: u64 = 2_000;
 
 impl PipelineConfig {
-    /// With every default.
-    #[must_use]
-    pub fn new(scratch_dir: PathBuf) -> Self {
-        Self {
-            scratch: ScratchConfig {
-                dir: scratch_dir,
-                bytes_max: scratch_bytes_max(),
-            },
-            parallel: ParallelConfig::default(),
-            tries: tries(),
-            retry_base_ms: retry_base_ms(),
-            retry_max_ms: retry_max_ms(),
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// [`PipelineConfigError`] names the key, its value and what can be used.
+    pub fn validate(&self) -> Result<(), PipelineConfigError> {
+        let parallel = &self.parallel;
+        for (key, value) in [
+            ("parallel.ingest", parallel.ingest),
+            ("parallel.lowest", parallel.lowest),
+            ("parallel.rest", parallel.rest),
+            ("parallel.package", parallel.package),
+            ("parallel.art", parallel.art),
+            ("parallel.uploads", parallel.uploads),
+        ] {
+            check((1..=64).contains(&value), key, value, "1 to 64")?;
+        }
+        let RetryConfig {
+            tries,
+            base_ms,
+            max_ms,
+        } = self.retry;
+        check((1..=20).contains(&tries), "retry.tries", tries, "1 to 20")?;
+        let base_is_good = (1..=60_000).contains(&base_ms);
+        check(base_is_good, "retry.base_ms", base_ms, "1 to 60000")?;
+        let max_is_good = (base_ms..=600_000).contains(&max_ms);
+        let expected = "retry.base_ms to 600000";
+        check(max_is_good, "retry.max_ms", max_ms, expected)
+    }
+
+    pub(crate) fn retry_policy(&self) -> RetryPolicy {
+        RetryPolicy {
+            tries: self.retry.tries,
+            base_ms: self.retry.base_ms,
+            max_ms: self.retry.max_ms,
         }
     }
 
-    /// Checks every range.
-    ///
-    /// # Errors
-    /// A line for each key whose value cannot be used, with what was expected.
-    pub fn validate(&self) -> Result<(), String> {
-        let parallel = |count: usize| (u64::try_from(count).unwrap_or(u64::MAX), 1, 64);
-        let faults: Vec<String> = [
-            (
-                "scratch.bytes_max",
-                (self.scratch.bytes_max, 20_000_000, 100_000_000_000_000),
-            ),
-            ("parallel.validate", parallel(self.parallel.validate)),
-            ("parallel.lowest", parallel(self.parallel.lowest)),
-            ("parallel.rest", parallel(self.parallel.rest)),
-            ("parallel.package", parallel(self.parallel.package)),
-            ("parallel.art", parallel(self.parallel.art)),
-            ("tries", (u64::from(self.tries), 1, 20)),
-            ("retry_base_ms", (self.retry_base_ms, 1, 60_000)),
-            ("retry_max_ms", (self.retry_max_ms, 1, 3_600_000)),
-        ]
-        .into_iter()
-        .filter(|(_, (value, min, max))| !(min..=max).contains(&value))
-        .map(|(key, (value, min, max))| format!("{key} = {value}: expected {min} to {max}"))
-        .collect();
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(faults.join("\n"))
+    pub(crate) fn consumer_options(parallel_max: usize, drain_ms: u64) -> ConsumerOptions {
+        ConsumerOptions {
+            parallel_max,
+            session_timeout_ms: SESSION_TIMEOUT_MS,
+            heartbeat_ms: HEARTBEAT_MS,
+            drain_ms,
+            ..ConsumerOptions::default()
         }
     }
+}
+
+fn check(
+    is_good: bool,
+    key: &'static str,
+    value: impl ToString,
+    expected: &'static str,
+) -> Result<(), PipelineConfigError> {
+    if is_good {
+        return Ok(());
+    }
+    Err(PipelineConfigError {
+        key,
+        value: value.to_string(),
+        expected,
+    })
 }
 
 #[cfg(test)]
@@ -133,15 +154,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_out_of_range_is_named() {
-        let mut config = PipelineConfig::new("/tmp/scratch".into());
+    fn defaults_are_within_their_ranges_and_others_are_named() {
+        let mut config = PipelineConfig::default();
         assert_eq!(config.validate(), Ok(()));
-        config.tries = 0;
-        config.parallel.rest = 65;
-        let faults = config.validate().unwrap_err();
+        config.retry.max_ms = 1;
+        let error = config.validate().unwrap_err();
         assert_eq!(
-            faults,
-            "parallel.rest = 65: expected 1 to 64\ntries = 0: expected 1 to 20"
+            error.to_string(),
+            "retry.max_ms = 1: expected retry.base_ms to 600000"
         );
+        config = PipelineConfig::default();
+        config.parallel.art = 0;
+        assert_eq!(config.validate().unwrap_err().key, "parallel.art");
     }
 }

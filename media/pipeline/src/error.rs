@@ -90,7 +90,10 @@ impl From<ObjectError> for StageError {
 impl From<io::Error> for StageError {
     fn from(error: io::Error) -> Self {
         // A full disk may be emptied.
-        if error.kind() == io::ErrorKind::StorageFull {
+        if matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        ) {
             Self::Away(format!("scratch: {error}"))
         } else {
             Self::Retry(format!("scratch: {error}"))

@@ -90,7 +90,9 @@ impl Item {
         reporter: &StageReporter,
     ) -> Result<Encoded, StageError> {
         let source = self.source(context.encoder.source_bytes_max()).await?;
-        let reservation = self.lease.reserve(pass_bytes(probe, &rungs.ladder(probe)))?;
+        let reservation = self
+            .lease
+            .reserve(pass_bytes(probe, &rungs.ladder(probe)))?;
         let attempt = self.lease.temporary();
         tokio::fs::create_dir(attempt.path()).await?;
         let request = EncodeRequest {

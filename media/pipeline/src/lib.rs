@@ -1,34 +1,41 @@
 //! The stages from upload to published, each an idempotent consumer of the event log.
 //!
-//! A stage reads one topic, does its work under object names that do not depend on how often it is done, and writes its
-//! outgoing events in the transaction that marks the incoming event as consumed. A stage that is cut short at any point
-//! is simply run again. What a stage leaves for the next one lies in object storage, under `work/` of the item, so that
-//! any worker of the region can go on where another stopped; the worker's own database holds the outbox and what was
-//! consumed, nothing else.
+//! A stage reads one topic, does its work under names that do not depend on how often it is done, and writes its own
+//! state and its outgoing event in the transaction that marks the incoming event as consumed. A stage that is cut short
+//! at any point is simply run again.
 //!
-//! | stage | reads | does | writes |
+//! | stage | reads | makes | tells |
 //! | --- | --- | --- | --- |
-//! | `validate` | `media.upload.initiated` | probes the file | `work/probe.json`; completed or blocked |
-//! | `transcode` | `media.upload.completed` | decodes all of it, encodes the lowest rung | `work/{id}.mp4`, `.json`; transcoded or blocked |
-//! | `transcode-rest` | `media.transcoding.completed` (lowest) | one more decode for every other rung | the same; transcoded, last |
-//! | `package` | `media.transcoding.completed` | cuts segments, composes manifests of all that is packaged | `{id}/…`, `manifest.*`; packaged |
-//! | `art` | `media.transcoding.completed` (lowest) | thumbnails | `art/…`; art ready |
+//! | ingest | `UploadInitiated` | a description of the file | `UploadCompleted` or `UploadBlocked` |
+//! | lowest | `UploadCompleted` | the lowest renditions, of a decode that validates all of the file | `TranscodingCompleted` or `UploadBlocked` |
+//! | rest | the lowest's `TranscodingCompleted` | every other rendition, of one further decode | `TranscodingCompleted` |
+//! | package | `TranscodingCompleted` | segments and playlists, then the manifests of all that is packaged | `Packaged` |
+//! | art | the lowest's `TranscodingCompleted` | thumbnails | `ArtReady` |
+//!
+//! Files that a later stage will want stay in the worker's [`Scratch`]; they are only a shortcut, and are fetched from
+//! object storage when they are not there. Workers of a region share one database.
 
-mod attempts;
 mod config;
+mod confined;
+mod context;
+mod encoder;
+mod error;
 mod item;
 mod metrics;
-mod outgoing;
+mod names;
 mod pipeline;
 mod progress;
 mod scratch;
-mod stage;
 mod stages;
+mod store;
+mod stores;
 
-pub use config::{ParallelConfig, PipelineConfig, ScratchConfig};
-pub use item::{Bucket, Buckets};
+pub use config::{ParallelConfig, PipelineConfig, PipelineConfigError, RetryConfig};
+pub use confined::ConfinedEncoder;
+pub use encoder::{EncodeError, EncodeRequest, Encoded, Encoder, OnProgress, Rungs};
 pub use pipeline::{Pipeline, PipelineError, PipelineParts};
-pub use scratch::ScratchError;
+pub use scratch::{Scratch, ScratchError};
+pub use stores::{ItemStore, Stores};
 
-/// How events name their source, and metrics and logs this part.
+/// The producer's name in the events of this crate, and of its outbox in metrics.
 pub const SERVICE: &str = "media";

@@ -69,9 +69,18 @@ mod tests {
         let rest_of = |name: &str| MediaPath::parse_object_name(name).unwrap().rest.to_owned();
         assert_eq!(rest_of(&names.rendition("v360", "1.m4s")), "v360/1.m4s");
         assert_eq!(rest_of(&names.published("manifest.mpd")), "manifest.mpd");
-        for name in [names.source(), names.mezzanine("v360"), names.description("v360")] {
+        for name in [
+            names.source(),
+            names.mezzanine("v360"),
+            names.description("v360"),
+        ] {
             let rest = rest_of(&name);
-            assert!(private::PREFIXES.iter().any(|prefix| rest.starts_with(prefix)), "{name}");
+            assert!(
+                private::PREFIXES
+                    .iter()
+                    .any(|prefix| rest.starts_with(prefix)),
+                "{name}"
+            );
         }
     }
 }

@@ -1,190 +1,197 @@
-//! The pipeline as one thing to run.
+//! All stages of a worker, with the outbox that carries what they tell.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use mcsp_api::RegionCode;
 use mcsp_db::{Db, DbError};
 use mcsp_events::SharedEventLog;
-use mcsp_events::consumer::{Consumer, ConsumerError, RetryPolicy};
+use mcsp_events::consumer::{Consumer, ConsumerError};
 use mcsp_events::outbox::{Outbox, OutboxRelay};
-use mcsp_media_transcode::Transcoder;
-use mcsp_runtime::{SharedClock, SharedEntropy, Shutdown};
+use mcsp_runtime::{SharedClock, SharedEntropy, Shutdown, ShutdownTrigger};
 use thiserror::Error;
 use tokio::task::JoinSet;
 
-use crate::SERVICE;
-use crate::attempts::Attempts;
-use crate::config::PipelineConfig;
-use crate::item::Buckets;
-use crate::progress::{self, ProgressPump, ProgressSink};
-use crate::scratch::{Scratch, ScratchError};
-use crate::stage::{Stage, StageJob};
-use crate::stages::{Art, Lowest, Package, Rest, Validate};
+use crate::config::{PipelineConfig, PipelineConfigError};
+use crate::context::Context;
+use crate::encoder::Encoder;
+use crate::progress::Progress;
+use crate::scratch::Scratch;
+use crate::stages::{Art, Ingest, Lowest, PackageStage, Rest, Stage, StageJob};
+use crate::stores::Stores;
+use crate::{SERVICE, store};
 
-/// The consumer's own tries come on top of a stage's: they are for what lies between, such as the database.
-const EXTRA_TRIES: u32 = 5;
+/// How long a stop waits for the last events to leave the outbox; what stays leaves at the next start.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most steps of that.
+const FLUSH_STEPS_MAX: usize = 100;
+
+/// Why a pipeline does not start or ended by itself. None of these gets better by waiting.
+#[derive(Debug, Error)]
+pub enum PipelineError {
+    /// A value of the configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] PipelineConfigError),
+    /// The tables cannot be made.
+    #[error("media database: {0}")]
+    Db(#[from] DbError),
+    /// A stage cannot consume.
+    #[error(transparent)]
+    Consumer(#[from] ConsumerError),
+    /// A stage's task panicked.
+    #[error("media stage: {0}")]
+    Panicked(String),
+}
 
 /// What a pipeline is made of.
 #[derive(Debug, Clone)]
 pub struct PipelineParts {
-    /// Where events come from and go to.
-    pub log: SharedEventLog,
-    /// The worker's own database.
-    pub db: Db,
-    /// The region's object storage.
-    pub buckets: Buckets,
-    /// Runs the children.
-    pub transcoder: Transcoder,
-    /// Unique among the region's workers.
+    /// The region's code: items of other regions are refused.
+    pub region: RegionCode,
+    /// This worker among those of the region; unique. A worker that starts again under its name takes its work up at
+    /// once.
     pub member: String,
+    /// The region's event log; its topics are made by its owner.
+    pub log: SharedEventLog,
+    /// Shared by the workers of the region, and by nobody else.
+    pub db: Db,
+    /// The ways to items' objects.
+    pub stores: Stores,
+    /// Opens creators' files.
+    pub encoder: Arc<dyn Encoder>,
+    /// This worker's disk.
+    pub scratch: Scratch,
     /// Time.
     pub clock: SharedClock,
-    /// Randomness.
+    /// Randomness: ids of events, jitter of waits.
     pub entropy: SharedEntropy,
 }
 
-/// Why a pipeline does not start or go on.
-#[derive(Debug, Error)]
-pub enum PipelineError {
-    /// The database cannot be used.
-    #[error(transparent)]
-    Db(#[from] DbError),
-    /// The scratch folder cannot be used.
-    #[error(transparent)]
-    Scratch(#[from] ScratchError),
-    /// A consumer cannot start.
-    #[error(transparent)]
-    Consumer(#[from] ConsumerError),
-    /// A part of it ended by itself.
-    #[error("pipeline: {0}")]
-    Ended(String),
-}
-
-/// What all stages share.
+/// The stages of one worker.
 #[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) db: Db,
-    pub(crate) buckets: Buckets,
-    pub(crate) transcoder: Transcoder,
-    pub(crate) scratch: Arc<Scratch>,
-    pub(crate) progress: Arc<ProgressSink>,
-    pub(crate) clock: SharedClock,
-    pub(crate) entropy: SharedEntropy,
-    pub(crate) tries: u32,
-}
-
-/// Every stage of the region's media work.
 pub struct Pipeline {
-    parts: PipelineParts,
+    context: Arc<Context>,
+    log: SharedEventLog,
+    member: String,
     config: PipelineConfig,
-    shared: Arc<Shared>,
-    pump: ProgressPump,
 }
 
 impl Pipeline {
-    /// Makes the tables and empties the scratch folder.
+    /// Checks the configuration and makes the tables that are missing.
     ///
     /// # Errors
-    /// [`PipelineError`] when the database or the folder cannot be used.
-    pub async fn open(parts: PipelineParts, config: PipelineConfig) -> Result<Self, PipelineError> {
+    /// [`PipelineError::Config`], [`PipelineError::Db`].
+    pub async fn new(parts: PipelineParts, config: PipelineConfig) -> Result<Self, PipelineError> {
+        config.validate()?;
+        store::migrate(&parts.db).await?;
         Outbox::migrate(&parts.db).await?;
-        Attempts::migrate(&parts.db).await?;
-        let scratch = Arc::new(Scratch::open(&config.scratch)?);
-        let (sink, pump) = progress::channel(
-            Arc::clone(&parts.log),
-            Arc::clone(&parts.clock),
-            Arc::clone(&parts.entropy),
-        );
-        let shared = Arc::new(Shared {
-            db: parts.db.clone(),
-            buckets: parts.buckets.clone(),
-            transcoder: parts.transcoder.clone(),
-            scratch,
-            progress: Arc::new(sink),
-            clock: Arc::clone(&parts.clock),
-            entropy: Arc::clone(&parts.entropy),
-            tries: config.tries,
-        });
         Ok(Self {
-            parts,
+            context: Arc::new(Context {
+                region: parts.region,
+                db: parts.db,
+                stores: parts.stores,
+                encoder: parts.encoder,
+                scratch: parts.scratch,
+                progress: Progress::default(),
+                clock: parts.clock,
+                entropy: parts.entropy,
+                uploads_max: config.parallel.uploads,
+            }),
+            log: parts.log,
+            member: parts.member,
             config,
-            shared,
-            pump,
         })
     }
 
-    /// Works until it is told to stop; what is being worked on then is given a moment, and done again later.
+    /// Runs until it is told to stop. Jobs that are running then get `drain_ms` to finish; what is cut short is
+    /// delivered again. Dropping the future instead leaves nothing half done either.
     ///
     /// # Errors
-    /// [`PipelineError`] when a stage cannot start, or a part ended by itself.
-    pub async fn run(self, shutdown: Shutdown) -> Result<(), PipelineError> {
-        let mut tasks = JoinSet::new();
-        let relay = OutboxRelay::new(self.parts.db.clone(), Arc::clone(&self.parts.log), SERVICE);
-        let (relay_stop, pump_stop) = (shutdown.clone(), shutdown.clone());
-        tasks.spawn(async move {
-            relay.run(relay_stop).await;
-            Ok(())
-        });
-        let pump = self.pump;
-        tasks.spawn(async move {
-            pump.run(pump_stop).await;
-            Ok(())
-        });
+    /// [`PipelineError`] when a stage cannot run at all.
+    pub async fn run(self, shutdown: Shutdown, drain_ms: u64) -> Result<(), PipelineError> {
         let parallel = self.config.parallel;
-        let stages = Stages {
-            parts: &self.parts,
-            config: &self.config,
-            shared: &self.shared,
-            shutdown: &shutdown,
-        };
-        stages.spawn(&mut tasks, Validate::new(&self.shared), parallel.validate);
-        stages.spawn(&mut tasks, Lowest::new(&self.shared), parallel.lowest);
-        stages.spawn(&mut tasks, Rest::new(&self.shared), parallel.rest);
-        stages.spawn(&mut tasks, Package::new(&self.shared), parallel.package);
-        stages.spawn(&mut tasks, Art::new(&self.shared), parallel.art);
-        while let Some(ended) = tasks.join_next().await {
-            ended.map_err(|error| PipelineError::Ended(error.to_string()))??;
-            if !shutdown.is_triggered() {
-                return Err(PipelineError::Ended(
-                    "a part stopped without being told to".into(),
-                ));
-            }
-        }
-        Ok(())
-    }
-}
+        let mut stages = JoinSet::new();
+        self.start(&mut stages, Ingest, parallel.ingest, drain_ms, &shutdown);
+        self.start(&mut stages, Lowest, parallel.lowest, drain_ms, &shutdown);
+        self.start(&mut stages, Rest, parallel.rest, drain_ms, &shutdown);
+        self.start(
+            &mut stages,
+            PackageStage,
+            parallel.package,
+            drain_ms,
+            &shutdown,
+        );
+        self.start(&mut stages, Art, parallel.art, drain_ms, &shutdown);
 
-struct Stages<'a> {
-    parts: &'a PipelineParts,
-    config: &'a PipelineConfig,
-    shared: &'a Arc<Shared>,
-    shutdown: &'a Shutdown,
-}
-
-impl Stages<'_> {
-    fn spawn<S: Stage>(
-        &self,
-        tasks: &mut JoinSet<Result<(), PipelineError>>,
-        stage: S,
-        parallel: usize,
-    ) {
-        let policy = RetryPolicy {
-            tries: self.config.tries + EXTRA_TRIES,
-            base_ms: self.config.retry_base_ms,
-            max_ms: self.config.retry_max_ms,
-        };
-        let PipelineParts {
-            log,
-            db,
-            member,
+        // These stop after the stages, whose last words they carry.
+        let (quiet, silence) = ShutdownTrigger::new();
+        let mut carriers = JoinSet::new();
+        let relay = OutboxRelay::new(self.context.db.clone(), Arc::clone(&self.log), SERVICE);
+        carriers.spawn(relay.clone().run(silence.clone()));
+        let Context {
+            progress,
             clock,
             entropy,
             ..
-        } = self.parts;
-        let consumer = Consumer::new(Arc::clone(log), db.clone(), S::GROUP, member, policy)
-            .parallel_max(parallel)
-            .with_inputs(Arc::clone(clock), Arc::clone(entropy));
-        let job = StageJob::new(stage, Arc::clone(self.shared));
-        let shutdown = self.shutdown.clone();
-        tasks.spawn(async move { Ok(consumer.run_job(job, shutdown).await?) });
+        } = &*self.context;
+        carriers.spawn(progress.clone().run(
+            Arc::clone(&self.log),
+            Arc::clone(clock),
+            Arc::clone(entropy),
+            silence,
+        ));
+
+        let ended = wait_for_all(&mut stages).await;
+        stages.shutdown().await;
+        quiet.trigger();
+        while carriers.join_next().await.is_some() {}
+        // Unsent, they wait in the database.
+        let _ = tokio::time::timeout(FLUSH_TIMEOUT, flush(&relay)).await;
+        ended
+    }
+
+    fn start<S: Stage>(
+        &self,
+        stages: &mut JoinSet<Result<(), ConsumerError>>,
+        stage: S,
+        parallel_max: usize,
+        drain_ms: u64,
+        shutdown: &Shutdown,
+    ) {
+        let context = &self.context;
+        let consumer = Consumer::new(
+            Arc::clone(&self.log),
+            context.db.clone(),
+            S::GROUP,
+            &self.member,
+            self.config.retry_policy(),
+        )
+        .with_options(PipelineConfig::consumer_options(parallel_max, drain_ms))
+        .with_inputs(Arc::clone(&context.clock), Arc::clone(&context.entropy));
+        let job = StageJob::new(stage, Arc::clone(context));
+        stages.spawn(consumer.run_job(job, shutdown.clone()));
+    }
+}
+
+/// Waits until every stage has ended, or until one has failed.
+async fn wait_for_all(
+    stages: &mut JoinSet<Result<(), ConsumerError>>,
+) -> Result<(), PipelineError> {
+    while let Some(ended) = stages.join_next().await {
+        ended.map_err(|error| PipelineError::Panicked(error.to_string()))??;
+    }
+    Ok(())
+}
+
+async fn flush(relay: &OutboxRelay) {
+    for _ in 0..FLUSH_STEPS_MAX {
+        match relay.step().await {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the outbox keeps its events until the next start");
+                return;
+            }
+        }
     }
 }

@@ -85,7 +85,10 @@ pub(crate) async fn put_item(
 }
 
 /// The item's renditions, in the order of their ids.
-pub(crate) async fn renditions(db: &Db, id: &ContentId) -> Result<Vec<StoredRendition>, StageError> {
+pub(crate) async fn renditions(
+    db: &Db,
+    id: &ContentId,
+) -> Result<Vec<StoredRendition>, StageError> {
     let mut connection = db.acquire().await?;
     let rows = sqlx::query(
         "SELECT info_json, packaged FROM media_rendition WHERE content_id = $1 ORDER BY rendition_id",
@@ -150,10 +153,11 @@ pub(crate) async fn set_packaged(
 
 /// Has any rendition of the item been packaged? Within a transaction, as the answer decides what it writes.
 pub(crate) async fn is_any_packaged(tx: &mut Tx, id: &ContentId) -> Result<bool, StageError> {
-    let row = sqlx::query("SELECT COUNT(*) FROM media_rendition WHERE content_id = $1 AND packaged = 1")
-        .bind(id.as_str())
-        .fetch_one(tx.conn())
-        .await?;
+    let row =
+        sqlx::query("SELECT COUNT(*) FROM media_rendition WHERE content_id = $1 AND packaged = 1")
+            .bind(id.as_str())
+            .fetch_one(tx.conn())
+            .await?;
     Ok(row.try_get::<i64, _>(0)? > 0)
 }
 

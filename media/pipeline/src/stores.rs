@@ -30,7 +30,9 @@ impl ItemStore {
         content_type: &str,
         body: Bytes,
     ) -> Result<ObjectMeta, ObjectError> {
-        self.objects.put(&self.bucket, key, content_type, body).await
+        self.objects
+            .put(&self.bucket, key, content_type, body)
+            .await
     }
 
     pub(crate) async fn put_file(

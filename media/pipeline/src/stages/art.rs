@@ -56,7 +56,9 @@ impl Stage for Art {
             let name = format!("art/{file}");
             let key = item.names.published(&name);
             let path = dir.path().join(file);
-            item.store.put_file(&key, content_type(file, true), &path).await?;
+            item.store
+                .put_file(&key, content_type(file, true), &path)
+                .await?;
             Ok::<_, StageError>(name)
         });
         try_join_all(stored).await

@@ -39,7 +39,9 @@ impl Stage for Lowest {
     ) -> Result<LowestMade, StageError> {
         reporter.started("first rendition");
         let probe = context.probe(&event.content_id, item).await?;
-        let encoded = item.encode(context, &probe, Rungs::Lowest, reporter).await?;
+        let encoded = item
+            .encode(context, &probe, Rungs::Lowest, reporter)
+            .await?;
         metrics::encode_cpu(Self::NAME, encoded.cpu_ms);
         if encoded.renditions.is_empty() {
             return Err(StageError::Retry("the pass made no rendition".to_owned()));

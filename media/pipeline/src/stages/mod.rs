@@ -130,7 +130,10 @@ impl<S: Stage> StageJob<S> {
         let item = self.context.item(event.content_id(), event.residency())?;
         let began = Instant::now();
         let reporter = self.reporter(event);
-        let worked = self.stage.work(&self.context, &item, event, &reporter).await;
+        let worked = self
+            .stage
+            .work(&self.context, &item, event, &reporter)
+            .await;
         let seconds = began.elapsed().as_secs_f64();
         let outcome = worked.as_ref().err().map_or("done", StageError::outcome);
         metrics::job(S::NAME, outcome, seconds);

@@ -53,7 +53,9 @@ impl Stage for PackageStage {
             .iter()
             .find(|id| stored.iter().all(|rendition| rendition.info.id != **id))
         {
-            return Err(StageError::Retry(format!("nothing is known of rendition {id}")));
+            return Err(StageError::Retry(format!(
+                "nothing is known of rendition {id}"
+            )));
         }
         let mut fresh = Vec::new();
         for rendition in stored.iter().filter(|rendition| is_new(&rendition.info.id)) {
@@ -138,7 +140,10 @@ impl Mezzanine {
         let read = move || {
             let mut file = File::open(path)?;
             let parts = mezzanine_parts(&mut file, &info)?;
-            if let Some(part) = parts.iter().find(|part| part.size_bytes > SEGMENT_BYTES_MAX) {
+            if let Some(part) = parts
+                .iter()
+                .find(|part| part.size_bytes > SEGMENT_BYTES_MAX)
+            {
                 let size_bytes = part.size_bytes;
                 return Err(PackageError::Corrupt(format!(
                     "{} has {size_bytes} bytes",

@@ -1,1 +1,1 @@
-//! x
+//! The stages over a real log, a real object store and a real database.
