@@ -1,10 +1,11 @@
 //! `upstream`: which address, what it is sent, and what a failure means.
 
-use http::HeaderValue;
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, COOKIE, HOST, HeaderName, ORIGIN, PROXY_AUTHORIZATION, REFERER,
+    AUTHORIZATION, COOKIE, HOST, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, PROXY_AUTHORIZATION, RANGE,
 };
 use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue};
 use mcsp_api::headers::{CLIENT_ADDRESS, COUNTRY, IDENTITY, POP, PUBLIC_BASE, TRACEPARENT};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, OrErr, Result, RetryType};
@@ -63,7 +64,7 @@ impl EdgeProxy {
             .parse()
             .or_err(ErrorType::InternalError, "the origin's path")?;
         request.set_uri(path.into());
-        for name in withheld(route) {
+        for name in withheld(route, &request.headers) {
             request.remove_header(&name);
         }
         let host = match route {
@@ -213,18 +214,32 @@ pub(super) fn may_try_another(
         && pool_of(context).is_some_and(|pool| pool.has_another(&context.tried))
 }
 
-/// What origins have no use for: credentials that were checked here, and on cached routes all that would make one
-/// viewer's answer differ from another's.
-fn withheld(route: &Route) -> Vec<HeaderName> {
-    let mut names = vec![PROXY_AUTHORIZATION];
+/// All that the origin of a cached answer learns of the request, beside its path: what selects or spares bytes.
+const ASKED_OF_CACHED: [HeaderName; 7] = [
+    HOST,
+    RANGE,
+    IF_RANGE,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_MODIFIED_SINCE,
+    IF_UNMODIFIED_SINCE,
+];
+/// Would end our wait for the origin at a time of the client's choice.
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// What origins have no use for: credentials that were checked here, and on cached routes all that could make one
+/// viewer's answer differ from another's. There the list is of what stays: one header that an origin minds and nobody
+/// thought of would let one viewer write the answer that all others get.
+fn withheld(route: &Route, headers: &HeaderMap) -> Vec<HeaderName> {
     match route {
-        Route::Api(_) => names.push(AUTHORIZATION),
-        Route::Storage(_) => names.extend([AUTHORIZATION, COOKIE]),
-        Route::Media(_) | Route::Web(_) => {
-            names.extend([AUTHORIZATION, COOKIE, ACCEPT_ENCODING, ORIGIN, REFERER]);
-        }
+        Route::Api(_) => vec![PROXY_AUTHORIZATION, AUTHORIZATION, GRPC_TIMEOUT],
+        Route::Storage(_) => vec![PROXY_AUTHORIZATION, AUTHORIZATION, COOKIE, GRPC_TIMEOUT],
+        Route::Media(_) | Route::Web(_) => headers
+            .keys()
+            .filter(|name| !ASKED_OF_CACHED.contains(name))
+            .cloned()
+            .collect(),
     }
-    names
 }
 
 fn path_and_query(request: &RequestHeader) -> String {
@@ -238,5 +253,53 @@ fn host_of(request: &RequestHeader) -> Option<String> {
     match request.uri.authority() {
         Some(authority) => Some(authority.as_str().to_owned()),
         None => request.headers.get(HOST)?.to_str().ok().map(str::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::public_calls::TokenUse;
+    use crate::route::ApiRoute;
+    use crate::stage::testing::request;
+
+    fn left(route: &Route, names: &[&str]) -> Vec<String> {
+        let mut head = request("GET", "/");
+        for name in names {
+            head.insert_header((*name).to_owned(), "1").unwrap();
+        }
+        for name in withheld(route, &head.headers) {
+            head.remove_header(&name);
+        }
+        head.headers.keys().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn no_header_of_a_viewer_shapes_an_answer_that_all_share() {
+        // The first made an origin answer as gRPC, with 200 and nothing in it, which was then kept for a day.
+        let names = [
+            "content-type",
+            "grpc-timeout",
+            "te",
+            "upgrade",
+            "accept",
+            "cookie",
+            "authorization",
+            "x-http-method-override",
+            "range",
+            "if-none-match",
+        ];
+        let web = Route::Web("/".to_owned());
+        assert_eq!(left(&web, &names), ["range", "if-none-match"]);
+    }
+
+    #[test]
+    fn calls_keep_their_headers_and_lose_what_was_checked_here() {
+        let api = Route::Api(ApiRoute {
+            path: "/api/v1/users/me".to_owned(),
+            token_use: TokenUse::Required,
+        });
+        let names = ["authorization", "grpc-timeout", "cookie", "content-type"];
+        assert_eq!(left(&api, &names), ["cookie", "content-type"]);
     }
 }
