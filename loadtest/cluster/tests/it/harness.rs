@@ -22,6 +22,35 @@ pub(crate) fn node_dir() -> PathBuf {
     from_env("MCSP_TEST_NODE").expect("MCSP_TEST_NODE: run these by `cargo xtask test`")
 }
 
+/// Where the programs and the page are, and an empty folder for one test.
+pub(crate) struct Places {
+    pub(crate) bin_dir: PathBuf,
+    pub(crate) site: PathBuf,
+    pub(crate) folder: PathBuf,
+}
+
+impl Places {
+    /// Those of the test of this name; what its last run left is removed.
+    pub(crate) fn of(test: &str) -> Self {
+        let exe = std::env::current_exe().expect("our own path");
+        let bin_dir = from_env("MCSP_TEST_BIN_DIR")
+            .or_else(|| bin_dir_of(&exe))
+            .expect("the programs' folder");
+        let base = from_env("MCSP_TEST_DATA_DIR").unwrap_or_else(|| bin_dir.join("test-data"));
+        let folder = base.join(test);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).expect("the last run's folder can be removed");
+        }
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let site = from_env("MCSP_TEST_SITE").unwrap_or_else(|| bin_dir.join("../web/site"));
+        Self {
+            bin_dir,
+            site,
+            folder,
+        }
+    }
+}
+
 /// A cluster in a folder of its own, and the folder.
 pub(crate) struct Stage {
     pub(crate) cluster: Cluster,
@@ -32,19 +61,16 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts a cluster for the test of this name.
     pub(crate) async fn start(test: &str) -> Self {
-        let exe = std::env::current_exe().expect("our own path");
-        let bin_dir = from_env("MCSP_TEST_BIN_DIR")
-            .or_else(|| bin_dir_of(&exe))
-            .expect("the programs' folder");
-        let base = from_env("MCSP_TEST_DATA_DIR").unwrap_or_else(|| bin_dir.join("test-data"));
-        let folder = base.join(test);
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder).expect("the last run's folder can be removed");
-        }
-        let layout = Layout {
-            site: from_env("MCSP_TEST_SITE").unwrap_or_else(|| bin_dir.join("../web/site")),
+        let Places {
             bin_dir,
-            data_dir: folder.join("cluster"),
+            site,
+            folder,
+        } = Places::of(test);
+        let data_dir = folder.join("cluster");
+        let layout = Layout {
+            bin_dir,
+            site,
+            data_dir,
         };
         let cluster = Cluster::start(layout.clone(), Options::default())
             .await

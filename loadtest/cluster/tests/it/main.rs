@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod browser;
+mod demo;
 mod harness;
 mod kill;
 mod playback;
