@@ -186,6 +186,13 @@ impl NodeConfig {
                 "1 to 64 entries",
             );
         }
+        if !self.admin.address.ip().is_loopback() {
+            return fault(
+                "admin.address",
+                self.admin.address.to_string(),
+                "a loopback address: it has no TLS and asks nobody's name",
+            );
+        }
         if self.tls.is_none() && self.listener.iter().any(|listener| listener.tls) {
             return fault(
                 "tls",
@@ -334,6 +341,10 @@ mod tests {
         let error = config.validate().unwrap_err().to_string();
         assert_eq!(error, "connections.max = 0: expected 1 to 1000000");
         config.connections.max = 1;
+        config.admin.address.set_ip([0, 0, 0, 0].into());
+        let error = config.validate().unwrap_err().to_string();
+        assert!(error.starts_with("admin.address = 0.0.0.0:"), "{error}");
+        config.admin = AdminConfig::default();
         config.tls = None;
         assert!(
             config

@@ -14,7 +14,7 @@ use pingora_cache::{CacheKey, CacheMeta, ForcedFreshness, HitHandler, RespCachea
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use pingora_proxy::{FailToProxy, ProxyHttp, RangeType, Session};
 
 use crate::access_log;
 use crate::cache_status::{CacheReport, no_cache_detail};
@@ -129,6 +129,15 @@ impl ProxyHttp for EdgeProxy {
         error: Option<&Error>,
     ) -> bool {
         self.may_serve_stale(context, error)
+    }
+
+    fn range_header_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        _context: &mut RequestContext,
+    ) -> RangeType {
+        caching::select_range(session.req_header(), response)
     }
 
     /// `upstream`.

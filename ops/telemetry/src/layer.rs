@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use axum::extract::MatchedPath;
 use bytes::Buf;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use mcsp_runtime::{SharedEntropy, SystemEntropy};
 use parking_lot::Mutex;
@@ -18,6 +18,9 @@ use tower::{Layer, Service};
 use crate::record::{Labels, Recorder};
 use crate::trace::{TRACEPARENT, trace_from_headers, within};
 use crate::{RedMetrics, TraceContext, red_metrics, redact_path, with_trace};
+
+/// What the paths of our gRPC methods begin with: `/mcsp.auth.v1.Auth/GetKeySet`.
+const GRPC_PATH_PREFIX: &str = "/mcsp.";
 
 /// Of the traces that begin here, how many are sampled.
 const SAMPLE_RATIO_DEFAULT: f64 = 0.05;
@@ -126,7 +129,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let is_grpc = is_grpc(request.headers());
+        let is_grpc = is_grpc(&request);
         if let Some(scope) = request.extensions().get::<Scope>() {
             self.layer.name(&mut scope.0.lock(), &request, is_grpc);
             let answer = self.inner.call(request);
@@ -184,7 +187,7 @@ impl TelemetryLayer {
             let path = request.uri().path();
             // `/mcsp.auth.v1.Auth/GetKeySet` is the auth service's, whichever process serves it.
             let owner = path
-                .strip_prefix("/mcsp.")
+                .strip_prefix(GRPC_PATH_PREFIX)
                 .and_then(|rest| rest.split('.').next());
             labels.service = owner.unwrap_or(self.service).to_owned();
             labels.route = Some(path.to_owned());
@@ -197,10 +200,15 @@ impl TelemetryLayer {
     }
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+/// A call of one of our interfaces. A content type alone does not make one: it is the client's own choice, and the path
+/// of a call becomes a label, of which there must not be as many as clients can think of.
+fn is_grpc<B>(request: &Request<B>) -> bool {
+    request.method() == http::Method::POST
+        && request.uri().path().starts_with(GRPC_PATH_PREFIX)
+        && request
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 pin_project! {

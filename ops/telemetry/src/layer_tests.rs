@@ -359,3 +359,13 @@ async fn grpc_methods_that_do_not_exist_share_a_label() {
         2
     );
 }
+
+#[tokio::test]
+async fn a_content_type_alone_makes_no_label_of_a_path() {
+    let fixture = fixture();
+    for path in ["/api/v1/content/a", "/media/global/b", "/"] {
+        call_grpc(&fixture, path, Some("7"), Vec::new).await;
+    }
+    let unmatched = |outcome| fixture.red.count("outer", "unmatched", "POST", outcome);
+    assert_eq!(unmatched(Outcome::Ok), 3);
+}

@@ -18,6 +18,9 @@ const RESIDENCY_PREFIXES: [&str; 2] = ["ng", "global"];
 /// What comes right before a secret inside a text, and ends where a character cannot be part of one.
 const SECRET_PREFIXES: [&str; 3] = ["Bearer ", "X-Amz-Signature=", "X-Amz-Credential="];
 
+/// Media tokens have 150 characters or more, ids and digests at most 64.
+const TOKEN_RUN_CHARS_MIN: usize = 96;
+
 /// A request's path as it may be logged: without its query, and without the token of a media path.
 #[must_use]
 pub fn redact_path(path: &str) -> String {
@@ -28,7 +31,7 @@ pub fn redact_path(path: &str) -> String {
 /// A text as it may be logged: media tokens, bearer tokens and request signatures taken out.
 #[must_use]
 pub fn redact_text(text: &str) -> String {
-    let mut out = redact_media_tokens(text);
+    let mut out = redact_long_runs(&redact_media_tokens(text));
     for prefix in SECRET_PREFIXES {
         if out.contains(prefix) {
             out = redact_after(&out, prefix, |c| {
@@ -70,6 +73,27 @@ fn redact_media_tokens(text: &str) -> String {
     out
 }
 
+/// A token stays secret where a request's path is not of the form that it belongs in, such as `/media//{token}` or
+/// `/MEDIA/{token}`: nothing else has so many of its characters in a row.
+fn redact_long_runs(text: &str) -> String {
+    let is_token_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|c| !is_token_char(c)).unwrap_or(rest.len());
+        let (run, tail) = rest.split_at(end);
+        out.push_str(if run.len() >= TOKEN_RUN_CHARS_MIN {
+            REDACTED
+        } else {
+            run
+        });
+        let next = tail.find(is_token_char).unwrap_or(tail.len());
+        out.push_str(&tail[..next]);
+        rest = &tail[next..];
+    }
+    out
+}
+
 fn redact_after(text: &str, prefix: &str, ends: impl Fn(char) -> bool + Copy) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -86,6 +110,23 @@ fn redact_after(text: &str, prefix: &str, ends: impl Fn(char) -> bool + Copy) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_out_of_its_place_is_taken_out_too() {
+        let token = "AQEAQfEjmymu_NE-".repeat(10);
+        for path in [
+            format!("/media//{token}/global/c/x"),
+            format!("/MEDIA/{token}/global/c/x"),
+            format!("/%6dedia/{token}%2fglobal"),
+            format!("//media/{token}"),
+            token.clone(),
+        ] {
+            let redacted = redact_path(&path);
+            assert!(!redacted.contains("AQEA"), "{redacted}");
+        }
+        let digest = format!("/objects/{}/v360/1.m4s", "0a".repeat(32));
+        assert_eq!(redact_path(&digest), digest);
+    }
 
     #[test]
     fn a_path_loses_its_query_and_its_media_token() {

@@ -1,7 +1,7 @@
 //! Which interface of the caller table a request is for.
 
-use http::Request;
 use http::header::CONTENT_TYPE;
+use http::{Method, Request};
 
 /// The public API: `/api/…`, `/.well-known/…`.
 pub const HTTP_API: &str = "http:api";
@@ -22,24 +22,26 @@ pub(crate) enum Interface {
 impl Interface {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
         let path = request.uri().path();
-        let is_grpc = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+        let begins = |prefix: &str| path.starts_with(prefix);
+        // These come from outside, where a content type is the client's own choice.
+        if begins("/api/") || begins("/.well-known/") {
+            return Self::Http(HTTP_API);
+        }
+        if begins("/media/") {
+            return Self::Http(HTTP_MEDIA);
+        }
+        let is_grpc = request.method() == Method::POST
+            && request
+                .headers()
+                .get(CONTENT_TYPE)
+                .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
         if is_grpc {
             let service = path
                 .strip_prefix('/')
                 .and_then(|rest| rest.split('/').next());
             return Self::Grpc(service.unwrap_or_default().to_owned());
         }
-        let begins = |prefix: &str| path.starts_with(prefix);
-        Self::Http(if begins("/api/") || begins("/.well-known/") {
-            HTTP_API
-        } else if begins("/media/") {
-            HTTP_MEDIA
-        } else {
-            HTTP_WEB
-        })
+        Self::Http(HTTP_WEB)
     }
 
     /// As the caller table writes it.
@@ -55,8 +57,10 @@ impl Interface {
 mod tests {
     use super::*;
 
-    fn of(path: &str, content_type: &str) -> Interface {
-        let request = Request::get(path)
+    fn of(method: Method, path: &str, content_type: &str) -> Interface {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
             .header(CONTENT_TYPE, content_type)
             .body(())
             .expect("a request");
@@ -65,24 +69,33 @@ mod tests {
 
     #[test]
     fn paths_and_content_types_decide() {
-        assert_eq!(
-            of("/api/v1/play/x", "application/json"),
-            Interface::Http(HTTP_API)
-        );
-        assert_eq!(of("/.well-known/jwks.json", ""), Interface::Http(HTTP_API));
-        assert_eq!(of("/media/ng/x/y", ""), Interface::Http(HTTP_MEDIA));
+        let get = |path| of(Method::GET, path, "application/json");
+        assert_eq!(get("/api/v1/play/x"), Interface::Http(HTTP_API));
+        assert_eq!(get("/.well-known/jwks.json"), Interface::Http(HTTP_API));
+        assert_eq!(get("/media/ng/x/y"), Interface::Http(HTTP_MEDIA));
         for path in ["/", "/watch/x", "/apis", "/mediator", "/assets/api/v1"] {
-            assert_eq!(of(path, ""), Interface::Http(HTTP_WEB), "{path}");
+            assert_eq!(get(path), Interface::Http(HTTP_WEB), "{path}");
         }
+        let call = "/mcsp.auth.v1.Auth/GetKeySet";
+        let service = of(Method::POST, call, "application/grpc+proto");
+        assert_eq!(service.name(), "mcsp.auth.v1.Auth");
         assert_eq!(
-            of("/mcsp.auth.v1.Auth/GetKeySet", "application/grpc+proto").name(),
-            "mcsp.auth.v1.Auth"
-        );
-        // The content type alone makes gRPC of it, so no path slips past the table as another interface.
-        assert_eq!(of("/api/v1/play/x", "application/grpc").name(), "api");
-        assert_eq!(
-            of("/mcsp.auth.v1.Auth/GetKeySet", "text/plain"),
+            of(Method::POST, call, "text/plain"),
             Interface::Http(HTTP_WEB)
         );
+    }
+
+    #[test]
+    fn a_viewers_content_type_makes_no_grpc_of_his_request() {
+        for (path, interface) in [
+            ("/api/v1/play/x", HTTP_API),
+            ("/media/ng/x/y", HTTP_MEDIA),
+            ("/watch/x", HTTP_WEB),
+        ] {
+            let got = of(Method::GET, path, "application/grpc");
+            assert_eq!(got, Interface::Http(interface), "{path}");
+        }
+        let got = of(Method::POST, "/api/v1/auth/login", "application/grpc");
+        assert_eq!(got, Interface::Http(HTTP_API));
     }
 }

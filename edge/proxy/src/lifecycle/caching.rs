@@ -2,17 +2,21 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use http::header::{CONTENT_LENGTH, RANGE};
 use mcsp_edge_cache::BodyReader;
 use pingora_cache::{CacheMeta, ForcedFreshness, HitHandler, NoCacheReason, RespCacheable};
 use pingora_error::{Error, ErrorSource, ErrorType};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::Session;
+use pingora_proxy::{RangeType, Session, range_header_filter};
 
 use super::EdgeProxy;
 use super::forwarding::may_try_another;
 use crate::context::RequestContext;
 use crate::freshness;
 use crate::route::Route;
+
+/// With more ranges than this in one request, the whole object is sent.
+const RANGES_MAX: usize = 16;
 
 /// Is this a route whose answers are kept?
 pub(super) fn is_cached_route(context: &RequestContext) -> bool {
@@ -29,6 +33,31 @@ pub(super) fn cache_key(request: &RequestHeader, context: &RequestContext) -> Op
         }),
         _ => None,
     }
+}
+
+/// What of a cached object is sent. Pingora's own choice, but for a range of its last 0 bytes and for an object without
+/// bytes: there it counts below zero, so such a range is not looked at (RFC 9110 section 14.2 leaves us that).
+pub(super) fn select_range(request: &RequestHeader, response: &mut ResponseHeader) -> RangeType {
+    let is_empty = response
+        .headers
+        .get(CONTENT_LENGTH)
+        .is_some_and(|length| length.as_bytes() == b"0");
+    let asks_for_nothing = request
+        .headers
+        .get(RANGE)
+        .and_then(|range| range.to_str().ok()?.split_once('='))
+        .is_some_and(|(_, ranges)| ranges.split(',').any(is_last_zero_bytes));
+    if is_empty || asks_for_nothing {
+        return RangeType::None;
+    }
+    range_header_filter(request, response, Some(RANGES_MAX))
+}
+
+fn is_last_zero_bytes(range: &str) -> bool {
+    range
+        .trim()
+        .strip_prefix('-')
+        .is_some_and(|count| count.bytes().all(|digit| digit == b'0'))
 }
 
 impl EdgeProxy {
@@ -125,4 +154,46 @@ fn unix_ms(instant: SystemTime) -> i64 {
     instant.duration_since(UNIX_EPOCH).map_or(0, |since| {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::testing::request;
+
+    fn selected(range: &str, bytes: usize) -> (RangeType, u16) {
+        let mut head = request("GET", "/");
+        head.insert_header("range", range).unwrap();
+        let mut response = ResponseHeader::build(200, None).unwrap();
+        response.insert_header("content-length", bytes).unwrap();
+        let selection = select_range(&head, &mut response);
+        (selection, response.status.as_u16())
+    }
+
+    #[test]
+    fn ranges_are_cut_to_the_object() {
+        assert_eq!(selected("bytes=0-9", 100), (RangeType::Single(0..10), 206));
+        assert_eq!(selected("bytes=-1", 100), (RangeType::Single(99..100), 206));
+        assert_eq!(selected("bytes=100-", 100), (RangeType::Invalid, 416));
+    }
+
+    #[test]
+    fn a_range_of_nothing_is_not_looked_at() {
+        for (range, bytes) in [
+            ("bytes=-1", 0),
+            ("bytes=-0", 0),
+            ("bytes=0-", 0),
+            ("bytes=-0", 100),
+            ("bytes=0-1, -00", 100),
+        ] {
+            assert_eq!(selected(range, bytes), (RangeType::None, 200), "{range}");
+        }
+    }
+
+    #[test]
+    fn a_range_too_many_gets_the_whole() {
+        let ranges: Vec<_> = (0..RANGES_MAX).map(|n| format!("{0}-{0}", n * 2)).collect();
+        let range = format!("bytes={}", ranges.join(","));
+        assert_eq!(selected(&range, 100), (RangeType::None, 200));
+    }
 }

@@ -271,7 +271,9 @@ mod tests {
         for name in withheld(route, &head.headers) {
             head.remove_header(&name);
         }
-        head.headers.keys().map(ToString::to_string).collect()
+        let mut left: Vec<_> = head.headers.keys().map(ToString::to_string).collect();
+        left.sort();
+        left
     }
 
     #[test]
@@ -290,7 +292,7 @@ mod tests {
             "if-none-match",
         ];
         let web = Route::Web("/".to_owned());
-        assert_eq!(left(&web, &names), ["range", "if-none-match"]);
+        assert_eq!(left(&web, &names), ["if-none-match", "range"]);
     }
 
     #[test]
@@ -300,6 +302,6 @@ mod tests {
             token_use: TokenUse::Required,
         });
         let names = ["authorization", "grpc-timeout", "cookie", "content-type"];
-        assert_eq!(left(&api, &names), ["cookie", "content-type"]);
+        assert_eq!(left(&api, &names), ["content-type", "cookie"]);
     }
 }
