@@ -10,8 +10,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "proto/playback.proto",
         "proto/upload.proto",
     ];
+    // They carry secrets: `src/redacted.rs` says how they are shown.
+    const SECRET: [&str; 2] = [
+        ".mcsp.auth.v1.LoginForRequest",
+        ".mcsp.auth.v1.LoginForResponse",
+    ];
     tonic_prost_build::configure()
         .bytes(".")
+        .skip_debug(SECRET)
         .compile_protos(&PROTOS, &["proto"])?;
     Ok(())
 }

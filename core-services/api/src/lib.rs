@@ -9,6 +9,7 @@ mod identity;
 pub mod media_path;
 pub mod metadata;
 mod problem;
+mod redacted;
 mod residency;
 pub mod rest;
 

@@ -7,7 +7,7 @@ use crate::events::MediaType;
 use crate::{Residency, Role};
 
 /// `POST /api/v1/auth/register`.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegisterRequest {
     /// An address of at most 254 characters (RFC 5321).
@@ -26,7 +26,7 @@ fn viewer() -> Role {
 }
 
 /// `POST /api/v1/auth/login`.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoginRequest {
     /// The account's address.

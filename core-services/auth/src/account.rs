@@ -2,7 +2,7 @@
 
 use mcsp_api::Role;
 use mcsp_api::metadata::FieldError;
-use mcsp_api::rest::RegisterRequest;
+use mcsp_api::rest::{LoginRequest, RegisterRequest};
 
 const EMAIL_CHARS_MAX: usize = 254;
 const EMAIL_LOCAL_CHARS_MAX: usize = 64;
@@ -38,6 +38,12 @@ pub(crate) fn check(request: &RegisterRequest) -> Result<(), FieldError> {
         ));
     }
     Ok(())
+}
+
+/// Could an account have this address and this password? No other region is asked about what none can have. It tells
+/// nothing about which accounts there are.
+pub(crate) fn may_exist(login: &LoginRequest) -> bool {
+    is_email(&login.email) && PASSWORD_CHARS.contains(&login.password.chars().count())
 }
 
 /// The form by which an address is found: accounts differ in more than the case of their addresses.

@@ -25,6 +25,9 @@ pub struct AuthConfig {
     /// How long a login waits for its turn to be hashed, milliseconds; then it is told to come back. Default 5000, 10
     /// to 60 000.
     pub password_wait_ms: u32,
+    /// How long another region may take to say whether an account has its home there, milliseconds. Default 2000, 100 to
+    /// 30 000.
+    pub peer_timeout_ms: u32,
     /// Wrong passwords in a row after which an account is locked. Default 5, 1 to 100.
     pub lockout_failures: u32,
     /// How long it stays locked, and how long failures are remembered, seconds. Default 900, 1 to 86 400.
@@ -46,6 +49,7 @@ impl Default for AuthConfig {
             password_lanes: 1,
             password_parallel_max: 2,
             password_wait_ms: 5000,
+            peer_timeout_ms: 2000,
             lockout_failures: 5,
             lockout_s: 900,
             key_rotate_after_s: 604_800,
@@ -93,6 +97,7 @@ impl AuthConfig {
             ("password_lanes", self.password_lanes, 1, 8),
             ("password_parallel_max", self.password_parallel_max, 1, 64),
             ("password_wait_ms", self.password_wait_ms, 10, 60_000),
+            ("peer_timeout_ms", self.peer_timeout_ms, 100, 30_000),
             ("lockout_failures", self.lockout_failures, 1, 100),
             ("lockout_s", self.lockout_s, 1, 86_400),
             (

@@ -1,7 +1,7 @@
 //! Why the auth service did not do what it was asked.
 
 use mcsp_api::metadata::FieldError;
-use mcsp_api::{Problem, ProblemKind};
+use mcsp_api::{Problem, ProblemKind, RegionCode};
 use mcsp_db::{DbError, DbErrorKind};
 use thiserror::Error;
 
@@ -28,6 +28,15 @@ pub enum AuthError {
         /// When to come back.
         retry_after_s: u32,
     },
+    /// No account with this address and password is here, and another region, where it may be, could not be asked.
+    #[error("a region that may know the account cannot be reached")]
+    HomeAway {
+        /// When to come back.
+        retry_after_s: u32,
+    },
+    /// The session is another region's: an edge should have brought the call there.
+    #[error("a call for a session of region {0} was brought here")]
+    NotHome(RegionCode),
     /// There is an account with this address.
     #[error("the e-mail address has an account already")]
     EmailTaken,
@@ -70,7 +79,12 @@ impl AuthError {
         match self {
             // A full disk may be emptied.
             Self::Db(error) => error.is_retryable() || error.kind() == DbErrorKind::Storage,
-            Self::Audit(_) | Self::Busy | Self::RotatedTooOften | Self::LockedOut { .. } => true,
+            Self::Audit(_)
+            | Self::Busy
+            | Self::RotatedTooOften
+            | Self::LockedOut { .. }
+            | Self::HomeAway { .. }
+            | Self::NotHome(_) => true,
             Self::Event(error) => error.is_retryable(),
             _ => false,
         }
@@ -85,6 +99,9 @@ impl AuthError {
                 .detail("the e-mail address or the password is wrong"),
             Self::LockedOut { retry_after_s } => Problem::new(ProblemKind::TooManyRequests)
                 .detail("too many wrong passwords; the account is locked for a while")
+                .retry_after_s(retry_after_s),
+            Self::HomeAway { retry_after_s } => Problem::new(ProblemKind::Unavailable)
+                .detail("the region that may know this account cannot be reached; try again")
                 .retry_after_s(retry_after_s),
             Self::EmailTaken => Problem::new(ProblemKind::Conflict)
                 .detail("there is an account with this e-mail address; sign in instead")

@@ -10,7 +10,7 @@ use mcsp_api::body::JsonBody;
 use mcsp_api::headers::IDEMPOTENCY_KEY;
 use mcsp_api::rest::{LoginRequest, REFRESH_COOKIE, RegisterRequest, TokenResponse, UserProfile};
 use mcsp_api::{Problem, ProblemKind};
-use mcsp_rpc::Viewer;
+use mcsp_rpc::{EdgeContext, Viewer};
 use mcsp_telemetry::TelemetryLayer;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -73,8 +73,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         (status = 201, description = "The account, signed in", body = TokenResponse),
         (status = 400, description = "A field cannot be used", body = Problem,
             content_type = "application/problem+json"),
-        (status = 409, description = "The address is taken, or the key was used for another request", body = Problem,
-            content_type = "application/problem+json"),
+        (status = 409, description = "The address is taken, here or in another region, or the key was used for another \
+            request", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "The account is locked for a while", body = Problem,
             content_type = "application/problem+json"),
         (status = 503, description = "Not possible right now", body = Problem,
@@ -90,7 +90,7 @@ async fn register(
     Ok(answer(StatusCode::CREATED, signed_in))
 }
 
-/// Signs in by password.
+/// Signs in by password, wherever the account's home region is: the token and the cookie are that region's.
 #[utoipa::path(post, path = "/api/v1/auth/login", tag = "auth", request_body = LoginRequest,
     responses(
         (status = 200, description = "Signed in", body = TokenResponse),
@@ -98,14 +98,15 @@ async fn register(
             content_type = "application/problem+json"),
         (status = 429, description = "The account is locked for a while", body = Problem,
             content_type = "application/problem+json"),
-        (status = 503, description = "Not possible right now", body = Problem,
-            content_type = "application/problem+json"),
+        (status = 503, description = "Not possible right now; or the account is not known here, and a region that may \
+            know it cannot be reached", body = Problem, content_type = "application/problem+json"),
     ))]
 async fn login(
     State(service): State<AuthService>,
+    edge: EdgeContext,
     JsonBody(request): JsonBody<LoginRequest>,
 ) -> Result<Response, Problem> {
-    let signed_in = service.login(&request).await?;
+    let signed_in = service.login(&request, edge.client_address).await?;
     Ok(answer(StatusCode::OK, signed_in))
 }
 

@@ -7,7 +7,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{self, PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use mcsp_runtime::SharedEntropy;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::AuthConfig;
@@ -20,9 +20,28 @@ pub(crate) struct Passwords {
     params: Params,
     turns: Arc<Semaphore>,
     wait: Duration,
+    /// Who asks for another region needs one of these too: a flood from there leaves turns to our own.
+    region_turns: Arc<Semaphore>,
+    region_wait: Duration,
     entropy: SharedEntropy,
     /// Verified against where there is no account, so that both cases take the same work.
     decoy: String,
+}
+
+/// Whose turn it is to have a password hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// A client of this region.
+    Client,
+    /// Another region, for a client of its own.
+    Region,
+}
+
+/// Held while a password is hashed.
+#[derive(Debug)]
+struct Turn {
+    _any: OwnedSemaphorePermit,
+    _for_region: Option<OwnedSemaphorePermit>,
 }
 
 /// What verification found.
@@ -50,20 +69,29 @@ impl Passwords {
             params,
             turns: Arc::new(Semaphore::new(config.password_parallel_max as usize)),
             wait: Duration::from_millis(u64::from(config.password_wait_ms)),
+            region_turns: Arc::new(Semaphore::new(
+                (config.password_parallel_max as usize / 2).max(1),
+            )),
+            // Shorter than the other region waits, so that it hears that there is no room.
+            region_wait: Duration::from_millis(u64::from(
+                config.password_wait_ms.min(config.peer_timeout_ms / 2),
+            )),
             entropy,
             decoy: String::new(),
         };
-        passwords.decoy = passwords.hash(&new_hex_id(&*passwords.entropy)).await?;
+        passwords.decoy = passwords
+            .hash(&new_hex_id(&*passwords.entropy), Asker::Client)
+            .await?;
         Ok(passwords)
     }
 
     /// The password's hash as a PHC string, with a salt of its own.
-    pub(crate) async fn hash(&self, password: &str) -> Result<String, AuthError> {
+    pub(crate) async fn hash(&self, password: &str, asker: Asker) -> Result<String, AuthError> {
         let mut salt = [0; 16];
         self.entropy.fill(&mut salt);
         let argon = self.argon();
         let password = password.to_owned();
-        self.work(move || {
+        self.work(asker, move || {
             argon
                 .hash_password_with_salt(password.as_bytes(), &salt)
                 .map(|hash: PasswordHash| hash.to_string())
@@ -76,13 +104,14 @@ impl Passwords {
         &self,
         hash: Option<&str>,
         password: &str,
+        asker: Asker,
     ) -> Result<Verdict, AuthError> {
         let is_known = hash.is_some();
         let stored = hash.unwrap_or(&self.decoy).to_owned();
         let argon = self.argon();
         let password = password.to_owned();
         let today = self.params.clone();
-        self.work(move || {
+        self.work(asker, move || {
             let stored = PasswordHash::new(&stored)?;
             // Compares in constant time.
             match argon.verify_password(password.as_bytes(), &stored) {
@@ -105,9 +134,10 @@ impl Passwords {
 
     async fn work<T: Send + 'static>(
         &self,
+        asker: Asker,
         work: impl FnOnce() -> password_hash::Result<T> + Send + 'static,
     ) -> Result<T, AuthError> {
-        let turn = self.turn().await?;
+        let turn = self.turn(asker).await?;
         let done = tokio::task::spawn_blocking(move || {
             // Held by the work itself: a caller who goes away does not make room before it is done.
             let _turn = turn;
@@ -122,8 +152,22 @@ impl Passwords {
             })
     }
 
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, AuthError> {
-        match timeout(self.wait, self.turns.clone().acquire_owned()).await {
+    async fn turn(&self, asker: Asker) -> Result<Turn, AuthError> {
+        let wait = match asker {
+            Asker::Client => self.wait,
+            Asker::Region => self.region_wait,
+        };
+        let turn = async {
+            let for_region = match asker {
+                Asker::Client => None,
+                Asker::Region => Some(self.region_turns.clone().acquire_owned().await?),
+            };
+            Ok::<_, AcquireError>(Turn {
+                _any: self.turns.clone().acquire_owned().await?,
+                _for_region: for_region,
+            })
+        };
+        match timeout(wait, turn).await {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(_)) | Err(_) => Err(AuthError::Busy),
         }
@@ -134,4 +178,31 @@ fn is_of(hash: &PasswordHash, params: &Params) -> bool {
     let cost = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
     hash.algorithm.as_str() == "argon2id"
         && Params::try_from(hash).is_ok_and(|found| cost(&found) == cost(params))
+}
+
+#[cfg(test)]
+mod tests {
+    use mcsp_runtime::SystemEntropy;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn another_regions_flood_leaves_turns_to_our_own() {
+        let config = AuthConfig {
+            password_memory_kib: 8192,
+            password_passes: 1,
+            password_parallel_max: 2,
+            peer_timeout_ms: 100,
+            ..AuthConfig::default()
+        };
+        let passwords = Passwords::new(&config, SystemEntropy::shared())
+            .await
+            .expect("settings");
+        let _held = passwords.turn(Asker::Region).await.expect("a turn");
+        assert!(matches!(
+            passwords.turn(Asker::Region).await,
+            Err(AuthError::Busy)
+        ));
+        assert!(passwords.turn(Asker::Client).await.is_ok());
+    }
 }

@@ -23,6 +23,14 @@ pub(crate) fn refresh_digest(token: &str) -> Option<String> {
     is_token.then(|| digest_hex(&[token]))
 }
 
+/// The home region of a refresh token; `None` for a text that is none.
+pub(crate) fn region_of_refresh_token(token: &str) -> Option<RegionCode> {
+    let (region, random) = token.strip_prefix("r_")?.split_once('_')?;
+    let is_random = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let is_token = token.len() <= REFRESH_BYTES_MAX && random.bytes().all(is_random);
+    region.parse().ok().filter(|_| is_token)
+}
+
 /// A new session id: `s_{region}_` and 128 random bits.
 pub(crate) fn new_session_id(region: RegionCode, entropy: &dyn Entropy) -> String {
     format!("s_{region}_{}", new_hex_id(entropy))

@@ -1,5 +1,7 @@
 //! The auth service's rules: who gets an account, and who may sign in.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use mcsp_api::rest::{LoginRequest, RegisterRequest, TokenResponse, UserProfile};
@@ -8,14 +10,16 @@ use mcsp_audit::Audit;
 use mcsp_db::{Db, Tx};
 use mcsp_events::outbox::Outbox;
 use mcsp_kv::SharedKv;
+use mcsp_rpc::RpcChannel;
 use mcsp_runtime::{SharedClock, SharedEntropy};
 
-use crate::account::{check, email_key};
+use crate::account::{check, email_key, may_exist};
 use crate::error::AuthError;
 use crate::events::EventSource;
+use crate::homes::{Elsewhere, Homes, InUse};
 use crate::keys::SigningKeys;
-use crate::lockout::LoginGuard;
-use crate::passwords::{Passwords, Verdict};
+use crate::lockout::{Attempt, LoginGuard};
+use crate::passwords::{Asker, Passwords, Verdict};
 use crate::secrets::digest_hex;
 use crate::sessions::profile;
 use crate::store::User;
@@ -43,6 +47,8 @@ pub struct AuthParts {
     pub region: String,
     /// The code inside ids of its users, such as `ng`.
     pub region_code: RegionCode,
+    /// The ways to other regions' [`crate::home_login`], by region.
+    pub peers: BTreeMap<String, RpcChannel>,
     /// Its configuration.
     pub config: AuthConfig,
 }
@@ -56,6 +62,7 @@ pub struct AuthService {
     pub(crate) keys: Arc<SigningKeys>,
     passwords: Arc<Passwords>,
     guard: Arc<LoginGuard>,
+    homes: Arc<Homes>,
 }
 
 /// A session that was opened or goes on.
@@ -100,6 +107,11 @@ impl AuthService {
         )
         .await?;
         let passwords = Passwords::new(&parts.config, entropy).await?;
+        let homes = Homes::new(
+            parts.peers.clone(),
+            parts.region_code,
+            parts.config.peer_timeout_ms,
+        );
         let guard = LoginGuard::new(parts.kv.clone(), db, clock, &parts.config);
         Ok(Self {
             parts: Arc::new(parts),
@@ -108,6 +120,7 @@ impl AuthService {
             keys: Arc::new(keys),
             passwords: Arc::new(passwords),
             guard: Arc::new(guard),
+            homes: Arc::new(homes),
         })
     }
 
@@ -131,7 +144,12 @@ impl AuthService {
         self.keys.rotate(reason).await
     }
 
-    /// Creates an account and signs it in. With an `Idempotency-Key`, the same registration again signs the same account
+    /// Creates an account and signs it in. An address that another region knows is taken.
+    ///
+    /// While a region cannot be asked, registration goes on: a cut link stops nothing local. So may two registrations in
+    /// two regions at the same moment both succeed, and an address come to have an account in each. Both work from
+    /// everywhere, each by its own password, because a password that is wrong here is tried elsewhere; ids, sessions and
+    /// content of the two stay apart. With an `Idempotency-Key`, the same registration again signs the same account
     /// in again.
     ///
     /// # Errors
@@ -149,6 +167,16 @@ impl AuthService {
         if let Some(user) = self.registered_before(key_digest.as_deref()).await? {
             return self.repeat_registration(user, request).await;
         }
+        let (password_hash, in_use) = tokio::join!(
+            self.passwords.hash(&request.password, Asker::Client),
+            self.homes.in_use(&request.email)
+        );
+        let password_hash = password_hash?;
+        match in_use {
+            InUse::Yes => return Err(AuthError::EmailTaken),
+            InUse::Unknown => tracing::warn!("an account is made without every region's word"),
+            InUse::No => {}
+        }
         let user = User {
             user_id: UserId::generate(
                 self.parts.region_code,
@@ -160,7 +188,7 @@ impl AuthService {
             display_name: request.display_name.clone(),
             role: request.role,
             organisation_id: None,
-            password_hash: self.passwords.hash(&request.password).await?,
+            password_hash,
             created_ms: self.parts.clock.now_ms(),
         };
         let added = transaction!(self.parts.db, tx => self.add_account(&mut tx, &user, key_digest.as_deref()).await);
@@ -174,38 +202,118 @@ impl AuthService {
         }
     }
 
-    /// Signs in by password.
+    /// Signs in by password, in whichever region the account is.
+    ///
+    /// A password that is right here signs in here and no other region hears of it. Otherwise the other regions are asked,
+    /// whether there is an account here or not: so the time an answer takes does not tell, and an account here does not
+    /// stand in front of one with the same address elsewhere. `client` goes along for that region's log.
+    ///
+    /// While a region cannot be asked, a wrong password for an account here is still [`AuthError::BadCredentials`], but an
+    /// address unknown here is [`AuthError::HomeAway`]: the answer then tells which it is. To hide that would be to tell
+    /// people of this region that they may be right when they are wrong, or travellers that they are wrong when they
+    /// are right.
     ///
     /// # Errors
-    /// [`AuthError::BadCredentials`], [`AuthError::LockedOut`], [`AuthError::Busy`], and the database's.
-    pub async fn login(&self, request: &LoginRequest) -> Result<SignedIn, AuthError> {
+    /// [`AuthError::BadCredentials`], [`AuthError::LockedOut`], [`AuthError::HomeAway`], [`AuthError::Busy`], and the
+    /// database's.
+    pub async fn login(
+        &self,
+        request: &LoginRequest,
+        client: Option<IpAddr>,
+    ) -> Result<SignedIn, AuthError> {
         let email_key = email_key(&request.email);
-        let mut conn = self.parts.db.acquire().await?;
-        let user = store::user_by_email(conn.conn(), &email_key).await?;
-        drop(conn);
-        let verdict = self
-            .check_password(&email_key, user.as_ref(), &request.password)
+        let user = self.account(&email_key).await?;
+        let (attempt, verdict) = self
+            .attempt(&email_key, user.as_ref(), &request.password, Asker::Client)
             .await?;
-        let user = user.ok_or(AuthError::BadCredentials)?;
-        let new_hash = match verdict {
-            Verdict::RightButOld => Some(self.passwords.hash(&request.password).await?),
-            _ => None,
+        if let (Some(user), Verdict::Right | Verdict::RightButOld) = (&user, verdict) {
+            attempt.succeeded().await;
+            return self.enter(user, verdict, request, Asker::Client).await;
+        }
+        let elsewhere = if may_exist(request) {
+            self.homes.login(request, client).await
+        } else {
+            Elsewhere::Refused
         };
-        transaction!(self.parts.db, tx => self.enter(&mut tx, &user, new_hash.as_deref()).await)
+        match elsewhere {
+            Elsewhere::SignedIn(signed_in) => {
+                attempt.succeeded().await;
+                Ok(signed_in)
+            }
+            // Nobody has said that it is the wrong password.
+            Elsewhere::Locked { retry_after_s } if user.is_none() => {
+                attempt.withdrawn().await;
+                Err(AuthError::LockedOut { retry_after_s })
+            }
+            Elsewhere::Unknown { retry_after_s } if user.is_none() => {
+                attempt.withdrawn().await;
+                Err(AuthError::HomeAway { retry_after_s })
+            }
+            Elsewhere::Refused | Elsewhere::Locked { .. } | Elsewhere::Unknown { .. } => {
+                attempt.failed().await?;
+                Err(AuthError::BadCredentials)
+            }
+        }
+    }
+
+    /// Signs in by password for a client of another region: only if the account is here. Tries are counted as if they had
+    /// been made here, so that they are the same few through however many regions they come.
+    pub(crate) async fn login_for(&self, request: &LoginRequest) -> Result<SignedIn, AuthError> {
+        let email_key = email_key(&request.email);
+        let user = self.account(&email_key).await?;
+        let (attempt, verdict) = self
+            .attempt(&email_key, user.as_ref(), &request.password, Asker::Region)
+            .await?;
+        match (&user, verdict) {
+            (Some(user), Verdict::Right | Verdict::RightButOld) => {
+                attempt.succeeded().await;
+                self.enter(user, verdict, request, Asker::Region).await
+            }
+            (None, _) | (Some(_), Verdict::Wrong) => {
+                attempt.failed().await?;
+                Err(AuthError::BadCredentials)
+            }
+        }
+    }
+
+    /// Is there an account with this address in this region?
+    pub(crate) async fn has_account(&self, email: &str) -> Result<bool, AuthError> {
+        Ok(self.account(&email_key(email)).await?.is_some())
     }
 
     /// The account of the viewer, whose session must not have ended.
     ///
     /// # Errors
-    /// [`AuthError::NoSession`], and the database's.
+    /// [`AuthError::NoSession`], [`AuthError::NotHome`], and the database's.
     pub async fn me(&self, viewer: &ViewerIdentity) -> Result<UserProfile, AuthError> {
+        self.check_home(viewer.user_id.region())?;
         let mut conn = self.parts.db.acquire().await?;
         let user = store::user_of_session(conn.conn(), &viewer.session_id, &viewer.user_id).await?;
         user.map(|user| profile(&user))
             .ok_or(AuthError::NoSession("the session has ended; sign in again"))
     }
 
+    async fn account(&self, email_key: &str) -> Result<Option<User>, AuthError> {
+        let mut conn = self.parts.db.acquire().await?;
+        store::user_by_email(conn.conn(), email_key).await
+    }
+
+    /// Opens a session for a password that was right, and hashes it anew if it was with other settings than today's.
     async fn enter(
+        &self,
+        user: &User,
+        verdict: Verdict,
+        request: &LoginRequest,
+        asker: Asker,
+    ) -> Result<SignedIn, AuthError> {
+        let new_hash = match verdict {
+            Verdict::RightButOld => Some(self.passwords.hash(&request.password, asker).await?),
+            _ => None,
+        };
+        transaction!(self.parts.db, tx => self.enter_in(&mut tx, user, new_hash.as_deref()).await)
+    }
+
+    async fn enter_in(
         &self,
         tx: &mut Tx,
         user: &User,
@@ -249,36 +357,38 @@ impl AuthService {
         request: &RegisterRequest,
     ) -> Result<SignedIn, AuthError> {
         let same = user.display_name == request.display_name && user.role == request.role;
-        match self
-            .check_password(&user.email_key, Some(&user), &request.password)
-            .await
-        {
-            Ok(_) if same => {
-                transaction!(self.parts.db, tx => self.open_session(&mut tx, &user).await)
-            }
-            Ok(_) | Err(AuthError::BadCredentials) => Err(AuthError::KeyReused),
-            Err(error) => Err(error),
+        let (attempt, verdict) = self
+            .attempt(
+                &user.email_key,
+                Some(&user),
+                &request.password,
+                Asker::Client,
+            )
+            .await?;
+        if verdict == Verdict::Wrong {
+            attempt.failed().await?;
+            return Err(AuthError::KeyReused);
         }
+        attempt.succeeded().await;
+        if !same {
+            return Err(AuthError::KeyReused);
+        }
+        transaction!(self.parts.db, tx => self.open_session(&mut tx, &user).await)
     }
 
-    /// Counts the attempt and verifies the password, with the same work whether there is an account or not.
-    async fn check_password(
+    /// Counts the attempt and verifies the password, with the same work whether there is an account or not. Say how the
+    /// attempt ended.
+    async fn attempt(
         &self,
         email_key: &str,
         user: Option<&User>,
         password: &str,
-    ) -> Result<Verdict, AuthError> {
+        asker: Asker,
+    ) -> Result<(Attempt<'_>, Verdict), AuthError> {
         let attempt = self.guard.admit(email_key).await?;
         let hash = user.map(|user| user.password_hash.as_str());
-        match self.passwords.verify(hash, password).await {
-            Ok(Verdict::Wrong) => {
-                attempt.failed().await?;
-                Err(AuthError::BadCredentials)
-            }
-            Ok(verdict) => {
-                attempt.succeeded().await;
-                Ok(verdict)
-            }
+        match self.passwords.verify(hash, password, asker).await {
+            Ok(verdict) => Ok((attempt, verdict)),
             Err(error) => {
                 attempt.withdrawn().await;
                 Err(error)

@@ -6,7 +6,7 @@
 //! refresh in one of them at a time.
 
 use mcsp_api::rest::{TokenResponse, UserProfile};
-use mcsp_api::{OrganisationId, ViewerIdentity};
+use mcsp_api::{OrganisationId, RegionCode, ViewerIdentity};
 use mcsp_audit::AuditEntry;
 use mcsp_auth_edge::token::AUDIENCE;
 use mcsp_auth_edge::{AccessClaims, issuer_of};
@@ -14,7 +14,9 @@ use mcsp_db::Tx;
 use serde_json::json;
 
 use crate::error::AuthError;
-use crate::secrets::{new_hex_id, new_refresh_token, new_session_id, refresh_digest};
+use crate::secrets::{
+    new_hex_id, new_refresh_token, new_session_id, refresh_digest, region_of_refresh_token,
+};
 use crate::service::{AuthService, SignedIn};
 use crate::store::{self, RefreshState, User};
 use crate::transaction::transaction;
@@ -40,8 +42,11 @@ impl AuthService {
     ///
     /// # Errors
     /// [`AuthError::NoSession`] for every token that is not good; a spent one ends its session, which is audited and
-    /// told to all edges.
+    /// told to all edges. [`AuthError::NotHome`] for another region's, which stays good.
     pub async fn refresh(&self, token: &str) -> Result<SignedIn, AuthError> {
+        if let Some(home) = region_of_refresh_token(token) {
+            self.check_home(home)?;
+        }
         let digest = refresh_digest(token).ok_or(AuthError::NoSession(SIGN_IN_AGAIN))?;
         let renewed = transaction!(self.parts.db, tx => self.spend(&mut tx, &digest).await)?;
         renewed.ok_or(AuthError::NoSession(SIGN_IN_AGAIN))
@@ -50,10 +55,20 @@ impl AuthService {
     /// Ends the viewer's session. Ending it again changes nothing.
     ///
     /// # Errors
-    /// The database's.
+    /// [`AuthError::NotHome`], and the database's.
     pub async fn logout(&self, viewer: &ViewerIdentity) -> Result<(), AuthError> {
+        self.check_home(viewer.user_id.region())?;
         let ended = transaction!(self.parts.db, tx => self.end(&mut tx, &viewer.session_id, REASON_LOGOUT).await);
         ended.map(|_| ())
+    }
+
+    /// Without it, a call that was brought to the wrong region would find no session and say that it has ended.
+    pub(crate) fn check_home(&self, home: RegionCode) -> Result<(), AuthError> {
+        if home == self.parts.region_code {
+            Ok(())
+        } else {
+            Err(AuthError::NotHome(home))
+        }
     }
 
     /// The continued session; nothing when the token is not good. One that was spent before ends its session in the same

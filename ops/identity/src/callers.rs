@@ -254,9 +254,16 @@ mod tests {
         ] {
             assert!(!allowed("edge", "los1", interface), "{interface}");
         }
-        // The peer region: the feed and forwarded uploads, nothing else.
+        // The peer region: the feed, forwarded uploads and logins, nothing else.
         assert!(allowed("global-london", "origin", "mcsp.feed.v1.EdgeFeed"));
         assert!(allowed("global-london", "upload", "mcsp.upload.v1.Upload"));
+        assert!(allowed("global-london", "auth", "mcsp.auth.v1.HomeLogin"));
+        assert!(!allowed(
+            "global-london",
+            "upload",
+            "mcsp.auth.v1.HomeLogin"
+        ));
+        assert!(!allowed("edge", "lhr1", "mcsp.auth.v1.HomeLogin"));
         for interface in [
             "mcsp.content.v1.Content",
             "mcsp.events.v1.EventLog",

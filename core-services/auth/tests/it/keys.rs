@@ -24,7 +24,7 @@ async fn login_at(service: &AuthService) -> String {
         password: PASSWORD.to_owned(),
     };
     service
-        .login(&request)
+        .login(&request, None)
         .await
         .expect("signed in")
         .response

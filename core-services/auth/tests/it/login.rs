@@ -112,13 +112,13 @@ async fn a_password_is_hashed_anew_when_the_settings_rise() {
         password: PASSWORD.to_owned(),
     };
     let service = world.again(stronger).await;
-    service.login(&request).await.expect("signed in");
+    service.login(&request, None).await.expect("signed in");
     let after = world.text("SELECT password_hash FROM users").await;
     assert!(
         after.starts_with("$argon2id$v=19$m=9216,t=1,p=1$"),
         "{after}"
     );
-    service.login(&request).await.expect("signed in");
+    service.login(&request, None).await.expect("signed in");
     assert_eq!(
         world.text("SELECT password_hash FROM users").await,
         after,

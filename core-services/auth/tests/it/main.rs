@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod api;
+mod homes;
 mod keys;
 mod lockout;
 mod login;
 mod maintenance;
 mod refresh;
+mod regions;
 mod register;
 mod support;

@@ -1,5 +1,6 @@
 //! A region's auth service in a temporary folder, and an edge in front of it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ use mcsp_auth_edge::{TokenPolicy, TokenVerifier};
 use mcsp_core_services_auth::{AuthConfig, AuthParts, AuthService, router};
 use mcsp_db::Db;
 use mcsp_kv::{KvOptions, SharedKv};
-use mcsp_rpc::RequestClock;
 use mcsp_rpc::testing::as_edge;
+use mcsp_rpc::{RequestClock, RpcChannel};
 use mcsp_runtime::{ManualClock, SystemEntropy};
 use serde_json::{Value, json};
 use sqlx::Row as _;
@@ -32,6 +33,7 @@ pub(crate) struct World {
     pub(crate) db: Db,
     pub(crate) kv: SharedKv,
     pub(crate) folder: TempDir,
+    region: &'static str,
     router: Router,
 }
 
@@ -81,6 +83,11 @@ pub(crate) async fn world() -> World {
 
 /// `kv_faults`: the parameters of `faulty:`, or nothing for a sound store.
 pub(crate) async fn world_with(config: AuthConfig, kv_faults: &str) -> World {
+    world_of(REGION, config, kv_faults).await
+}
+
+/// A region that knows no other yet.
+pub(crate) async fn world_of(region: &'static str, config: AuthConfig, kv_faults: &str) -> World {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = ManualClock::new(NOW_MS);
     let sled = format!("sled:{}", folder.path().join("kv").display());
@@ -97,7 +104,7 @@ pub(crate) async fn world_with(config: AuthConfig, kv_faults: &str) -> World {
         .await
         .expect("a key-value store");
     let db = Db::open(&db_uri(folder.path())).await.expect("a database");
-    let service = open_service(&db, &kv, &clock, config).await;
+    let service = open_service_of(region, (&db, &kv, &clock), config, BTreeMap::new()).await;
     World {
         router: router(service.clone()),
         service,
@@ -105,6 +112,7 @@ pub(crate) async fn world_with(config: AuthConfig, kv_faults: &str) -> World {
         db,
         kv,
         folder,
+        region,
     }
 }
 
@@ -112,19 +120,30 @@ fn db_uri(folder: &Path) -> String {
     format!("sqlite:{}", folder.join("auth.db").display())
 }
 
+/// A process of the service in [`REGION`].
 pub(crate) async fn open_service(
     db: &Db,
     kv: &SharedKv,
     clock: &Arc<ManualClock>,
     config: AuthConfig,
 ) -> AuthService {
+    open_service_of(REGION, (db, kv, clock), config, BTreeMap::new()).await
+}
+
+async fn open_service_of(
+    region: &str,
+    (db, kv, clock): (&Db, &SharedKv, &Arc<ManualClock>),
+    config: AuthConfig,
+    peers: BTreeMap<String, RpcChannel>,
+) -> AuthService {
     let parts = AuthParts {
         db: db.clone(),
         kv: kv.clone(),
         clock: clock.clone(),
         entropy: SystemEntropy::shared(),
-        region: REGION.to_owned(),
-        region_code: "ng".parse().expect("a code"),
+        region: region.to_owned(),
+        region_code: region[..2].parse().expect("a code"),
+        peers,
         config,
     };
     AuthService::open(parts).await.expect("a service")
@@ -133,7 +152,15 @@ pub(crate) async fn open_service(
 impl World {
     /// Another process of the service over the same stores.
     pub(crate) async fn again(&self, config: AuthConfig) -> AuthService {
-        open_service(&self.db, &self.kv, &self.clock, config).await
+        let stores = (&self.db, &self.kv, &self.clock);
+        open_service_of(self.region, stores, config, BTreeMap::new()).await
+    }
+
+    /// The region's people are served by a process that can ask these regions from now on.
+    pub(crate) async fn knows(&mut self, config: AuthConfig, peers: BTreeMap<String, RpcChannel>) {
+        let stores = (&self.db, &self.kv, &self.clock);
+        self.service = open_service_of(self.region, stores, config, peers).await;
+        self.router = router(self.service.clone());
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
@@ -235,9 +262,10 @@ impl World {
 
     /// What an edge that knows these keys makes of a token.
     pub(crate) fn viewer_by(&self, jwks: &Value, token: &str) -> Option<ViewerIdentity> {
-        let verifier = TokenVerifier::new(TokenPolicy::for_regions([REGION]), self.clock.clone());
+        let verifier =
+            TokenVerifier::new(TokenPolicy::for_regions([self.region]), self.clock.clone());
         verifier
-            .set_keys(REGION, &jwks.to_string())
+            .set_keys(self.region, &jwks.to_string())
             .expect("a key set that edges take");
         verifier.verify(token).ok()
     }

@@ -2,7 +2,6 @@
 
 mod parts;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -155,6 +154,7 @@ impl Composer<'_> {
         }
         let db = promised(self.engines.auth_db.as_ref(), "engines.auth_db")?;
         let service = AuthService::open(AuthParts {
+            peers: self.peers()?,
             db: db.clone(),
             kv: self.kv()?,
             clock: self.site.clock.clone(),
@@ -166,6 +166,8 @@ impl Composer<'_> {
         .await?;
         self.serve_api(mcsp_svc_auth::router(service.clone()));
         self.grpc.add_service(mcsp_svc_auth::grpc(service.clone()));
+        self.grpc
+            .add_service(mcsp_svc_auth::home_login(service.clone()));
         self.outbox("auth", &db)?;
         self.endless("auth-maintenance", move |shutdown| {
             let service = service.clone();
@@ -211,10 +213,6 @@ impl Composer<'_> {
         let global = Arc::clone(&objects.global);
         let policy = PolicyEngine::new(self.site.config.residency.clone(), self.site.clock.clone())
             .map_err(|error| NodeError::Config(vec![error.to_string()]))?;
-        let mut peers = BTreeMap::new();
-        for (region, address) in &self.site.config.peers {
-            peers.insert(region.clone(), self.connect(region, address)?);
-        }
         let service = UploadService::open(UploadParts {
             region: self.site.references.region.clone(),
             pops: Arc::new(self.site.references.pops.clone()),
@@ -226,7 +224,7 @@ impl Composer<'_> {
             },
             policy: Arc::new(policy),
             content: self.content_channel(content, "upload")?,
-            peers,
+            peers: self.peers()?,
             clock: self.site.clock.clone(),
             entropy: self.site.entropy.clone(),
             config: self.site.config.upload.clone(),

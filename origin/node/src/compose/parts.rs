@@ -1,5 +1,6 @@
 //! What several services are given alike: channels, outbox relays, consumers, checks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mcsp_db::Db;
@@ -58,6 +59,14 @@ impl Composer<'_> {
             RpcChannel::connect(&address.address, &name, &self.site.identity)?
                 .with_policy(self.site.config.calls),
         )
+    }
+
+    /// Ways to the other regions, with connections and circuit breakers of their own.
+    pub(super) fn peers(&self) -> Result<BTreeMap<String, RpcChannel>, NodeError> {
+        let peers = self.site.config.peers.iter();
+        peers
+            .map(|(region, address)| Ok((region.clone(), self.connect(region, address)?)))
+            .collect()
     }
 
     pub(super) fn outbox(&mut self, service: &'static str, db: &Db) -> Result<(), NodeError> {

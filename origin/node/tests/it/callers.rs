@@ -8,7 +8,7 @@ use mcsp_identity::{CallerTable, SpiffeId};
 use crate::endpoints::grpc_methods;
 
 const HERE: &str = "ng-lagos";
-const CALLERS: [(&str, &str); 10] = [
+const CALLERS: [(&str, &str); 11] = [
     ("edge", "los1"),
     ("edge", "origin"),
     (HERE, "origin"),
@@ -17,6 +17,7 @@ const CALLERS: [(&str, &str); 10] = [
     (HERE, "media"),
     (HERE, "unheard-of"),
     ("global-london", "origin"),
+    ("global-london", "auth"),
     ("global-london", "upload"),
     ("global-london", "media"),
 ];
@@ -38,6 +39,15 @@ const ROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("mcsp.auth.v1.Auth", &["ng-lagos/origin"]),
+    (
+        "mcsp.auth.v1.HomeLogin",
+        &[
+            "ng-lagos/origin",
+            "ng-lagos/auth",
+            "global-london/origin",
+            "global-london/auth",
+        ],
+    ),
     (
         "mcsp.content.v1.Content",
         &["ng-lagos/origin", "ng-lagos/upload"],
