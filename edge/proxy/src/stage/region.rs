@@ -17,6 +17,10 @@ use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::route::Route;
 
+/// Trades a refresh token. A sign-in with another person's old cookie stays with the PoP's region: the cookie says
+/// nothing about who signs in, and its region may be away.
+const REFRESH: &str = "/api/v1/auth/refresh";
+
 pub(super) fn run(edge: &Edge, request: &mut RequestHeader, context: &mut RequestContext) -> Flow {
     let code = match &context.route {
         Some(Route::Media(media)) => Some(media.content_id.region()),
@@ -28,7 +32,12 @@ pub(super) fn run(edge: &Edge, request: &mut RequestHeader, context: &mut Reques
                     .as_ref()
                     .map(|identity| identity.user_id.region())
             })
-            .or_else(|| code_in_cookie(&request.headers)),
+            // Of all calls that come without a token, only this one is for the session of a region.
+            .or_else(|| {
+                (api.path == REFRESH)
+                    .then(|| code_in_cookie(&request.headers))?
+                    .filter(|code| edge.pops.region_by_code(*code).is_some())
+            }),
         Some(Route::Web(_)) | None => None,
     };
     let region = match code {
@@ -96,14 +105,26 @@ mod tests {
             ("a=b; mcsp_refresh=r_ng_a_b; c=d", "ng-lagos"),
             ("mcsp_refresh=r_gl_abc", "global-london"),
             ("mcsp_refresh=nonsense", "global-london"),
+            // No region of ours.
+            ("mcsp_refresh=r_zz_abc", "global-london"),
             ("other=r_ng_abc", "global-london"),
         ];
-        for (cookie, wanted) in cases {
-            let mut head = request("POST", "/api/v1/auth/refresh");
+        let calls = cases.map(|(cookie, wanted)| (REFRESH, cookie, wanted));
+        let login = (
+            "/api/v1/auth/login",
+            "mcsp_refresh=r_ng_abc",
+            "global-london",
+        );
+        for (path, cookie, wanted) in calls.into_iter().chain([login]) {
+            let mut head = request("POST", path);
             head.insert_header("cookie", cookie).unwrap();
             let mut context = fixture.classified(&mut head);
             assert!(run(&fixture.edge, &mut head, &mut context).is_continue());
-            assert_eq!(context.region.as_ref().unwrap().id(), wanted, "{cookie}");
+            assert_eq!(
+                context.region.as_ref().unwrap().id(),
+                wanted,
+                "{path} {cookie}"
+            );
         }
     }
 
