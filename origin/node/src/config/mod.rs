@@ -104,7 +104,8 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
-    /// `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,mcsp_rpc=debug`; default `info`.
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,mcsp_rpc=debug`; default `info,s3s=off`: the
+    /// S3 library logs every refused request as an error, which the access log has already.
     pub level: String,
     /// Of the traces that begin here, this share is sampled, 0 to 1, default 0.05.
     pub trace_sample_ratio: f64,
@@ -113,7 +114,7 @@ pub struct LogConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         Self {
-            level: "info".to_owned(),
+            level: "info,s3s=off".to_owned(),
             trace_sample_ratio: 0.05,
         }
     }
