@@ -9,7 +9,7 @@ use mcsp_api::proto::feed::feed_entry::Change;
 use mcsp_api::proto::feed::feed_message::Message;
 use mcsp_api::{Role, ViewerIdentity};
 use mcsp_rpc::RpcChannel;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Machine, Running, SOON, fetch, from_edge, request, upload_request, viewer};
 
@@ -125,6 +125,67 @@ async fn nigerian_uploads_get_their_home_in_nigeria_wherever_they_begin() {
         .0,
         201
     );
+    london.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_at_home_in_nigeria_signs_in_through_london_with_nigerias_tokens() {
+    let machine = Machine::new();
+    let (lagos, london) = two_regions(&machine).await;
+    let account = json!({ "email": "ada@example.com", "password": "correct horse battery" });
+    let mut registration = account.clone();
+    registration["display_name"] = json!("Ada Obi");
+    let post = |path: &str, body: &Value| from_edge(request(Method::POST, path, Some(body)), None);
+    const REGISTER: &str = "/api/v1/auth/register";
+    let login = || post("/api/v1/auth/login", &account);
+
+    let register = post(REGISTER, &registration);
+    let (status, at_home) =
+        fetch(&machine, lagos.addresses.rpc, "ng-lagos", "los1", register).await;
+    assert_eq!(status, 201, "{at_home}");
+    let (status, away) = fetch(
+        &machine,
+        london.addresses.rpc,
+        "global-london",
+        "lhr1",
+        login(),
+    )
+    .await;
+    assert_eq!(status, 200, "{away}");
+    assert_eq!(away["user"], at_home["user"]);
+    let register = post(REGISTER, &registration);
+    let (status, taken) = fetch(
+        &machine,
+        london.addresses.rpc,
+        "global-london",
+        "lhr1",
+        register,
+    )
+    .await;
+    assert_eq!(status, 409, "{taken}");
+
+    lagos.stop().await;
+    let (status, problem) = fetch(
+        &machine,
+        london.addresses.rpc,
+        "global-london",
+        "lhr1",
+        login(),
+    )
+    .await;
+    assert_eq!(status, 503, "{problem}");
+    assert!(problem["retry_after_s"].as_u64().is_some(), "{problem}");
+    registration["email"] = json!("ian@example.com");
+    let register = post(REGISTER, &registration);
+    let (status, answer) = fetch(
+        &machine,
+        london.addresses.rpc,
+        "global-london",
+        "lhr1",
+        register,
+    )
+    .await;
+    assert_eq!(status, 201, "people of London are not held up: {answer}");
     london.stop().await;
 }
 
