@@ -5,6 +5,7 @@
 //! [`CallerTable`] by that name.
 
 mod callers;
+mod dial;
 mod error;
 mod files;
 mod local_ca;
@@ -13,6 +14,7 @@ mod tls;
 mod workload;
 
 pub use callers::{CallerTable, CallerTableError};
+pub use dial::Dialer;
 pub use error::{IdentityError, IdentityErrorKind};
 pub use local_ca::{IdentityFiles, LocalCa, VALIDITY_DAYS_DEFAULT};
 pub use spiffe::{DNS_SUFFIX, EDGE_NAMESPACE, SpiffeId, SpiffeIdError, TRUST_DOMAIN_DEFAULT};

@@ -8,12 +8,10 @@ use http::{Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use mcsp_identity::WorkloadIdentity;
+use mcsp_identity::{Dialer, WorkloadIdentity};
 use rustls::pki_types::ServerName;
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
-use tokio_rustls::TlsConnector;
 use tonic::body::Body;
 
 use crate::RpcError;
@@ -37,8 +35,7 @@ pub(crate) enum RemoteError {
 pub(crate) struct Remote {
     addr: String,
     authority: Authority,
-    server_name: ServerName<'static>,
-    tls: TlsConnector,
+    dialer: Dialer,
     connection: Mutex<Option<SendRequest<Body>>>,
 }
 
@@ -66,11 +63,12 @@ impl Remote {
                 "the DNS name in the server's certificate",
             )
         };
+        let certificate_name =
+            ServerName::try_from(server_name.to_owned()).map_err(|_| bad_name())?;
         Ok(Self {
             addr: addr.to_owned(),
             authority: server_name.parse().map_err(|_| bad_name())?,
-            server_name: ServerName::try_from(server_name.to_owned()).map_err(|_| bad_name())?,
-            tls: TlsConnector::from(identity.client_config(&[b"h2"])?),
+            dialer: Dialer::new(identity, addr, certificate_name, &[b"h2"])?,
             connection: Mutex::new(None),
         })
     }
@@ -140,15 +138,9 @@ impl Remote {
     }
 
     async fn connect(&self) -> Result<SendRequest<Body>, RemoteError> {
-        let stream = TcpStream::connect(&self.addr)
-            .await
-            .map_err(|e| self.connect_error(e))?;
-        stream
-            .set_nodelay(true)
-            .map_err(|e| self.connect_error(e))?;
         let stream = self
-            .tls
-            .connect(self.server_name.clone(), stream)
+            .dialer
+            .dial()
             .await
             .map_err(|e| self.connect_error(e))?;
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())

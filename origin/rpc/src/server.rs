@@ -1,46 +1,28 @@
-//! The listener of a process: mutual TLS, HTTP/1.1 and HTTP/2, gRPC and HTTP side by side.
+//! The server of a process: gRPC and HTTP side by side, behind the caller table.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::{Request, Response};
+use http::Request;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use mcsp_identity::{CallerTable, Peer, WorkloadIdentity};
+use mcsp_identity::{CallerTable, WorkloadIdentity};
 use mcsp_runtime::{SharedClock, Shutdown, SystemClock};
-use mcsp_telemetry::{TelemetryBody, TelemetryLayer, TelemetryService};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
+use mcsp_telemetry::{TelemetryLayer, TelemetryService};
+use tokio::net::TcpListener;
 use tonic::service::Routes;
-use tower::{Layer, ServiceExt};
+use tower::{Layer, ServiceBuilder};
 
 use crate::gate::{Gate, GateService};
 use crate::interface::{HTTP_API, HTTP_MEDIA, HTTP_WEB};
-use crate::{RequestClock, RpcError, ServerLimits};
-
-/// After a failure to accept, such as too many open files, the listener rests this long.
-const ACCEPT_REST: Duration = Duration::from_millis(50);
-const PING_INTERVAL: Duration = Duration::from_secs(20);
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// Requests' heads, HTTP/2 (uncompressed) and HTTP/1 alike.
-const HEAD_BYTES_MAX: u32 = 64 * 1024;
+use crate::{PeerListener, RequestClock, RpcError, ServerLimits};
 
 /// A process's listener. Each request's caller is looked up in the caller table (403 problem, `PERMISSION_DENIED`), its
 /// name is put in the request's extensions as [`Peer`], and telemetry is around everything.
 pub struct RpcServer {
     service: TelemetryService<GateService>,
-    tls: TlsAcceptor,
-    identity: WorkloadIdentity,
-    limits: ServerLimits,
+    listener: PeerListener,
     clock: SharedClock,
 }
 
@@ -86,139 +68,25 @@ impl RpcServer {
     /// # Errors
     /// When the listener is not one.
     pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) -> Result<(), RpcError> {
-        let addr = listener.local_addr()?;
-        let drain_timeout = self.limits.drain_timeout();
-        let places = Arc::new(Semaphore::new(self.limits.connections_max as usize));
-        let graceful = GracefulShutdown::new();
-        let server = Arc::new(self);
-        let mut connections = JoinSet::new();
-        let mut stop = std::pin::pin!(shutdown.wait());
-        loop {
-            while connections.try_join_next().is_some() {}
-            let accepted = tokio::select! {
-                () = &mut stop => break,
-                accepted = accept(&listener, &places) => accepted,
-            };
-            let Some((stream, place)) = accepted else {
-                tokio::time::sleep(ACCEPT_REST).await;
-                continue;
-            };
-            connections.spawn(Arc::clone(&server).connection(stream, place, graceful.watcher()));
-        }
-        drop(listener);
-        let drained = tokio::time::timeout(drain_timeout, async {
-            graceful.shutdown().await;
-            while connections.join_next().await.is_some() {}
-        });
-        if drained.await.is_err() {
-            tracing::warn!(%addr, open = connections.len(), "connections were cut: they did not end in time");
-        }
-        connections.shutdown().await;
-        Ok(())
-    }
-
-    async fn connection(
-        self: Arc<Self>,
-        stream: TcpStream,
-        place: OwnedSemaphorePermit,
-        watcher: Watcher,
-    ) {
-        let _place = place;
-        // A peer that does not want small packets early still gets a working connection.
-        let _ = stream.set_nodelay(true);
-        let handshake =
-            tokio::time::timeout(self.limits.handshake_timeout(), self.tls.accept(stream));
-        let stream = match handshake.await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "TLS handshake failed");
-                return;
-            }
-            Err(_) => {
-                tracing::warn!("TLS handshake took too long");
-                return;
-            }
-        };
-        let (_, session) = stream.get_ref();
-        let is_h2 = session.alpn_protocol() == Some(b"h2");
-        let peer = match self
-            .identity
-            .peer_of(session.peer_certificates().unwrap_or_default())
-        {
-            Ok(id) => Peer(id),
-            Err(error) => {
-                tracing::warn!(%error, "a peer without a usable name was refused");
-                return;
-            }
-        };
-        let service = service_fn({
-            let server = Arc::clone(&self);
-            move |request| Arc::clone(&server).answer(request, peer.clone())
-        });
-        let builder = self.http(is_h2);
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = watcher.watch(connection.into_owned()).await {
-            tracing::debug!(%error, "connection ended");
-        }
-    }
-
-    async fn answer(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        peer: Peer,
-    ) -> Result<Response<TelemetryBody<Body>>, Infallible> {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(peer);
-        request
-            .extensions_mut()
-            .insert(RequestClock(Arc::clone(&self.clock)));
-        self.service.clone().oneshot(request).await
-    }
-
-    /// ALPN has decided the version already, so a client that connects and says nothing meets a timeout at once.
-    fn http(&self, is_h2: bool) -> auto::Builder<TokioExecutor> {
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.header_timeout())
-            .max_buf_size(HEAD_BYTES_MAX as usize);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(self.limits.h2_streams_max)
-            .max_header_list_size(HEAD_BYTES_MAX)
-            .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT);
-        if is_h2 {
-            builder.http2_only()
-        } else {
-            builder.http1_only()
-        }
+        let clock = self.clock;
+        let service = ServiceBuilder::new()
+            .map_request(move |request: Request<Incoming>| {
+                let mut request = request.map(Body::new);
+                request
+                    .extensions_mut()
+                    .insert(RequestClock(Arc::clone(&clock)));
+                request
+            })
+            .service(self.service);
+        self.listener.serve(listener, service, shutdown).await
     }
 }
 
 impl std::fmt::Debug for RpcServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RpcServer")
-            .field("identity", &self.identity)
-            .field("limits", &self.limits)
+            .field("listener", &self.listener)
             .finish_non_exhaustive()
-    }
-}
-
-/// A connection, once there is a place for it. Cancel-safe: a place that no connection took is given back.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _)) => Some((stream, place)),
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be accepted");
-            None
-        }
     }
 }
 
@@ -297,7 +165,7 @@ impl RpcServerBuilder {
                 expected: "http:api, http:media or http:web",
             });
         }
-        self.limits.validate()?;
+        let listener = PeerListener::new(self.identity, self.limits)?;
         let mut telemetry = TelemetryLayer::new(self.service);
         if let Some(ratio) = self.sample_ratio {
             telemetry = telemetry.with_sample_ratio(ratio);
@@ -317,9 +185,7 @@ impl RpcServerBuilder {
         };
         Ok(RpcServer {
             service: telemetry.layer(GateService(Arc::new(gate))),
-            tls: TlsAcceptor::from(self.identity.server_config(&[b"h2", b"http/1.1"])?),
-            identity: self.identity,
-            limits: self.limits,
+            listener,
             clock: self.clock,
         })
     }

@@ -1,14 +1,11 @@
 //! A gRPC connection to an origin, both sides with certificates.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use mcsp_identity::{IdentityError, WorkloadIdentity};
+use mcsp_identity::{Dialer, IdentityError, WorkloadIdentity};
 use rustls::pki_types::ServerName;
 use thiserror::Error;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
@@ -37,15 +34,10 @@ pub(crate) async fn connect(
 ) -> Result<Channel, ConnectError> {
     let name = ServerName::try_from(server_name.to_owned())
         .map_err(|_| ConnectError::ServerName(server_name.to_owned()))?;
-    let tls = TlsConnector::from(identity.client_config(&[b"h2"])?);
-    let address = Arc::<str>::from(address);
+    let dialer = Dialer::new(identity, address, name, &[b"h2"])?;
     let connector = service_fn(move |_uri| {
-        let (tls, name, address) = (tls.clone(), name.clone(), Arc::clone(&address));
-        async move {
-            let stream = TcpStream::connect(&*address).await?;
-            stream.set_nodelay(true)?;
-            Ok::<_, std::io::Error>(TokioIo::new(tls.connect(name, stream).await?))
-        }
+        let dialer = dialer.clone();
+        async move { dialer.dial().await.map(TokioIo::new) }
     });
     // The scheme says nothing of TLS here: the connector does it.
     let endpoint = Endpoint::from_shared(format!("http://{server_name}"))?
