@@ -3,7 +3,9 @@
 //! A kill of the process loses nothing acknowledged; a loss of power may, because `sled` does not wait for the disk. A
 //! reader may see a write a moment before it is flushed and acknowledged to its writer.
 
+use std::fs;
 use std::ops::Bound;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -203,6 +205,12 @@ fn cache_mib(uri: &str, parsed: &EngineUri) -> Result<u64, EngineUriError> {
 }
 
 fn open_tree(path: &Path, cache_mib: u64) -> Result<Tree, KvError> {
+    // `sled` would let everybody on the machine read what it keeps.
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| from_sled(error.into()))?;
     let store = sled::Config::new()
         .path(path)
         .cache_capacity(cache_mib * 1024 * 1024)

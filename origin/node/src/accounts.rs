@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use mcsp_api::Residency;
-use mcsp_objects::{Account, Accounts, Secret};
+use mcsp_objects::{Account, Accounts, Action, Effect, Rule, Secret};
 use mcsp_runtime::{Entropy, hex_lower};
 use mcsp_svc_upload::UploadConfig;
 use serde::Deserialize;
@@ -60,12 +60,20 @@ impl Holder {
         };
         let (bucket, denied) = (buckets.bucket(residency), [buckets.bucket(other)]);
         let secret = credentials.secret.clone();
-        match self {
+        let mut account = match self {
             Self::Upload | Self::Worker => {
                 Account::writer(&credentials.access_key, secret, bucket, &denied)
             }
             Self::MediaOrigin => Account::reader(&credentials.access_key, secret, bucket, &denied),
-        }
+        };
+        // Nor may an object of one residency be put, by its name, among those of the other.
+        account.policy.push(Rule {
+            effect: Effect::Deny,
+            bucket: bucket.to_owned(),
+            actions: Action::ALL.to_vec(),
+            key_prefix: format!("{}/", other.prefix()),
+        });
+        account
     }
 }
 
@@ -164,4 +172,39 @@ fn make(
     }
     files::replace(path, 0o600, &text)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_of_one_residency_is_not_put_among_those_of_the_other() {
+        let buckets = UploadConfig::default();
+        for holder in Holder::ALL {
+            for (own, other) in [
+                (Residency::Ng, Residency::Global),
+                (Residency::Global, Residency::Ng),
+            ] {
+                let credentials = Credentials {
+                    access_key: "holder".to_owned(),
+                    secret: Secret::new("0123456789abcdef"),
+                };
+                let account = holder.account(own, &credentials, &buckets);
+                let accounts = Accounts::new([account]).expect("accounts");
+                let allows = |bucket: Residency, prefix: Residency, action| {
+                    let key = format!("{}/c_ng_x/v360/1.m4s", prefix.prefix());
+                    accounts.allows("holder", action, buckets.bucket(bucket), Some(&key))
+                };
+                let is_writer = holder != Holder::MediaOrigin;
+                assert!(allows(own, own, Action::Read), "{holder:?} {own:?}");
+                assert_eq!(allows(own, own, Action::Write), is_writer, "{holder:?}");
+                for action in Action::ALL {
+                    assert!(!allows(own, other, action), "{holder:?} {own:?} {action:?}");
+                    assert!(!allows(other, own, action), "{holder:?} {own:?} {action:?}");
+                    assert!(!allows(other, other, action), "{holder:?} {own:?}");
+                }
+            }
+        }
+    }
 }

@@ -109,7 +109,15 @@ async fn open_storage(site: &Site, uris: &EngineUris) -> Result<Option<Storage>,
     if has_ng {
         engine.create_bucket(&site.config.upload.bucket_ng).await?;
     }
-    let accounts = accounts::provision(&site.config, has_ng, &*site.entropy)?;
+    let pops = site.references.pops.clone();
+    let is_in_nigeria = move |pop: &str| {
+        pops.get(pop)
+            .is_some_and(|pop| pop.country == CountryCode::NIGERIA)
+    };
+    let accounts = accounts::provision(&site.config, has_ng, &*site.entropy)?
+        .carried_by(&site.config.upload.bucket_ng, move |peer| {
+            !peer.is_edge() || is_in_nigeria(peer.0.account())
+        });
     let endpoint = S3Endpoint::with_config(engine, accounts, site.config.storage.endpoint);
     Ok(Some(Storage::Here(Box::new(endpoint))))
 }

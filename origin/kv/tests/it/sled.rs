@@ -1,5 +1,6 @@
 //! What is particular to the store in this process.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use mcsp_kv::{KvError, KvOpenError};
@@ -106,4 +107,13 @@ async fn a_uri_that_cannot_be_used_says_why() {
             .unwrap_err();
         assert!(error.to_string().contains(why), "{uri}: {error}");
     }
+}
+
+#[tokio::test]
+async fn nobody_else_on_the_machine_may_look_into_the_folder() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("kv");
+    let _kv = open_sled(&folder, &ManualClock::new(1_000)).await;
+    let mode = std::fs::metadata(&folder).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
 }

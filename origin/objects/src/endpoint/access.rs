@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
+use mcsp_identity::Peer;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Error, S3Result, s3_error};
@@ -35,6 +36,7 @@ impl S3Auth for Gate {
 #[async_trait]
 impl S3Access for Gate {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let peer = cx.extensions_mut().get::<Peer>().cloned();
         let Some(credentials) = cx.credentials() else {
             return Err(s3_error!(AccessDenied, "The request is not signed"));
         };
@@ -57,6 +59,16 @@ impl S3Access for Gate {
                 "the policy denies the call"
             );
             return Err(s3_error!(AccessDenied, "The account may not do this"));
+        }
+        if let Some(bucket) = path.get_bucket_name()
+            && !self.accounts.may_carry(bucket, peer.as_ref())
+        {
+            let peer = peer.map(|peer| peer.0.to_string());
+            tracing::warn!(peer, operation, bucket, "the peer may not carry the bucket");
+            return Err(s3_error!(
+                AccessDenied,
+                "The caller may not carry this bucket's bytes"
+            ));
         }
         let bytes_max = match operation {
             "UploadPart" => self.config.part_bytes_max,

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
+use mcsp_identity::Peer;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -181,10 +183,24 @@ pub struct AccountsError {
     expected: String,
 }
 
+/// Decides whether a peer may carry a bucket's bytes.
+type MayCarry = Arc<dyn Fn(&Peer) -> bool + Send + Sync>;
+
 /// All accounts of an endpoint.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Accounts {
     by_access_key: BTreeMap<String, Account>,
+    /// By bucket; a bucket that is not here may be carried by every peer that may call at all.
+    carriers: BTreeMap<String, MayCarry>,
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accounts")
+            .field("by_access_key", &self.by_access_key)
+            .field("carriers", &self.carriers.keys())
+            .finish()
+    }
 }
 
 impl Accounts {
@@ -206,7 +222,30 @@ impl Accounts {
                 });
             }
         }
-        Ok(Self { by_access_key })
+        Ok(Self {
+            by_access_key,
+            carriers: BTreeMap::new(),
+        })
+    }
+
+    /// Over the network, the bytes of `bucket` pass only through peers that `may_carry` names, whatever credentials a
+    /// request bears: who carries a presigned request sees its bytes without having signed it.
+    #[must_use]
+    pub fn carried_by(
+        mut self,
+        bucket: &str,
+        may_carry: impl Fn(&Peer) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.carriers.insert(bucket.to_owned(), Arc::new(may_carry));
+        self
+    }
+
+    /// May this peer carry the bucket's bytes? No peer is the same process.
+    pub(super) fn may_carry(&self, bucket: &str, peer: Option<&Peer>) -> bool {
+        match (self.carriers.get(bucket), peer) {
+            (Some(may_carry), Some(peer)) => may_carry(peer),
+            _ => true,
+        }
     }
 
     pub(super) fn secret(&self, access_key: &str) -> Option<&Secret> {

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http::StatusCode;
 use http_body_util::StreamBody;
-use hyper::body::Frame;
+use hyper::body::{Body as _, Frame};
 use mcsp_runtime::{SystemClock, SystemEntropy};
 use mcsp_telemetry::TelemetryLayer;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -30,7 +30,6 @@ use s3s::{S3Error, s3_error};
 
 pub use self::accounts::{Account, Accounts, AccountsError, Action, Effect, Rule, Secret};
 pub use self::config::EndpointConfig;
-pub use self::serve::ServeError;
 
 use self::access::{Gate, check_form};
 use self::operations::Operations;
@@ -100,7 +99,12 @@ async fn handle(State(endpoint): State<S3Endpoint>, request: Request) -> Respons
     if let Err(error) = check_form(&parts) {
         return refuse(error);
     }
-    let body = s3s::Body::http_body_unsync(watched(body, endpoint.config.body_idle_timeout_ms));
+    // A stream has no length, and the adapter refuses a signed request without one; a GET says none.
+    let body = if body.is_end_stream() {
+        s3s::Body::empty()
+    } else {
+        s3s::Body::http_body_unsync(watched(body, endpoint.config.body_idle_timeout_ms))
+    };
     match endpoint
         .service
         .call(http::Request::from_parts(parts, body))

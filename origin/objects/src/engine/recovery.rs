@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use mcsp_runtime::{SharedClock, SharedEntropy};
@@ -108,7 +109,11 @@ impl Inner {
 
 fn take_ownership(root: &Path) -> Result<File, ObjectError> {
     let prepare = || -> io::Result<File> {
-        fs::create_dir_all(root)?;
+        // Creators' originals are in it: nobody else on the machine may look.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(root)?;
         for name in ["tmp", "buckets", "multipart"] {
             disk::create_dirs(root, &root.join(name))?;
         }

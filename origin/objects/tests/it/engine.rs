@@ -1,5 +1,6 @@
 //! What only the folder's engine promises.
 
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -240,4 +241,15 @@ async fn writers_and_removers_of_one_folder_do_not_trip_over_each_other() {
     }
     assert!(engine.list(NG, "", None).await.unwrap().objects.is_empty());
     assert!(!stage.dir.path().join("buckets/mcsp-ng/busy").exists());
+}
+
+#[tokio::test]
+async fn nobody_else_on_the_machine_may_look_into_the_folder() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("objects");
+    let _engine = FileEngine::open(&folder, SystemClock::shared(), SystemEntropy::shared())
+        .await
+        .unwrap();
+    let mode = std::fs::metadata(&folder).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
 }

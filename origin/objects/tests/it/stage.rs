@@ -50,6 +50,7 @@ pub(crate) fn accounts() -> Accounts {
         Account::reader("global-reader", secret(), GLOBAL, &[NG]),
     ])
     .unwrap()
+    .carried_by(NG, |peer| !peer.is_edge() || peer.0.account() == "los1")
 }
 
 impl Stage {

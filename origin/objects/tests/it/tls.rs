@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::stage::{NG, Stage, secret};
+use crate::stage::{GLOBAL, NG, Stage, secret};
 
 /// An endpoint of `ng-lagos` that listens, and the authority of its peers.
 struct Listening {
@@ -23,7 +23,7 @@ struct Listening {
     ca: LocalCa,
     keys: TempDir,
     trigger: ShutdownTrigger,
-    server: JoinHandle<Result<(), mcsp_origin_objects::ServeError>>,
+    server: JoinHandle<Result<(), mcsp_rpc::RpcError>>,
 }
 
 impl Listening {
@@ -160,6 +160,46 @@ async fn a_caller_that_is_not_in_the_table_is_refused() {
     }
     let known = server.client("ng-lagos", "media").await.head(NG, "k").await;
     assert!(matches!(known, Err(ObjectError::NotFound(_))), "{known:?}");
+}
+
+#[tokio::test]
+async fn a_bucket_that_stays_in_nigeria_is_carried_by_nodes_there_only() {
+    let server = Listening::new().await;
+    let key = "ng/k/source/original";
+    let store = server.client("ng-lagos", "media").await;
+    for (pop, bucket, is_carried) in [
+        ("los1", NG, true),
+        ("lhr1", NG, false),
+        ("lhr1", GLOBAL, true),
+    ] {
+        let writer = if bucket == NG {
+            "ng-writer"
+        } else {
+            "global-writer"
+        };
+        let account = server.stage.client(writer);
+        let upload = account.create_multipart(bucket, key, "video/mp4");
+        let upload_id = upload.await.unwrap();
+        let carrier = TlsParts::new(
+            store.clone(),
+            &server.identity("edge", pop),
+            server.address.port(),
+        );
+        let base = format!("{POP}:{}", carrier.port);
+        let url = account
+            .presign_part(&base, bucket, key, &upload_id, 1, Duration::from_secs(60))
+            .unwrap();
+        let put = async |url| {
+            let sent = carrier.http.put(url).body("bytes").send().await.unwrap();
+            sent.status().is_success()
+        };
+        assert_eq!(put(url.clone()).await, is_carried, "{pop} {bucket}");
+        // Another spelling of the bucket's name is the same bucket.
+        let spelled = url.replace("/mcsp-", "/mcsp%2D");
+        assert!(is_carried || !put(spelled).await, "{pop} {bucket}");
+        let stored = account.list_parts(bucket, key, &upload_id).await.unwrap();
+        assert_eq!(stored.len(), usize::from(is_carried), "{pop} {bucket}");
+    }
 }
 
 #[tokio::test]
