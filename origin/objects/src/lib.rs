@@ -29,7 +29,6 @@ use thiserror::Error;
 pub use self::client::Timeouts;
 pub use self::endpoint::{
     Account, Accounts, AccountsError, Action, Effect, EndpointConfig, Rule, S3Endpoint, Secret,
-    ServeError,
 };
 pub use self::engine::{FileEngine, FileEngineOptions};
 pub use self::faulty::{Faults, FaultyObjects};

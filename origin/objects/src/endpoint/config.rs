@@ -1,5 +1,6 @@
 //! Limits of the endpoint.
 
+use mcsp_rpc::ServerLimits;
 use serde::{Deserialize, Serialize};
 
 /// Limits of the endpoint.
@@ -11,7 +12,7 @@ pub struct EndpointConfig {
     /// Largest object in one PUT, bytes. Default 1 GiB, range 5 MiB to 5 GiB.
     pub put_bytes_max: u64,
     /// Connections served at once; more wait in the listener's queue. Default 1024, range 1 to 65 536.
-    pub connections_max: usize,
+    pub connections_max: u32,
     /// A TLS handshake takes at most this. Default 10 000, range 100 to 60 000.
     pub handshake_timeout_ms: u64,
     /// A request's header takes at most this. Default 15 000, range 100 to 60 000.
@@ -47,7 +48,7 @@ impl EndpointConfig {
             ("put_bytes_max", self.put_bytes_max, 5 << 20, 5 << 30),
             (
                 "connections_max",
-                u64::try_from(self.connections_max).unwrap_or(u64::MAX),
+                u64::from(self.connections_max),
                 1,
                 65_536,
             ),
@@ -72,6 +73,16 @@ impl EndpointConfig {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn listener(&self) -> ServerLimits {
+        ServerLimits {
+            connections_max: self.connections_max,
+            handshake_timeout_ms: self.handshake_timeout_ms,
+            header_timeout_ms: self.header_timeout_ms,
+            drain_timeout_ms: self.drain_timeout_ms,
+            ..ServerLimits::default()
+        }
     }
 }
 
