@@ -90,10 +90,10 @@ impl ProxyHttp for EdgeProxy {
 
     fn cache_key_callback(
         &self,
-        session: &Session,
+        _session: &Session,
         context: &mut RequestContext,
     ) -> Result<CacheKey> {
-        match caching::cache_key(session.req_header(), context) {
+        match caching::cache_key(context) {
             Some(key) => Ok(self.edge.cache.key(&key)),
             None => Error::e_explain(
                 ErrorType::InternalError,

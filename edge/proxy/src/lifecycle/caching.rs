@@ -23,14 +23,12 @@ pub(super) fn is_cached_route(context: &RequestContext) -> bool {
     matches!(context.route, Some(Route::Media(_) | Route::Web(_)))
 }
 
-/// Media: the path without its token, and no query. Web: path and query.
-pub(super) fn cache_key(request: &RequestHeader, context: &RequestContext) -> Option<String> {
+/// Media: the path without its token. Web: the path. Neither has the query: it selects nothing at the origin, and each
+/// that a client thinks of would be one more copy in memory.
+pub(super) fn cache_key(context: &RequestContext) -> Option<String> {
     match &context.route {
         Some(Route::Media(media)) => Some(media.origin_path()),
-        Some(Route::Web(path)) => Some(match request.uri.query() {
-            Some(query) => format!("{path}?{query}"),
-            None => path.clone(),
-        }),
+        Some(Route::Web(path)) => Some(path.clone()),
         _ => None,
     }
 }
@@ -159,7 +157,16 @@ fn unix_ms(instant: SystemTime) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::testing::request;
+    use crate::stage::testing::{Fixture, request};
+
+    #[test]
+    fn queries_make_no_copies() {
+        let fixture = Fixture::new("lhr1");
+        let key = |path: &str| cache_key(&fixture.classified(&mut request("GET", path)));
+        assert_eq!(key("/assets/app.js").as_deref(), Some("/assets/app.js"));
+        assert_eq!(key("/assets/app.js?1"), key("/assets/app.js?2"));
+        assert_eq!(key("/api/v1/users/me"), None);
+    }
 
     fn selected(range: &str, bytes: usize) -> (RangeType, u16) {
         let mut head = request("GET", "/");

@@ -58,7 +58,8 @@ impl EdgeProxy {
         let path = match route {
             Route::Media(media) => media.origin_path(),
             Route::Storage(storage) => storage.signed_path_and_query.clone(),
-            Route::Api(_) | Route::Web(_) => path_and_query(session.req_header()),
+            Route::Web(path) => path.clone(),
+            Route::Api(_) => path_and_query(session.req_header()),
         };
         let path: PathAndQuery = path
             .parse()
