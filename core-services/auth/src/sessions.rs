@@ -2,8 +2,8 @@
 //! by the return of a spent token.
 //!
 //! There is no grace for a spent token, not even for a client that lost the answer to a good request: within any grace
-//! a thief's copy would be as good as the owner's. Such a client signs in again. A page with several tabs must
-//! refresh in one of them at a time.
+//! a thief's copy would be as good as the owner's. Such a client signs in again. Our own clients see to it that one
+//! of their tabs or commands refreshes at a time, and that a page's end does not lose the answer (`ops/web/site/api.js`).
 
 use mcsp_api::rest::{TokenResponse, UserProfile};
 use mcsp_api::{OrganisationId, RegionCode, ViewerIdentity};

@@ -11,4 +11,5 @@ mod harness;
 mod kill;
 mod playback;
 mod regions;
+mod tabs;
 mod tokens;
