@@ -1,9 +1,10 @@
 //! Exit codes, and the ladder by the real encoder in the program's own confined child.
 
-use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+
+use crate::clip;
 
 fn media(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_mcsp-media"))
@@ -41,37 +42,6 @@ fn a_configuration_that_cannot_be_used_exits_64_and_names_the_key() {
             assert!(said.contains(named), "{command}: {said}");
         }
     }
-}
-
-fn clip(dir: &Path) -> String {
-    let path = dir.join("clip.mp4").to_str().unwrap().to_owned();
-    let made = Command::new("ffmpeg")
-        .args([
-            "-v",
-            "error",
-            "-nostdin",
-            "-f",
-            "lavfi",
-            "-i",
-            "testsrc2=s=854x480:r=25:d=5",
-        ])
-        .args([
-            "-f",
-            "lavfi",
-            "-i",
-            "sine=d=5",
-            "-c:v",
-            "libx264",
-            "-preset",
-            "ultrafast",
-            "-c:a",
-            "aac",
-        ])
-        .arg(&path)
-        .status()
-        .expect("FFmpeg's tools are installed");
-    assert!(made.success());
-    path
 }
 
 #[test]
