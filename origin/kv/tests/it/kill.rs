@@ -1,16 +1,12 @@
 //! What was acknowledged survives `kill -9`.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
+use mcsp_kill::{acknowledge, target, until_killed};
 use mcsp_kv::SharedKv;
 use mcsp_runtime::ManualClock;
 
 use crate::open_sled;
-
-const FOLDER: &str = "MCSP_TEST_KILL_FOLDER";
-const ACKNOWLEDGED: &str = "acknowledged ";
 
 /// The counter is written last, so all that goes with its number was acknowledged.
 async fn last_number(kv: &SharedKv) -> i64 {
@@ -24,12 +20,8 @@ async fn last_number(kv: &SharedKv) -> i64 {
 #[tokio::test]
 #[ignore = "the child process of nothing_acknowledged_is_lost"]
 async fn writer() {
-    let Ok(folder) = std::env::var(FOLDER) else {
-        return;
-    };
+    let Some(folder) = target() else { return };
     let kv = open_sled(Path::new(&folder), &ManualClock::new(0)).await;
-    let mut out = std::io::stdout().lock();
-    writeln!(out).unwrap();
     loop {
         let number = last_number(&kv).await + 1;
         let text = number.to_string();
@@ -50,43 +42,22 @@ async fn writer() {
             kv.delete(&format!("put/{:0>6}", number - 1)).await.unwrap();
         }
         assert_eq!(kv.increment("count", 1, None).await.unwrap(), number);
-        writeln!(out, "{ACKNOWLEDGED}{number}").unwrap();
+        acknowledge(number).unwrap();
     }
 }
 
 #[tokio::test]
 async fn nothing_acknowledged_is_lost() {
     let folder = tempfile::tempdir().unwrap();
-    let mut acknowledged = 0;
-    for kill_after in [1, 7, 40, 100] {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["kill::writer", "--exact", "--ignored", "--nocapture"])
-            .env(FOLDER, folder.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let before = acknowledged;
-        // The pipe still holds what the child said before its death.
-        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-            let Some(number) = line
-                .unwrap()
-                .strip_prefix(ACKNOWLEDGED)
-                .and_then(|n| n.parse().ok())
-            else {
-                continue;
-            };
-            assert_eq!(number, acknowledged + 1);
-            acknowledged = number;
-            if acknowledged == before + kill_after {
-                child.kill().unwrap();
-            }
-        }
-        child.wait().unwrap();
-        assert!(
-            acknowledged >= before + kill_after,
-            "the writer stopped by itself"
-        );
+    let mut written = 0;
+    for enough in [1, 7, 40, 100] {
+        let said = until_killed("kill::writer", folder.path(), enough).unwrap();
+        let expected: Vec<String> = (written + 1..)
+            .take(said.len())
+            .map(|number: i64| number.to_string())
+            .collect();
+        assert_eq!(said, expected);
+        let acknowledged = written + i64::try_from(said.len()).unwrap();
 
         let kv = open_sled(folder.path(), &ManualClock::new(0)).await;
         let last = last_number(&kv).await;
@@ -95,7 +66,7 @@ async fn nothing_acknowledged_is_lost() {
             last == acknowledged || last == acknowledged + 1,
             "{last} found, {acknowledged} acknowledged"
         );
-        acknowledged = last;
+        written = last;
         for number in 1..=last {
             let set = kv.get(&format!("set/{number:0>6}")).await.unwrap();
             assert_eq!(

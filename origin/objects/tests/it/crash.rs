@@ -1,20 +1,16 @@
 //! Kill -9 in the middle of everything: what was acknowledged is there and whole, and nothing torn is visible.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use bytes::Bytes;
+use mcsp_kill::{acknowledge, target, until_killed};
 use mcsp_origin_objects::contract::read_all;
 use mcsp_origin_objects::{FileEngine, ObjectStore};
 use mcsp_runtime::{Entropy, SeededEntropy, SystemClock, SystemEntropy, hex_lower};
 use md5::{Digest, Md5};
 
 use crate::stage::NG;
-
-const DIR: &str = "MCSP_TEST_OBJECTS_DIR";
-const SEED: &str = "MCSP_TEST_OBJECTS_SEED";
 
 async fn open(dir: &Path) -> FileEngine {
     let engine = FileEngine::open(dir, SystemClock::shared(), SystemEntropy::shared())
@@ -29,16 +25,12 @@ async fn open(dir: &Path) -> FileEngine {
 #[tokio::test]
 #[ignore = "run as a child by a_kill_at_any_moment_loses_nothing_acknowledged"]
 async fn child() {
-    let Some(dir) = std::env::var_os(DIR) else {
-        return;
-    };
-    let seed: u64 = std::env::var(SEED).unwrap().parse().unwrap();
-    let dice = SeededEntropy::new(seed);
-    let engine = open(Path::new(&dir)).await;
-    let mut out = std::io::stdout();
-    let mut acknowledge = |key: &str, etag: &str| {
-        writeln!(out, "acknowledged {key} {}", etag.trim_matches('"')).unwrap();
-        out.flush().unwrap();
+    let Some(target) = target() else { return };
+    let (seed, dir) = target.to_str().and_then(|it| it.split_once(' ')).unwrap();
+    let dice = SeededEntropy::new(seed.parse().unwrap());
+    let engine = open(Path::new(dir)).await;
+    let stored = |key: &str, etag: &str| {
+        acknowledge(format_args!("{key} {}", etag.trim_matches('"'))).unwrap();
     };
     for round in 0_u64.. {
         let body = |dice: &SeededEntropy| {
@@ -66,13 +58,13 @@ async fn child() {
                 .complete_multipart(NG, &key, &upload_id, &parts)
                 .await
                 .unwrap();
-            acknowledge(&key, &meta.etag);
+            stored(&key, &meta.etag);
         } else {
             let meta = engine
                 .put(NG, &key, "video/mp4", body(&dice))
                 .await
                 .unwrap();
-            acknowledge(&key, &meta.etag);
+            stored(&key, &meta.etag);
         }
     }
 }
@@ -81,46 +73,15 @@ async fn child() {
 async fn a_kill_at_any_moment_loses_nothing_acknowledged() {
     let dir = tempfile::tempdir().unwrap();
     for seed in 0..5_u64 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "crash::child",
-                "--ignored",
-                "--nocapture",
-                "--test-threads=1",
-            ])
-            .env(DIR, dir.path())
-            .env(SEED, seed.to_string())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut acknowledged = BTreeMap::new();
-        let mut count = 0;
-        while count < 12 + seed * 7 {
-            let line = lines.next().expect("the child stores for ever").unwrap();
-            count += u64::from(note(&line, &mut acknowledged));
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        // What it managed to say before the kill.
-        for line in lines.map_while(Result::ok) {
-            note(&line, &mut acknowledged);
-        }
+        let target = format!("{seed} {}", dir.path().display());
+        let enough = usize::try_from(12 + seed * 7).unwrap();
+        let said = until_killed("crash::child", target, enough).unwrap();
+        let acknowledged: BTreeMap<String, String> = said
+            .iter()
+            .map(|said| said.split_once(' ').unwrap())
+            .map(|(key, etag)| (key.to_owned(), etag.to_owned()))
+            .collect();
         check(dir.path(), &acknowledged).await;
-    }
-}
-
-fn note(line: &str, acknowledged: &mut BTreeMap<String, String>) -> bool {
-    let mut words = line
-        .split_whitespace()
-        .skip_while(|word| *word != "acknowledged");
-    match (words.next(), words.next(), words.next()) {
-        (Some(_), Some(key), Some(etag)) => {
-            acknowledged.insert(key.to_owned(), etag.to_owned());
-            true
-        }
-        _ => false,
     }
 }
 
