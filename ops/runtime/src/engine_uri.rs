@@ -7,6 +7,8 @@ use thiserror::Error;
 /// A parsed engine URI, `scheme:rest?key=value`. `faulty:` wraps another URI: `faulty:sqlite:/a.db?seed=7`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineUri {
+    /// The URI as it was given.
+    pub uri: String,
     /// What picks the engine, such as `sqlite`.
     pub scheme: String,
     /// What follows the scheme's colon, without the query; a path or `//host:port/path`.
@@ -73,9 +75,77 @@ impl EngineUri {
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect();
         Ok(Self {
+            uri: uri.to_owned(),
             scheme: scheme.to_owned(),
             rest: rest.to_owned(),
             params,
         })
+    }
+
+    /// Where another process serves its engine: `mcsp://host:port/server_name` is `host:port` and the name in that
+    /// process's certificate.
+    ///
+    /// # Errors
+    /// [`EngineUriError::BadParameter`] when a part is missing, or there are parameters, of which there are none.
+    pub fn remote(&self) -> Result<(&str, &str), EngineUriError> {
+        if let Some(name) = self.params.keys().next() {
+            return Err(self.bad_parameter(name, "this engine takes no parameters"));
+        }
+        self.rest
+            .strip_prefix("//")
+            .and_then(|rest| rest.split_once('/'))
+            .filter(|(address, server_name)| !address.is_empty() && !server_name.is_empty())
+            .ok_or_else(|| self.bad_parameter("address", "expected mcsp://host:port/server_name"))
+    }
+
+    /// The error of a scheme that no engine of this build answers to; `kind` as `relational`, `known` the schemes there
+    /// are.
+    #[must_use]
+    pub fn unknown_engine(&self, kind: &'static str, known: &'static str) -> EngineUriError {
+        EngineUriError::Unknown {
+            uri: self.uri.clone(),
+            scheme: self.scheme.clone(),
+            kind,
+            known,
+        }
+    }
+
+    /// The error of a parameter whose value cannot be used.
+    #[must_use]
+    pub fn bad_parameter(&self, name: &str, reason: impl Into<String>) -> EngineUriError {
+        EngineUriError::BadParameter {
+            uri: self.uri.clone(),
+            name: name.to_owned(),
+            reason: reason.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_process_is_an_address_and_a_name() {
+        let remote = |uri: &str| {
+            let uri = EngineUri::parse(uri).unwrap();
+            uri.remote()
+                .map(|(address, name)| format!("{address} {name}"))
+        };
+        let good = remote("mcsp://10.0.0.7:7443/origin.ng-lagos.mcsp.internal");
+        assert_eq!(good.unwrap(), "10.0.0.7:7443 origin.ng-lagos.mcsp.internal");
+        for bad in [
+            "mcsp:host:1/name",
+            "mcsp://host:1",
+            "mcsp://host:1/",
+            "mcsp:///name",
+        ] {
+            let error = remote(bad).unwrap_err().to_string();
+            assert!(
+                error.contains(bad) && error.contains("server_name"),
+                "{error}"
+            );
+        }
+        assert!(remote("mcsp://host:1/name?x=1").is_err());
     }
 }

@@ -101,8 +101,7 @@ fn number(
     };
     match value.parse() {
         Ok(number) if number <= max => Ok(number),
-        _ => Err(bad(
-            uri,
+        _ => Err(uri.bad_parameter(
             name,
             format!("{value:?} is not a whole number from 0 to {max}"),
         )),
@@ -113,19 +112,7 @@ fn rate(uri: &EngineUri, value: Option<String>, name: &str) -> Result<f64, Engin
     let Some(value) = value else { return Ok(0.0) };
     match value.parse() {
         Ok(rate) if (0.0..=1.0).contains(&rate) => Ok(rate),
-        _ => Err(bad(
-            uri,
-            name,
-            format!("{value:?} is not a number from 0 to 1"),
-        )),
-    }
-}
-
-fn bad(uri: &EngineUri, name: &str, reason: String) -> EngineUriError {
-    EngineUriError::BadParameter {
-        uri: format!("{}:{}", uri.scheme, uri.rest),
-        name: name.to_owned(),
-        reason,
+        _ => Err(uri.bad_parameter(name, format!("{value:?} is not a number from 0 to 1"))),
     }
 }
 

@@ -22,7 +22,7 @@ mod tx;
 
 use std::sync::Arc;
 
-use mcsp_runtime::{EngineUri, EngineUriError, FaultPlan};
+use mcsp_runtime::{EngineUri, FaultPlan};
 use sqlx::AnyPool;
 use tempfile::TempDir;
 
@@ -69,27 +69,18 @@ impl Db {
     pub async fn open(uri: &str) -> Result<Self, DbError> {
         let parsed = EngineUri::parse(uri)?;
         if parsed.scheme != "faulty" {
-            return Self::open_engine(uri, &parsed, None).await;
+            return Self::open_engine(&parsed, None).await;
         }
         let (plan, inner_uri) = FaultPlan::split(&parsed)?;
         let inner = EngineUri::parse(&inner_uri)?;
-        Self::open_engine(&inner_uri, &inner, Some(plan)).await
+        Self::open_engine(&inner, Some(plan)).await
     }
 
-    async fn open_engine(
-        uri: &str,
-        parsed: &EngineUri,
-        faults: Option<FaultPlan>,
-    ) -> Result<Self, DbError> {
-        if parsed.scheme != "sqlite" {
-            return Err(DbError::from(EngineUriError::Unknown {
-                uri: uri.to_owned(),
-                scheme: parsed.scheme.clone(),
-                kind: "relational",
-                known: "sqlite, faulty",
-            }));
+    async fn open_engine(uri: &EngineUri, faults: Option<FaultPlan>) -> Result<Self, DbError> {
+        if uri.scheme != "sqlite" {
+            return Err(uri.unknown_engine("relational", "sqlite, faulty").into());
         }
-        let pools = sqlite::open(uri, parsed).await?;
+        let pools = sqlite::open(uri).await?;
         Ok(Self {
             inner: Arc::new(Inner {
                 engine: Engine::Sqlite,

@@ -34,10 +34,10 @@ pub(crate) struct Pools {
     pub(crate) temporary: Option<TempDir>,
 }
 
-pub(crate) async fn open(uri: &str, parsed: &EngineUri) -> Result<Pools, DbError> {
+pub(crate) async fn open(uri: &EngineUri) -> Result<Pools, DbError> {
     sqlx::any::install_default_drivers();
-    let params = Params::parse(uri, parsed)?;
-    let (path, temporary) = place(uri, &parsed.rest)?;
+    let params = Params::parse(uri)?;
+    let (path, temporary) = place(uri)?;
     let options = connect_options(&path)?;
     let pragmas = if temporary.is_some() {
         PRAGMAS_TEMPORARY
@@ -79,24 +79,19 @@ struct Params {
 }
 
 impl Params {
-    fn parse(uri: &str, parsed: &EngineUri) -> Result<Self, EngineUriError> {
+    fn parse(uri: &EngineUri) -> Result<Self, EngineUriError> {
         let mut params = Self {
             readers_max: READERS_DEFAULT,
             acquire_timeout: Duration::from_millis(ACQUIRE_TIMEOUT_MS_DEFAULT.into()),
         };
-        let bad = |name: &str, reason: String| EngineUriError::BadParameter {
-            uri: uri.to_owned(),
-            name: name.to_owned(),
-            reason,
-        };
         let number = |name: &str, value: &str, max: u32| match value.parse() {
             Ok(number) if (1..=max).contains(&number) => Ok(number),
-            _ => Err(bad(
+            _ => Err(uri.bad_parameter(
                 name,
                 format!("{value:?} is not a whole number from 1 to {max}"),
             )),
         };
-        for (name, value) in &parsed.params {
+        for (name, value) in &uri.params {
             match name.as_str() {
                 "readers_max" => params.readers_max = number(name, value, READERS_MAX)?,
                 "acquire_timeout_ms" => {
@@ -104,8 +99,8 @@ impl Params {
                     params.acquire_timeout = Duration::from_millis(timeout_ms.into());
                 }
                 _ => {
-                    let known = "there are readers_max and acquire_timeout_ms".to_owned();
-                    return Err(bad(name, known));
+                    let known = "there are readers_max and acquire_timeout_ms";
+                    return Err(uri.bad_parameter(name, known));
                 }
             }
         }
@@ -114,8 +109,8 @@ impl Params {
 }
 
 /// The file, which exists when this returns, and the folder to remove with it if it is temporary.
-fn place(uri: &str, rest: &str) -> Result<(PathBuf, Option<TempDir>), DbError> {
-    if rest == ":memory:" {
+fn place(uri: &EngineUri) -> Result<(PathBuf, Option<TempDir>), DbError> {
+    if uri.rest == ":memory:" {
         // A file rather than SQLite's own memory databases: those have no write-ahead log, so that a reader would wait
         // for the writer, and tests would see an engine that no service runs on.
         let folder = tempfile::Builder::new()
@@ -126,11 +121,14 @@ fn place(uri: &str, rest: &str) -> Result<(PathBuf, Option<TempDir>), DbError> {
             })?;
         return Ok((folder.path().join("temporary.db"), Some(folder)));
     }
-    let path = rest.strip_prefix("//").unwrap_or(rest);
+    let path = uri.rest.strip_prefix("//").unwrap_or(&uri.rest);
     if path.is_empty() {
         return Err(DbError::new(
             DbErrorKind::Uri,
-            format!("{uri:?} has no path; write for example \"sqlite:/var/lib/mcsp/auth.db\""),
+            format!(
+                "{:?} has no path; write for example \"sqlite:/var/lib/mcsp/auth.db\"",
+                uri.uri
+            ),
         ));
     }
     let failed = |error: io::Error| DbError::new(DbErrorKind::Storage, format!("{path}: {error}"));

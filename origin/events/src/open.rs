@@ -62,43 +62,33 @@ const KNOWN: &str = "redb, mcsp, faulty";
 pub async fn open(uri: &str, options: EventsOptions) -> Result<SharedEventLog, OpenError> {
     let parsed = EngineUri::parse(uri)?;
     if parsed.scheme != "faulty" {
-        return open_engine(uri, &parsed, options).await;
+        return open_engine(&parsed, options).await;
     }
     let (plan, inner_uri) = FaultPlan::split(&parsed)?;
-    let inner = open_engine(&inner_uri, &EngineUri::parse(&inner_uri)?, options).await?;
+    let inner = open_engine(&EngineUri::parse(&inner_uri)?, options).await?;
     Ok(Arc::new(FaultyLog::new(inner, plan)))
 }
 
-async fn open_engine(
-    uri: &str,
-    parsed: &EngineUri,
-    options: EventsOptions,
-) -> Result<SharedEventLog, OpenError> {
-    if let Some(name) = parsed.params.keys().next() {
-        return Err(bad_parameter(uri, name, "this engine takes no parameters").into());
-    }
-    match parsed.scheme.as_str() {
-        "redb" => open_redb(uri, &parsed.rest, options).await,
-        "mcsp" => open_remote(uri, &parsed.rest, options),
-        _ => Err(EngineUriError::Unknown {
-            uri: uri.to_owned(),
-            scheme: parsed.scheme.clone(),
-            kind: "event log",
-            known: KNOWN,
-        }
-        .into()),
+async fn open_engine(uri: &EngineUri, options: EventsOptions) -> Result<SharedEventLog, OpenError> {
+    match uri.scheme.as_str() {
+        "redb" => open_redb(uri, options).await,
+        "mcsp" => open_remote(uri, options),
+        _ => Err(uri.unknown_engine("event log", KNOWN).into()),
     }
 }
 
-async fn open_redb(
-    uri: &str,
-    path: &str,
-    options: EventsOptions,
-) -> Result<SharedEventLog, OpenError> {
-    if path.is_empty() {
-        return Err(bad_parameter(uri, "path", "expected redb:/path/to/file").into());
+async fn open_redb(uri: &EngineUri, options: EventsOptions) -> Result<SharedEventLog, OpenError> {
+    if let Some(name) = uri.params.keys().next() {
+        return Err(uri
+            .bad_parameter(name, "this engine takes no parameters")
+            .into());
     }
-    let path = Path::new(path).to_owned();
+    if uri.rest.is_empty() {
+        return Err(uri
+            .bad_parameter("path", "expected redb:/path/to/file")
+            .into());
+    }
+    let path = Path::new(&uri.rest).to_owned();
     // Opening after a kill reads the whole file.
     let opened = tokio::task::spawn_blocking(move || RedbLog::open(&path, options.clock)).await;
     let log = Arc::new(opened.map_err(|error| EventError::Unavailable(error.to_string()))??);
@@ -106,21 +96,17 @@ async fn open_redb(
     Ok(log)
 }
 
-fn open_remote(uri: &str, rest: &str, options: EventsOptions) -> Result<SharedEventLog, OpenError> {
-    let (addr, server_name) = rest
-        .strip_prefix("//")
-        .and_then(|rest| rest.split_once('/'))
-        .ok_or_else(|| bad_parameter(uri, "address", "expected mcsp://host:port/server_name"))?;
+fn open_remote(uri: &EngineUri, options: EventsOptions) -> Result<SharedEventLog, OpenError> {
+    let (addr, server_name) = uri.remote()?;
     let identity = options.identity.ok_or_else(|| {
-        bad_parameter(
-            uri,
+        uri.bad_parameter(
             "identity",
             "this process has no workload identity to call with",
         )
     })?;
     let channel =
         RpcChannel::connect(addr, server_name, &identity).map_err(|source| OpenError::Rpc {
-            uri: uri.to_owned(),
+            uri: uri.uri.clone(),
             source,
         })?;
     // Everything waits for the log, so it is asked again soon after it was away.
@@ -129,12 +115,4 @@ fn open_remote(uri: &str, rest: &str, options: EventsOptions) -> Result<SharedEv
         ..RpcPolicy::default()
     };
     Ok(Arc::new(RemoteLog::new(channel.with_policy(policy))))
-}
-
-fn bad_parameter(uri: &str, name: &str, reason: &str) -> EngineUriError {
-    EngineUriError::BadParameter {
-        uri: uri.to_owned(),
-        name: name.to_owned(),
-        reason: reason.to_owned(),
-    }
 }

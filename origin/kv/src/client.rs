@@ -9,7 +9,7 @@ use mcsp_api::proto::kv as wire;
 use mcsp_api::proto::kv::key_value_client::KeyValueClient;
 use mcsp_identity::WorkloadIdentity;
 use mcsp_rpc::RpcChannel;
-use mcsp_runtime::{EngineUri, EngineUriError};
+use mcsp_runtime::EngineUri;
 
 use crate::server::{MESSAGE_BYTES_MAX, from_status};
 use crate::{KeyValue, KvError, KvOpenError, SharedKv, Swap, check_key, check_ttl, check_value};
@@ -28,26 +28,14 @@ pub(crate) struct RemoteKv {
 impl RemoteKv {
     /// Connects when first called: the other process need not be there yet.
     pub(crate) fn connect(
-        uri: &str,
-        parsed: &EngineUri,
+        uri: &EngineUri,
         identity: Option<&WorkloadIdentity>,
     ) -> Result<Self, KvOpenError> {
         let failed = |reason: String| KvOpenError::Engine {
-            uri: uri.to_owned(),
+            uri: uri.uri.clone(),
             source: KvError::Invalid(reason),
         };
-        if let Some(name) = parsed.params.keys().next() {
-            return Err(KvOpenError::Uri(EngineUriError::BadParameter {
-                uri: uri.to_owned(),
-                name: name.clone(),
-                reason: "mcsp: takes no parameters".to_owned(),
-            }));
-        }
-        let (addr, server_name) = parsed
-            .rest
-            .strip_prefix("//")
-            .and_then(|rest| rest.split_once('/'))
-            .ok_or_else(|| failed("expected mcsp://host:port/server_name".to_owned()))?;
+        let (addr, server_name) = uri.remote()?;
         let identity = identity.ok_or_else(|| failed("needs a workload identity".to_owned()))?;
         let channel = RpcChannel::connect(addr, server_name, identity)
             .map_err(|error| failed(error.to_string()))?;

@@ -141,32 +141,27 @@ pub async fn open(uri: &str, options: KvOptions) -> Result<SharedKv, KvOpenError
     if parsed.scheme == "faulty" {
         let (plan, inner_uri) = FaultPlan::split(&parsed)?;
         let inner = EngineUri::parse(&inner_uri)?;
-        let store = open_engine(&inner_uri, &inner, options).await?;
+        let store = open_engine(&inner, options).await?;
         return Ok(Arc::new(faulty::FaultyKv::new(store, plan)));
     }
-    open_engine(uri, &parsed, options).await
+    open_engine(&parsed, options).await
 }
 
 async fn open_engine(
-    uri: &str,
-    parsed: &EngineUri,
+    uri: &EngineUri,
     options: KvOptions,
 ) -> Result<SharedKv, KvOpenError> {
-    match parsed.scheme.as_str() {
+    match uri.scheme.as_str() {
         "sled" => Ok(Arc::new(
-            sled_engine::SledKv::open(uri, parsed, options.clock).await?,
+            sled_engine::SledKv::open(uri, options.clock).await?,
         )),
         "mcsp" => Ok(Arc::new(client::RemoteKv::connect(
             uri,
-            parsed,
             options.identity.as_ref(),
         )?)),
-        _ => Err(KvOpenError::Uri(EngineUriError::Unknown {
-            uri: uri.to_owned(),
-            scheme: parsed.scheme.clone(),
-            kind: "key-value",
-            known: "sled, mcsp, faulty",
-        })),
+        _ => Err(uri
+            .unknown_engine("key-value", "sled, mcsp, faulty")
+            .into()),
     }
 }
 

@@ -37,19 +37,11 @@ pub(crate) struct SledKv {
 }
 
 impl SledKv {
-    pub(crate) async fn open(
-        uri: &str,
-        parsed: &EngineUri,
-        clock: SharedClock,
-    ) -> Result<Self, KvOpenError> {
-        let cache_mib = cache_mib(uri, parsed)?;
-        let path = parsed
-            .rest
-            .strip_prefix("//")
-            .unwrap_or(&parsed.rest)
-            .to_owned();
+    pub(crate) async fn open(uri: &EngineUri, clock: SharedClock) -> Result<Self, KvOpenError> {
+        let cache_mib = cache_mib(uri)?;
+        let path = uri.rest.strip_prefix("//").unwrap_or(&uri.rest).to_owned();
         let failed = |source| KvOpenError::Engine {
-            uri: uri.to_owned(),
+            uri: uri.uri.clone(),
             source,
         };
         if path.is_empty() {
@@ -181,23 +173,19 @@ impl KeyValue for SledKv {
     }
 }
 
-fn cache_mib(uri: &str, parsed: &EngineUri) -> Result<u64, EngineUriError> {
+fn cache_mib(uri: &EngineUri) -> Result<u64, EngineUriError> {
     let mut cache_mib = CACHE_MIB_DEFAULT;
-    for (name, value) in &parsed.params {
-        let bad = |reason: String| EngineUriError::BadParameter {
-            uri: uri.to_owned(),
-            name: name.clone(),
-            reason,
-        };
+    for (name, value) in &uri.params {
         if name != "cache_mib" {
-            return Err(bad("there is cache_mib only".to_owned()));
+            return Err(uri.bad_parameter(name, "there is cache_mib only"));
         }
         cache_mib = match value.parse() {
             Ok(number) if (1..=CACHE_MIB_MAX).contains(&number) => number,
             _ => {
-                return Err(bad(format!(
-                    "{value:?} is not a whole number from 1 to {CACHE_MIB_MAX}"
-                )));
+                return Err(uri.bad_parameter(
+                    name,
+                    format!("{value:?} is not a whole number from 1 to {CACHE_MIB_MAX}"),
+                ));
             }
         };
     }
@@ -305,7 +293,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let uri = format!("sled:{}", folder.path().display());
         let clock = mcsp_runtime::ManualClock::new(0);
-        let kv = SledKv::open(&uri, &EngineUri::parse(&uri).unwrap(), clock.clone())
+        let kv = SledKv::open(&EngineUri::parse(&uri).unwrap(), clock.clone())
             .await
             .unwrap();
         kv.put("ends", Bytes::new(), Some(Duration::from_millis(1)))

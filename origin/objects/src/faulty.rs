@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use mcsp_runtime::{Entropy, SeededEntropy};
+use mcsp_runtime::{Entropy, FAULT_MARK, SeededEntropy};
 use std::sync::Arc;
 
 use crate::{ListPage, ObjectBody, ObjectError, ObjectMeta, ObjectStore, PartMeta, SharedObjects};
@@ -85,7 +85,7 @@ impl FaultyObjects {
         &self,
         call: impl Future<Output = Result<T, ObjectError>> + Send,
     ) -> Result<T, ObjectError> {
-        let fault = || ObjectError::Unavailable("injected fault".to_owned());
+        let fault = || ObjectError::Unavailable(FAULT_MARK.to_owned());
         match self.fate().await {
             Fate::Well => call.await,
             Fate::FailsBefore => Err(fault()),

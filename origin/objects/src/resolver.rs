@@ -87,7 +87,7 @@ pub enum OpenError {
 ///   `server_name` (default: the host) is what the server's certificate must say.
 /// - `s3+https://host:port?region=eu-west-1&ca_file=/etc/ca.pem`: over TLS without a client certificate; trusted are the
 ///   authorities of `ca_file`, which is required.
-/// - `faulty:URI` with `seed`, `error_rate`, `torn_rate` (0 to 1) and `delay_max_ms`: another store that fails on purpose.
+/// - `faulty:URI` with `seed`, `error_rate`, `torn_rate` (0 to 1) and `delay_ms_max`: another store that fails on purpose.
 ///
 /// # Errors
 /// [`OpenError`] names the URI and what was expected. A store that is away is no error: calls say so.
@@ -139,13 +139,7 @@ pub async fn open(uri: &str, options: &ObjectsOptions) -> Result<SharedObjects, 
                 .map_err(|reason| params.bad("ca_file", &reason))?;
             s3_client(&parsed, params, options, tls)
         }
-        other => Err(EngineUriError::Unknown {
-            uri: uri.to_owned(),
-            scheme: other.to_owned(),
-            kind: "object",
-            known: KNOWN,
-        }
-        .into()),
+        _ => Err(parsed.unknown_engine("object", KNOWN).into()),
     }
 }
 
@@ -274,7 +268,7 @@ impl Params<'_> {
             seed: self.number("seed")?,
             error_rate: self.rate("error_rate")?,
             torn_rate: self.rate("torn_rate")?,
-            delay_max_ms: self.number("delay_max_ms")?,
+            delay_max_ms: self.number("delay_ms_max")?,
         })
     }
 
