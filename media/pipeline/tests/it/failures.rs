@@ -1,156 +1,144 @@
-//! Bad files, stops in the middle, repeated events, storage that fails.
+//! What happens when the encoder, not the file, is at fault.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mcsp_api::Residency;
-use mcsp_api::events::{
-    ArtReady, Event, Packaged, TranscodingCompleted, UploadBlocked, UploadInitiated,
-};
-use mcsp_objects::{Faults, FaultyObjects, SharedObjects};
+use mcsp_api::events::{Event, TranscodingCompleted, UploadBlocked, UploadCompleted};
+use mcsp_db::Db;
+use mcsp_events::NewRecord;
+use mcsp_media_pipeline::{ItemStore, Scratch, Stores};
+use mcsp_objects::{Faults, FaultyObjects};
 
-use crate::region::Region;
+use crate::fake::{AUDIO, FakeEncoder, VIDEO};
+use crate::world::{World, eventually, run};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bad_file_is_blocked_with_its_reason_and_nothing_is_published() {
-    let region = Region::new().await;
-    let worker = region.worker("one").await;
-    let text = region.path("text.mp4");
-    std::fs::write(&text, "no media ".repeat(1000)).unwrap();
-    let cut = region.path("cut.mkv");
-    let whole = region.clip(
-        "whole.mkv",
-        &[
-            "-f",
-            "lavfi",
-            "-i",
-            "testsrc2=size=320x180:rate=25:duration=20",
-            "-c:v",
-            "libx264",
-            "-preset",
-            "ultrafast",
-        ],
-    );
-    let bytes = std::fs::read(whole).unwrap();
-    std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
-    let empty = region.path("empty.mp4");
-    std::fs::write(&empty, b"").unwrap();
-    for (file, code) in [(text, "not-media"), (cut, "truncated"), (empty, "empty")] {
-        let id = region.upload(&file, Residency::Global).await;
-        let blocked = region.wait_for::<UploadBlocked>(&id, |_| true).await;
-        assert_eq!(blocked.code, code);
-        assert!(
-            blocked.reason.len() > 20 && !blocked.reason.contains("tmp"),
-            "{}",
-            blocked.reason
-        );
-        assert!(region.events::<Packaged>(&id).await.is_empty());
-        assert!(
-            !region
-                .names("mcsp-global", &id)
-                .await
-                .iter()
-                .any(|name| name.starts_with("manifest"))
-        );
-    }
-    worker.stop().await;
+#[tokio::test(flavor = "multi_thread")]
+async fn one_failed_rendition_leaves_the_others_published() {
+    let world = World::new("ng").await;
+    let running = world.start(FakeEncoder::failing("v720", u32::MAX)).await;
+    let id = world.upload(Residency::Global, VIDEO).await;
+    let last = world.all_packaged(&id).await;
+    running.stop().await;
+    let ids: Vec<_> = last
+        .renditions
+        .iter()
+        .map(|made| &made.rendition_id)
+        .collect();
+    assert_eq!(ids, ["a128", "a64", "v360", "v480"]);
+    assert!(world.events::<UploadBlocked>().await.is_empty());
+    let letters = world.dead_letters(TranscodingCompleted::TOPIC.name).await;
+    assert_eq!(letters, ["media-rest"]);
+    assert_eq!(world.packaged(&id).await.len(), 2);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_given_up_is_told_and_kept_as_a_dead_letter() {
-    let region = Region::new().await;
-    let worker = region.worker("one").await;
-    let id = region.new_id();
-    region.announce(&id, Residency::Global).await;
-    let blocked = region.wait_for::<UploadBlocked>(&id, |_| true).await;
-    assert_eq!(blocked.code, "failed");
-    let topic = format!("{}.dlq", UploadInitiated::TOPIC.name);
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    let letter = loop {
-        if let Some(letter) = region.records(&topic, &id).await.pop() {
-            break letter;
-        }
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "no dead letter came"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_rendition_is_tried_again_by_itself() {
+    let world = World::new("ng").await;
+    let encoder = FakeEncoder::failing("v720", 2);
+    let running = world.start(encoder.clone()).await;
+    let id = world.upload(Residency::Global, VIDEO).await;
+    let last = world.all_packaged(&id).await;
+    running.stop().await;
+    assert_eq!(last.renditions.len(), 5);
+    let passes = encoder.passes.lock().clone();
+    let expected = [
+        vec!["v360", "a64"],
+        // Together, then one by one; then what is missing.
+        vec!["v480", "v720", "a128"],
+        vec!["v480"],
+        vec!["v720"],
+        vec!["a128"],
+        vec!["v720"],
+    ];
+    assert_eq!(passes, expected);
+    let letters = world.dead_letters(TranscodingCompleted::TOPIC.name).await;
+    assert!(letters.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_pass_that_never_succeeds_is_given_up_and_the_creator_told_once() {
+    let world = World::new("ng").await;
+    let encoder = FakeEncoder::failing("v360", u32::MAX);
+    let running = world.start(encoder.clone()).await;
+    let id = world.upload(Residency::Ng, VIDEO).await;
+    let is_told = async || !world.events::<UploadBlocked>().await.is_empty();
+    eventually("the creator is told", is_told).await;
+    running.stop().await;
+    let blocked = world.events::<UploadBlocked>().await;
+    assert_eq!((blocked.len(), blocked[0].code.as_str()), (1, "failed"));
+    assert_eq!(blocked[0].content_id, id);
+    let tries = encoder.passes.lock().len();
+    assert_eq!(tries, 3, "as many tries as configured");
+    let topic = UploadCompleted::TOPIC.name;
+    assert_eq!(world.dead_letters(topic).await, ["media-lowest"]);
+
+    // An operator puts the letter back once the cause is gone: the same event is still good.
+    encoder.failures.lock().clear();
+    let letter = world.records(&format!("{topic}.dlq")).await.remove(0);
+    let again = NewRecord {
+        topic: topic.to_owned(),
+        key: letter.key,
+        value: letter.value,
+        headers: BTreeMap::new(),
     };
-    assert_eq!(letter.headers["mcsp-attempts"], "5");
-    worker.stop().await;
+    world.log.append(vec![again]).await.unwrap();
+    let running = world.start(encoder).await;
+    world.all_packaged(&id).await;
+    running.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_dies_anywhere_publishes_once_in_the_end() {
-    let region = Region::new().await;
-    let id = region.upload(&region.video(), Residency::Global).await;
-    // Ever later: in the probe, the first pass, the packaging, the second pass.
-    for (n, wait_ms) in [50, 300, 700, 1500].into_iter().enumerate() {
-        let worker = region.worker("one").await;
-        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-        // Two of the stops are kills.
-        if n % 2 == 0 {
-            worker.kill().await
-        } else {
-            worker.stop().await
+#[tokio::test(flavor = "multi_thread")]
+async fn items_take_turns_when_scratch_is_small() {
+    let world = World::new("gl").await;
+    let mut parts = world.parts(Arc::new(FakeEncoder::default())).await;
+    // Room for one second pass of this source and little more.
+    let room = 40 << 20;
+    parts.scratch = Scratch::open(&world.dir.path().join("small"), room).unwrap();
+    let scratch = parts.scratch.clone();
+    let running = run(parts).await;
+    let mut items = Vec::new();
+    for _ in 0..4 {
+        items.push(world.upload(Residency::Global, VIDEO).await);
+    }
+    for id in &items {
+        let last = world.all_packaged(id).await;
+        assert_eq!(last.renditions.len(), 5);
+    }
+    running.stop().await;
+    assert!(scratch.used_bytes() <= room);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_and_database_that_fail_now_and_then_change_nothing() {
+    let world = World::new("ng").await;
+    let mut parts = world.parts(Arc::new(FakeEncoder::default())).await;
+    let faulty = |residency, seed| {
+        let store = world.store(residency);
+        let faults = Faults {
+            seed,
+            error_rate: 0.1,
+            torn_rate: 0.05,
+            delay_max_ms: 2,
+        };
+        ItemStore {
+            objects: Arc::new(FaultyObjects::new(store.objects, faults)),
+            ..store
         }
-    }
-    let worker = region.worker("one").await;
-    let last = region.wait_for::<Packaged>(&id, |event| event.last).await;
-    region.wait_for::<ArtReady>(&id, |_| true).await;
-    worker.stop().await;
-    assert_eq!(last.renditions.len(), 4);
-    assert_eq!(region.events::<Packaged>(&id).await.len(), 2);
-    assert_eq!(region.events::<TranscodingCompleted>(&id).await.len(), 2);
-    assert_eq!(region.events::<ArtReady>(&id).await.len(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_worker_goes_on_and_a_repeat_changes_nothing() {
-    let region = Region::new().await;
-    let worker = region.worker("one").await;
-    let id = region.upload(&region.video(), Residency::Global).await;
-    region
-        .wait_for::<TranscodingCompleted>(&id, |event| event.lowest)
-        .await;
-    worker.kill().await;
-    // Its database is lost too: the second worker finds all it needs in object storage.
-    let worker = region.worker("two").await;
-    region.wait_for::<Packaged>(&id, |event| event.last).await;
-    region.wait_for::<ArtReady>(&id, |_| true).await;
-    let before = region.names("mcsp-global", &id).await;
-    region.announce(&id, Residency::Global).await;
-    let lowest = |events: &[TranscodingCompleted]| events.iter().filter(|event| event.last).count();
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    while lowest(&region.events::<TranscodingCompleted>(&id).await) < 2 {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "the repeat did not come through"
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    worker.stop().await;
-    assert_eq!(
-        region.names("mcsp-global", &id).await,
-        before,
-        "the same names"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn storage_that_fails_now_and_then_only_delays() {
-    let region = Region::new().await;
-    let faults = Faults {
-        seed: 11,
-        error_rate: 0.1,
-        torn_rate: 0.02,
-        delay_max_ms: 5,
     };
-    let faulty: SharedObjects = Arc::new(FaultyObjects::new(region.objects.clone(), faults));
-    let worker = region.worker_with("one", &faulty, region.log.clone()).await;
-    let id = region.upload(&region.video(), Residency::Global).await;
-    let last = region.wait_for::<Packaged>(&id, |event| event.last).await;
-    worker.stop().await;
-    assert_eq!(last.renditions.len(), 4);
-    assert!(region.events::<UploadBlocked>(&id).await.is_empty());
+    let global = faulty(Residency::Global, 1);
+    parts.stores = Stores::new(global, Some(faulty(Residency::Ng, 2)));
+    let db = world.dir.path().join("media.db");
+    let db = format!("faulty:sqlite:{}?seed=3&error_rate=0.05", db.display());
+    parts.db = Db::open(&db).await.unwrap();
+    let running = run(parts).await;
+    let film = world.upload(Residency::Ng, VIDEO).await;
+    let song = world.upload(Residency::Global, AUDIO).await;
+    for (id, renditions) in [(&film, 5), (&song, 4)] {
+        let last = world.all_packaged(id).await;
+        assert_eq!(last.renditions.len(), renditions);
+        assert_eq!(world.packaged(id).await.len(), 2);
+    }
+    running.stop().await;
+    assert!(world.events::<UploadBlocked>().await.is_empty());
 }
