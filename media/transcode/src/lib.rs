@@ -7,13 +7,16 @@
 
 mod audio;
 mod decode;
+mod encode_thread;
 mod filter;
 mod ladder;
 mod pass;
+mod picture_graph;
 mod report;
 mod run;
 mod timing;
 mod video;
+mod x264;
 
 pub use ladder::{AudioRung, Ladder, VideoRung};
 pub use pass::{EncodeJob, PassInput, PassOutput, mezzanine_path, read_rendition};

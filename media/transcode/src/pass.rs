@@ -15,7 +15,7 @@ use crate::Ladder;
 use crate::audio::AudioPipe;
 use crate::decode::{StreamDecoder, stream_ms};
 use crate::report::DecodeReport;
-use crate::video::VideoPipe;
+use crate::video::{VideoOrder, VideoPipe};
 
 /// Packets in a row that the demuxer cannot make sense of before the rest is given up.
 const BAD_PACKETS_IN_A_ROW_MAX: u32 = 1000;
@@ -33,7 +33,7 @@ pub struct PassInput {
     pub ladder: Ladder,
     /// Decode every stream even without a rung for it, and refuse the file when too much of it is damaged.
     pub validate: bool,
-    /// Threads of the decoder and of each encoder.
+    /// Threads of the decoder, and as many for the encoders together.
     pub threads: usize,
     /// Longer files are refused, milliseconds.
     pub duration_ms_max: u64,
@@ -132,21 +132,13 @@ impl Pass {
         {
             let decoder = decoder(stream.index, input.threads)?;
             let pipe = (!ladder.video.is_empty()).then(|| {
-                let PassInput {
-                    out_dir,
-                    threads,
-                    duration_ms_max,
-                    ..
-                } = input;
-                VideoPipe::new(
-                    stream,
-                    decoder.base(),
-                    origin_ms,
-                    &ladder.video,
-                    out_dir,
-                    *threads,
-                    *duration_ms_max,
-                )
+                let order = VideoOrder {
+                    rungs: &ladder.video,
+                    out_dir: &input.out_dir,
+                    threads: input.threads,
+                    duration_ms_max: input.duration_ms_max,
+                };
+                VideoPipe::new(stream, decoder.base(), origin_ms, order)
             });
             video = Some((decoder, pipe));
         }

@@ -28,7 +28,7 @@ pub struct TranscodePolicy {
     pub cpu_s_per_media_s: u64,
     /// A child that says nothing for so long is killed, milliseconds.
     pub silence_ms_max: u64,
-    /// Threads of the decoder and of each encoder.
+    /// Threads of the decoder, and as many for the encoders together.
     pub threads: usize,
 }
 
