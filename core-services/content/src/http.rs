@@ -1,16 +1,14 @@
 //! The content service's REST routes.
 
+use axum::Router;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch};
-use axum::{Json, Router};
-use http::header::CACHE_CONTROL;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use mcsp_api::body::JsonBody;
 use mcsp_api::metadata::MetadataPatch;
 use mcsp_api::rest::{Content, VisibilityRequest};
 use mcsp_api::{ContentId, Problem, ProblemKind};
-use mcsp_rpc::{OptionalViewer, Viewer};
+use mcsp_rpc::{OptionalViewer, PrivateJson, Viewer};
 use mcsp_telemetry::TelemetryLayer;
 use utoipa::OpenApi;
 
@@ -60,9 +58,9 @@ async fn get_content(
     State(service): State<ContentService>,
     OptionalViewer(viewer): OptionalViewer,
     Path(id): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<PrivateJson<Content>, Problem> {
     let content = service.get(&parse_id(&id)?, viewer.as_ref()).await?;
-    Ok(answer(content))
+    Ok(PrivateJson(content))
 }
 
 /// Changes what the owner says of the item; only the fields that are sent change.
@@ -82,9 +80,9 @@ async fn patch_content(
     Viewer(viewer): Viewer,
     Path(id): Path<String>,
     JsonBody(patch): JsonBody<MetadataPatch>,
-) -> Result<Response, Problem> {
+) -> Result<PrivateJson<Content>, Problem> {
     let content = service.patch(&parse_id(&id)?, &viewer, &patch).await?;
-    Ok(answer(content))
+    Ok(PrivateJson(content))
 }
 
 /// Changes who may see the item.
@@ -102,13 +100,13 @@ async fn patch_visibility(
     Viewer(viewer): Viewer,
     Path(id): Path<String>,
     JsonBody(request): JsonBody<VisibilityRequest>,
-) -> Result<Response, Problem> {
+) -> Result<PrivateJson<Content>, Problem> {
     let patch = MetadataPatch {
         visibility: Some(request.visibility),
         ..MetadataPatch::default()
     };
     let content = service.patch(&parse_id(&id)?, &viewer, &patch).await?;
-    Ok(answer(content))
+    Ok(PrivateJson(content))
 }
 
 /// Deletes the item everywhere: the owner, or a platform administrator, whose act is audited.
@@ -136,13 +134,4 @@ async fn delete_content(
 fn parse_id(text: &str) -> Result<ContentId, Problem> {
     text.parse()
         .map_err(|_| ContentError::NotFound.into_problem())
-}
-
-/// Two viewers see different things at one address, so nothing between may keep them.
-fn answer(content: Content) -> Response {
-    let mut response = Json(content).into_response();
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    response
 }

@@ -1,14 +1,12 @@
 //! The playback service's REST routes.
 
+use axum::Router;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
-use axum::{Json, Router};
-use http::header::CACHE_CONTROL;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use mcsp_api::rest::PlayResponse;
 use mcsp_api::{Problem, ProblemKind};
-use mcsp_rpc::{EdgeContext, Viewer};
+use mcsp_rpc::{EdgeContext, PrivateJson, Viewer};
 use mcsp_telemetry::TelemetryLayer;
 use utoipa::OpenApi;
 
@@ -67,17 +65,12 @@ async fn play(
     Viewer(viewer): Viewer,
     context: EdgeContext,
     Path(content_id): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<PrivateJson<PlayResponse>, Problem> {
     let id = content_id
         .parse()
         .map_err(|_| PlaybackError::NotFound.into_problem())?;
     let answer = service.play(&id, &viewer, &asker(context)).await?;
-    let mut response = Json(answer).into_response();
-    // The URLs are secrets of one viewer.
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    Ok(response)
+    Ok(PrivateJson(answer))
 }
 
 /// Ends the caller's own media session: no PoP serves it from then on.

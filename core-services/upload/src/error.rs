@@ -110,11 +110,7 @@ impl UploadError {
     /// this is where such errors are handled.
     #[must_use]
     pub fn into_problem(self) -> Problem {
-        let problem = self.problem();
-        match mcsp_telemetry::current_trace() {
-            Some(trace) => problem.trace_id(trace.trace_id_hex()),
-            None => problem,
-        }
+        mcsp_rpc::traced(self.problem())
     }
 
     fn problem(self) -> Problem {

@@ -1,19 +1,16 @@
 //! The upload service's REST routes.
 
+use axum::Router;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post};
-use axum::{Json, Router};
-use http::header::CACHE_CONTROL;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use mcsp_api::body::JsonBody;
 use mcsp_api::headers::IDEMPOTENCY_KEY;
 use mcsp_api::metadata::MetadataPatch;
 use mcsp_api::rest::{CreateUploadRequest, UploadMetadata, UploadSession};
 use mcsp_api::{Problem, ProblemKind, UploadId};
-use mcsp_rpc::{EdgeContext, Viewer};
+use mcsp_rpc::{EdgeContext, PrivateJson, Viewer};
 use mcsp_telemetry::TelemetryLayer;
-use serde::Serialize;
 use utoipa::OpenApi;
 
 use crate::error::UploadError;
@@ -89,7 +86,7 @@ async fn create_session(
     context: EdgeContext,
     headers: HeaderMap,
     JsonBody(request): JsonBody<CreateUploadRequest>,
-) -> Result<Response, Problem> {
+) -> Result<(StatusCode, PrivateJson<UploadSession>), Problem> {
     // A key that is not text is not a valid key, which the service says.
     let key = headers
         .get(IDEMPOTENCY_KEY)
@@ -97,7 +94,7 @@ async fn create_session(
     let session = service
         .create(&viewer, request, key, &asker(context))
         .await?;
-    Ok(answer(StatusCode::CREATED, session))
+    Ok((StatusCode::CREATED, PrivateJson(session)))
 }
 
 /// Where a session stands, with fresh URLs for the parts that are missing: ask this to resume.
@@ -113,11 +110,11 @@ async fn get_session(
     Viewer(viewer): Viewer,
     context: EdgeContext,
     Path(id): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<PrivateJson<UploadSession>, Problem> {
     let session = service
         .get(&parse_id(&id)?, &viewer, &asker(context))
         .await?;
-    Ok(answer(StatusCode::OK, session))
+    Ok(PrivateJson(session))
 }
 
 /// Changes what is said of the item, before it is published; only the fields that are sent change.
@@ -137,11 +134,11 @@ async fn patch_metadata(
     Viewer(viewer): Viewer,
     Path(id): Path<String>,
     JsonBody(change): JsonBody<MetadataPatch>,
-) -> Result<Response, Problem> {
+) -> Result<PrivateJson<UploadMetadata>, Problem> {
     let metadata = service
         .patch_metadata(&parse_id(&id)?, &viewer, &change)
         .await?;
-    Ok(answer(StatusCode::OK, metadata))
+    Ok(PrivateJson(metadata))
 }
 
 /// Makes the file out of its parts and starts the pipeline, once however often this is called.
@@ -160,11 +157,11 @@ async fn complete_session(
     Viewer(viewer): Viewer,
     context: EdgeContext,
     Path(id): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<PrivateJson<UploadSession>, Problem> {
     let session = service
         .complete(&parse_id(&id)?, &viewer, &asker(context))
         .await?;
-    Ok(answer(StatusCode::OK, session))
+    Ok(PrivateJson(session))
 }
 
 /// Gives the upload up: its parts and its draft are removed.
@@ -198,13 +195,4 @@ fn asker(context: EdgeContext) -> Asker {
         country: context.country,
         public_base: context.public_base,
     }
-}
-
-/// The URLs in it are secrets of one caller.
-fn answer(status: StatusCode, body: impl Serialize) -> Response {
-    let mut response = (status, Json(body)).into_response();
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    response
 }

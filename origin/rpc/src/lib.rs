@@ -5,6 +5,7 @@
 //! not. [`RpcServer`] is the one listener of a process: gRPC and HTTP, each interface opened to exactly those whom the
 //! caller table names. Both run the same gate, so the single machine tests what the cluster runs.
 
+mod answer;
 mod breaker;
 mod channel;
 mod deadline;
@@ -21,6 +22,7 @@ mod server;
 mod status;
 pub mod testing;
 
+pub use answer::{PrivateJson, traced};
 pub use breaker::BreakerState;
 pub use channel::RpcChannel;
 pub use error::RpcError;
