@@ -147,10 +147,7 @@ pub async fn open(uri: &str, options: KvOptions) -> Result<SharedKv, KvOpenError
     open_engine(&parsed, options).await
 }
 
-async fn open_engine(
-    uri: &EngineUri,
-    options: KvOptions,
-) -> Result<SharedKv, KvOpenError> {
+async fn open_engine(uri: &EngineUri, options: KvOptions) -> Result<SharedKv, KvOpenError> {
     match uri.scheme.as_str() {
         "sled" => Ok(Arc::new(
             sled_engine::SledKv::open(uri, options.clock).await?,
@@ -159,9 +156,7 @@ async fn open_engine(
             uri,
             options.identity.as_ref(),
         )?)),
-        _ => Err(uri
-            .unknown_engine("key-value", "sled, mcsp, faulty")
-            .into()),
+        _ => Err(uri.unknown_engine("key-value", "sled, mcsp, faulty").into()),
     }
 }
 
