@@ -48,12 +48,10 @@ fn encoder_words(rendition: &RenditionFigures, stream: usize) -> Vec<String> {
     [
         (format!("-c:v:{stream}"), "libx264".to_owned()),
         (format!("-preset:v:{stream}"), "veryfast".to_owned()),
-        (format!("-b:v:{stream}"), rate.to_string()),
-        (
-            format!("-maxrate:v:{stream}"),
-            (rate + rate / 10).to_string(),
-        ),
+        (format!("-crf:v:{stream}"), "23".to_owned()),
+        (format!("-maxrate:v:{stream}"), rate.to_string()),
         (format!("-bufsize:v:{stream}"), (rate * 2).to_string()),
+        (format!("-sc_threshold:v:{stream}"), "0".to_owned()),
     ]
     .into_iter()
     .flat_map(|(name, value)| [name, value])
