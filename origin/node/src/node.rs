@@ -238,12 +238,12 @@ impl Node {
     /// # Errors
     /// [`NodeError::ServerEnded`] when a server ends although nobody told it to.
     pub async fn run(mut self) -> Result<(), NodeError> {
-        let early = tokio::select! {
-            // A stop ends the servers too; looked at first, so that their end is not taken for a fault.
-            biased;
+        let ended = tokio::select! {
             () = self.shutdown.wait() => None,
             ended = self.servers.join_next() => ended,
         };
+        // A stop ends the servers too, perhaps before we hear of it: that is no fault of theirs.
+        let early = ended.filter(|_| !self.shutdown.is_triggered());
         tracing::info!("stopping");
         self.health.stopping();
         self.trigger.trigger();
