@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
+};
 
 use crate::IdentityError;
 use crate::workload::{Material, peer_in_domain};
@@ -41,6 +44,18 @@ impl ResolvesClientCert for ReloadingIdentity {
     }
 }
 
+/// Makes a verifier that believes these authorities.
+type Make<V> = fn(Arc<RootCertStore>, Arc<CryptoProvider>) -> Result<Arc<V>, VerifierBuilderError>;
+
+/// rustls' verifier of the authorities that are in force now: made again when they were reloaded.
+#[derive(Debug)]
+struct Following<V: ?Sized> {
+    material: Shared,
+    provider: Arc<CryptoProvider>,
+    make: Make<V>,
+    built: ArcSwap<Built<V>>,
+}
+
 /// A verifier made of one reading of the material.
 #[derive(Debug)]
 struct Built<V: ?Sized> {
@@ -48,50 +63,61 @@ struct Built<V: ?Sized> {
     verifier: Arc<V>,
 }
 
-/// Believes clients of our authority and our trust domain.
-#[derive(Debug)]
-pub(crate) struct TrustedClients {
-    material: Shared,
-    provider: Arc<CryptoProvider>,
-    built: ArcSwap<Built<dyn ClientCertVerifier>>,
-}
-
-impl TrustedClients {
-    pub(crate) fn new(
+impl<V: ?Sized> Following<V> {
+    fn new(
         material: Shared,
         provider: Arc<CryptoProvider>,
+        make: Make<V>,
     ) -> Result<Self, IdentityError> {
-        let now = material.load_full();
-        let built = ArcSwap::from_pointee(Self::build(now, &provider)?);
+        let built = Self::build(material.load_full(), &provider, make)?;
         Ok(Self {
             material,
             provider,
-            built,
+            make,
+            built: ArcSwap::from_pointee(built),
         })
     }
 
     fn build(
         material: Arc<Material>,
         provider: &Arc<CryptoProvider>,
-    ) -> Result<Built<dyn ClientCertVerifier>, Error> {
-        let verifier = WebPkiClientVerifier::builder_with_provider(
-            Arc::clone(&material.roots),
-            Arc::clone(provider),
-        )
-        .build()
-        .map_err(|e| Error::General(e.to_string()))?;
+        make: Make<V>,
+    ) -> Result<Built<V>, Error> {
+        let verifier = make(Arc::clone(&material.roots), Arc::clone(provider))
+            .map_err(|error| Error::General(error.to_string()))?;
         Ok(Built { material, verifier })
     }
 
-    fn current(&self) -> Result<Arc<Built<dyn ClientCertVerifier>>, Error> {
+    fn current(&self) -> Result<Arc<Built<V>>, Error> {
         let material = self.material.load_full();
         let built = self.built.load_full();
         if Arc::ptr_eq(&built.material, &material) {
             return Ok(built);
         }
-        let fresh = Arc::new(Self::build(material, &self.provider)?);
+        let fresh = Arc::new(Self::build(material, &self.provider, self.make)?);
         self.built.store(Arc::clone(&fresh));
         Ok(fresh)
+    }
+
+    fn schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+/// Believes clients of our authority and our trust domain.
+#[derive(Debug)]
+pub(crate) struct TrustedClients(Following<dyn ClientCertVerifier>);
+
+impl TrustedClients {
+    pub(crate) fn new(
+        material: Shared,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, IdentityError> {
+        let make: Make<dyn ClientCertVerifier> =
+            |roots, provider| WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+        Following::new(material, provider, make).map(Self)
     }
 }
 
@@ -106,7 +132,7 @@ impl ClientCertVerifier for TrustedClients {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let built = self.current()?;
+        let built = self.0.current()?;
         let verified = built
             .verifier
             .verify_client_cert(end_entity, intermediates, now)?;
@@ -129,62 +155,29 @@ impl ClientCertVerifier for TrustedClients {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.current()?
+        self.0
+            .current()?
             .verifier
             .verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.0.schemes()
     }
 }
 
 /// Believes servers of our authority and our trust domain that bear the name that was asked for.
 #[derive(Debug)]
-pub(crate) struct TrustedServers {
-    material: Shared,
-    provider: Arc<CryptoProvider>,
-    built: ArcSwap<Built<WebPkiServerVerifier>>,
-}
+pub(crate) struct TrustedServers(Following<WebPkiServerVerifier>);
 
 impl TrustedServers {
     pub(crate) fn new(
         material: Shared,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, IdentityError> {
-        let now = material.load_full();
-        let built = ArcSwap::from_pointee(Self::build(now, &provider)?);
-        Ok(Self {
-            material,
-            provider,
-            built,
-        })
-    }
-
-    fn build(
-        material: Arc<Material>,
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Built<WebPkiServerVerifier>, Error> {
-        let verifier = WebPkiServerVerifier::builder_with_provider(
-            Arc::clone(&material.roots),
-            Arc::clone(provider),
-        )
-        .build()
-        .map_err(|e| Error::General(e.to_string()))?;
-        Ok(Built { material, verifier })
-    }
-
-    fn current(&self) -> Result<Arc<Built<WebPkiServerVerifier>>, Error> {
-        let material = self.material.load_full();
-        let built = self.built.load_full();
-        if Arc::ptr_eq(&built.material, &material) {
-            return Ok(built);
-        }
-        let fresh = Arc::new(Self::build(material, &self.provider)?);
-        self.built.store(Arc::clone(&fresh));
-        Ok(fresh)
+        let make: Make<WebPkiServerVerifier> =
+            |roots, provider| WebPkiServerVerifier::builder_with_provider(roots, provider).build();
+        Following::new(material, provider, make).map(Self)
     }
 }
 
@@ -197,7 +190,7 @@ impl ServerCertVerifier for TrustedServers {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let built = self.current()?;
+        let built = self.0.current()?;
         let verified = built.verifier.verify_server_cert(
             end_entity,
             intermediates,
@@ -224,15 +217,14 @@ impl ServerCertVerifier for TrustedServers {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.current()?
+        self.0
+            .current()?
             .verifier
             .verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.0.schemes()
     }
 }
 

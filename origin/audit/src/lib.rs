@@ -183,7 +183,7 @@ impl Audit {
     }
 
     /// [`Audit::list`] as JSON Lines (one object a line), which an auditor can check by [`verify_export`] or with a few
-    /// lines of his own.
+    /// lines of their own.
     ///
     /// # Errors
     /// As [`Audit::list`].

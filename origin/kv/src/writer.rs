@@ -46,7 +46,7 @@ impl<T> Change<T> {
 /// A write in the queue: does it, and returns how to acknowledge it once it is flushed.
 type Write = Box<dyn FnOnce(&Tree) -> Done + Send>;
 
-/// Tells the caller, who hears of the flush's failure as his own.
+/// Tells the caller, who hears of the flush's failure as its own.
 type Acknowledge = Box<dyn FnOnce(&Result<(), KvError>) + Send>;
 
 struct Done {

@@ -1,7 +1,7 @@
 //! Object storage: a durable local engine behind the S3 API, and a client of any S3.
 //!
 //! Everyone but the owner of the folder, services in the same process included, goes through the S3 API with
-//! credentials of his own, so that bucket policies hold with the application's code out of the way.
+//! credentials of its own, so that bucket policies hold with the application's code out of the way.
 //!
 //! [`FileEngine`] keeps the bytes, [`S3Endpoint`] serves them under the policies of its [`Accounts`], and [`open`] gives
 //! a client of this or any other S3. `faulty:` in front of a URI makes a store fail on purpose; [`contract`] is what every
