@@ -25,7 +25,11 @@ fn say(text: &str) {
 }
 
 /// Runs the demo until it is interrupted.
-pub(crate) async fn run(layout: Layout, video: &Path) -> Result<(), ClusterError> {
+pub(crate) async fn run(
+    layout: Layout,
+    video: &Path,
+    title: Option<&str>,
+) -> Result<(), ClusterError> {
     let video = std::fs::canonicalize(video).map_err(|source| ClusterError::file(video, source))?;
     let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
         .map_err(|error| broken("listening for Ctrl-C", error))?;
@@ -33,7 +37,7 @@ pub(crate) async fn run(layout: Layout, video: &Path) -> Result<(), ClusterError
         .map_err(|error| broken("listening for SIGTERM", error))?;
     let mut cluster = None;
     let shown = tokio::select! {
-        shown = show(layout, &video, &mut cluster) => shown,
+        shown = show(layout, &video, title, &mut cluster) => shown,
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
     };
@@ -52,6 +56,7 @@ pub(crate) async fn run(layout: Layout, video: &Path) -> Result<(), ClusterError
 async fn show(
     layout: Layout,
     video: &Path,
+    title: Option<&str>,
     running: &mut Option<Cluster>,
 ) -> Result<(), ClusterError> {
     let started = Instant::now();
@@ -87,6 +92,7 @@ async fn show(
         .arg(&people)
         .arg("upload")
         .arg(video)
+        .args(title.map(|title| ["--title", title]).into_iter().flatten())
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
         .output()

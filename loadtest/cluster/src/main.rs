@@ -53,6 +53,9 @@ enum Command {
         /// The video to upload
         #[arg(long)]
         video: PathBuf,
+        /// Its title [default: the file's name]
+        #[arg(long)]
+        title: Option<String>,
     },
     /// Kill processes at seeded moments and check what must hold
     SoakKill {
@@ -79,7 +82,11 @@ enum Command {
 async fn main() -> ExitCode {
     mcsp_runtime::install_crypto_provider();
     let result: Result<(), ClusterError> = match Args::parse().command {
-        Command::Demo { places, video } => demo::run(places.into(), &video).await,
+        Command::Demo {
+            places,
+            video,
+            title,
+        } => demo::run(places.into(), &video, title.as_deref()).await,
         Command::SoakKill {
             places,
             seeds,

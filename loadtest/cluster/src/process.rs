@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -68,6 +69,8 @@ impl Process {
             .args(["--pdeathsig", "KILL", "--"])
             .arg(&self.spec.program)
             .args(&self.spec.args)
+            // A group of its own: Ctrl-C is for us, and we stop it in our own order.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(log_again)

@@ -1,10 +1,14 @@
 //! `cargo xtask demo`: everything on one machine.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::setup::{self, Assets};
 use crate::shell::{self, Failure, cargo, say, target_dir};
+
+/// The title of the default video.
+const DEFAULT_TITLE: &str = "Big Buck Bunny";
 
 /// The programs that a cluster is made of, and the one that runs it.
 const PACKAGES: [&str; 5] = [
@@ -68,12 +72,16 @@ pub(crate) fn run_demo(video: Option<&str>, rest: &[&str]) -> Result<(), Failure
     command.arg("--video");
     match video {
         Some(file) => command.arg(file),
-        None => command.arg(&assets.video),
+        None => command.arg(&assets.video).args(["--title", DEFAULT_TITLE]),
     };
     command.arg("--data-dir").arg(target_dir().join("demo"));
     command.args(rest);
-    // The person's folder, so that a relative file name means what it says.
-    shell::run(&mut command)
+    // In the person's folder, so that a relative file name means what it says; and in our place, so that Ctrl-C finds
+    // the program that has something to stop.
+    Err(Failure::Start {
+        program: "mcsp-cluster".to_owned(),
+        source: command.exec(),
+    })
 }
 
 /// Reads the options and runs the demo.

@@ -50,10 +50,7 @@ async fn every_file_is_played_or_refused_with_a_reason() {
     // Two thirds of a file whose index is in front: it opens, and ends too early.
     let truncated = write(&folder, "truncated.mp4", &bytes[..bytes.len() * 2 / 3]);
     let said = refusal(&creator, &truncated).await;
-    assert!(
-        said.contains("cut short"),
-        "{said}"
-    );
+    assert!(said.contains("cut short"), "{said}");
 
     // The index is missing altogether.
     let headless = write(&folder, "headless.mp4", &bytes[bytes.len() / 2..]);
