@@ -19,7 +19,7 @@ const FALLBACK_RANK_MAX: u32 = 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Trust {
-    /// We do: may hold HMAC secrets of media URLs.
+    /// We do: may hold HMAC secrets of media URLs, see [`crate::PopSet::holds_signing_keys`].
     Own,
     /// A partner, such as a telco: verifies by public keys only.
     Partner,

@@ -10,7 +10,7 @@ use mcsp_api::RegionCode;
 use serde::de::DeserializeOwned;
 
 use crate::fault::{Fault, Faults, PopConfigError};
-use crate::manifest::{PopManifest, RawManifest};
+use crate::manifest::{PopManifest, RawManifest, Trust};
 use crate::region::{RawRegions, RegionConfig};
 
 /// The file that lists the regions.
@@ -149,6 +149,17 @@ impl PopSet {
     #[must_use]
     pub fn region(&self, id: &str) -> Option<&RegionConfig> {
         self.regions.iter().find(|region| region.id == id)
+    }
+
+    /// Do this PoP's nodes hold the HMAC keys of media URLs of the region, with which they could sign for its content?
+    /// Only our own do, in the region's country, that follow the region's feed: such keys never leave their region. All
+    /// others verify by public keys.
+    #[must_use]
+    pub fn holds_signing_keys(&self, pop: &str, region: &str) -> bool {
+        let (Some(pop), Some(region)) = (self.get(pop), self.region(region)) else {
+            return false;
+        };
+        pop.trust == Trust::Own && pop.region == region.id && pop.country == region.country
     }
 
     /// The home region of what bears this code in its id.

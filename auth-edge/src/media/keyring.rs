@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use mcsp_api::RegionCode;
 use mcsp_api::media_path::MediaPath;
 use mcsp_runtime::SharedClock;
 use thiserror::Error;
@@ -17,8 +18,13 @@ use super::keys::{
 use super::token::{MediaGrant, RawToken};
 use super::verified::VerifiedTokens;
 
-/// The most keys a ring holds: a few regions, two algorithms, a few generations each.
-pub const KEYS_MAX: usize = 256;
+/// The most keys of one region a ring holds: two algorithms, a few generations each. Counted by region, so that one
+/// cannot take another's places.
+pub const KEYS_MAX: usize = 64;
+
+/// A key's name: ids are unique within a region only, so that no region can replace another's key.
+type KeyName = (RegionCode, [u8; KEY_ID_BYTES]);
+type Keys = HashMap<KeyName, Arc<Key>>;
 
 /// Why a media token was refused. Every one is a 403 without a media byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -26,7 +32,7 @@ pub enum MediaTokenError {
     /// Not a token of a form we know.
     #[error("the media token is malformed")]
     Malformed,
-    /// No key with its id is held, or that key's time is over or has not begun.
+    /// The home region of the item has no key with its id here, or that key's time is over or has not begun.
     #[error("the media token was signed by an unknown key")]
     UnknownKey,
     /// The key with its id is for another algorithm.
@@ -64,7 +70,7 @@ impl MediaTokenError {
     }
 }
 
-/// The keys that verify media tokens, by id; changed by the edge feed while requests are verified.
+/// The keys that verify media tokens, by region and id; changed by the edge feed while requests are verified.
 ///
 /// Revocation is another question: ask [`crate::Revocations::is_media_session_revoked`] about the grant.
 #[derive(Debug)]
@@ -75,7 +81,7 @@ pub struct MediaKeyring {
 
 #[derive(Debug, Default)]
 struct State {
-    keys: HashMap<[u8; KEY_ID_BYTES], Arc<Key>>,
+    keys: Keys,
     /// Emptied by every change of keys, because the state is replaced.
     verified: VerifiedTokens,
 }
@@ -111,14 +117,14 @@ impl MediaKeyring {
     /// # Errors
     /// [`MediaKeyError::BadKey`] and [`MediaKeyError::TooMany`]; the ring is as before.
     pub fn upsert(&self, material: MediaKeyMaterial) -> Result<(), MediaKeyError> {
-        let (id, key) = read_key(material)?;
+        let (name, key) = read_key(material)?;
         let key = Arc::new(key);
         let now_s = self.clock.now_s();
         let mut full = false;
         self.state.rcu(|state| {
             let mut keys = live(&state.keys, now_s);
-            keys.insert(id, key.clone());
-            full = keys.len() > KEYS_MAX;
+            keys.insert(name, key.clone());
+            full = is_overfull(&keys);
             if full {
                 state.clone()
             } else {
@@ -137,13 +143,13 @@ impl MediaKeyring {
     /// # Errors
     /// [`MediaKeyError::BadKey`] and [`MediaKeyError::TooMany`]; the ring is as before.
     pub fn replace(&self, materials: Vec<MediaKeyMaterial>) -> Result<(), MediaKeyError> {
-        if materials.len() > KEYS_MAX {
-            return Err(MediaKeyError::TooMany { max: KEYS_MAX });
-        }
-        let mut keys = HashMap::with_capacity(materials.len());
+        let mut keys = Keys::with_capacity(materials.len());
         for material in materials {
-            let (id, key) = read_key(material)?;
-            keys.insert(id, Arc::new(key));
+            let (name, key) = read_key(material)?;
+            keys.insert(name, Arc::new(key));
+        }
+        if is_overfull(&keys) {
+            return Err(MediaKeyError::TooMany { max: KEYS_MAX });
         }
         self.state
             .store(Arc::new(State::with(live(&keys, self.clock.now_s()))));
@@ -162,7 +168,7 @@ impl MediaKeyring {
         self.len() == 0
     }
 
-    /// Verifies the token of a request for `path`: key, algorithm, signature, expiry, item, residency.
+    /// Verifies the token of a request for `path`: key of the item's home region, algorithm, signature, expiry, item, residency.
     ///
     /// # Errors
     /// [`MediaTokenError`], the first fault found.
@@ -181,9 +187,11 @@ impl MediaKeyring {
     pub fn verify_token(&self, token: &str) -> Result<MediaGrant, MediaTokenError> {
         let raw = RawToken::parse(token).ok_or(MediaTokenError::Malformed)?;
         let state = self.state.load();
+        // By the region that the token claims to be of: another region's key is not even looked at.
+        let region = raw.content_region().ok_or(MediaTokenError::Malformed)?;
         let key = state
             .keys
-            .get(&raw.key_id)
+            .get(&(region, raw.key_id))
             .ok_or(MediaTokenError::UnknownKey)?;
         let now_s = self.clock.now_s();
         if now_s < key.material.not_before_s || now_s >= key.material.not_after_s {
@@ -201,7 +209,7 @@ impl MediaKeyring {
 }
 
 impl State {
-    fn with(keys: HashMap<[u8; KEY_ID_BYTES], Arc<Key>>) -> Self {
+    fn with(keys: Keys) -> Self {
         Self {
             keys,
             verified: VerifiedTokens::default(),
@@ -236,17 +244,24 @@ impl State {
     }
 }
 
-fn live(
-    keys: &HashMap<[u8; KEY_ID_BYTES], Arc<Key>>,
-    now_s: i64,
-) -> HashMap<[u8; KEY_ID_BYTES], Arc<Key>> {
+/// Are there more keys of any region than there may be?
+fn is_overfull(keys: &Keys) -> bool {
+    let mut of_region: HashMap<RegionCode, usize> = HashMap::new();
+    keys.keys().any(|(region, _)| {
+        let count = of_region.entry(*region).or_default();
+        *count += 1;
+        *count > KEYS_MAX
+    })
+}
+
+fn live(keys: &Keys, now_s: i64) -> Keys {
     keys.iter()
         .filter(|(_, key)| key.material.not_after_s > now_s)
-        .map(|(id, key)| (*id, key.clone()))
+        .map(|(name, key)| (*name, key.clone()))
         .collect()
 }
 
-fn read_key(material: MediaKeyMaterial) -> Result<([u8; KEY_ID_BYTES], Key), MediaKeyError> {
+fn read_key(material: MediaKeyMaterial) -> Result<(KeyName, Key), MediaKeyError> {
     let bad = |reason| MediaKeyError::BadKey {
         key_id: material.key_id.chars().take(64).collect(),
         reason,
@@ -264,5 +279,5 @@ fn read_key(material: MediaKeyMaterial) -> Result<([u8; KEY_ID_BYTES], Key), Med
             Verifier::Ed25519(UnparsedPublicKey::new(&ED25519, material.key.clone()))
         }
     };
-    Ok((id, Key { material, verifier }))
+    Ok(((material.region, id), Key { material, verifier }))
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use mcsp_api::{ContentId, RegionCode};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -16,10 +17,10 @@ pub const NEVER_S: i64 = i64::MAX;
 /// How a token is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum MediaAlgorithm {
-    /// RFC 2104 with SHA-256: whoever can verify can sign. For our own nodes.
+    /// RFC 2104 with SHA-256: whoever can verify can sign. For our own nodes in the key's region.
     #[serde(rename = "hmac-sha256")]
     HmacSha256,
-    /// RFC 8032: nodes hold the public key and cannot sign. For partners' nodes.
+    /// RFC 8032: nodes hold the public key and cannot sign. For all others.
     #[serde(rename = "ed25519")]
     Ed25519,
 }
@@ -54,6 +55,8 @@ impl MediaAlgorithm {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MediaKeyMaterial {
+    /// Whose content it signs for; tokens for any other region's are not verified with it.
+    pub region: RegionCode,
     /// 16 lower-case hexadecimal digits.
     pub key_id: String,
     /// What the key is for, and nothing else.
@@ -69,6 +72,7 @@ pub struct MediaKeyMaterial {
 impl fmt::Debug for MediaKeyMaterial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MediaKeyMaterial")
+            .field("region", &self.region)
             .field("key_id", &self.key_id)
             .field("algorithm", &self.algorithm)
             .field("not_before_s", &self.not_before_s)
@@ -88,8 +92,8 @@ pub enum MediaKeyError {
         /// What was expected.
         reason: &'static str,
     },
-    /// More live keys than are ever needed.
-    #[error("too many media keys: at most {max} are held at once")]
+    /// More live keys of a region than are ever needed.
+    #[error("too many media keys: at most {max} of a region are held at once")]
     TooMany {
         /// The bound.
         max: usize,
@@ -119,6 +123,14 @@ pub enum MediaKeyError {
         path: String,
         /// What is wrong.
         reason: String,
+    },
+    /// The item's home is another region; only that one signs for it.
+    #[error("{content_id} cannot be signed for by region {region}: it is not the item's home")]
+    OtherRegion {
+        /// The item.
+        content_id: ContentId,
+        /// Whose keys were asked to sign.
+        region: RegionCode,
     },
     /// The cryptographic library failed.
     #[error("media token could not be signed")]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::Ed25519KeyPair;
+use mcsp_api::RegionCode;
 
 use super::keys::{KEY_ID_BYTES, MediaAlgorithm, MediaKeyError};
 use super::token::{CONTEXT, MediaGrant, payload, to_text};
@@ -13,9 +14,9 @@ use super::token::{CONTEXT, MediaGrant, payload, to_text};
 /// Which signature a token bears: what the nodes that will see it can verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenForm {
-    /// For our own nodes.
+    /// For our own nodes in the region.
     Hmac,
-    /// For partners' nodes, which must not be able to sign.
+    /// For nodes that must not be able to sign: partners', and those of other regions.
     Ed25519,
 }
 
@@ -27,28 +28,37 @@ pub(super) struct SigningKeys {
     pub(super) ed25519: Ed25519KeyPair,
 }
 
-/// Signs with the current key of the [`super::MediaKeyStore`] it came from, and follows its rotations.
+/// Signs for the content of one region, with the current key of the [`super::MediaKeyStore`] it came from, and follows its rotations.
 #[derive(Clone)]
 pub struct MediaSigner {
+    region: RegionCode,
     keys: Arc<ArcSwap<SigningKeys>>,
 }
 
 impl fmt::Debug for MediaSigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MediaSigner").finish_non_exhaustive()
+        f.debug_struct("MediaSigner")
+            .field("region", &self.region)
+            .finish_non_exhaustive()
     }
 }
 
 impl MediaSigner {
-    pub(super) fn new(keys: Arc<ArcSwap<SigningKeys>>) -> Self {
-        Self { keys }
+    pub(super) fn new(region: RegionCode, keys: Arc<ArcSwap<SigningKeys>>) -> Self {
+        Self { region, keys }
     }
 
     /// A token for the grant.
     ///
     /// # Errors
-    /// [`MediaKeyError::Signing`] when the cryptographic library fails.
+    /// [`MediaKeyError::OtherRegion`] when the item's home is another region; [`MediaKeyError::Signing`] when the cryptographic library fails.
     pub fn sign(&self, grant: &MediaGrant, form: TokenForm) -> Result<String, MediaKeyError> {
+        if grant.content_id.region() != self.region {
+            return Err(MediaKeyError::OtherRegion {
+                content_id: grant.content_id.clone(),
+                region: self.region,
+            });
+        }
         let keys = self.keys.load();
         let (algorithm, key_id) = match form {
             TokenForm::Hmac => (MediaAlgorithm::HmacSha256, keys.hmac_id),

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use mcsp_api::RegionCode;
 use mcsp_runtime::{SharedClock, SharedEntropy};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,7 @@ impl MediaKeyConfig {
 /// before they return and block; an acknowledged rotation survives a loss of power.
 pub struct MediaKeyStore {
     path: PathBuf,
+    region: RegionCode,
     config: MediaKeyConfig,
     clock: SharedClock,
     entropy: SharedEntropy,
@@ -92,6 +94,7 @@ impl fmt::Debug for MediaKeyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MediaKeyStore")
             .field("path", &self.path)
+            .field("region", &self.region)
             .finish_non_exhaustive()
     }
 }
@@ -118,13 +121,14 @@ struct Generation {
 }
 
 impl MediaKeyStore {
-    /// Opens the key file, or creates it with fresh keys if there is none.
+    /// Opens the key file of `region`, or creates it with fresh keys if there is none.
     ///
     /// # Errors
     /// [`MediaKeyError`]: settings out of range, a file that cannot be read or written, that others may read, or that
     /// does not hold keys. A file that cannot be used is never replaced.
     pub fn open(
         path: impl Into<PathBuf>,
+        region: RegionCode,
         config: MediaKeyConfig,
         clock: SharedClock,
         entropy: SharedEntropy,
@@ -152,6 +156,7 @@ impl MediaKeyStore {
             .ok_or_else(|| corrupt(&path, "the current key cannot be used"))?;
         Ok(Self {
             path,
+            region,
             config,
             clock,
             entropy,
@@ -163,10 +168,11 @@ impl MediaKeyStore {
     /// A signer that follows this store's rotations.
     #[must_use]
     pub fn signer(&self) -> MediaSigner {
-        MediaSigner::new(self.signing.clone())
+        MediaSigner::new(self.region, self.signing.clone())
     }
 
-    /// Every key that verifies now or will: what the edge feed publishes. HMAC secrets are for our own nodes only.
+    /// Every key that verifies now or will: what the edge feed publishes. HMAC secrets are for our
+    /// own nodes in the region only.
     #[must_use]
     pub fn published(&self) -> Vec<MediaKeyMaterial> {
         let now_s = self.clock.now_s();
@@ -176,7 +182,7 @@ impl MediaKeyStore {
             .iter()
             .filter(|generation| generation.not_after_s > now_s)
             .chain([&state.current, &state.next])
-            .flat_map(Generation::materials)
+            .flat_map(|generation| generation.materials(self.region))
             .collect()
     }
 
@@ -254,11 +260,12 @@ impl Generation {
     }
 
     /// Both keys as verifiers hold them. A key may verify from the start: edges' clocks may be behind ours.
-    fn materials(&self) -> Vec<MediaKeyMaterial> {
+    fn materials(&self, region: RegionCode) -> Vec<MediaKeyMaterial> {
         let Some(keys) = self.signing_keys() else {
             return Vec::new();
         };
         let material = |key_id: &str, algorithm, key: &[u8]| MediaKeyMaterial {
+            region,
             key_id: key_id.to_owned(),
             algorithm,
             key: key.to_vec(),

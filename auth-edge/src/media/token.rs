@@ -21,7 +21,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mcsp_api::events::MediaType;
-use mcsp_api::{ContentId, MediaSessionId, Residency, UserId};
+use mcsp_api::{ContentId, MediaSessionId, RegionCode, Residency, UserId};
 
 use super::keys::{KEY_ID_BYTES, MediaAlgorithm};
 use super::pack::{ID_BYTES, pack, unpack};
@@ -87,6 +87,12 @@ impl RawToken {
             key_id: bytes.get(3..11)?.try_into().ok()?,
             bytes,
         })
+    }
+
+    /// The home region of the content id, by which the key is chosen. It is among the bytes that are signed.
+    pub(super) fn content_region(&self) -> Option<RegionCode> {
+        let code = self.bytes.get(CONTENT_AT..CONTENT_AT + 2)?;
+        std::str::from_utf8(code).ok()?.parse().ok()
     }
 
     /// What is signed.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mcsp_api::events::MediaType;
 use mcsp_api::media_path::MediaPath;
 use mcsp_api::{ContentId, MediaSessionId, Residency, UserId};
-use mcsp_auth_edge::media::TOKEN_CHARS_MAX;
+use mcsp_auth_edge::media::{KEYS_MAX, TOKEN_CHARS_MAX};
 use mcsp_auth_edge::{
     MediaAlgorithm, MediaGrant, MediaKeyConfig, MediaKeyError, MediaKeyMaterial, MediaKeyStore,
     MediaKeyring, MediaTokenError, TokenForm,
@@ -32,6 +32,7 @@ pub(crate) fn world() -> World {
     let folder = tempfile::tempdir().expect("a folder");
     let store = MediaKeyStore::open(
         folder.path().join("media-keys.json"),
+        "ng".parse().expect("a region"),
         MediaKeyConfig::default(),
         clock.clone(),
         SeededEntropy::new(7),
@@ -202,6 +203,83 @@ fn a_partners_ring_without_secrets_verifies_its_own_form_only() {
     );
 }
 
+/// All keys of the store, held as another region's: what a taken-over region would publish.
+fn as_london(world: &World) -> Vec<MediaKeyMaterial> {
+    let mut keys = world.store.published();
+    for key in &mut keys {
+        key.region = "gl".parse().expect("a region");
+    }
+    keys
+}
+
+#[test]
+fn a_key_is_good_for_its_own_regions_content_only() {
+    let world = world();
+    let name = format!("global/{CONTENT}/manifest.m3u8");
+    let london = MediaKeyring::new(world.clock.clone());
+    london.replace(as_london(&world)).expect("keys");
+    assert_eq!(london.len(), world.ring.len());
+    for form in FORMS {
+        let token = world.store.signer().sign(&grant(), form).expect("a token");
+        assert!(world.ring.verify(&token, &path(&name)).is_ok());
+        assert_eq!(
+            london.verify(&token, &path(&name)),
+            Err(MediaTokenError::UnknownKey),
+            "{form:?}: the signature is right, the region is not"
+        );
+        assert_eq!(
+            london.verify_token(&token),
+            Err(MediaTokenError::UnknownKey)
+        );
+    }
+}
+
+#[test]
+fn a_region_cannot_replace_or_crowd_out_anothers_keys() {
+    let world = world();
+    let name = format!("global/{CONTENT}/manifest.m3u8");
+    let tokens = FORMS.map(|form| world.store.signer().sign(&grant(), form).expect("a token"));
+    let good = || {
+        tokens
+            .iter()
+            .all(|token| world.ring.verify(token, &path(&name)).is_ok())
+    };
+    // Under the very ids of Lagos' keys.
+    for mut key in as_london(&world) {
+        key.key = vec![7; 32];
+        world.ring.upsert(key).expect("a key");
+    }
+    assert!(good());
+    let template = as_london(&world).remove(0);
+    let flood = |n: usize| MediaKeyMaterial {
+        key_id: format!("{n:016x}"),
+        ..template.clone()
+    };
+    let refused = (0..=KEYS_MAX).find_map(|n| world.ring.upsert(flood(n)).err());
+    assert!(matches!(refused, Some(MediaKeyError::TooMany { .. })));
+    assert!(good());
+    for key in world.store.published() {
+        world.ring.upsert(key).expect("Lagos has its places still");
+    }
+    let all = (0..=KEYS_MAX).map(flood).collect();
+    assert!(matches!(
+        world.ring.replace(all),
+        Err(MediaKeyError::TooMany { .. })
+    ));
+    assert!(good());
+}
+
+#[test]
+fn a_region_signs_for_no_other() {
+    let world = world();
+    let mut foreign = grant();
+    foreign.content_id = CONTENT.replace("c_ng_", "c_gl_").parse().expect("an id");
+    for form in FORMS {
+        let refused = world.store.signer().sign(&foreign, form);
+        assert!(matches!(refused, Err(MediaKeyError::OtherRegion { .. })));
+    }
+}
+
 #[test]
 fn a_withdrawn_key_takes_its_verified_tokens_along() {
     let world = world();
@@ -294,11 +372,11 @@ prop_compose! {
         life_s in 1_i64..100_000,
         max_height in any::<u32>(),
     ) -> MediaGrant {
-        let id = |prefix: &str, i: usize| format!("{prefix}_{region}_{}", unique[i]);
+        let id = |prefix: &str, region: &str, i: usize| format!("{prefix}_{region}_{}", unique[i]);
         MediaGrant {
-            content_id: id("c", 0).parse::<ContentId>().expect("an id"),
-            user_id: id("u", 1).parse::<UserId>().expect("an id"),
-            media_session_id: id("ms", 2).parse::<MediaSessionId>().expect("an id"),
+            content_id: id("c", "ng", 0).parse::<ContentId>().expect("an id"),
+            user_id: id("u", &region, 1).parse::<UserId>().expect("an id"),
+            media_session_id: id("ms", &region, 2).parse::<MediaSessionId>().expect("an id"),
             residency: if ng { Residency::Ng } else { Residency::Global },
             media_type: if audio { MediaType::Audio } else { MediaType::Video },
             expires_s: NOW_S + life_s,

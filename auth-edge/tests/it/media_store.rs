@@ -12,6 +12,7 @@ use crate::media::{World, grant, world};
 fn reopen(world: &World) -> Result<MediaKeyStore, MediaKeyError> {
     MediaKeyStore::open(
         world.folder.path().join("media-keys.json"),
+        "ng".parse().expect("a region"),
         MediaKeyConfig::default(),
         world.clock.clone(),
         SeededEntropy::new(99),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use mcsp_api::Residency;
 use mcsp_auth_edge::TokenForm;
 use mcsp_geo::{Client, nearest};
-use mcsp_pop_config::{CountryCode, PopManifest, PopSet, Trust};
+use mcsp_pop_config::{CountryCode, PopManifest, PopSet};
 
 /// Where a request came from, as the edge says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,13 +25,26 @@ pub struct Asker {
 pub(crate) struct Placement {
     /// Scheme and authority, without a slash at the end.
     pub(crate) base: String,
-    /// What the nodes there can verify: partners' nodes hold no secret.
+    /// What the nodes there can verify: only some hold this region's secret.
     pub(crate) form: TokenForm,
 }
 
 /// The PoP that was asked when it may hold bytes of this residency, else the nearest that may; `None` when there is
-/// none. A PoP that the manifest does not know may hold nothing.
-pub(crate) fn place(pops: &PopSet, residency: Residency, asker: &Asker) -> Option<Placement> {
+/// none. A PoP that the manifest does not know may hold nothing. `region` is the item's home, whose keys sign.
+pub(crate) fn place(
+    pops: &PopSet,
+    region: &str,
+    residency: Residency,
+    asker: &Asker,
+) -> Option<Placement> {
+    let placement = |pop: &PopManifest, base: &str| Placement {
+        base: base.trim_end_matches('/').to_owned(),
+        form: if pops.holds_signing_keys(&pop.id, region) {
+            TokenForm::Hmac
+        } else {
+            TokenForm::Ed25519
+        },
+    };
     let asked = asker.pop.as_deref().and_then(|id| pops.get(id));
     if let Some(pop) = asked
         && residency.allows_country(Some(pop.country.as_str()))
@@ -50,16 +63,6 @@ pub(crate) fn place(pops: &PopSet, residency: Residency, asker: &Asker) -> Optio
         .find_map(|pop| Some(placement(pop, &first_base(pop)?)))
 }
 
-fn placement(pop: &PopManifest, base: &str) -> Placement {
-    Placement {
-        base: base.trim_end_matches('/').to_owned(),
-        form: match pop.trust {
-            Trust::Own => TokenForm::Hmac,
-            Trust::Partner => TokenForm::Ed25519,
-        },
-    }
-}
-
 fn first_base(pop: &PopManifest) -> Option<String> {
     pop.base_urls.first().map(ToString::to_string)
 }
@@ -72,9 +75,14 @@ mod tests {
         let regions = "[[region]]\nid = \"ng-lagos\"\ncode = \"ng\"\ncountry = \"NG\"\n\
                        [[region]]\nid = \"global-london\"\ncode = \"gl\"\ncountry = \"GB\"\n";
         let pop = |id: &str, country: &str, trust: &str, latitude: f64, longitude: f64| {
+            let region = if id == "lhr1" {
+                "global-london"
+            } else {
+                "ng-lagos"
+            };
             format!(
                 "id = {id:?}\nname = {id:?}\ncountry = {country:?}\nlatitude = {latitude:?}\nlongitude = {longitude:?}\n\
-                 trust = {trust:?}\nregion = \"ng-lagos\"\nbase_urls = [\"https://{id}.example:8443\"]\n"
+                 trust = {trust:?}\nregion = {region:?}\nbase_urls = [\"https://{id}.example:8443\"]\n"
             )
         };
         let texts = [
@@ -97,28 +105,43 @@ mod tests {
 
     #[test]
     fn the_pop_that_was_asked_is_kept_when_it_may_hold_the_bytes() {
-        let own = place(&pops(), Residency::Global, &through("lhr1")).expect("a place");
-        assert_eq!(
-            own,
-            Placement {
-                base: "https://lhr1.example:9999".into(),
-                form: TokenForm::Hmac
-            }
-        );
-        let partner = place(&pops(), Residency::Ng, &through("abv1")).expect("a place");
-        assert_eq!(
-            partner,
-            Placement {
-                base: "https://abv1.example:9999".into(),
-                form: TokenForm::Ed25519
-            }
-        );
+        for (pop, residency) in [
+            ("lhr1", Residency::Global),
+            ("los1", Residency::Global),
+            ("los1", Residency::Ng),
+            ("abv1", Residency::Ng),
+        ] {
+            let place = place(&pops(), "ng-lagos", residency, &through(pop)).expect("a place");
+            assert_eq!(place.base, format!("https://{pop}.example:9999"));
+        }
+    }
+
+    #[test]
+    fn only_our_own_pops_of_the_items_region_get_tokens_they_could_make() {
+        for (region, pop, form) in [
+            ("ng-lagos", "los1", TokenForm::Hmac),
+            ("ng-lagos", "abv1", TokenForm::Ed25519),
+            ("ng-lagos", "lhr1", TokenForm::Ed25519),
+            ("global-london", "lhr1", TokenForm::Hmac),
+            ("global-london", "los1", TokenForm::Ed25519),
+            ("global-london", "abv1", TokenForm::Ed25519),
+        ] {
+            let place = place(&pops(), region, Residency::Global, &through(pop)).expect("a place");
+            assert_eq!(place.form, form, "{region} {pop}");
+        }
+        // Sent on to another PoP, the token is for that one.
+        let place = place(&pops(), "ng-lagos", Residency::Ng, &through("lhr1")).expect("a place");
+        let expected = match place.base.as_str() {
+            "https://los1.example:8443" => TokenForm::Hmac,
+            _ => TokenForm::Ed25519,
+        };
+        assert_eq!(place.form, expected, "{place:?}");
     }
 
     #[test]
     fn nigerian_bytes_are_only_sent_from_nigeria() {
         for asker in [through("lhr1"), through("nowhere"), Asker::default()] {
-            let place = place(&pops(), Residency::Ng, &asker).expect("a place");
+            let place = place(&pops(), "ng-lagos", Residency::Ng, &asker).expect("a place");
             assert!(
                 place.base == "https://los1.example:8443"
                     || place.base == "https://abv1.example:8443",
@@ -131,6 +154,9 @@ mod tests {
     fn nowhere_is_an_answer() {
         let regions = "[[region]]\nid = \"ng-lagos\"\ncode = \"ng\"\ncountry = \"NG\"\n";
         let empty = PopSet::from_toml(regions, []).expect("a set");
-        assert_eq!(place(&empty, Residency::Ng, &through("lhr1")), None);
+        assert_eq!(
+            place(&empty, "ng-lagos", Residency::Ng, &through("lhr1")),
+            None
+        );
     }
 }

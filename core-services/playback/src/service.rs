@@ -103,7 +103,9 @@ impl PlaybackService {
             &self.parts.config.countries_refused,
         )
         .map_err(PlaybackError::Refused)?;
-        let place = place(&self.parts.pops, item.residency, asker).ok_or(PlaybackError::NoPop)?;
+        let region = &self.parts.region.id;
+        let place =
+            place(&self.parts.pops, region, item.residency, asker).ok_or(PlaybackError::NoPop)?;
 
         let grant = MediaGrant {
             content_id: id.clone(),

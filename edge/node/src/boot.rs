@@ -72,6 +72,7 @@ impl BootError {
 pub(crate) struct Prepared {
     pub(crate) config: NodeConfig,
     pub(crate) clock: SharedClock,
+    pub(crate) pops: Arc<PopSet>,
     pub(crate) identity: WorkloadIdentity,
     pub(crate) certificates: Option<Arc<CertificateStore>>,
     pub(crate) cache: &'static EdgeCache,
@@ -134,6 +135,7 @@ impl Prepared {
         Ok(Self {
             config,
             clock,
+            pops,
             identity,
             certificates,
             cache,

@@ -5,9 +5,9 @@
 //! | `client` | address from the socket, country | [`REQUEST_STAGES`] |
 //! | `normalize` | strips what only our own nodes may say, begins the trace | [`REQUEST_STAGES`] |
 //! | `classify` | media, API, storage or web; all else is 404 | [`REQUEST_STAGES`] |
+//! | `residency` | `NG` bytes stay in Nigeria | [`REQUEST_STAGES`] |
 //! | `token` | media signature, access token, presigned request | [`REQUEST_STAGES`] |
 //! | `revocation` | ended media sessions | [`REQUEST_STAGES`] |
-//! | `residency` | `NG` bytes stay in Nigeria | [`REQUEST_STAGES`] |
 //! | `region` | whose origin is asked | [`REQUEST_STAGES`] |
 //! | `cache` | key without the token, lookup, collapsing, fill | `lifecycle` |
 //! | `upstream` | least-loaded healthy address, mTLS, retries | `lifecycle`, `upstream` |

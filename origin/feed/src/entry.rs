@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mcsp_api::proto::feed::FeedEntry;
+use mcsp_api::proto::feed::feed_entry::Change;
 use mcsp_events::{NewRecord, Record};
 use prost::Message;
 
@@ -21,6 +22,14 @@ pub(crate) const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 const HEADER_SOURCE: &str = "mcsp-feed-source";
 /// Header of a mirrored entry: the peer's epoch and the entry's number there, `{epoch}:{sequence}`.
 const HEADER_MIRRORED: &str = "mcsp-feed-mirrored";
+
+/// The algorithm of media keys that are public. All others are taken for secrets, with which one can sign.
+const PUBLIC: &str = "ed25519";
+
+/// Does the entry hold a key that signs?
+pub(crate) fn is_secret(entry: &FeedEntry) -> bool {
+    matches!(&entry.change, Some(Change::MediaKey(key)) if key.algorithm != PUBLIC)
+}
 
 /// Where a mirrored entry was in the peer's feed.
 #[derive(Debug, Clone, PartialEq, Eq)]

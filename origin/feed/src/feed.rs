@@ -26,8 +26,8 @@ const READ_RECORDS_MAX: usize = 500;
 /// A hundred years: an epoch is never forgotten.
 const EPOCH_RETENTION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Is the PoP of this id one of our own nodes, which may hold what signs media URLs?
-pub type OwnPops = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+/// May the PoP of this id hold what signs media URLs of the feed's region?
+pub type SigningPops = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// What a feed is made of.
 #[derive(Clone)]
@@ -40,8 +40,8 @@ pub struct FeedOptions {
     pub clock: SharedClock,
     /// Makes the epoch.
     pub entropy: SharedEntropy,
-    /// To which PoPs HMAC media keys are sent. Other regions' origins get them always.
-    pub own_pops: OwnPops,
+    /// To which PoPs the region's HMAC media keys are sent. Other regions' origins never get them.
+    pub signing_pops: SigningPops,
 }
 
 /// The feed of one region. Clones are the same feed.
@@ -85,7 +85,7 @@ impl Feed {
             region: region.to_owned(),
             clock,
             entropy: SystemEntropy::shared(),
-            own_pops: Arc::new(|_| false),
+            signing_pops: Arc::new(|_| false),
         })
         .await
     }
@@ -316,9 +316,9 @@ impl Feed {
         self.inner.options.clock.now_ms()
     }
 
-    /// May this peer hold keys that sign media URLs?
-    pub(crate) fn trusts_with_hmac(&self, peer: &Peer) -> bool {
-        !peer.is_edge() || (self.inner.options.own_pops)(peer.0.account())
+    /// May this peer hold the region's keys that sign media URLs?
+    pub(crate) fn trusts_with_secrets(&self, peer: &Peer) -> bool {
+        peer.is_edge() && (self.inner.options.signing_pops)(peer.0.account())
     }
 
     pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {

@@ -43,14 +43,14 @@ impl EdgeFeed for EdgeFeedService {
         let place = self.feed.place().ok_or_else(|| {
             Status::unavailable("the feed is closing, or has as many subscribers as it takes")
         })?;
-        let hmac = self.feed.trusts_with_hmac(&peer);
-        let subscription = Subscription::begin(self.feed.clone(), &request, hmac, place)
+        let secrets = self.feed.trusts_with_secrets(&peer);
+        let subscription = Subscription::begin(self.feed.clone(), &request, secrets, place)
             .await
             .map_err(status_of)?;
         tracing::info!(
             subscriber = request.subscriber,
             after = request.after_sequence,
-            hmac,
+            secrets,
             "feed subscription"
         );
         let feed = self.feed.clone();

@@ -21,7 +21,7 @@ mod subscription;
 pub use acknowledgements::Subscriber;
 pub use entry::{TOPIC, TOPIC_EPOCH};
 pub use error::FeedError;
-pub use feed::{Feed, FeedOptions, OwnPops};
+pub use feed::{Feed, FeedOptions, SigningPops};
 pub use grpc::{EdgeFeedService, grpc_service};
 pub use mcsp_api::proto::feed::feed_entry::Change;
 pub use mirror::Mirror;

@@ -1,5 +1,5 @@
 //! Brings the peer region's own entries into this region's feed. What the peer had from elsewhere is left out, so
-//! nothing goes round in circles.
+//! nothing goes round in circles and no region speaks for another; so are keys that sign, which never leave their region.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use mcsp_runtime::{SharedEntropy, Shutdown, SystemEntropy};
 use thiserror::Error;
 use tonic::{Status, Streaming};
 
-use crate::entry::PeerPosition;
+use crate::entry::{PeerPosition, is_secret};
 use crate::{Feed, FeedError, metrics};
 
 /// The peer is told of progress after so many messages, and with every heartbeat.
@@ -128,6 +128,11 @@ impl Mirror {
 
     async fn apply(&self, epoch: &str, entry: FeedEntry) -> Result<(), FeedError> {
         if entry.region != self.peer || entry.change.is_none() {
+            return Ok(());
+        }
+        if is_secret(&entry) {
+            // Nothing signs outside its region, so what was sent is not even written down.
+            tracing::error!(peer = self.peer, "the peer sent a media key that signs");
             return Ok(());
         }
         let position = PeerPosition {

@@ -20,7 +20,8 @@ const PRUNE_MIN: usize = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Subject {
     TokenKeys(String),
-    MediaKey(String),
+    /// Of a region: ids are its own.
+    MediaKey(String, String),
     MediaSession(String),
     UserSession(String),
 }
@@ -161,7 +162,7 @@ impl State {
 fn subject(entry: &FeedEntry) -> Option<Subject> {
     match entry.change.as_ref()? {
         Change::TokenKeySet(_) => Some(Subject::TokenKeys(entry.region.clone())),
-        Change::MediaKey(key) => Some(Subject::MediaKey(key.key_id.clone())),
+        Change::MediaKey(key) => Some(Subject::MediaKey(entry.region.clone(), key.key_id.clone())),
         Change::RevokeMediaSession(revoked) => {
             Some(Subject::MediaSession(revoked.media_session_id.clone()))
         }

@@ -4,24 +4,22 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use mcsp_api::feed::HEARTBEAT_MS;
-use mcsp_api::proto::feed::feed_entry::Change;
 use mcsp_api::proto::feed::feed_message::Message;
 use mcsp_api::proto::feed::{FeedEntry, FeedMessage, Heartbeat, Reset, SubscribeRequest};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::entry::is_secret;
 use crate::metrics::StreamCount;
 use crate::{Feed, FeedError};
 
 /// How many entries of the state are copied at once.
 const PAGE_ENTRIES: usize = 500;
-/// The algorithm of keys that sign, which only our own nodes may hold.
-const HMAC: &str = "hmac-sha256";
 
 /// Where a subscriber is.
 pub(crate) struct Subscription {
     feed: Feed,
-    /// May it have keys that sign?
-    hmac: bool,
+    /// May it have the region's keys that sign?
+    secrets: bool,
     queue: VecDeque<FeedMessage>,
     /// The last entry that was queued, or left out.
     sent: u64,
@@ -35,7 +33,7 @@ impl Subscription {
     pub(crate) async fn begin(
         feed: Feed,
         request: &SubscribeRequest,
-        hmac: bool,
+        secrets: bool,
         place: OwnedSemaphorePermit,
     ) -> Result<Self, FeedError> {
         let bounds = feed.bounds().await?;
@@ -45,7 +43,7 @@ impl Subscription {
         let resumes = request.epoch == feed.epoch() && held.contains(&request.after_sequence);
         let mut subscription = Self {
             feed,
-            hmac,
+            secrets,
             queue: VecDeque::new(),
             sent: request.after_sequence,
             snapshot_end: None,
@@ -119,8 +117,9 @@ impl Subscription {
 
     fn queue_entry(&mut self, entry: FeedEntry) {
         self.sent = entry.sequence;
-        let signs = matches!(&entry.change, Some(Change::MediaKey(key)) if key.algorithm == HMAC);
-        if !signs || self.hmac {
+        // Another region's secret has no business in this feed; should there be one, it goes no further.
+        let may_have = self.secrets && entry.region == self.feed.region();
+        if may_have || !is_secret(&entry) {
             self.push(Message::Entry(entry));
         }
     }

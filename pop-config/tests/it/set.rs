@@ -43,6 +43,37 @@ fn regions_are_found_by_id_and_by_the_code_in_ids() {
 }
 
 #[test]
+fn keys_that_sign_are_held_by_our_own_at_home_in_the_region_only() {
+    let regions = "[[region]]\nid = \"ng-lagos\"\ncode = \"ng\"\ncountry = \"NG\"\n\
+                   [[region]]\nid = \"global-london\"\ncode = \"gl\"\ncountry = \"GB\"\n";
+    let pop = |id: &str, country: &str, trust: &str, region: &str| {
+        format!(
+            "id = {id:?}\nname = {id:?}\ncountry = {country:?}\nlatitude = 0.0\nlongitude = 0.0\n\
+             trust = {trust:?}\nregion = {region:?}\nbase_urls = [\"https://{id}.example\"]\n"
+        )
+    };
+    let pops = [
+        ("abv1", pop("abv1", "NG", "partner", "ng-lagos")),
+        ("acc1", pop("acc1", "GH", "own", "ng-lagos")),
+        ("lhr1", pop("lhr1", "GB", "own", "global-london")),
+        ("los1", pop("los1", "NG", "own", "ng-lagos")),
+        ("los2", pop("los2", "NG", "own", "global-london")),
+    ];
+    let set = PopSet::from_toml(regions, pops.iter().map(|(id, text)| (*id, text.as_str())))
+        .expect("a set");
+    let holders = |region: &str| -> Vec<&str> {
+        set.iter()
+            .map(|pop| pop.id.as_str())
+            .filter(|pop| set.holds_signing_keys(pop, region))
+            .collect()
+    };
+    assert_eq!(holders("ng-lagos"), ["los1"]);
+    assert_eq!(holders("global-london"), ["lhr1"]);
+    assert!(holders("nowhere").is_empty());
+    assert!(!set.holds_signing_keys("nowhere", "ng-lagos"));
+}
+
+#[test]
 fn what_may_be_left_out_has_its_default() {
     let set =
         PopSet::from_toml(super::faults::REGIONS, [("los1", super::faults::POP)]).expect("a set");

@@ -11,7 +11,7 @@ use mcsp_runtime::Clock;
 use crate::stage::{Away, Stage};
 
 const OWN: &[MediaAlgorithm] = &[MediaAlgorithm::HmacSha256, MediaAlgorithm::Ed25519];
-const PARTNER: &[MediaAlgorithm] = &[MediaAlgorithm::Ed25519];
+const PUBLIC: &[MediaAlgorithm] = &[MediaAlgorithm::Ed25519];
 
 fn path_of(url: &str, base: &str) -> String {
     url.strip_prefix(base)
@@ -27,7 +27,7 @@ async fn the_urls_carry_a_token_that_the_pop_verifies() {
     let id = stage
         .published(&owner, Visibility::Public, Residency::Global)
         .await;
-    let play = stage.play(&id, "lhr1", &viewer).await;
+    let play = stage.play(&id, "los1", &viewer).await;
 
     assert_eq!(
         (play.content_id.as_str(), play.title.as_str()),
@@ -41,7 +41,7 @@ async fn the_urls_carry_a_token_that_the_pop_verifies() {
         play.dash_url,
         format!("{}manifest.mpd", play.media_base_url)
     );
-    let path = path_of(&play.hls_url, "https://lhr1.example:9999");
+    let path = path_of(&play.hls_url, "https://los1.example:9999");
     let (token, media_path) = MediaPath::parse_viewer(&path).unwrap();
     let grant = stage.keyring(OWN).verify(token, &media_path).unwrap();
     assert_eq!((&grant.content_id, &grant.user_id), (&id, &viewer.user_id));
@@ -51,8 +51,21 @@ async fn the_urls_carry_a_token_that_the_pop_verifies() {
         (stage.clock.now_s() + 3_600, 0)
     );
     assert_eq!(play.expires_s, grant.expires_s);
-    // Our own nodes get the cheap form, which a partner's keys cannot verify.
-    assert!(stage.keyring(PARTNER).verify(token, &media_path).is_err());
+    // Our own nodes here get the cheap form, which a partner's keys cannot verify.
+    assert!(stage.keyring(PUBLIC).verify(token, &media_path).is_err());
+}
+
+#[tokio::test]
+async fn our_own_pop_of_another_region_gets_a_token_that_it_can_verify_and_not_make() {
+    let stage = Stage::new().await;
+    let owner = stage.person(Role::Creator);
+    let id = stage
+        .published(&owner, Visibility::Public, Residency::Global)
+        .await;
+    let play = stage.play(&id, "lhr1", &owner).await;
+    let path = path_of(&play.hls_url, "https://lhr1.example:9999");
+    let (token, media_path) = MediaPath::parse_viewer(&path).unwrap();
+    assert!(stage.keyring(PUBLIC).verify(token, &media_path).is_ok());
 }
 
 #[tokio::test]
@@ -66,7 +79,7 @@ async fn a_partners_pop_gets_a_token_that_it_can_verify_and_not_make() {
     let path = path_of(&play.dash_url, "https://abv1.example:9999");
     let (token, media_path) = MediaPath::parse_viewer(&path).unwrap();
     assert_eq!(media_path.residency, Residency::Ng);
-    assert!(stage.keyring(PARTNER).verify(token, &media_path).is_ok());
+    assert!(stage.keyring(PUBLIC).verify(token, &media_path).is_ok());
 }
 
 #[tokio::test]

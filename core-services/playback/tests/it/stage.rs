@@ -116,6 +116,7 @@ impl Stage {
         let key_file = dir.path().join("media-keys.json");
         let keys = MediaKeyStore::open(
             key_file,
+            "ng".parse().unwrap(),
             MediaKeyConfig::default(),
             shared.clone(),
             entropy.clone(),
@@ -317,9 +318,14 @@ fn pops() -> PopSet {
     let regions = "[[region]]\nid = \"ng-lagos\"\ncode = \"ng\"\ncountry = \"NG\"\n\
                    [[region]]\nid = \"global-london\"\ncode = \"gl\"\ncountry = \"GB\"\n";
     let pop = |id: &str, country: &str, trust: &str, latitude: f64, longitude: f64| {
+        let region = if id == "lhr1" {
+            "global-london"
+        } else {
+            "ng-lagos"
+        };
         format!(
             "id = {id:?}\nname = {id:?}\ncountry = {country:?}\nlatitude = {latitude:?}\nlongitude = {longitude:?}\n\
-             trust = {trust:?}\nregion = \"ng-lagos\"\nbase_urls = [\"https://{id}.example:8443\"]\n"
+             trust = {trust:?}\nregion = {region:?}\nbase_urls = [\"https://{id}.example:8443\"]\n"
         )
     };
     let texts = [

@@ -8,6 +8,7 @@ use mcsp_api::proto::feed::purge::Target;
 use mcsp_api::proto::feed::{FeedEntry, MediaKey, Purge};
 use mcsp_auth_edge::{MediaAlgorithm, MediaKeyMaterial, MediaKeyring, Revocations, TokenVerifier};
 use mcsp_edge_cache::{EdgeCache, Purge as CachePurge, PurgeSelector};
+use mcsp_pop_config::PopSet;
 use mcsp_runtime::SharedClock;
 
 use super::journal::Journal;
@@ -24,6 +25,10 @@ pub(crate) struct Applier {
     pub(crate) verifier: Arc<TokenVerifier>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) clock: SharedClock,
+    /// Tells the regions' codes, and whose secrets this PoP may hold.
+    pub(crate) pops: Arc<PopSet>,
+    /// The PoP's id.
+    pub(crate) pop: String,
     pub(crate) metrics: NodeMetrics,
     pub(crate) journal: Journal,
     /// Regions whose keys the verifier holds.
@@ -145,7 +150,7 @@ impl Applier {
                     });
                 ("token_key_set", result.map_err(|error| error.to_string()))
             }
-            Some(Change::MediaKey(key)) => ("media_key", self.media_key(key, now_s)),
+            Some(Change::MediaKey(key)) => ("media_key", self.media_key(&entry.region, key, now_s)),
             None => (
                 "unknown",
                 Err("a change that this build does not know".to_owned()),
@@ -153,14 +158,23 @@ impl Applier {
         }
     }
 
-    fn media_key(&mut self, key: MediaKey, now_s: i64) -> Result<(), String> {
+    /// A key is for the content of the region that its entry is of, and a secret stays in its region: one that should
+    /// not have come is neither used nor kept.
+    fn media_key(&mut self, region: &str, key: MediaKey, now_s: i64) -> Result<(), String> {
+        let code = self.pops.region(region).map(|region| region.code);
+        let code = code.ok_or("a key of a region that the PoP configuration does not have")?;
         let algorithm = MediaAlgorithm::from_name(&key.algorithm).ok_or_else(|| {
             format!(
                 "algorithm {:?}",
                 key.algorithm.chars().take(32).collect::<String>()
             )
         })?;
+        let is_secret = algorithm == MediaAlgorithm::HmacSha256;
+        if is_secret && !self.pops.holds_signing_keys(&self.pop, region) {
+            return Err("a key that signs, which this PoP may not hold".to_owned());
+        }
         let material = MediaKeyMaterial {
+            region: code,
             key_id: key.key_id,
             algorithm,
             key: key.key.to_vec(),
@@ -172,7 +186,7 @@ impl Applier {
             .map_err(|error| error.to_string())?;
         let keys = &mut self.journal.media_keys;
         keys.retain(|_, held| held.not_after_s > now_s);
-        keys.insert(material.key_id.clone(), material);
+        keys.insert(format!("{code}:{}", material.key_id), material);
         Ok(())
     }
 

@@ -85,6 +85,8 @@ impl FeedClient {
                 verifier: Arc::clone(&prepared.verifier),
                 revocations: Arc::clone(&prepared.revocations),
                 clock: Arc::clone(&prepared.clock),
+                pops: Arc::clone(&prepared.pops),
+                pop: config.pop.clone(),
                 metrics: metrics.clone(),
                 journal: Journal::default(),
                 regions: BTreeSet::new(),

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 /// The file's name inside the node's folder.
 const FILE: &str = "feed.json";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The largest file that is read, bytes.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 /// Sessions of a kind that are kept; those that expire first go first.
@@ -31,7 +31,7 @@ pub(crate) struct Journal {
     pub(crate) contact_ms: i64,
     /// By region.
     pub(crate) key_sets: BTreeMap<String, String>,
-    /// By key id.
+    /// By region code and key id, `{code}:{id}`.
     pub(crate) media_keys: BTreeMap<String, MediaKeyMaterial>,
     /// When the last token of an ended session expires, Unix seconds.
     pub(crate) media_sessions: BTreeMap<String, i64>,
@@ -130,6 +130,7 @@ mod tests {
     fn journal() -> Journal {
         let key = MediaKeyMaterial {
             key_id: "0123456789abcdef".to_owned(),
+            region: "ng".parse().unwrap(),
             algorithm: MediaAlgorithm::HmacSha256,
             key: vec![7; 32],
             not_before_s: 0,
@@ -141,7 +142,7 @@ mod tests {
             applied_sequence: 9,
             contact_ms: 1,
             key_sets: BTreeMap::from([("ng-lagos".to_owned(), "{\"keys\":[]}".to_owned())]),
-            media_keys: BTreeMap::from([(key.key_id.clone(), key)]),
+            media_keys: BTreeMap::from([(format!("ng:{}", key.key_id), key)]),
             media_sessions: BTreeMap::from([("ms".to_owned(), 5)]),
             user_sessions: BTreeMap::new(),
         }

@@ -2,6 +2,7 @@
 
 use mcsp_api::headers::IDENTITY;
 use mcsp_api::{Residency, ViewerIdentity};
+use mcsp_auth_edge::TokenForm;
 use mcsp_runtime::{Clock as _, SystemClock};
 use reqwest::Method;
 
@@ -81,6 +82,40 @@ async fn a_bad_media_url_is_403_without_a_media_byte() {
     }
     assert_eq!(world.origin.seen().len(), fetched, "no origin was asked");
     assert!(!node.log().contains(&token), "no token is logged");
+}
+
+#[tokio::test]
+async fn a_region_cannot_sign_for_anothers_content() {
+    let world = World::new().await;
+    let node = world.node("los1").await;
+    let rest = "v360/1.m4s";
+    for residency in [Residency::Ng, Residency::Global] {
+        let path = origin_path(residency, rest);
+        world.origin.serve(&path, Serve::ok(SECRET));
+    }
+    // What whoever has taken London over can do: publish keys as London's, and sign with them for an item of Lagos.
+    let london = World::without_keys().await;
+    let last = world.publish_keys_of(&london, "global-london");
+    world.origin.feed.wait_acknowledged(last).await;
+    for residency in [Residency::Ng, Residency::Global] {
+        let grant = world.grant(residency);
+        for form in [TokenForm::Hmac, TokenForm::Ed25519] {
+            let path = |token: String| {
+                let prefix = residency.prefix();
+                format!("/media/{token}/{prefix}/{CONTENT}/{rest}")
+            };
+            let refused = get(&node, &path(london.sign_as(&grant, form))).await;
+            assert_eq!(refused.status(), 403, "{residency} {form:?}");
+            assert_eq!(cache_status(&refused), "los1; detail=unknown-key");
+            let served = get(&node, &path(world.sign_as(&grant, form))).await;
+            assert_eq!(served.text().await.unwrap(), SECRET);
+        }
+    }
+    let unknown = world.publish_keys_of(&london, "nowhere");
+    world.origin.feed.wait_acknowledged(unknown).await;
+    let count = "mcsp_edge_feed_entries_total";
+    let refused = node.metric(count, &["media_key", "refused"]).await;
+    assert_eq!(refused, 6.0, "London's two secrets, and all of nowhere's");
 }
 
 #[tokio::test]

@@ -44,6 +44,11 @@ pub const REQUEST_STAGES: [Stage; 7] = [
         name: "classify",
         run: classify::run,
     },
+    // Before the token: a PoP that may not carry the bytes need not hold what verifies them; the one it names does.
+    Stage {
+        name: "residency",
+        run: residency::run,
+    },
     Stage {
         name: "token",
         run: token::run,
@@ -51,10 +56,6 @@ pub const REQUEST_STAGES: [Stage; 7] = [
     Stage {
         name: "revocation",
         run: revocation::run,
-    },
-    Stage {
-        name: "residency",
-        run: residency::run,
     },
     Stage {
         name: "region",
@@ -79,4 +80,42 @@ pub(crate) fn run_all(
         }
     }
     ControlFlow::Continue(())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::testing::{CONTENT, Fixture, request};
+    use super::*;
+
+    fn status(fixture: &Fixture, path: &str) -> Option<StatusCode> {
+        let mut head = request("GET", path);
+        let mut context = fixture.context();
+        let flow = run_all(&fixture.edge, &mut head, &mut context);
+        flow.break_value().map(|answer| answer.status)
+    }
+
+    #[test]
+    fn a_pop_that_may_not_carry_the_bytes_needs_no_key_to_say_so() {
+        let ng = format!("/media/unverifiable/ng/{CONTENT}/v360/1.m4s");
+        let global = format!("/media/unverifiable/global/{CONTENT}/v360/1.m4s");
+        let london = Fixture::without_keys("lhr1");
+        assert_eq!(status(&london, &ng), Some(StatusCode::TEMPORARY_REDIRECT));
+        assert_eq!(
+            status(&london, &global),
+            Some(StatusCode::SERVICE_UNAVAILABLE)
+        );
+        for pop in ["los1", "abv1"] {
+            assert_eq!(
+                status(&Fixture::new(pop), &ng),
+                Some(StatusCode::FORBIDDEN),
+                "{pop}"
+            );
+        }
+        assert_eq!(
+            status(&Fixture::new("lhr1"), &global),
+            Some(StatusCode::FORBIDDEN)
+        );
+    }
 }

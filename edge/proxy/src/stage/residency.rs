@@ -1,5 +1,6 @@
 //! `residency`: bytes under `ng/` are carried by PoPs in Nigeria only. Every other PoP sends the viewer there, connects
-//! to no origin and stores nothing.
+//! to no origin and stores nothing. No token is looked at for that: the answer holds no more than the question did, and
+//! the PoP in Nigeria refuses a bad one.
 
 use std::ops::ControlFlow;
 

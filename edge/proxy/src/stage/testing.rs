@@ -77,6 +77,7 @@ impl Fixture {
         let files = ca.issue(&id, &[], &dir.path().join("id")).unwrap();
         let keys = MediaKeyStore::open(
             dir.path().join("media-keys.json"),
+            "ng".parse().unwrap(),
             MediaKeyConfig::default(),
             clock.clone(),
             SystemEntropy::shared(),

@@ -1,11 +1,22 @@
 //! Two regions follow each other.
 
+use std::pin::Pin;
+
+use futures::{Stream, StreamExt as _};
+use mcsp_api::proto::feed::edge_feed_server::{EdgeFeed, EdgeFeedServer};
 use mcsp_api::proto::feed::feed_entry::Change;
+use mcsp_api::proto::feed::feed_message::Message;
 use mcsp_api::proto::feed::purge::Target;
-use mcsp_api::proto::feed::{FeedEntry, Purge};
+use mcsp_api::proto::feed::{
+    AcknowledgeRequest, AcknowledgeResponse, FeedEntry, FeedMessage, Purge, Reset, SubscribeRequest,
+};
 use mcsp_feed::{Feed, Mirror};
+use mcsp_identity::{SpiffeId, TRUST_DOMAIN_DEFAULT};
+use mcsp_rpc::RpcChannel;
 use mcsp_runtime::ShutdownTrigger;
 use tokio::task::JoinHandle;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
 
 use crate::support::{Region, all, channel, eventually, keys, media_key, purge, region, revoked};
 
@@ -72,11 +83,7 @@ async fn both_have_what_each_made_and_nothing_goes_round() {
             .await
             .unwrap();
     }
-    lagos
-        .feed
-        .publish(media_key("h", "hmac-sha256"))
-        .await
-        .unwrap();
+    lagos.feed.publish(media_key("p", "ed25519")).await.unwrap();
     // The last of each side: when it has come, anything that goes round would have come back too.
     lagos.feed.publish(purge("lagos-end")).await.unwrap();
     let mut made = of(&all(&lagos.log).await, "ng-lagos");
@@ -90,6 +97,97 @@ async fn both_have_what_each_made_and_nothing_goes_round() {
     assert_eq!(of(&all(&london.log).await, "global-london").len(), 7);
     stop(to_london).await;
     stop(to_lagos).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_sign_stay_at_home() {
+    let (lagos, london) = (
+        region("ng-lagos", 1).await,
+        region("global-london", 2).await,
+    );
+    let secret = || media_key("h", "hmac-sha256");
+    lagos.feed.publish(secret()).await.unwrap();
+    let running = mirror(&london.feed, &lagos.feed);
+    holds(&london, "ng-lagos", &[revalidate()]).await;
+    lagos.feed.publish(secret()).await.unwrap();
+    lagos.feed.publish(media_key("p", "ed25519")).await.unwrap();
+    holds(
+        &london,
+        "ng-lagos",
+        &[revalidate(), media_key("p", "ed25519")],
+    )
+    .await;
+    stop(running).await;
+}
+
+/// A peer that says whatever it likes.
+struct TakenOver(Vec<FeedEntry>);
+
+#[tonic::async_trait]
+impl EdgeFeed for TakenOver {
+    type SubscribeStream = Pin<Box<dyn Stream<Item = Result<FeedMessage, Status>> + Send>>;
+
+    async fn subscribe(
+        &self,
+        _: Request<SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let reset = Message::Reset(Reset {
+            epoch: "taken over".to_owned(),
+            snapshot_end: 0,
+        });
+        let entries = self.0.iter().cloned().map(Message::Entry);
+        let messages: Vec<_> = std::iter::once(reset)
+            .chain(entries)
+            .map(|message| {
+                Ok(FeedMessage {
+                    message: Some(message),
+                })
+            })
+            .collect();
+        let open = futures::stream::iter(messages).chain(futures::stream::pending());
+        Ok(Response::new(Box::pin(open)))
+    }
+
+    async fn acknowledge(
+        &self,
+        _: Request<AcknowledgeRequest>,
+    ) -> Result<Response<AcknowledgeResponse>, Status> {
+        Ok(Response::new(AcknowledgeResponse {}))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_speaks_for_itself_only_and_its_secrets_are_not_kept() {
+    let lagos = region("ng-lagos", 1).await;
+    let said = [
+        ("ng-lagos", media_key("forged", "ed25519")),
+        ("ng-lagos", keys("forged")),
+        ("elsewhere", media_key("forged", "ed25519")),
+        ("global-london", media_key("secret", "hmac-sha256")),
+        ("global-london", media_key("public", "ed25519")),
+    ];
+    let entries = (1..)
+        .zip(said)
+        .map(|(sequence, (region, change))| FeedEntry {
+            sequence,
+            region: region.to_owned(),
+            created_ms: 0,
+            change: Some(change),
+        });
+    let peer = EdgeFeedServer::new(TakenOver(entries.collect()));
+    let caller = SpiffeId::new(TRUST_DOMAIN_DEFAULT, "ng-lagos", "origin").unwrap();
+    let channel = RpcChannel::in_process(Routes::new(peer), caller);
+    let (trigger, shutdown) = ShutdownTrigger::new();
+    let mirror = Mirror::new(lagos.feed.clone(), "global-london", channel);
+    let running = (trigger, tokio::spawn(mirror.run(shutdown)));
+    holds(
+        &lagos,
+        "global-london",
+        &[revalidate(), media_key("public", "ed25519")],
+    )
+    .await;
+    assert_eq!(all(&lagos.log).await.len(), 2, "and nothing else");
+    stop(running).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use mcsp_api::proto::feed::SubscribeRequest;
 use mcsp_api::proto::feed::edge_feed_client::EdgeFeedClient;
+use mcsp_api::proto::feed::{FeedEntry, SubscribeRequest};
 use mcsp_feed::{Change, FeedError};
 use tonic::Code;
 
 use crate::support::{
-    Edge, NOW_MS, changes, channel, keys, media_key, open, purge, region, revoked, revoked_media,
+    Edge, NOW_MS, changes, channel, keys, media_key, open, purge, record, region, revoked,
+    revoked_media,
 };
 
 #[tokio::test]
@@ -132,7 +133,7 @@ async fn what_the_log_forgot_is_replaced_by_the_state_which_is_written_again_in_
 }
 
 #[tokio::test]
-async fn keys_that_sign_go_to_our_own_nodes_and_to_peers_only() {
+async fn keys_that_sign_go_to_our_own_nodes_only_and_to_no_peer() {
     let region = region("ng-lagos", 1).await;
     region
         .feed
@@ -163,7 +164,49 @@ async fn keys_that_sign_go_to_our_own_nodes_and_to_peers_only() {
     let mut peer = Edge::new(&region.feed, "own1");
     peer.client = EdgeFeedClient::new(channel(&region.feed, "global-london", "origin"));
     peer.name = "global-london".to_owned();
-    assert_eq!(peer.follow_to(3).await.len(), 3);
+    assert_eq!(changes(&peer.follow_to(3).await), both[1..]);
+    let later = media_key("h3", "hmac-sha256");
+    region.feed.publish(later).await.unwrap();
+    assert_eq!(peer.follow_to(4).await, [], "nor as an entry");
+}
+
+#[tokio::test]
+async fn another_regions_secret_that_came_into_the_log_goes_to_nobody() {
+    let region = region("ng-lagos", 1).await;
+    let stray = FeedEntry {
+        sequence: 0,
+        region: "global-london".to_owned(),
+        created_ms: NOW_MS,
+        change: Some(media_key("h", "hmac-sha256")),
+    };
+    region.log.append(vec![record(&stray)]).await.unwrap();
+    let own = region.feed.publish(media_key("h", "hmac-sha256"));
+    own.await.unwrap();
+    let mut edge = Edge::new(&region.feed, "own1");
+    let entries = edge.follow_to(2).await;
+    assert_eq!(changes(&entries), [media_key("h", "hmac-sha256")]);
+    assert_eq!(entries[0].region, "ng-lagos");
+}
+
+#[tokio::test]
+async fn regions_may_use_the_same_key_id() {
+    let region = region("ng-lagos", 1).await;
+    region
+        .feed
+        .publish(media_key("k", "ed25519"))
+        .await
+        .unwrap();
+    let other = FeedEntry {
+        sequence: 0,
+        region: "global-london".to_owned(),
+        created_ms: NOW_MS,
+        change: Some(media_key("k", "ed25519")),
+    };
+    region.log.append(vec![record(&other)]).await.unwrap();
+    let mut newcomer = Edge::new(&region.feed, "own1");
+    let entries = newcomer.follow_to(2).await;
+    let regions: Vec<&str> = entries.iter().map(|entry| entry.region.as_str()).collect();
+    assert_eq!(regions, ["ng-lagos", "global-london"]);
 }
 
 #[tokio::test]

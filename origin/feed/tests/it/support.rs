@@ -9,7 +9,7 @@ use mcsp_api::proto::feed::purge::Target;
 use mcsp_api::proto::feed::{
     FeedEntry, FeedMessage, MediaKey, Purge, RevokeMediaSession, RevokeUserSession, TokenKeySet,
 };
-use mcsp_events::{RedbLog, SharedEventLog};
+use mcsp_events::{NewRecord, RedbLog, SharedEventLog};
 use mcsp_feed::{Change, Feed, FeedOptions, grpc_service};
 use mcsp_identity::{SpiffeId, TRUST_DOMAIN_DEFAULT};
 use mcsp_rpc::RpcChannel;
@@ -32,7 +32,7 @@ pub(crate) struct Region {
     _dir: TempDir,
 }
 
-/// A region with a log of its own; `seed` makes its epoch. PoPs whose id begins with `own` are our own.
+/// A region with a log of its own; `seed` makes its epoch. PoPs whose id begins with `own` may hold its secrets.
 pub(crate) async fn region(name: &str, seed: u64) -> Region {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(NOW_MS);
@@ -54,7 +54,7 @@ pub(crate) async fn open(log: &SharedEventLog, name: &str, clock: SharedClock, s
         region: name.to_owned(),
         clock,
         entropy: SeededEntropy::new(seed),
-        own_pops: Arc::new(|pop| pop.starts_with("own")),
+        signing_pops: Arc::new(|pop| pop.starts_with("own")),
     })
     .await
     .unwrap()
@@ -176,6 +176,16 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, state: impl
         }
     });
     assert!(waited.await.is_ok(), "never came true: {what}");
+}
+
+/// An entry as a record of the feed's topic, past the feed itself.
+pub(crate) fn record(entry: &FeedEntry) -> NewRecord {
+    NewRecord {
+        topic: mcsp_feed::TOPIC.to_owned(),
+        key: entry.region.clone(),
+        value: prost::Message::encode_to_vec(entry).into(),
+        headers: std::collections::BTreeMap::new(),
+    }
 }
 
 /// Every entry of the feed, as an own edge of it would be sent them from the beginning.

@@ -15,7 +15,7 @@ use mcsp_geo::residency::PolicyEngine;
 use mcsp_kv::SharedKv;
 use mcsp_media_origin::MediaOrigin;
 use mcsp_objects::S3Endpoint;
-use mcsp_pop_config::{CountryCode, Trust};
+use mcsp_pop_config::CountryCode;
 use mcsp_svc_auth::{AuthParts, AuthService};
 use mcsp_svc_content::{ContentEvents, ContentParts, ContentService};
 use mcsp_svc_playback::{PlaybackParts, PlaybackService};
@@ -257,13 +257,13 @@ impl Composer<'_> {
         }
         let log = self.events()?;
         let pops = Arc::new(self.site.references.pops.clone());
-        let own = Arc::clone(&pops);
+        let region = self.site.references.region.id.clone();
         let feed = Feed::open_with(FeedOptions {
             log: log.clone(),
             region: self.site.references.region.id.clone(),
             clock: self.site.clock.clone(),
             entropy: self.site.entropy.clone(),
-            own_pops: Arc::new(move |pop| own.get(pop).is_some_and(|pop| pop.trust == Trust::Own)),
+            signing_pops: Arc::new(move |pop| pops.holds_signing_keys(pop, &region)),
         })
         .await?;
         self.grpc.add_service(mcsp_feed::grpc_service(feed.clone()));
@@ -294,14 +294,16 @@ impl Composer<'_> {
     ) -> Result<(), NodeError> {
         let site = self.site;
         let path = site.config.data_dir.join("media-keys.json");
+        let region = site.references.region.code;
         let (config, clock, entropy) = (
             site.config.media_keys.clone(),
             site.clock.clone(),
             site.entropy.clone(),
         );
-        let opened =
-            tokio::task::spawn_blocking(move || MediaKeyStore::open(path, config, clock, entropy))
-                .await;
+        let opened = tokio::task::spawn_blocking(move || {
+            MediaKeyStore::open(path, region, config, clock, entropy)
+        })
+        .await;
         let store = Arc::new(opened.map_err(|error| NodeError::Process(error.to_string()))??);
         let keys = MediaKeys {
             store: Arc::clone(&store),

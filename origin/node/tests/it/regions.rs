@@ -190,37 +190,43 @@ async fn who_is_at_home_in_nigeria_signs_in_through_london_with_nigerias_tokens(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edge_hears_both_regions_keys_from_its_own_and_partners_get_no_secret() {
+async fn an_edge_hears_both_regions_keys_and_secrets_stay_with_our_own_in_their_region() {
     let machine = Machine::new();
     let (lagos, london) = two_regions(&machine).await;
     // `lhr1` follows London, which mirrors Lagos.
-    let algorithms = keys_heard(&machine, &london, "global-london", "lhr1", 4).await;
-    assert!(
-        algorithms
+    const SECRET: &str = "hmac-sha256";
+    const PUBLIC: &str = "ed25519";
+    let heard = keys_heard(&machine, &london, "global-london", "lhr1", 6).await;
+    for (region, algorithm, count) in [
+        ("global-london", SECRET, 2),
+        ("global-london", PUBLIC, 2),
+        ("ng-lagos", SECRET, 0),
+        ("ng-lagos", PUBLIC, 2),
+    ] {
+        let of_kind = heard
             .iter()
-            .any(|algorithm| algorithm == "hmac-sha256"),
-        "{algorithms:?}"
-    );
+            .filter(|key| key.0 == region && key.1 == algorithm);
+        assert_eq!(of_kind.count(), count, "{region} {algorithm}: {heard:?}");
+    }
+    let heard = keys_heard(&machine, &lagos, "ng-lagos", "los1", 4).await;
+    assert!(heard.iter().any(|key| key.1 == SECRET), "{heard:?}");
     // A partner's node follows Lagos.
-    let algorithms = keys_heard(&machine, &lagos, "ng-lagos", "abv1", 2).await;
-    assert!(
-        algorithms.iter().all(|algorithm| algorithm == "ed25519"),
-        "{algorithms:?}"
-    );
+    let heard = keys_heard(&machine, &lagos, "ng-lagos", "abv1", 2).await;
+    assert!(heard.iter().all(|key| key.1 == PUBLIC), "{heard:?}");
     // Subscriptions do not hold a stop up.
     london.stop().await;
     lagos.stop().await;
 }
 
 /// Follows the feed until it has named the token keys of London and Lagos (or of Lagos alone, for a node there) and
-/// `media_keys` media keys; returns their algorithms.
+/// `media_keys` media keys; returns their regions and algorithms.
 async fn keys_heard(
     machine: &Machine,
     node: &Running,
     region: &str,
     pop: &str,
     media_keys: usize,
-) -> Vec<String> {
+) -> Vec<(String, String)> {
     let name = format!("origin.{region}.mcsp.internal");
     let channel = RpcChannel::connect(
         &node.addresses.rpc.to_string(),
@@ -239,20 +245,20 @@ async fn keys_heard(
             .unwrap()
             .into_inner();
         let mut regions = std::collections::BTreeSet::new();
-        let mut algorithms = Vec::new();
+        let mut keys = Vec::new();
         let wanted = if region == "ng-lagos" { 1 } else { 2 };
-        while regions.len() < wanted || algorithms.len() < media_keys {
+        while regions.len() < wanted || keys.len() < media_keys {
             let message = stream.message().await.unwrap().expect("the stream goes on");
             match message.message {
                 Some(Message::Entry(entry)) => match entry.change {
                     Some(Change::TokenKeySet(_)) => drop(regions.insert(entry.region)),
-                    Some(Change::MediaKey(key)) => algorithms.push(key.algorithm),
+                    Some(Change::MediaKey(key)) => keys.push((entry.region, key.algorithm)),
                     _ => {}
                 },
                 _ => tokio::time::sleep(Duration::ZERO).await,
             }
         }
-        algorithms
+        keys
     };
     tokio::time::timeout(SOON, follow)
         .await

@@ -60,6 +60,7 @@ impl World {
             .unwrap();
         let media = MediaKeyStore::open(
             dir.path().join("media-keys.json"),
+            "ng".parse().unwrap(),
             MediaKeyConfig::default(),
             SystemClock::shared(),
             SystemEntropy::shared(),
@@ -77,7 +78,7 @@ impl World {
 
     pub(crate) fn publish_keys(&self) {
         for key in self.media.published() {
-            self.origin.feed.media_key(&key);
+            self.origin.feed.media_key("ng-lagos", &key);
         }
         self.origin.feed.token_keys("ng-lagos", &self.access.jwks());
         self.origin
@@ -132,7 +133,18 @@ impl World {
     }
 
     pub(crate) fn sign(&self, grant: &MediaGrant) -> String {
-        self.media.signer().sign(grant, TokenForm::Hmac).unwrap()
+        self.sign_as(grant, TokenForm::Hmac)
+    }
+
+    pub(crate) fn sign_as(&self, grant: &MediaGrant, form: TokenForm) -> String {
+        self.media.signer().sign(grant, form).unwrap()
+    }
+
+    /// Publishes another world's keys as those of `region`.
+    pub(crate) fn publish_keys_of(&self, other: &Self, region: &str) -> u64 {
+        let sequences = other.media.published().into_iter();
+        let sequences = sequences.map(|key| self.origin.feed.media_key(region, &key));
+        sequences.max().unwrap_or(0)
     }
 
     /// The path of a part of [`CONTENT`] as a viewer asks for it.

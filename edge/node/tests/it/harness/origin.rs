@@ -284,7 +284,7 @@ impl TestFeed {
         sequence
     }
 
-    pub(crate) fn media_key(&self, key: &MediaKeyMaterial) {
+    pub(crate) fn media_key(&self, region: &str, key: &MediaKeyMaterial) -> u64 {
         let key = MediaKey {
             key_id: key.key_id.clone(),
             algorithm: key.algorithm.as_str().to_owned(),
@@ -292,7 +292,7 @@ impl TestFeed {
             not_before_s: key.not_before_s,
             not_after_s: key.not_after_s,
         };
-        self.publish("ng-lagos", Change::MediaKey(key));
+        self.publish(region, Change::MediaKey(key))
     }
 
     pub(crate) fn token_keys(&self, region: &str, jwks_json: &str) {
