@@ -1,7 +1,7 @@
 // The page: who is here, what they came for, and the player under it.
 
 import * as api from './api.js';
-import { Player, supported } from './player.js';
+import { Player, isRefused, supported } from './player.js';
 
 const $ = (id) => document.getElementById(id);
 const video = $('video');
@@ -11,6 +11,9 @@ const contentId = location.pathname.match(/^\/watch\/(c_[a-z]{2}_[0-9a-z]{26})\/
 // How often an item that is still being made is asked for, and how often at most.
 const POLL_MS = 2000;
 const POLLS_MAX = 900;
+// A media URL is good for one PoP and a while. When it is refused, the page asks for another, this often at most.
+const RENEW_MS = 60_000;
+let renewedAt = -Infinity;
 
 function show(section) {
   for (const name of ['watch', 'open', 'sign-in']) $(name).hidden = name !== section;
@@ -79,7 +82,16 @@ function fillQualities() {
   select.disabled = false;
 }
 
-async function start() {
+function stopped(error) {
+  if (isRefused(error) && performance.now() - renewedAt > RENEW_MS) {
+    renewedAt = performance.now();
+    return start(video.currentTime || null);
+  }
+  notice(`The player stopped (code ${error?.code}). Reload to try again.`);
+  return undefined;
+}
+
+async function start(atS = null) {
   notice(null);
   overlay('Starting…');
   try {
@@ -89,7 +101,7 @@ async function start() {
     const thumbnail = item.thumbnails[0];
     if (thumbnail) video.poster = `${session.media_base_url.replace(/\/$/, '')}/${thumbnail}`;
     fact('pop', new URL(session.hls_url).host);
-    await player.load($('format').value === 'dash' ? session.dash_url : session.hls_url);
+    await player.load($('format').value === 'dash' ? session.dash_url : session.hls_url, atS);
     fillQualities();
     overlay(null);
     // A browser may want a gesture first; its own play button is there for that.
@@ -97,7 +109,8 @@ async function start() {
   } catch (error) {
     overlay(null);
     if (error.status === 401) return show('sign-in');
-    notice(error.code ? `The player stopped (code ${error.code}). Reload to try again.` : error.message);
+    if (error.code) return stopped(error);
+    notice(error.message);
   }
   return undefined;
 }
@@ -110,7 +123,7 @@ async function enter(user) {
   return start();
 }
 
-player.addEventListener('failed', (event) => notice(`The player stopped (code ${event.detail?.code}). Reload to try again.`));
+player.addEventListener('failed', (event) => stopped(event.detail));
 player.addEventListener('quality', () => fact('rendition', player.current()));
 player.addEventListener('buffering', (event) => overlay(event.detail && video.currentTime > 0 ? 'Loading…' : null));
 player.addEventListener('started', (event) => fact('startup', `${event.detail} ms`));

@@ -8,6 +8,11 @@ export function supported() {
   return shaka.Player.isBrowserSupported();
 }
 
+/** Was a manifest or a segment refused: is its URL for another PoP, or its time over? */
+export function isRefused(error) {
+  return error?.code === shaka.util.Error.Code.BAD_HTTP_STATUS && error.data?.[1] === 403;
+}
+
 export class Player extends EventTarget {
   #player = null;
   #video;
@@ -18,8 +23,8 @@ export class Player extends EventTarget {
     this.#video = video;
   }
 
-  /** Loads a manifest; resolves when it may be played. */
-  async load(url) {
+  /** Loads a manifest, to begin at `atS` seconds; resolves when it may be played. */
+  async load(url, atS = null) {
     await this.#player?.destroy();
     const player = new shaka.Player();
     this.#player = player;
@@ -45,7 +50,7 @@ export class Player extends EventTarget {
     this.#video.addEventListener('playing', () => {
       this.#tell('started', Math.round(performance.now() - this.#startedAt));
     }, { once: true });
-    await player.load(url);
+    await player.load(url, atS);
   }
 
   /** What can be chosen: heights for pictures, bit rates for sound. */
