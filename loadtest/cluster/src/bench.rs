@@ -59,8 +59,10 @@ async fn measure(cluster: &Cluster, video: &Path) -> Result<Duration, ClusterErr
         .arg("upload")
         .arg(video)
         .arg("--no-wait")
-        .stderr(Stdio::inherit())
-        .output()
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(broken)?
+        .wait_with_output()
         .await
         .map_err(broken)?;
     // The command line ends with the answer to `complete`.

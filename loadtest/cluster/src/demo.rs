@@ -1,16 +1,21 @@
 //! The demo: everything on one machine, a real upload, and a page that plays it.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use mcsp_api::rest::Content;
 use mcsp_loadtest_cluster::{Client, Cluster, ClusterError, Layout, Options, POPS};
 use mcsp_runtime::{Entropy as _, SystemEntropy, hex_lower};
 use tokio::process::Command;
 
 /// The PoP that the demo's creator uses.
 const CREATORS_POP: &str = "los1";
+/// The longest wait for the last rendition.
+const REST_LIMIT: Duration = Duration::from_secs(6 * 3600);
 
 fn broken(what: &str, error: impl std::fmt::Display) -> ClusterError {
     ClusterError::Broken(format!("{what}: {error}"))
@@ -83,7 +88,7 @@ async fn show(
     let server = cluster.pop_url(CREATORS_POP);
     let people = cluster.layout().data_dir.join("people");
     let program = cluster.layout().program("mcsp");
-    let email = new_creator(&program, &server, &people).await?;
+    let (email, secret) = new_creator(&program, &server, &people).await?;
     say(&format!("uploading {} as {email}", video.display()));
     let uploaded = Instant::now();
     // Its progress goes to our terminal; what it prints at the end names the item.
@@ -93,9 +98,11 @@ async fn show(
         .arg("upload")
         .arg(video)
         .args(title.map(|title| ["--title", title]).into_iter().flatten())
-        .stderr(Stdio::inherit())
+        .stdout(Stdio::piped())
         .kill_on_drop(true)
-        .output()
+        .spawn()
+        .map_err(|error| broken("mcsp", error))?
+        .wait_with_output()
         .await
         .map_err(|error| broken("mcsp", error))?;
     let said = String::from_utf8_lossy(&output.stdout);
@@ -108,9 +115,8 @@ async fn show(
             output.status
         )));
     };
-    say(said.trim());
     say(&format!(
-        "playable {:.1} s after the upload began",
+        "the first rendition is playable, {:.1} s after the upload began; open one of these:",
         uploaded.elapsed().as_secs_f64()
     ));
     eprintln!();
@@ -122,14 +128,25 @@ async fn show(
         );
     }
     eprintln!();
-    let client = Client::new(&server)?;
-    let complete = client
-        .wait_content(
-            content_id,
-            Duration::from_secs(3600),
-            "complete",
-            |content| content.complete,
-        )
+    // The command line has shown these.
+    let told = RefCell::new(BTreeSet::from(["validate", "transcode"].map(str::to_owned)));
+    let tell_stages = |content: &Content| {
+        let finished = content
+            .stages
+            .iter()
+            .filter(|stage| stage.state == "finished");
+        for stage in finished {
+            if told.borrow_mut().insert(stage.stage.clone()) {
+                let since_s = uploaded.elapsed().as_secs_f64();
+                say(&format!("{} finished ({since_s:.1} s)", stage.stage));
+            }
+        }
+        content.complete
+    };
+    let complete = Client::new(&server)?
+        .login(&email, &secret)
+        .await?
+        .wait_content(content_id, REST_LIMIT, "complete", tell_stages)
         .await?;
     say(&format!(
         "all renditions are there: {}",
@@ -139,8 +156,12 @@ async fn show(
     std::future::pending().await
 }
 
-/// Registers a creator of this run, and signs the command line in.
-async fn new_creator(program: &Path, server: &str, people: &Path) -> Result<String, ClusterError> {
+/// Registers a creator of this run, and signs the command line in; returns the address and the password.
+async fn new_creator(
+    program: &Path,
+    server: &str,
+    people: &Path,
+) -> Result<(String, String), ClusterError> {
     use tokio::io::AsyncWriteExt as _;
     let mut random = [0; 12];
     SystemEntropy.fill(&mut random);
@@ -172,7 +193,7 @@ async fn new_creator(program: &Path, server: &str, people: &Path) -> Result<Stri
     }
     let status = child.wait().await.map_err(|error| broken("mcsp", error))?;
     if status.success() {
-        return Ok(email);
+        return Ok((email, secret));
     }
     Err(ClusterError::Broken(format!(
         "mcsp register ended with {status}"
