@@ -7,7 +7,8 @@ use std::fs;
 use std::ops::Bound;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -27,6 +28,9 @@ const CACHE_MIB_DEFAULT: u64 = 64;
 const CACHE_MIB_MAX: u64 = 4096;
 /// The name carries the version of [`Record`]'s form.
 const TREE: &str = "records-1";
+/// How long an opening waits for the last owner's lock, and how often it looks.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+const LOCK_POLL: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(crate) struct SledKv {
@@ -199,14 +203,28 @@ fn open_tree(path: &Path, cache_mib: u64) -> Result<Tree, KvError> {
         .mode(0o700)
         .create(path)
         .map_err(|error| from_sled(error.into()))?;
-    let store = sled::Config::new()
+    let config = sled::Config::new()
         .path(path)
         .cache_capacity(cache_mib * 1024 * 1024)
         // The writer flushes before it acknowledges.
-        .flush_every_ms(None)
-        .open()
-        .map_err(from_sled)?;
-    store.open_tree(TREE).map_err(from_sled)
+        .flush_every_ms(None);
+    let until = Instant::now() + LOCK_WAIT;
+    loop {
+        match config.open() {
+            // Whoever had it open may still be letting go: `sled` closes on threads of its own.
+            Err(error) if is_locked(&error) && Instant::now() < until => thread::sleep(LOCK_POLL),
+            opened => {
+                return opened
+                    .and_then(|store| store.open_tree(TREE))
+                    .map_err(from_sled);
+            }
+        }
+    }
+}
+
+/// Does someone else have the folder open? `sled` says so in words only.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(io) if io.to_string().contains("could not acquire lock"))
 }
 
 /// The record, unless its lifetime has ended.
