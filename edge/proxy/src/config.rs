@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use mcsp_edge_fetch::{PeerTimeouts, PoolPolicy};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -272,6 +273,24 @@ fn is_base(base: &str) -> bool {
 }
 
 impl UpstreamConfig {
+    /// When an address is left alone.
+    pub(crate) fn pool_policy(&self) -> PoolPolicy {
+        PoolPolicy {
+            failures_max: self.failures_max,
+            unhealthy_ms: self.unhealthy_ms,
+        }
+    }
+
+    /// How long a connection is waited for.
+    pub(crate) fn peer_timeouts(&self) -> PeerTimeouts {
+        PeerTimeouts {
+            connect_ms: self.connect_timeout_ms,
+            read_ms: self.read_timeout_ms,
+            write_ms: self.write_timeout_ms,
+            idle_ms: self.idle_timeout_ms,
+        }
+    }
+
     fn validate(&self) -> Result<(), ProxyConfigError> {
         between(
             "upstream.connect_timeout_ms",

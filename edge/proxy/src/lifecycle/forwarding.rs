@@ -32,12 +32,12 @@ impl EdgeProxy {
         if !context.tried.is_empty() {
             self.edge.metrics.upstream_retries.inc();
         }
-        context.tried.push(lease.place);
+        context.tried.push(lease.place());
         let peer = self
             .edge
             .peer_identity
             .load()
-            .peer(&lease, &self.edge.config.upstream);
+            .peer(&lease, &self.edge.config.upstream.peer_timeouts());
         context.lease = Some(lease);
         match peer {
             Some(peer) => Ok(Box::new(peer)),
@@ -177,7 +177,7 @@ impl EdgeProxy {
         if is_harmless && is_reused && error.retry == RetryType::ReusedOnly {
             // The origin closed an idle connection as we took it up: no fault of the address, so it may be asked again.
             if let Some(lease) = context.lease.take() {
-                context.tried.retain(|place| *place != lease.place);
+                context.tried.retain(|place| *place != lease.place());
             }
             error.set_retry(true);
             return error;

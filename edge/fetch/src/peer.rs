@@ -1,4 +1,4 @@
-//! How an origin is spoken to: TLS with our certificate, its own checked against our authority and its name.
+//! How an upstream is spoken to: over mTLS, its certificate checked against our authority and its name, or in clear.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +12,28 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 
-use super::Lease;
-use crate::config::UpstreamConfig;
+use crate::Lease;
 
-/// Why the node's identity cannot be presented to origins.
+/// Why the node's identity cannot be presented to upstreams.
 #[derive(Debug, Error)]
 #[error("identity: {0}")]
-pub(crate) struct PeerIdentityError(String);
+pub struct PeerIdentityError(String);
+
+/// How long a connection is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerTimeouts {
+    /// TCP, and TLS on top of it, ms each.
+    pub connect_ms: u64,
+    /// Between two reads, ms.
+    pub read_ms: u64,
+    /// Between two writes, ms.
+    pub write_ms: u64,
+    /// How long an idle connection is kept, ms.
+    pub idle_ms: u64,
+}
 
 /// The node's certificate, key and authority in the form that pingora takes.
-pub(crate) struct PeerIdentity {
+pub struct PeerIdentity {
     cert_key: Arc<CertKey>,
     ca: Arc<CaType>,
     /// Connections made with one identity are not reused with another.
@@ -37,7 +49,11 @@ impl std::fmt::Debug for PeerIdentity {
 }
 
 impl PeerIdentity {
-    pub(crate) fn new(identity: &WorkloadIdentity, group: u64) -> Result<Self, PeerIdentityError> {
+    /// The identity as pingora takes it; `group` tells identities apart and rises.
+    ///
+    /// # Errors
+    /// When the certificates or the key do not parse, or there is none.
+    pub fn new(identity: &WorkloadIdentity, group: u64) -> Result<Self, PeerIdentityError> {
         let chain = certificates(&identity.cert_chain_pem())?;
         let authorities = certificates(&identity.ca_pem())?;
         let key = PrivateKeyDer::from_pem_slice(identity.key_pem().as_bytes())
@@ -53,8 +69,10 @@ impl PeerIdentity {
         })
     }
 
-    /// The peer behind a lease. It always has a name: pingora verifies nothing of a peer without one.
-    pub(crate) fn peer(&self, lease: &Lease, config: &UpstreamConfig) -> Option<HttpPeer> {
+    /// The peer behind a lease. It always has a name: pingora verifies nothing of a peer without one, so without a name
+    /// there is no peer.
+    #[must_use]
+    pub fn peer(&self, lease: &Lease, timeouts: &PeerTimeouts) -> Option<HttpPeer> {
         let name = lease.pool().server_name();
         if name.is_empty() {
             return None;
@@ -62,20 +80,32 @@ impl PeerIdentity {
         let mut peer =
             HttpPeer::new_mtls(lease.socket()?, name.to_owned(), Arc::clone(&self.cert_key));
         peer.group_key = self.group;
-        let ms = Duration::from_millis;
-        let options = &mut peer.options;
-        options.ca = Some(Arc::clone(&self.ca));
-        options.verify_cert = true;
-        options.verify_hostname = true;
-        options.alpn = ALPN::H1;
-        options.connection_timeout = Some(ms(config.connect_timeout_ms));
-        options.total_connection_timeout = Some(ms(config.connect_timeout_ms.saturating_mul(2)));
-        options.read_timeout = Some(ms(config.read_timeout_ms));
-        options.write_timeout = Some(ms(config.write_timeout_ms));
-        options.idle_timeout = Some(ms(config.idle_timeout_ms));
-        options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
+        peer.options.ca = Some(Arc::clone(&self.ca));
+        peer.options.verify_cert = true;
+        peer.options.verify_hostname = true;
+        set_common(&mut peer, timeouts);
         Some(peer)
     }
+}
+
+/// The peer behind a lease, in clear.
+#[allow(dead_code)]
+pub(crate) fn plain_peer(lease: &Lease, timeouts: &PeerTimeouts) -> Option<HttpPeer> {
+    let mut peer = HttpPeer::new(lease.socket()?, false, String::new());
+    set_common(&mut peer, timeouts);
+    Some(peer)
+}
+
+fn set_common(peer: &mut HttpPeer, timeouts: &PeerTimeouts) {
+    let ms = Duration::from_millis;
+    let options = &mut peer.options;
+    options.alpn = ALPN::H1;
+    options.connection_timeout = Some(ms(timeouts.connect_ms));
+    options.total_connection_timeout = Some(ms(timeouts.connect_ms.saturating_mul(2)));
+    options.read_timeout = Some(ms(timeouts.read_ms));
+    options.write_timeout = Some(ms(timeouts.write_ms));
+    options.idle_timeout = Some(ms(timeouts.idle_ms));
+    options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
 }
 
 /// Certificates that are known to parse: pingora's own parser panics on others.

@@ -1,4 +1,4 @@
-//! The addresses of one kind of origin in one region: the least-loaded healthy one first.
+//! The addresses of one kind of upstream: the least-loaded healthy one first.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -6,15 +6,42 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
 use mcsp_runtime::SharedClock;
 
-use crate::config::{ProxyConfigError, UpstreamConfig};
+use thiserror::Error;
+
+/// When an address of a pool is left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolPolicy {
+    /// Failures in a row after which an address is left alone, at least 1. Default 3.
+    pub failures_max: u32,
+    /// For how long, ms. Default 2000.
+    pub unhealthy_ms: u64,
+}
+
+impl Default for PoolPolicy {
+    fn default() -> Self {
+        Self {
+            failures_max: 3,
+            unhealthy_ms: 2_000,
+        }
+    }
+}
+
+/// A pool's addresses are not addresses.
+#[derive(Debug, Error)]
+#[error("{address}: expected {expected}")]
+pub struct ResolveError {
+    /// What was given.
+    pub address: String,
+    /// What was expected of it.
+    pub expected: String,
+}
 
 /// Addresses that are asked under one name.
 #[derive(Debug)]
-pub(crate) struct Pool {
+pub struct Pool {
     server_name: String,
     addresses: Vec<Address>,
-    failures_max: u32,
-    unhealthy_ms: i64,
+    policy: PoolPolicy,
     clock: SharedClock,
 }
 
@@ -30,23 +57,27 @@ struct Address {
 
 /// One request's use of an address; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub struct Lease {
     pool: Arc<Pool>,
-    pub(crate) place: usize,
+    place: usize,
 }
 
 impl Pool {
-    /// Resolves the addresses once. Blocks.
-    pub(crate) fn resolve(
+    /// Resolves each `host:port` once. Blocks.
+    ///
+    /// # Errors
+    /// When one is not of this form or has no address, or when there are none.
+    pub fn resolve(
         addresses: &[String],
         server_name: &str,
-        config: &UpstreamConfig,
+        policy: PoolPolicy,
         clock: &SharedClock,
-    ) -> Result<Self, ProxyConfigError> {
+    ) -> Result<Self, ResolveError> {
         let mut sockets = Vec::new();
         for address in addresses {
-            let found = address.to_socket_addrs().map_err(|error| {
-                ProxyConfigError::new("upstream address", address, format!("host:port ({error})"))
+            let found = address.to_socket_addrs().map_err(|error| ResolveError {
+                address: address.clone(),
+                expected: format!("host:port ({error})"),
             })?;
             for socket in found {
                 if !sockets.contains(&socket) {
@@ -55,29 +86,29 @@ impl Pool {
             }
         }
         if sockets.is_empty() {
-            return Err(ProxyConfigError::new(
-                "upstream address",
-                addresses.join(", "),
-                "a name with an address",
-            ));
+            return Err(ResolveError {
+                address: addresses.join(", "),
+                expected: "a name with an address".to_owned(),
+            });
         }
         Ok(Self {
             server_name: server_name.to_owned(),
             addresses: sockets.into_iter().map(Address::new).collect(),
-            failures_max: config.failures_max,
-            unhealthy_ms: i64::try_from(config.unhealthy_ms).unwrap_or(i64::MAX),
+            policy,
             clock: Arc::clone(clock),
         })
     }
 
-    /// What its certificates are checked against.
-    pub(crate) fn server_name(&self) -> &str {
+    /// What its certificates are checked against, and the `Host` it is asked for.
+    #[must_use]
+    pub fn server_name(&self) -> &str {
         &self.server_name
     }
 
-    /// Takes the least-loaded healthy address that is not in `tried`; if none is healthy, the one that is due soonest:
-    /// an outage of all ends with somebody trying.
-    pub(crate) fn lease(self: &Arc<Self>, tried: &[usize]) -> Option<Lease> {
+    /// Takes the least-loaded healthy address whose place is not in `tried`; if none is healthy, the one that is due
+    /// soonest: an outage of all ends with somebody trying. `None` when every place was tried.
+    #[must_use]
+    pub fn lease(self: &Arc<Self>, tried: &[usize]) -> Option<Lease> {
         let now_ms = self.clock.now_ms();
         let rank = |address: &Address| {
             let until_ms = address.unhealthy_until_ms.load(Ordering::Relaxed);
@@ -99,9 +130,15 @@ impl Pool {
         })
     }
 
-    /// Is there an address that is not in `tried`?
-    pub(crate) fn has_another(&self, tried: &[usize]) -> bool {
+    /// Is there an address whose place is not in `tried`?
+    #[must_use]
+    pub fn has_another(&self, tried: &[usize]) -> bool {
         (0..self.addresses.len()).any(|place| !tried.contains(&place))
+    }
+
+    /// Every address, in order of place.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.addresses.iter().map(|address| address.socket)
     }
 }
 
@@ -117,20 +154,30 @@ impl Address {
 }
 
 impl Lease {
-    pub(crate) fn pool(&self) -> &Arc<Pool> {
+    /// Whose address it is.
+    #[must_use]
+    pub fn pool(&self) -> &Arc<Pool> {
         &self.pool
+    }
+
+    /// The address's place in its pool, as [`Pool::lease`] takes it in `tried`.
+    #[must_use]
+    pub fn place(&self) -> usize {
+        self.place
     }
 
     fn address(&self) -> Option<&Address> {
         self.pool.addresses.get(self.place)
     }
 
-    pub(crate) fn socket(&self) -> Option<SocketAddr> {
+    /// Where to connect to.
+    #[must_use]
+    pub fn socket(&self) -> Option<SocketAddr> {
         self.address().map(|address| address.socket)
     }
 
     /// The address answered.
-    pub(crate) fn succeeded(&self) {
+    pub fn succeeded(&self) {
         if let Some(address) = self.address() {
             address.failures.store(0, Ordering::Relaxed);
             address
@@ -140,15 +187,13 @@ impl Lease {
     }
 
     /// The address could not be reached, broke off or did not answer in time.
-    pub(crate) fn failed(&self) {
+    pub fn failed(&self) {
+        let policy = self.pool.policy;
         if let Some(address) = self.address()
-            && address.failures.fetch_add(1, Ordering::Relaxed) + 1 >= self.pool.failures_max
+            && address.failures.fetch_add(1, Ordering::Relaxed) + 1 >= policy.failures_max
         {
-            let until_ms = self
-                .pool
-                .clock
-                .now_ms()
-                .saturating_add(self.pool.unhealthy_ms);
+            let unhealthy_ms = i64::try_from(policy.unhealthy_ms).unwrap_or(i64::MAX);
+            let until_ms = self.pool.clock.now_ms().saturating_add(unhealthy_ms);
             address
                 .unhealthy_until_ms
                 .store(until_ms, Ordering::Relaxed);
@@ -179,7 +224,7 @@ mod tests {
             "127.0.0.1:2".to_owned(),
             "127.0.0.1:3".to_owned(),
         ];
-        Arc::new(Pool::resolve(&addresses, "origin", &UpstreamConfig::default(), &clock).unwrap())
+        Arc::new(Pool::resolve(&addresses, "origin", PoolPolicy::default(), &clock).unwrap())
     }
 
     fn port(lease: &Lease) -> u16 {
@@ -242,17 +287,10 @@ mod tests {
     #[test]
     fn an_address_that_is_none_is_named() {
         let clock: SharedClock = ManualClock::new(0);
-        let error = Pool::resolve(
-            &["nowhere".to_owned()],
-            "o",
-            &UpstreamConfig::default(),
-            &clock,
-        )
-        .unwrap_err();
+        let error =
+            Pool::resolve(&["nowhere".to_owned()], "o", PoolPolicy::default(), &clock).unwrap_err();
         assert!(
-            error
-                .to_string()
-                .starts_with("upstream address = nowhere: expected host:port"),
+            error.to_string().starts_with("nowhere: expected host:port"),
             "{error}"
         );
     }

@@ -1,15 +1,12 @@
-//! Origins: where they are, how they do, how they are spoken to.
-
-mod peer;
-mod pool;
+//! Origins of each region. Where they are, how they do and how they are spoken to is the business of
+//! [`mcsp_edge_fetch`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mcsp_runtime::SharedClock;
 
-pub(crate) use peer::PeerIdentity;
-pub(crate) use pool::{Lease, Pool};
+pub(crate) use mcsp_edge_fetch::{Lease, PeerIdentity, Pool};
 
 use crate::config::{ProxyConfigError, UpstreamConfig};
 
@@ -43,7 +40,11 @@ impl Upstreams {
         let mut regions = BTreeMap::new();
         for region in &config.region {
             let pool = |addresses: &[String], name: &str| {
-                Pool::resolve(addresses, name, config, clock).map(Arc::new)
+                Pool::resolve(addresses, name, config.pool_policy(), clock)
+                    .map(Arc::new)
+                    .map_err(|error| {
+                        ProxyConfigError::new("upstream address", error.address, error.expected)
+                    })
             };
             let known = Region {
                 id: region.id.clone(),
