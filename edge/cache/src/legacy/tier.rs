@@ -8,7 +8,7 @@ use foyer::{Cache, CacheBuilder, Event, EventListener, S3FifoConfig};
 use parking_lot::Mutex;
 use pingora_cache::key::HashBinary;
 
-use crate::object::Object;
+use crate::legacy::object::Object;
 
 /// Objects that left the tier and that the ledger has yet to forget.
 #[derive(Debug, Default)]

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use parking_lot::RwLock;
 use pingora_cache::key::HashBinary;
 
-use crate::body::ChunkList;
-use crate::meta::StoredMeta;
+use crate::legacy::body::ChunkList;
+use crate::legacy::meta::StoredMeta;
 
 /// What an object or a fill is called, so that purges find it.
 #[derive(Debug, Clone)]

@@ -12,13 +12,13 @@ use pingora_cache::{
 };
 use pingora_error::{Error, ErrorType, Result};
 
-use crate::fill::Fill;
-use crate::meta::StoredMeta;
-use crate::object::Object;
-use crate::purge::Target;
-use crate::reader::BodyReader;
-use crate::store::EdgeCache;
-use crate::writer::FillWriter;
+use crate::legacy::fill::Fill;
+use crate::legacy::meta::StoredMeta;
+use crate::legacy::object::Object;
+use crate::legacy::purge::Target;
+use crate::legacy::reader::BodyReader;
+use crate::legacy::store::EdgeCache;
+use crate::legacy::writer::FillWriter;
 
 impl EdgeCache {
     /// A fresh object first; then a fill, which is newer than a stale object; then the stale object.

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use pingora_cache::key::HashBinary;
 
-use crate::fill::Fill;
-use crate::object::{Object, Subject};
-use crate::purge::{PurgeSelector, Target};
+use crate::legacy::fill::Fill;
+use crate::legacy::object::{Object, Subject};
+use crate::legacy::purge::{PurgeSelector, Target};
 
 /// Purges that are remembered one by one for fills that were asked for before them. A fill that is older than the
 /// oldest one remembered counts as purged.

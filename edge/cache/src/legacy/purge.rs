@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pingora_cache::key::HashBinary;
 
-use crate::object::Subject;
+use crate::legacy::object::Subject;
 
 /// What a purge is aimed at.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use pingora_cache::storage::streaming_write::U64WriteId;
 use pingora_cache::storage::{HandleMiss, MissFinishType};
 use pingora_error::{Error, ErrorType, Result};
 
-use crate::fill::{Fill, FillFailure, FillState};
-use crate::store::EdgeCache;
+use crate::legacy::fill::{Fill, FillFailure, FillState};
+use crate::legacy::store::EdgeCache;
 
 /// The one writer of a fill. Dropped before [`HandleMiss::finish`], it fails the fill.
 #[derive(Debug)]

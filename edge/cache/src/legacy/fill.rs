@@ -7,10 +7,10 @@ use parking_lot::RwLock;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::body::ChunkList;
-use crate::budget::Reservation;
-use crate::meta::StoredMeta;
-use crate::object::Subject;
+use crate::legacy::body::ChunkList;
+use crate::legacy::budget::Reservation;
+use crate::legacy::meta::StoredMeta;
+use crate::legacy::object::Subject;
 
 /// Why a fill did not become an object. Readers get it as their error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

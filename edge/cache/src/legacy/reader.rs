@@ -12,8 +12,8 @@ use pingora_cache::trace::SpanHandle;
 use pingora_error::{Error, ErrorType, Result};
 use tokio::sync::watch;
 
-use crate::fill::{Fill, FillState, Progress};
-use crate::object::Object;
+use crate::legacy::fill::{Fill, FillState, Progress};
+use crate::legacy::object::Object;
 
 /// Reads one body for one request, whole or from a byte to a byte.
 #[derive(Debug)]

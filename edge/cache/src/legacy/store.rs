@@ -15,16 +15,16 @@ use prometheus::Registry;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::body::ChunkList;
-use crate::budget::{Budget, Reservation};
-use crate::config::{CacheConfig, CacheConfigError};
-use crate::fill::{Fill, FillFailure, FillState};
-use crate::ledger::Ledger;
-use crate::meta::StoredMeta;
-use crate::metrics::CacheMetrics;
-use crate::object::{Object, Subject};
-use crate::purge::{Purge, PurgeReport, Target};
-use crate::tier::MemoryTier;
+use crate::legacy::body::ChunkList;
+use crate::legacy::budget::{Budget, Reservation};
+use crate::legacy::config::{CacheConfig, CacheConfigError};
+use crate::legacy::fill::{Fill, FillFailure, FillState};
+use crate::legacy::ledger::Ledger;
+use crate::legacy::meta::StoredMeta;
+use crate::legacy::metrics::CacheMetrics;
+use crate::legacy::object::{Object, Subject};
+use crate::legacy::purge::{Purge, PurgeReport, Target};
+use crate::legacy::tier::MemoryTier;
 
 /// The response header that lists an object's surrogate keys, separated by spaces.
 pub const SURROGATE_KEY: &str = "surrogate-key";

@@ -1,0 +1,161 @@
+//! What the engine asks of a disk tier. The tier keeps bytes; what may be served of them is the engine's to decide.
+//!
+//! Rules of the boundary:
+//! - Only complete bodies are stored. Chunks are written first, the record last, so that a record that is found names
+//!   chunks that were written. A chunk that is missing or whose checksum fails is `Ok(None)`, never other bytes.
+//! - Purges are not the tier's business: the engine compares each record's generation with the purge history that it
+//!   keeps beside the tier. [`DiskTier::remove`] only gives space back early.
+//! - No call may block its thread, and each future ends within the tier's own deadline.
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::key::KeyHash;
+
+/// One response head, and where its body's chunks are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskHead {
+    /// The cache key's text; compared at each load, since a hash alone is no proof.
+    pub key: String,
+    /// The variant's selecting headers: lower-case name and normalised value, nothing for an absent header. Empty
+    /// when the response has no `Vary`.
+    pub vary: Vec<(String, Option<Vec<u8>>)>,
+    /// The response's status.
+    pub status: u16,
+    /// The response's header fields in order; names in lower case.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Ages and lifetimes.
+    pub lifetimes: DiskLifetimes,
+    /// The purge generation in which the response (or its last revalidation) was asked for.
+    pub generation: u64,
+    /// The purge generation in which the body was asked for.
+    pub body_generation: u64,
+    /// Surrogate keys.
+    pub tags: Vec<String>,
+    /// Bytes of the whole body.
+    pub total_len: u64,
+    /// Bytes of each chunk but the last.
+    pub chunk_bytes: u32,
+    /// Tells bodies under one slot apart; unique over restarts. Chunks are found by it and their index.
+    pub body_id: u128,
+}
+
+/// Times in milliseconds since the Unix epoch, or lengths in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DiskLifetimes {
+    /// When the response was received.
+    pub received_ms: i64,
+    /// How old it was then.
+    pub initial_age_ms: i64,
+    /// Fresh until then.
+    pub fresh_until_ms: i64,
+    /// May be served while it is revalidated until then.
+    pub stale_while_revalidate_until_ms: i64,
+    /// May be served instead of an error until then.
+    pub stale_if_error_until_ms: i64,
+    /// The policy's own marks, opaque to the cache.
+    pub flags: u32,
+}
+
+/// What a slot of the disk tier holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DiskRecord {
+    /// A response.
+    Head(DiskHead),
+    /// Under a key's own hash, when its responses vary: the sets of selecting header names, the newest first. The
+    /// responses are in slots of their own.
+    Rules {
+        /// The cache key's text.
+        key: String,
+        /// Lower-case header names of each rule.
+        rules: Vec<Vec<String>>,
+    },
+}
+
+/// Whether the disk serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiskState {
+    /// It does.
+    Healthy,
+    /// It failed, was full or was too slow: nothing is read or written, but for probes. Memory goes on.
+    Degraded {
+        /// Since when, ms since the Unix epoch.
+        since_ms: i64,
+        /// What was seen.
+        reason: String,
+    },
+}
+
+/// Why the disk gave nothing. Never a reason to fail a request: the origin has it all.
+#[derive(Debug, Error)]
+pub enum DiskError {
+    /// It is degraded; nothing was tried.
+    #[error("the disk tier is degraded")]
+    Degraded,
+    /// Longer than its deadline.
+    #[error("the disk took longer than {deadline_ms} ms")]
+    TooSlow {
+        /// The deadline.
+        deadline_ms: u64,
+    },
+    /// It failed.
+    #[error("the disk tier failed at {path}: {reason}")]
+    Failed {
+        /// Where.
+        path: PathBuf,
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// What the disk tier did with what it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is in the queue.
+    Queued,
+    /// The queue is full, the body is too large, or the tier is degraded: it is not kept.
+    Dropped,
+}
+
+/// A disk tier.
+#[async_trait]
+pub trait DiskTier: Send + Sync + Debug {
+    /// May there be a record under `slot`? Cheap, from memory, without waiting; false is certain, true is not.
+    fn may_hold(&self, slot: KeyHash) -> bool;
+
+    /// The record under `slot`.
+    ///
+    /// # Errors
+    /// When the disk is degraded, slow or failing. A record that cannot be read back whole is `Ok(None)`.
+    async fn load(&self, slot: KeyHash) -> Result<Option<DiskRecord>, DiskError>;
+
+    /// Chunk `index` of a body; `Ok(None)` when it is not there whole.
+    ///
+    /// # Errors
+    /// When the disk is degraded, slow or failing.
+    async fn load_chunk(&self, body_id: u128, index: u32) -> Result<Option<Bytes>, DiskError>;
+
+    /// Queues a complete response: its chunks in order, each of [`DiskHead::chunk_bytes`] but the last. The record
+    /// becomes visible after its chunks, in place of what the slot had.
+    fn store(&self, slot: KeyHash, head: DiskHead, chunks: Vec<Bytes>) -> Accepted;
+
+    /// Queues a record whose chunks, if it names any, are there already: a revalidated head, or rules.
+    fn store_record(&self, slot: KeyHash, record: DiskRecord) -> Accepted;
+
+    /// Takes away what `slot` holds, and its chunks. Effective at once for [`Self::may_hold`] and [`Self::load`].
+    fn remove(&self, slot: KeyHash);
+
+    /// Whether it serves.
+    fn state(&self) -> DiskState;
+
+    /// Bytes on disk, roughly.
+    fn bytes(&self) -> u64;
+
+    /// Waits, within the tier's own bound, until what was queued is written; then it is closed.
+    async fn close(&self);
+}
