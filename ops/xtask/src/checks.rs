@@ -63,6 +63,8 @@ pub(crate) fn test(filter: &[&str]) -> Result<(), Failure> {
     let bin_dir = demo::build(Profile::Dev)?;
     say("tests");
     run(runner(filter)
+        // What a test says is the news; forty lines of the runtime's frames under it push it out of short reports.
+        .env("RUST_BACKTRACE", "0")
         .env("MCSP_TEST_BIN_DIR", &bin_dir)
         .env("MCSP_TEST_SITE", &assets.site)
         .env("MCSP_TEST_NODE", &assets.node)
