@@ -93,7 +93,11 @@ impl AuthError {
     /// What the caller is told. Logs what he is not: this is where such errors are handled.
     #[must_use]
     pub fn into_problem(self) -> Problem {
-        let problem = match self {
+        mcsp_rpc::traced(self.problem())
+    }
+
+    fn problem(self) -> Problem {
+        match self {
             Self::Invalid(error) => error.into(),
             Self::BadCredentials => Problem::new(ProblemKind::Unauthenticated)
                 .detail("the e-mail address or the password is wrong"),
@@ -119,10 +123,6 @@ impl AuthError {
                 tracing::error!(%error, "auth call failed");
                 Problem::new(ProblemKind::Internal)
             }
-        };
-        match mcsp_telemetry::current_trace() {
-            Some(trace) => problem.trace_id(trace.trace_id_hex()),
-            None => problem,
         }
     }
 }
