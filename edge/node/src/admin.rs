@@ -23,7 +23,8 @@ pub(crate) struct Health {
     keyring: Arc<MediaKeyring>,
     verifier: Arc<TokenVerifier>,
     feed: Arc<FeedState>,
-    home_region: String,
+    /// Absent on a node that asks no region.
+    home_region: Option<String>,
     media_until_ms: u64,
     draining: AtomicBool,
 }
@@ -34,7 +35,10 @@ impl Health {
             keyring: Arc::clone(&prepared.keyring),
             verifier: Arc::clone(&prepared.verifier),
             feed: Arc::clone(&prepared.feed_state),
-            home_region: prepared.home.id.clone(),
+            home_region: prepared
+                .membership
+                .as_ref()
+                .map(|membership| membership.home.id.clone()),
             media_until_ms: prepared.config.proxy.trust.media_until_ms,
             draining: AtomicBool::new(false),
         })
@@ -46,12 +50,17 @@ impl Health {
 
     pub(crate) fn readiness(&self) -> Readiness {
         let check = |good: bool, fault: &str| if good { Ok(()) } else { Err(fault.to_owned()) };
-        Readiness::ready()
+        let draining = check(!self.draining.load(Ordering::Acquire), "stopping");
+        let ready = Readiness::ready().with("draining", draining);
+        let Some(home_region) = &self.home_region else {
+            return ready;
+        };
+        ready
             .with("media_keys", check(!self.keyring.is_empty(), "none held"))
             .with(
                 "token_keys",
                 check(
-                    self.verifier.keys_age(&self.home_region).is_some(),
+                    self.verifier.keys_age(home_region).is_some(),
                     "none held for the home region",
                 ),
             )
@@ -61,10 +70,6 @@ impl Health {
                     self.feed.is_within(self.media_until_ms),
                     "not heard of yet, or for too long",
                 ),
-            )
-            .with(
-                "draining",
-                check(!self.draining.load(Ordering::Acquire), "stopping"),
             )
     }
 }

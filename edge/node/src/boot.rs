@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use mcsp_auth_edge::{MediaKeyring, Revocations, TokenPolicy, TokenVerifier};
 use mcsp_edge_cache::{CacheError, EdgeCache};
-use mcsp_edge_proxy::{Edge, EdgeError, EdgeParts, FeedState, RegionUpstream};
+use mcsp_edge_proxy::{Edge, EdgeError, EdgeParts, FeedState, HomeParts, RegionUpstream};
 use mcsp_edge_tls::{CertificateStore, TlsError};
 use mcsp_geo::{GeoDb, GeoError};
 use mcsp_identity::{IdentityError, WorkloadIdentity};
@@ -72,17 +72,52 @@ impl BootError {
 pub(crate) struct Prepared {
     pub(crate) config: NodeConfig,
     pub(crate) clock: SharedClock,
-    pub(crate) pops: Arc<PopSet>,
-    pub(crate) identity: WorkloadIdentity,
+    /// Absent on a node that has plain routes only.
+    pub(crate) membership: Option<Membership>,
     pub(crate) certificates: Option<Arc<CertificateStore>>,
     pub(crate) cache: &'static EdgeCache,
     pub(crate) keyring: Arc<MediaKeyring>,
     pub(crate) verifier: Arc<TokenVerifier>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) feed_state: Arc<FeedState>,
+    pub(crate) edge: Arc<Edge>,
+}
+
+/// What makes the node one of a PoP's.
+#[derive(Debug, Clone)]
+pub(crate) struct Membership {
+    pub(crate) pops: Arc<PopSet>,
+    pub(crate) identity: WorkloadIdentity,
     /// Where the feed comes from.
     pub(crate) home: RegionUpstream,
-    pub(crate) edge: Arc<Edge>,
+}
+
+impl Membership {
+    fn new(config: &NodeConfig) -> Result<Option<Self>, BootError> {
+        if config.proxy.upstream.region.is_empty() {
+            return Ok(None);
+        }
+        let (Some(pops_dir), Some(identity)) = (&config.pops_dir, &config.identity) else {
+            return Err(config.missing_for_regions().into());
+        };
+        let pops = Arc::new(PopSet::load_dir(pops_dir)?);
+        let identity = WorkloadIdentity::load(identity)?;
+        check_name(&identity, &config.pop)?;
+        let home_id = pops.get(&config.pop).map(|pop| pop.region.as_str());
+        let home = config
+            .proxy
+            .upstream
+            .region
+            .iter()
+            .find(|region| Some(region.id.as_str()) == home_id)
+            .cloned()
+            .ok_or_else(|| EdgeError::UnknownPop(config.pop.clone()))?;
+        Ok(Some(Self {
+            pops,
+            identity,
+            home,
+        }))
+    }
 }
 
 impl Prepared {
@@ -90,9 +125,7 @@ impl Prepared {
     pub(crate) fn new(config: NodeConfig) -> Result<Self, BootError> {
         config.validate()?;
         let clock = SystemClock::shared();
-        let pops = Arc::new(PopSet::load_dir(&config.pops_dir)?);
-        let identity = WorkloadIdentity::load(&config.identity)?;
-        check_name(&identity, &config.pop)?;
+        let membership = Membership::new(&config)?;
         let certificates = config.tls.clone().map(CertificateStore::open).transpose()?;
         let geo = config
             .geo_database
@@ -103,47 +136,39 @@ impl Prepared {
         let cache = EdgeCache::open(config.cache.clone(), Arc::clone(&clock), registry())?;
         let revocations = Revocations::new(Arc::clone(&clock));
         let keyring = Arc::new(MediaKeyring::new(Arc::clone(&clock)));
-        let verifier = Arc::new(verifier(&pops, &clock, &revocations));
+        let verifier = Arc::new(verifier(membership.as_ref(), &clock, &revocations));
         let feed_state = FeedState::new(Arc::clone(&clock));
         let edge = Edge::new(
             EdgeParts {
                 config: config.proxy.clone(),
+                routes: config.route.clone(),
                 pop_id: config.pop.clone(),
-                pops: Arc::clone(&pops),
+                home: membership.as_ref().map(|membership| HomeParts {
+                    pops: Arc::clone(&membership.pops),
+                    identity: membership.identity.clone(),
+                }),
                 geo,
                 cache,
                 keyring: Arc::clone(&keyring),
                 verifier: Arc::clone(&verifier),
                 revocations: Arc::clone(&revocations),
                 feed: Arc::clone(&feed_state),
-                identity: identity.clone(),
                 clock: Arc::clone(&clock),
                 entropy: SystemEntropy::shared(),
                 red: Some(red_metrics()?),
             },
             registry(),
         )?;
-        let home_id = pops.get(&config.pop).map(|pop| pop.region.as_str());
-        let home = config
-            .proxy
-            .upstream
-            .region
-            .iter()
-            .find(|region| Some(region.id.as_str()) == home_id)
-            .cloned()
-            .ok_or_else(|| EdgeError::UnknownPop(config.pop.clone()))?;
         Ok(Self {
             config,
             clock,
-            pops,
-            identity,
+            membership,
             certificates,
             cache,
             keyring,
             verifier,
             revocations,
             feed_state,
-            home,
             edge,
         })
     }
@@ -169,8 +194,12 @@ fn check_name(identity: &WorkloadIdentity, pop: &str) -> Result<(), BootError> {
     })
 }
 
-fn verifier(pops: &PopSet, clock: &SharedClock, revocations: &Arc<Revocations>) -> TokenVerifier {
-    let regions = pops.regions();
+fn verifier(
+    membership: Option<&Membership>,
+    clock: &SharedClock,
+    revocations: &Arc<Revocations>,
+) -> TokenVerifier {
+    let regions = membership.map_or(&[][..], |membership| membership.pops.regions());
     let codes: BTreeMap<_, _> = regions
         .iter()
         .map(|region| (region.id.clone(), region.code))

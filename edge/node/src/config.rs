@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use mcsp_edge_cache::CacheConfig;
-use mcsp_edge_proxy::ProxyConfig;
+use mcsp_edge_proxy::{ProxyConfig, RouteConfig};
 use mcsp_edge_tls::TlsConfig;
 use mcsp_identity::IdentityConfig;
 use mcsp_runtime::{ConfigError, load_config};
@@ -30,12 +30,14 @@ pub(crate) struct NodeConfigError {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NodeConfig {
     /// The PoP, as in the PoP configuration.
+    #[serde(default = "default_pop")]
     pub(crate) pop: String,
     /// This node among the PoP's.
     #[serde(default = "default_node")]
     pub(crate) node: String,
     /// The folder with `regions.toml` and the PoPs.
-    pub(crate) pops_dir: PathBuf,
+    #[serde(default)]
+    pub(crate) pops_dir: Option<PathBuf>,
     /// The node's own folder.
     pub(crate) state_dir: PathBuf,
     /// Country database; absent: every country is unknown.
@@ -48,7 +50,8 @@ pub(crate) struct NodeConfig {
     pub(crate) worker_threads: usize,
     #[serde(default = "default_drain_ms")]
     pub(crate) drain_ms: u64,
-    pub(crate) identity: IdentityConfig,
+    #[serde(default)]
+    pub(crate) identity: Option<IdentityConfig>,
     #[serde(default)]
     pub(crate) identity_check_ms: IdentityCheckMs,
     #[serde(default)]
@@ -62,7 +65,11 @@ pub(crate) struct NodeConfig {
     pub(crate) cache: CacheConfig,
     #[serde(default)]
     pub(crate) feed: FeedConfig,
+    #[serde(default)]
     pub(crate) proxy: ProxyConfig,
+    /// Plain origins.
+    #[serde(default)]
+    pub(crate) route: Vec<RouteConfig>,
 }
 
 /// How often the identity's files are looked at.
@@ -144,6 +151,10 @@ impl Default for FeedConfig {
     }
 }
 
+fn default_pop() -> String {
+    "edge".to_owned()
+}
+
 fn default_node() -> String {
     "1".to_owned()
 }
@@ -162,6 +173,25 @@ impl NodeConfig {
         load_config(path, ENV_PREFIX)
     }
 
+    /// What a node lacks that is to ask regions.
+    pub(crate) fn missing_for_regions(&self) -> NodeConfigError {
+        let (key, expected) = match self.pops_dir {
+            None => (
+                "pops_dir",
+                "a folder, since there are [[proxy.upstream.region]]s",
+            ),
+            Some(_) => (
+                "identity",
+                "[identity], since there are [[proxy.upstream.region]]s",
+            ),
+        };
+        NodeConfigError {
+            key,
+            value: "absent".to_owned(),
+            expected,
+        }
+    }
+
     /// Checks what is the node's own; the subsystems check theirs.
     pub(crate) fn validate(&self) -> Result<(), NodeConfigError> {
         let fault = |key, value: String, expected| {
@@ -172,12 +202,11 @@ impl NodeConfig {
             })
         };
         let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if self.node.is_empty() || self.node.len() > 32 || !self.node.chars().all(is_name) {
-            return fault(
-                "node",
-                format!("{:?}", self.node),
-                "1 to 32 characters of a-z, 0-9 and -",
-            );
+        for (key, name) in [("pop", &self.pop), ("node", &self.node)] {
+            if name.is_empty() || name.len() > 32 || !name.chars().all(is_name) {
+                let expected = "1 to 32 characters of a-z, 0-9 and -";
+                return fault(key, format!("{name:?}"), expected);
+            }
         }
         if !(1..=64).contains(&self.listener.len()) {
             return fault(

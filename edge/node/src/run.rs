@@ -132,12 +132,6 @@ fn start_background(
             }
         });
     }
-    tokio::spawn(background::identity(
-        prepared.identity.clone(),
-        Arc::clone(&prepared.edge),
-        Duration::from_millis(config.identity_check_ms.0),
-        shutdown.clone(),
-    ));
     tokio::spawn(background::housekeeping(
         Arc::clone(&prepared.feed_state),
         Arc::clone(&prepared.keyring),
@@ -145,7 +139,17 @@ fn start_background(
         metrics.clone(),
         shutdown.clone(),
     ));
-    let feed = FeedClient::new(prepared, metrics.clone(), SystemEntropy::shared());
+    let Some(membership) = &prepared.membership else {
+        return tokio::spawn(std::future::ready(()));
+    };
+    tokio::spawn(background::identity(
+        membership.identity.clone(),
+        Arc::clone(&prepared.edge),
+        Duration::from_millis(config.identity_check_ms.0),
+        shutdown.clone(),
+    ));
+    let entropy = SystemEntropy::shared();
+    let feed = FeedClient::new(prepared, membership, metrics.clone(), entropy);
     tokio::spawn(feed.run(shutdown.clone()))
 }
 
@@ -155,7 +159,10 @@ fn proxy(prepared: &Prepared) -> HttpProxy<EdgeProxy> {
         max_retries: config.proxy.upstream.tries_max + REUSE_TRIES,
         upstream_keepalive_pool_size: config.proxy.upstream.idle_connections_max,
         // Every peer brings its own authority; without a file here pingora wants the system's.
-        ca_file: Some(config.identity.ca_file.display().to_string()),
+        ca_file: config
+            .identity
+            .as_ref()
+            .map(|identity| identity.ca_file.display().to_string()),
         ..ServerConf::default()
     };
     conf.threads = match config.worker_threads {

@@ -40,7 +40,7 @@ pub(crate) fn write(
         .inc_by(bytes);
     tracing::info!(
         target: "access",
-        pop = edge.pop.id,
+        pop = edge.name,
         route,
         method = request.method.as_str(),
         path = redact_path(request.uri.path()),

@@ -87,7 +87,7 @@ pub struct RegionUpstream {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UpstreamConfig {
-    /// The regions this node can reach. At least the PoP's home region.
+    /// The regions this node can reach: at least the PoP's home region, or none on a node with plain routes only.
     pub region: Vec<RegionUpstream>,
     /// TCP and TLS, ms. Default 2000; 10 to 60000.
     pub connect_timeout_ms: u64,
@@ -330,13 +330,6 @@ impl UpstreamConfig {
             100,
         )?;
         between("upstream.unhealthy_ms", self.unhealthy_ms, 10, 600_000)?;
-        if self.region.is_empty() {
-            return Err(ProxyConfigError::new(
-                "upstream.region",
-                "[]",
-                "at least the PoP's home region",
-            ));
-        }
         for region in &self.region {
             let key = |name: &str| format!("upstream.region {:?} {name}", region.id);
             if !(1..=64).contains(&region.origin.len()) {

@@ -20,8 +20,6 @@ pub struct RequestContext {
     pub(crate) is_tls: bool,
     pub(crate) place: Place,
     pub(crate) trace: TraceContext,
-    /// The scheme and authority that services build absolute URLs with.
-    pub(crate) public_base: String,
     pub(crate) route: Option<Route>,
     pub(crate) body_bytes_max: u64,
     pub(crate) body_bytes: u64,
@@ -51,7 +49,6 @@ impl RequestContext {
             is_tls: false,
             place: Place::default(),
             trace,
-            public_base: String::new(),
             route: None,
             body_bytes_max: 0,
             body_bytes: 0,
@@ -78,7 +75,7 @@ impl RequestContext {
         self.route.as_ref().is_some_and(Route::is_media)
     }
 
-    pub(crate) fn route_label(&self) -> &'static str {
+    pub(crate) fn route_label(&self) -> &str {
         self.route
             .as_ref()
             .map_or(mcsp_telemetry::ROUTE_UNMATCHED, Route::label)

@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::config::{ProxyConfig, ProxyConfigError};
 use crate::feed_state::FeedState;
 use crate::metrics::ProxyMetrics;
+use crate::plain::{PlainRoutes, RouteConfig};
 use crate::upstream::{PeerIdentity, Upstreams};
 
 /// What a node hands to its proxy.
@@ -23,10 +24,12 @@ use crate::upstream::{PeerIdentity, Upstreams};
 pub struct EdgeParts {
     /// The proxy's configuration.
     pub config: ProxyConfig,
-    /// Which of `pops` this node belongs to.
+    /// Routes to plain origins.
+    pub routes: Vec<RouteConfig>,
+    /// The PoP's id, which names the node in `Cache-Status` and logs; a token (RFC 9110 section 5.6.2).
     pub pop_id: String,
-    /// Every PoP and region.
-    pub pops: Arc<PopSet>,
+    /// Absent for a node that has plain routes only.
+    pub home: Option<HomeParts>,
     /// Countries by address; without it every country is unknown.
     pub geo: Option<Arc<GeoDb>>,
     /// The cache.
@@ -39,14 +42,21 @@ pub struct EdgeParts {
     pub revocations: Arc<Revocations>,
     /// How the node stands with the feed.
     pub feed: Arc<FeedState>,
-    /// Who the node is to its origins.
-    pub identity: WorkloadIdentity,
     /// The time.
     pub clock: SharedClock,
     /// Trace ids.
     pub entropy: SharedEntropy,
     /// Rate, errors, duration; absent in tests that do not count.
     pub red: Option<RedMetrics>,
+}
+
+/// What a node of a PoP has beside: regions to ask, and who it is to them.
+#[derive(Debug)]
+pub struct HomeParts {
+    /// Every PoP and region; `pop_id` is one of them.
+    pub pops: Arc<PopSet>,
+    /// Who the node is to its origins.
+    pub identity: WorkloadIdentity,
 }
 
 /// Why there is no proxy.
@@ -70,8 +80,11 @@ pub enum EdgeError {
 #[derive(Debug)]
 pub struct Edge {
     pub(crate) config: ProxyConfig,
-    pub(crate) pop: PopManifest,
-    pub(crate) pops: Arc<PopSet>,
+    /// The PoP's id.
+    pub(crate) name: String,
+    /// Absent for a node that has plain routes only.
+    pub(crate) home: Option<Home>,
+    pub(crate) routes: PlainRoutes,
     /// Under which addresses viewers reach this node, the first preferred.
     pub(crate) public_bases: Vec<String>,
     pub(crate) geo: Option<Arc<GeoDb>>,
@@ -80,24 +93,32 @@ pub struct Edge {
     pub(crate) verifier: Arc<TokenVerifier>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) feed: Arc<FeedState>,
-    pub(crate) upstreams: Upstreams,
-    pub(crate) peer_identity: ArcSwap<PeerIdentity>,
+    pub(crate) clock: SharedClock,
     pub(crate) entropy: SharedEntropy,
     pub(crate) metrics: ProxyMetrics,
     pub(crate) red: Option<RedMetrics>,
 }
 
-impl Edge {
-    /// Puts the parts together; resolves the origins' addresses, so it blocks.
-    ///
-    /// # Errors
-    /// When a value cannot be used, the PoP is unknown, or `registry` has a proxy's metrics already.
-    pub fn new(parts: EdgeParts, registry: &Registry) -> Result<Arc<Self>, EdgeError> {
-        parts.config.validate()?;
-        let Some(pop) = parts.pops.get(&parts.pop_id).cloned() else {
-            return Err(EdgeError::UnknownPop(parts.pop_id));
+/// The node's place among the PoPs, and its way to the regions.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) pop: PopManifest,
+    pub(crate) pops: Arc<PopSet>,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) peer_identity: ArcSwap<PeerIdentity>,
+}
+
+impl Home {
+    fn new(
+        pop_id: &str,
+        parts: HomeParts,
+        config: &ProxyConfig,
+        clock: &SharedClock,
+    ) -> Result<Self, EdgeError> {
+        let Some(pop) = parts.pops.get(pop_id).cloned() else {
+            return Err(EdgeError::UnknownPop(pop_id.to_owned()));
         };
-        let upstreams = Upstreams::new(&parts.config.upstream, &parts.clock)?;
+        let upstreams = Upstreams::new(&config.upstream, clock)?;
         if upstreams.region(&pop.region).is_none() {
             let expected = format!(
                 "{:?}, the home region of {}, among them",
@@ -107,7 +128,33 @@ impl Edge {
                 ProxyConfigError::new("upstream.region", "a list without it", expected).into(),
             );
         }
-        let mut public_bases: Vec<String> = pop.base_urls.iter().map(base_of).collect();
+        Ok(Self {
+            pop,
+            pops: parts.pops,
+            upstreams,
+            peer_identity: ArcSwap::from_pointee(peer_identity(&parts.identity, 0)?),
+        })
+    }
+}
+
+impl Edge {
+    /// Puts the parts together; resolves the origins' addresses, so it blocks.
+    ///
+    /// # Errors
+    /// When a value cannot be used, the PoP is unknown, or `registry` has a proxy's metrics already.
+    pub fn new(parts: EdgeParts, registry: &Registry) -> Result<Arc<Self>, EdgeError> {
+        parts.config.validate()?;
+        let routes = PlainRoutes::new(&parts.routes, &parts.config.upstream, &parts.clock)?;
+        if parts.home.is_none() && routes.is_empty() {
+            let error = ProxyConfigError::new("upstream.region", "[]", "a region, or a [[route]]");
+            return Err(error.into());
+        }
+        let home = match parts.home {
+            Some(home) => Some(Home::new(&parts.pop_id, home, &parts.config, &parts.clock)?),
+            None => None,
+        };
+        let bases = home.iter().flat_map(|home| &home.pop.base_urls);
+        let mut public_bases: Vec<String> = bases.map(base_of).collect();
         public_bases.extend(
             parts
                 .config
@@ -115,21 +162,20 @@ impl Edge {
                 .iter()
                 .map(|base| base.to_ascii_lowercase()),
         );
-        let peer_identity = peer_identity(&parts.identity, 0)?;
         Ok(Arc::new(Self {
-            pop,
-            upstreams,
+            name: parts.pop_id,
+            home,
+            routes,
             public_bases,
-            peer_identity: ArcSwap::from_pointee(peer_identity),
             metrics: ProxyMetrics::register(registry)?,
             config: parts.config,
-            pops: parts.pops,
             geo: parts.geo,
             cache: parts.cache,
             keyring: parts.keyring,
             verifier: parts.verifier,
             revocations: parts.revocations,
             feed: parts.feed,
+            clock: parts.clock,
             entropy: parts.entropy,
             red: parts.red,
         }))
@@ -144,8 +190,10 @@ impl Edge {
         identity: &WorkloadIdentity,
         generation: u64,
     ) -> Result<(), EdgeError> {
-        self.peer_identity
-            .store(Arc::new(peer_identity(identity, generation)?));
+        if let Some(home) = &self.home {
+            home.peer_identity
+                .store(Arc::new(peer_identity(identity, generation)?));
+        }
         Ok(())
     }
 }

@@ -36,7 +36,7 @@ fn defaults_of(route: &Route, stale_if_error_s: u32) -> Option<CacheMetaDefaults
             MediaKind::Art => defaults(|status| for_ok(status, ART_S), stale_if_error_s),
         }),
         Route::Web(_) => Some(defaults(|_| None, stale_if_error_s)),
-        Route::Api(_) | Route::Storage(_) => None,
+        Route::Plain(_) | Route::Api(_) | Route::Storage(_) => None,
     }
 }
 

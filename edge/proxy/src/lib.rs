@@ -27,6 +27,7 @@ mod feed_state;
 mod freshness;
 mod lifecycle;
 mod metrics;
+mod plain;
 mod public_calls;
 mod response;
 mod route;
@@ -36,7 +37,8 @@ mod upstream;
 pub use config::{
     LimitsConfig, ProxyConfig, ProxyConfigError, RegionUpstream, TrustConfig, UpstreamConfig,
 };
-pub use edge::{Edge, EdgeError, EdgeParts};
+pub use edge::{Edge, EdgeError, EdgeParts, HomeParts};
 pub use feed_state::FeedState;
 pub use lifecycle::EdgeProxy;
+pub use plain::{QueryConfig, QueryWord, RouteConfig};
 pub use stage::{REQUEST_STAGES, Stage};

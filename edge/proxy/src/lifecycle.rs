@@ -68,7 +68,9 @@ impl ProxyHttp for EdgeProxy {
         context.is_tls = session
             .digest()
             .is_some_and(|digest| digest.ssl_digest.is_some());
-        let flow = stage::run_all(&self.edge, session.req_header_mut(), context);
+        let flow = stage::run_all(&self.edge, session.req_header(), context);
+        // What goes on to an origin is made of this head.
+        stage::strip(session.req_header_mut());
         match flow.break_value() {
             None => Ok(false),
             Some(answer) => {
@@ -217,7 +219,7 @@ impl ProxyHttp for EdgeProxy {
             let detail = context.detail.or_else(|| no_cache_detail(&session.cache));
             let labels = [context.route_label(), report.outcome];
             self.edge.metrics.cache.with_label_values(&labels).inc();
-            context.cache_status = Some(report.header_value(&self.edge.pop.id, detail));
+            context.cache_status = Some(report.header_value(&self.edge.name, detail));
         }
         decorate(&self.edge, context, response)
     }

@@ -3,10 +3,11 @@
 use mcsp_api::media_path::MediaPath;
 use mcsp_api::{ContentId, Residency};
 
+use crate::plain::PlainRequest;
 use crate::public_calls::TokenUse;
 
 /// A request, classified.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Route {
     /// `/media/{token}/…`: cached.
     Media(MediaRoute),
@@ -16,6 +17,8 @@ pub(crate) enum Route {
     Storage(StorageRoute),
     /// The viewer's page: cached as the origin says.
     Web(String),
+    /// A plain origin: cached as the origin says.
+    Plain(PlainRequest),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +87,7 @@ pub(crate) struct StorageRoute {
 
 impl Route {
     /// The route's label in metrics and logs.
-    pub(crate) fn label(&self) -> &'static str {
+    pub(crate) fn label(&self) -> &str {
         match self {
             Self::Media(media) => match media.kind {
                 MediaKind::Manifest => "media-manifest",
@@ -94,6 +97,7 @@ impl Route {
             Self::Api(_) => "api",
             Self::Storage(_) => "storage",
             Self::Web(_) => "web",
+            Self::Plain(plain) => &plain.route.name,
         }
     }
 

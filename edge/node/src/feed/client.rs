@@ -19,7 +19,7 @@ use tonic::transport::Channel;
 use super::apply::Applier;
 use super::connect::{ConnectError, connect};
 use super::journal::Journal;
-use crate::boot::Prepared;
+use crate::boot::{Membership, Prepared};
 use crate::metrics::NodeMetrics;
 
 /// How often what changed is written down, and how often the time of the last contact is.
@@ -69,12 +69,17 @@ pub(crate) struct FeedClient {
 
 impl FeedClient {
     /// Takes up what an earlier run kept; a file that cannot be used is left aside, and the node begins as a newcomer.
-    pub(crate) fn new(prepared: &Prepared, metrics: NodeMetrics, entropy: SharedEntropy) -> Self {
+    pub(crate) fn new(
+        prepared: &Prepared,
+        membership: &Membership,
+        metrics: NodeMetrics,
+        entropy: SharedEntropy,
+    ) -> Self {
         let config = &prepared.config;
         let mut client = Self {
             subscriber: format!("{}/{}", config.pop, config.node),
-            home: prepared.home.clone(),
-            identity: prepared.identity.clone(),
+            home: membership.home.clone(),
+            identity: membership.identity.clone(),
             connect_timeout: Duration::from_millis(config.feed.connect_timeout_ms),
             entropy,
             state: Arc::clone(&prepared.feed_state),
@@ -85,7 +90,7 @@ impl FeedClient {
                 verifier: Arc::clone(&prepared.verifier),
                 revocations: Arc::clone(&prepared.revocations),
                 clock: Arc::clone(&prepared.clock),
-                pops: Arc::clone(&prepared.pops),
+                pops: Arc::clone(&membership.pops),
                 pop: config.pop.clone(),
                 metrics: metrics.clone(),
                 journal: Journal::default(),

@@ -28,8 +28,7 @@ impl EdgeProxy {
         answer: Answer,
     ) -> Result<()> {
         if context.is_media() {
-            let value =
-                CacheReport::answered().header_value(&self.edge.pop.id, Some(answer.detail));
+            let value = CacheReport::answered().header_value(&self.edge.name, Some(answer.detail));
             context.cache_status = Some(value);
         }
         let method = session.req_header().method.clone();

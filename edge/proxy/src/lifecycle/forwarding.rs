@@ -7,6 +7,7 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue};
 use mcsp_api::headers::{CLIENT_ADDRESS, COUNTRY, IDENTITY, POP, PUBLIC_BASE, TRACEPARENT};
+use mcsp_edge_fetch::plain_peer;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, OrErr, Result, RetryType};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -15,6 +16,7 @@ use pingora_proxy::Session;
 use super::EdgeProxy;
 use super::answering::is_connect_failure;
 use crate::context::RequestContext;
+use crate::plain::host_of;
 use crate::route::Route;
 use crate::upstream::Pool;
 
@@ -33,11 +35,12 @@ impl EdgeProxy {
             self.edge.metrics.upstream_retries.inc();
         }
         context.tried.push(lease.place());
-        let peer = self
-            .edge
-            .peer_identity
-            .load()
-            .peer(&lease, &self.edge.config.upstream.peer_timeouts());
+        let timeouts = self.edge.config.upstream.peer_timeouts();
+        let peer = match (&context.route, &self.edge.home) {
+            (Some(Route::Plain(_)), _) => plain_peer(&lease, &timeouts),
+            (_, Some(home)) => home.peer_identity.load().peer(&lease, &timeouts),
+            (_, None) => None,
+        };
         context.lease = Some(lease);
         match peer {
             Some(peer) => Ok(Box::new(peer)),
@@ -59,6 +62,7 @@ impl EdgeProxy {
             Route::Media(media) => media.origin_path(),
             Route::Storage(storage) => storage.signed_path_and_query.clone(),
             Route::Web(path) => path.clone(),
+            Route::Plain(plain) => plain.origin_path().to_owned(),
             Route::Api(_) => path_and_query(session.req_header()),
         };
         let path: PathAndQuery = path
@@ -70,7 +74,7 @@ impl EdgeProxy {
         }
         let host = match route {
             // Signed by the client, so it is the client's.
-            Route::Storage(_) => host_of(session.req_header()),
+            Route::Storage(_) | Route::Plain(_) => host_of(session.req_header()).map(str::to_owned),
             _ => context
                 .lease
                 .as_ref()
@@ -79,17 +83,26 @@ impl EdgeProxy {
         if let Some(host) = host {
             request.insert_header(HOST, host)?;
         }
-        self.introduce(request, context)
+        self.introduce(session.req_header(), request, context)
     }
 
     /// Our own headers; whatever the client said in their names is gone since `normalize`.
-    fn introduce(&self, request: &mut RequestHeader, context: &RequestContext) -> Result<()> {
+    fn introduce(
+        &self,
+        asked: &RequestHeader,
+        request: &mut RequestHeader,
+        context: &RequestContext,
+    ) -> Result<()> {
         let edge = &self.edge;
         request.insert_header(
             TRACEPARENT,
             context.trace.child(&*edge.entropy).header_value(),
         )?;
-        request.insert_header(POP, edge.pop.id.as_str())?;
+        // A plain origin knows nothing of our headers.
+        if matches!(context.route, Some(Route::Plain(_))) {
+            return Ok(());
+        }
+        request.insert_header(POP, edge.name.as_str())?;
         // A cached answer is everybody's: its origin learns of nobody.
         if super::caching::is_cached_route(context) {
             return Ok(());
@@ -100,7 +113,8 @@ impl EdgeProxy {
         if let Some(peer) = context.peer {
             request.insert_header(CLIENT_ADDRESS, peer.ip().to_canonical().to_string())?;
         }
-        if let Ok(base) = HeaderValue::from_str(&context.public_base) {
+        let public_base = crate::stage::public_base(edge, asked, context.is_tls);
+        if let Ok(base) = HeaderValue::from_str(&public_base) {
             request.insert_header(PUBLIC_BASE, base)?;
         }
         if let Some(identity) = &context.identity {
@@ -199,6 +213,9 @@ impl EdgeProxy {
 }
 
 fn pool_of(context: &RequestContext) -> Option<Arc<Pool>> {
+    if let Some(Route::Plain(plain)) = &context.route {
+        return Some(Arc::clone(&plain.route.pool));
+    }
     let region = context.region.as_ref()?;
     match &context.route {
         Some(Route::Storage(_)) => region.storage.clone(),
@@ -235,6 +252,8 @@ fn withheld(route: &Route, headers: &HeaderMap) -> Vec<HeaderName> {
     match route {
         Route::Api(_) => vec![PROXY_AUTHORIZATION, AUTHORIZATION, GRPC_TIMEOUT],
         Route::Storage(_) => vec![PROXY_AUTHORIZATION, AUTHORIZATION, COOKIE, GRPC_TIMEOUT],
+        // Its credentials are its own business; the ones for a proxy were for us (RFC 9110 section 11.7.1).
+        Route::Plain(_) => vec![PROXY_AUTHORIZATION],
         Route::Media(_) | Route::Web(_) => headers
             .keys()
             .filter(|name| !ASKED_OF_CACHED.contains(name))
@@ -248,13 +267,6 @@ fn path_and_query(request: &RequestHeader) -> String {
         .uri
         .path_and_query()
         .map_or_else(|| "/".to_owned(), |path| path.as_str().to_owned())
-}
-
-fn host_of(request: &RequestHeader) -> Option<String> {
-    match request.uri.authority() {
-        Some(authority) => Some(authority.as_str().to_owned()),
-        None => request.headers.get(HOST)?.to_str().ok().map(str::to_owned),
-    }
 }
 
 #[cfg(test)]

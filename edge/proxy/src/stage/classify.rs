@@ -4,14 +4,15 @@ use std::ops::ControlFlow;
 
 use http::Method;
 use http::header::CONTENT_LENGTH;
+use http::request::Parts;
 use mcsp_api::ProblemKind;
 use mcsp_api::media_path::{MEDIA_PREFIX, MediaPath};
-use pingora_http::RequestHeader;
 
 use super::Flow;
 use crate::answer::Answer;
 use crate::context::RequestContext;
 use crate::edge::Edge;
+use crate::plain::PlainRequest;
 use crate::public_calls::token_use;
 use crate::route::{ApiRoute, MediaKind, MediaRoute, Route, StorageRoute};
 
@@ -22,17 +23,26 @@ const STORAGE_PREFIX: &str = "/storage/";
 const MEDIA_METHODS: &str = "GET, HEAD, OPTIONS";
 const STORAGE_METHODS: &str = "GET, HEAD, PUT, OPTIONS";
 const WEB_METHODS: &str = "GET, HEAD";
+const PLAIN_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 const API_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 /// What marks a request as signed in its query (AWS Signature Version 4, query parameters).
 const SIGNATURE_PARAMETER: &str = "X-Amz-Signature=";
 
-pub(super) fn run(edge: &Edge, request: &mut RequestHeader, context: &mut RequestContext) -> Flow {
-    let Some(route) = classify(request) else {
+pub(super) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) -> Flow {
+    let route = match edge.routes.named(request, context.is_tls) {
+        Some(plain) => Some(Route::Plain(plain)),
+        None => own(edge, request)?.or_else(|| {
+            let plain = edge.routes.everywhere(request, context.is_tls);
+            plain.map(Route::Plain)
+        }),
+    };
+    let Some(route) = route else {
         let text = "nothing is served under this path";
         return ControlFlow::Break(Answer::problem(ProblemKind::NotFound, "path", text));
     };
     let limits = &edge.config.limits;
-    let (methods, body_bytes_max) = match &route {
+    let (methods, body_bytes_max) = match route {
+        Route::Plain(plain) => return plain_origin(plain, request, context),
         Route::Media(_) => (MEDIA_METHODS, 0),
         Route::Storage(_) => (STORAGE_METHODS, limits.storage_body_bytes_max),
         Route::Web(_) => (WEB_METHODS, 0),
@@ -53,8 +63,64 @@ pub(super) fn run(edge: &Edge, request: &mut RequestHeader, context: &mut Reques
     check_length(request, body_bytes_max)
 }
 
+/// One of MCSP's own paths, if the node has a region to ask for them.
+fn own(edge: &Edge, request: &Parts) -> ControlFlow<Answer, Option<Route>> {
+    if edge.home.is_none() {
+        return ControlFlow::Continue(None);
+    }
+    let route = classify(request);
+    let is_left_to_others = route.is_none() && !edge.routes.is_empty();
+    if !is_left_to_others && !is_plain_path(request.uri.path()) {
+        let text = "the path has an empty, . or .. step, or an escape that hides one";
+        return ControlFlow::Break(Answer::problem(ProblemKind::InvalidRequest, "path", text));
+    }
+    ControlFlow::Continue(route)
+}
+
+/// A plain origin knows its own methods; only what would turn the connection into something else is kept from it.
+fn plain_origin(plain: PlainRequest, request: &Parts, context: &mut RequestContext) -> Flow {
+    let body_bytes_max = plain.route.body_bytes_max;
+    context.route = Some(Route::Plain(plain));
+    context.body_bytes_max = body_bytes_max;
+    if matches!(request.method, Method::CONNECT | Method::TRACE) {
+        return ControlFlow::Break(Answer::method_not_allowed(PLAIN_METHODS));
+    }
+    check_length(request, body_bytes_max)
+}
+
+/// Is there only one way to read the path? Slashes and dots may not be escaped (RFC 3986 section 6.2.2 would make them
+/// equal to plain ones), and no step may be empty, `.` or `..`; the last may be empty.
+fn is_plain_path(path: &str) -> bool {
+    let hides = |escape: &[u8]| {
+        path.as_bytes()
+            .windows(escape.len())
+            .any(|window| window.eq_ignore_ascii_case(escape))
+    };
+    if path.contains('%')
+        && [b"%2e", b"%2f", b"%5c", b"%00"]
+            .iter()
+            .any(|escape| hides(*escape))
+    {
+        return false;
+    }
+    if path.contains('\\') {
+        return false;
+    }
+    let Some(steps) = path.strip_prefix('/') else {
+        return false;
+    };
+    let mut steps = steps.split('/').peekable();
+    while let Some(step) = steps.next() {
+        let is_last = steps.peek().is_none();
+        if step == "." || step == ".." || (step.is_empty() && !is_last) {
+            return false;
+        }
+    }
+    true
+}
+
 /// A length that is said beforehand is judged beforehand; one that is not is counted as it comes.
-fn check_length(request: &RequestHeader, body_bytes_max: u64) -> Flow {
+fn check_length(request: &Parts, body_bytes_max: u64) -> Flow {
     let Some(length) = request.headers.get(CONTENT_LENGTH) else {
         return ControlFlow::Continue(());
     };
@@ -80,7 +146,7 @@ fn check_length(request: &RequestHeader, body_bytes_max: u64) -> Flow {
     }
 }
 
-fn classify(request: &RequestHeader) -> Option<Route> {
+fn classify(request: &Parts) -> Option<Route> {
     let path = request.uri.path();
     if path.starts_with(MEDIA_PREFIX) {
         return media(path).map(Route::Media);
@@ -146,7 +212,7 @@ mod tests {
         method: &str,
         path: &str,
         length: Option<&str>,
-    ) -> Result<&'static str, (StatusCode, &'static str)> {
+    ) -> Result<String, (StatusCode, &'static str)> {
         let fixture = Fixture::new("lhr1");
         let mut head = request(method, path);
         if let Some(length) = length {
@@ -154,7 +220,7 @@ mod tests {
         }
         let mut context = fixture.context();
         match run(&fixture.edge, &mut head, &mut context) {
-            ControlFlow::Continue(()) => Ok(context.route_label()),
+            ControlFlow::Continue(()) => Ok(context.route_label().to_owned()),
             ControlFlow::Break(answer) => Err((answer.status, answer.detail)),
         }
     }
@@ -219,6 +285,7 @@ mod tests {
             ),
         ];
         for (method, path, wanted) in cases {
+            let wanted = wanted.map(str::to_owned);
             assert_eq!(outcome(method, &path, None), wanted, "{method} {path}");
         }
     }
@@ -240,7 +307,7 @@ mod tests {
         for (method, path, length, wanted) in cases {
             assert_eq!(
                 outcome(method, path, Some(length)),
-                wanted,
+                wanted.map(str::to_owned),
                 "{method} {path} {length}"
             );
         }
@@ -258,5 +325,44 @@ mod tests {
                 .unwrap()
                 .is_presigned
         );
+    }
+
+    #[test]
+    fn a_path_with_two_readings_is_refused() {
+        for path in [
+            "/",
+            "/a",
+            "/a/b",
+            "/a/b/",
+            "/a%20b",
+            "/..a",
+            "/a/...",
+            "/watch/c_ng_1",
+        ] {
+            assert!(is_plain_path(path), "{path}");
+        }
+        for path in [
+            "",
+            "a",
+            "//",
+            "/a//b",
+            "/./a",
+            "/a/..",
+            "/../a",
+            "/%2e%2E/a",
+            "/a%2Fb",
+            "/a\\b",
+            "/a%5cb",
+            "/a%00",
+        ] {
+            assert!(!is_plain_path(path), "{path}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_path_panics(path in ".{0,100}") {
+            let _ = is_plain_path(&path);
+        }
     }
 }

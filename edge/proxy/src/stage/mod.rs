@@ -13,7 +13,9 @@ pub(crate) mod testing;
 
 use std::ops::ControlFlow;
 
-use pingora_http::RequestHeader;
+use http::request::Parts;
+
+pub(crate) use normalize::{public_base, strip};
 
 use crate::answer::Answer;
 use crate::context::RequestContext;
@@ -27,7 +29,7 @@ pub(crate) type Flow = ControlFlow<Answer>;
 pub struct Stage {
     /// The stage's name, as logs and the design name it.
     pub name: &'static str,
-    pub(crate) run: fn(&Edge, &mut RequestHeader, &mut RequestContext) -> Flow,
+    pub(crate) run: fn(&Edge, &Parts, &mut RequestContext) -> Flow,
 }
 
 /// The stages in order. The first that answers ends the list.
@@ -64,11 +66,7 @@ pub const REQUEST_STAGES: [Stage; 7] = [
 ];
 
 /// Runs the list.
-pub(crate) fn run_all(
-    edge: &Edge,
-    request: &mut RequestHeader,
-    context: &mut RequestContext,
-) -> Flow {
+pub(crate) fn run_all(edge: &Edge, request: &Parts, context: &mut RequestContext) -> Flow {
     for stage in &REQUEST_STAGES {
         if let ControlFlow::Break(answer) = (stage.run)(edge, request, context) {
             edge.metrics

@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 
 use http::HeaderMap;
 use http::header::COOKIE;
+use http::request::Parts;
 use mcsp_api::rest::REFRESH_COOKIE;
 use mcsp_api::{
     ContentId, MediaSessionId, OrganisationId, ProblemKind, RegionCode, UploadId, UserId,
 };
-use pingora_http::RequestHeader;
 
 use super::Flow;
 use crate::answer::Answer;
@@ -21,7 +21,12 @@ use crate::route::Route;
 /// nothing about who signs in, and its region may be away.
 const REFRESH: &str = "/api/v1/auth/refresh";
 
-pub(super) fn run(edge: &Edge, request: &mut RequestHeader, context: &mut RequestContext) -> Flow {
+pub(super) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) -> Flow {
+    let home = match (&edge.home, &context.route) {
+        (_, Some(Route::Plain(_))) => return ControlFlow::Continue(()),
+        (None, _) => return no_route(),
+        (Some(home), _) => home,
+    };
     let code = match &context.route {
         Some(Route::Media(media)) => Some(media.content_id.region()),
         Some(Route::Storage(storage)) => Some(storage.content_id.region()),
@@ -36,14 +41,14 @@ pub(super) fn run(edge: &Edge, request: &mut RequestHeader, context: &mut Reques
             .or_else(|| {
                 (api.path == REFRESH)
                     .then(|| code_in_cookie(&request.headers))?
-                    .filter(|code| edge.pops.region_by_code(*code).is_some())
+                    .filter(|code| home.pops.region_by_code(*code).is_some())
             }),
-        Some(Route::Web(_)) | None => None,
+        Some(Route::Web(_) | Route::Plain(_)) | None => None,
     };
     let region = match code {
-        None => edge.upstreams.region(&edge.pop.region),
+        None => home.upstreams.region(&home.pop.region),
         Some(code) => {
-            let Some(known) = edge.pops.region_by_code(code) else {
+            let Some(known) = home.pops.region_by_code(code) else {
                 let text = "no region has this id's code";
                 return ControlFlow::Break(Answer::problem(
                     ProblemKind::NotFound,
@@ -51,7 +56,7 @@ pub(super) fn run(edge: &Edge, request: &mut RequestHeader, context: &mut Reques
                     text,
                 ));
             };
-            edge.upstreams.region(&known.id)
+            home.upstreams.region(&known.id)
         }
     };
     match region {
@@ -59,11 +64,13 @@ pub(super) fn run(edge: &Edge, request: &mut RequestHeader, context: &mut Reques
             context.region = Some(region);
             ControlFlow::Continue(())
         }
-        None => {
-            let text = "this PoP has no way to the region that this belongs to";
-            ControlFlow::Break(Answer::problem(ProblemKind::Unavailable, "no-route", text))
-        }
+        None => no_route(),
     }
+}
+
+fn no_route() -> Flow {
+    let text = "this PoP has no way to the region that this belongs to";
+    ControlFlow::Break(Answer::problem(ProblemKind::Unavailable, "no-route", text))
 }
 
 /// The region of a refresh token, `r_{region}_…`: who asks for a new access token has none to tell by.

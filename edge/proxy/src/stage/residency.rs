@@ -4,9 +4,9 @@
 
 use std::ops::ControlFlow;
 
+use http::request::Parts;
 use mcsp_api::ProblemKind;
 use mcsp_geo::{Client, nearest};
-use pingora_http::RequestHeader;
 
 use super::Flow;
 use crate::answer::Answer;
@@ -14,13 +14,15 @@ use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::route::Route;
 
-pub(super) fn run(edge: &Edge, request: &mut RequestHeader, context: &mut RequestContext) -> Flow {
+pub(super) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) -> Flow {
     let residency = match &context.route {
         Some(Route::Media(media)) => media.residency,
         Some(Route::Storage(storage)) => storage.residency,
         _ => return ControlFlow::Continue(()),
     };
-    if residency.allows_country(Some(edge.pop.country.as_str())) {
+    // A node without a place is nowhere, which is not Nigeria.
+    let home = edge.home.as_ref();
+    if residency.allows_country(home.map(|home| home.pop.country.as_str())) {
         return ControlFlow::Continue(());
     }
     edge.metrics
@@ -31,14 +33,14 @@ pub(super) fn run(edge: &Edge, request: &mut RequestHeader, context: &mut Reques
         let text = "this PoP may not carry that; use one in Nigeria";
         ControlFlow::Break(Answer::problem(ProblemKind::WrongPop, "residency", text))
     };
-    if !context.is_media() {
+    let Some(home) = home.filter(|_| context.is_media()) else {
         return elsewhere();
-    }
+    };
     let client = match context.peer {
         Some(peer) => Client::at(peer.ip(), context.place),
         None => Client::default(),
     };
-    let candidates = nearest(&edge.pops, &client, residency, |pop| pop.id != edge.pop.id);
+    let candidates = nearest(&home.pops, &client, residency, |pop| pop.id != home.pop.id);
     let Some(base) = candidates.first().and_then(|pop| pop.base_urls.first()) else {
         return elsewhere();
     };

@@ -2,15 +2,15 @@
 
 use std::ops::ControlFlow;
 
+use http::request::Parts;
 use mcsp_api::ProblemKind;
-use pingora_http::RequestHeader;
 
 use super::Flow;
 use crate::answer::Answer;
 use crate::context::RequestContext;
 use crate::edge::Edge;
 
-pub(super) fn run(edge: &Edge, _request: &mut RequestHeader, context: &mut RequestContext) -> Flow {
+pub(super) fn run(edge: &Edge, _request: &Parts, context: &mut RequestContext) -> Flow {
     let Some(grant) = &context.grant else {
         return ControlFlow::Continue(());
     };

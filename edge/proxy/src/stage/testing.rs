@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use crate::config::{ProxyConfig, RegionUpstream, UpstreamConfig};
 use crate::context::RequestContext;
-use crate::edge::{Edge, EdgeParts};
+use crate::edge::{Edge, EdgeParts, HomeParts};
 use crate::feed_state::FeedState;
 
 pub(crate) const NOW_MS: i64 = 1_795_305_600_000;
@@ -110,14 +110,17 @@ impl Fixture {
         let parts = EdgeParts {
             config,
             pop_id: pop_id.to_owned(),
-            pops: Arc::new(pops),
+            routes: Vec::new(),
+            home: Some(HomeParts {
+                pops: Arc::new(pops),
+                identity: WorkloadIdentity::load(&files.config()).unwrap(),
+            }),
             geo: None,
             cache: EdgeCache::open(CacheConfig::default(), clock.clone(), &registry).unwrap(),
             keyring: Arc::new(MediaKeyring::new(clock.clone())),
             verifier: Arc::new(verifier),
             revocations,
             feed,
-            identity: WorkloadIdentity::load(&files.config()).unwrap(),
             clock: clock.clone(),
             entropy: SeededEntropy::new(1),
             red: None,

@@ -1,0 +1,500 @@
+//! Plain routes: origins that speak HTTP without TLS and know nothing of MCSP. What they answer is cached by their own
+//! headers alone, no token is asked for, and other methods are passed on as they come.
+
+use std::sync::Arc;
+
+use http::Uri;
+use http::header::HOST;
+use http::request::Parts;
+use mcsp_runtime::SharedClock;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ProxyConfigError, UpstreamConfig};
+use crate::upstream::Pool;
+
+/// The most routes of one node.
+const ROUTES_MAX: usize = 256;
+/// The longest query that an allow-list looks through, bytes; a longer one is in the key whole.
+const QUERY_BYTES_MAX: usize = 16 << 10;
+
+/// A route to a plain origin, one `[[route]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteConfig {
+    /// The route's label in logs and metrics: 1 to 32 characters of a-z, 0-9 and -; no other route's. Required.
+    pub name: String,
+    /// Names that requests come under, without a port; `*` is every name. A route that names the host goes before MCSP's
+    /// own paths, one with `*` after them. Default `["*"]`; 1 to 64.
+    #[serde(default = "every_host")]
+    pub hosts: Vec<String>,
+    /// What paths begin with, in whole steps; of several routes the longest wins. Default `/`.
+    #[serde(default = "every_path")]
+    pub path_prefix: String,
+    /// `http://host:port` of the origin; a name with several addresses is balanced over them. Required.
+    pub upstream: String,
+    /// `"all"`: the whole query is part of the cache key. A list: only these parameters are, in the list's order, and the
+    /// origin gets no others. Default `"all"`; a list of at most 64.
+    #[serde(default)]
+    pub query: QueryConfig,
+    /// Whether `no-cache`, `no-store`, `max-age`, `min-fresh` and `max-stale` of clients (RFC 9111 section 5.2.1) are
+    /// followed. They let any client send every request to the origin. Default false; `only-if-cached` always is.
+    #[serde(default)]
+    pub client_directives: bool,
+    /// The largest body of a request, bytes. Default 16 MiB; 0 to 5 GiB.
+    #[serde(default = "default_body_bytes_max")]
+    pub body_bytes_max: u64,
+}
+
+/// What of a query is part of the cache key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum QueryConfig {
+    /// `"all"`.
+    Word(QueryWord),
+    /// Names of parameters.
+    Only(Vec<String>),
+}
+
+/// The one word that stands for a query rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QueryWord {
+    /// The whole query.
+    All,
+}
+
+impl Default for QueryConfig {
+    fn default() -> Self {
+        Self::Word(QueryWord::All)
+    }
+}
+
+fn every_host() -> Vec<String> {
+    vec!["*".to_owned()]
+}
+
+fn every_path() -> String {
+    "/".to_owned()
+}
+
+fn default_body_bytes_max() -> u64 {
+    16 << 20
+}
+
+impl RouteConfig {
+    /// Checks what can be checked without asking anyone.
+    ///
+    /// # Errors
+    /// Names the key, its value and what was expected.
+    pub fn validate(&self) -> Result<(), ProxyConfigError> {
+        let fault = |key: &str, value: String, expected: &str| {
+            let key = format!("route {:?} {key}", self.name);
+            Err(ProxyConfigError::new(key, value, expected))
+        };
+        let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if !(1..=32).contains(&self.name.len()) || !self.name.chars().all(is_name) {
+            let expected = "1 to 32 characters of a-z, 0-9 and -";
+            return fault("name", self.name.clone(), expected);
+        }
+        let is_host = |host: &String| {
+            !host.is_empty() && host.len() <= 253 && !host.contains(['/', ' ', '@', '?', '#'])
+        };
+        if !(1..=64).contains(&self.hosts.len()) || !self.hosts.iter().all(is_host) {
+            return fault(
+                "hosts",
+                format!("{:?}", self.hosts),
+                "1 to 64 names, or \"*\"",
+            );
+        }
+        if !self.path_prefix.starts_with('/') || self.path_prefix.contains(['?', '#']) {
+            return fault("path_prefix", self.path_prefix.clone(), "a path from /");
+        }
+        if address_of(&self.upstream).is_none() {
+            let expected = "http://host:port, and nothing after it";
+            return fault("upstream", self.upstream.clone(), expected);
+        }
+        if let QueryConfig::Only(names) = &self.query
+            && names.len() > 64
+        {
+            return fault(
+                "query",
+                names.len().to_string(),
+                "\"all\", or at most 64 names",
+            );
+        }
+        if self.body_bytes_max > 5 << 30 {
+            return fault(
+                "body_bytes_max",
+                self.body_bytes_max.to_string(),
+                "0 to 5368709120",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// `host:port` of an `http://` origin.
+fn address_of(upstream: &str) -> Option<String> {
+    let uri: Uri = upstream.parse().ok()?;
+    let is_bare = uri.path() == "/" && uri.query().is_none() && !upstream.ends_with('/');
+    if uri.scheme_str() != Some("http") || !is_bare {
+        return None;
+    }
+    let authority = uri.authority()?;
+    if authority.as_str().contains('@') {
+        return None;
+    }
+    Some(format!(
+        "{}:{}",
+        authority.host(),
+        authority.port_u16().unwrap_or(80)
+    ))
+}
+
+/// A route, ready to be matched.
+#[derive(Debug)]
+pub(crate) struct PlainRoute {
+    pub(crate) name: String,
+    hosts: Vec<String>,
+    path_prefix: String,
+    query: QueryConfig,
+    pub(crate) client_directives: bool,
+    pub(crate) body_bytes_max: u64,
+    pub(crate) pool: Arc<Pool>,
+}
+
+fn pool(
+    address: String,
+    upstream: &UpstreamConfig,
+    clock: &SharedClock,
+) -> Result<Pool, ProxyConfigError> {
+    Pool::resolve(&[address], "", upstream.pool_policy(), clock)
+        .map_err(|error| ProxyConfigError::new("route upstream", error.address, error.expected))
+}
+
+/// A request for a plain origin.
+#[derive(Debug, Clone)]
+pub(crate) struct PlainRequest {
+    pub(crate) route: Arc<PlainRoute>,
+    /// `scheme://host/path?query`, normalised: the cache key, which also is what RFC 9111 section 4.4 invalidates.
+    pub(crate) key: Arc<str>,
+    /// Where the path begins in the key; from there on it is what the origin is asked.
+    path_at: usize,
+}
+
+impl PlainRequest {
+    /// What the origin is asked.
+    pub(crate) fn origin_path(&self) -> &str {
+        self.key.get(self.path_at..).unwrap_or("/")
+    }
+}
+
+/// All plain routes of a node.
+#[derive(Debug, Default)]
+pub(crate) struct PlainRoutes {
+    named: Vec<Arc<PlainRoute>>,
+    everywhere: Vec<Arc<PlainRoute>>,
+}
+
+impl PlainRoutes {
+    /// Resolves the origins' addresses, so it blocks.
+    pub(crate) fn new(
+        configs: &[RouteConfig],
+        upstream: &UpstreamConfig,
+        clock: &SharedClock,
+    ) -> Result<Self, ProxyConfigError> {
+        if configs.len() > ROUTES_MAX {
+            let expected = format!("at most {ROUTES_MAX} entries");
+            return Err(ProxyConfigError::new("route", configs.len(), expected));
+        }
+        let mut routes = Self::default();
+        for (place, config) in configs.iter().enumerate() {
+            config.validate()?;
+            if configs
+                .iter()
+                .take(place)
+                .any(|other| other.name == config.name)
+            {
+                let expected = "a name that no other route has";
+                return Err(ProxyConfigError::new("route name", &config.name, expected));
+            }
+            let address = address_of(&config.upstream).unwrap_or_default();
+            let hosts: Vec<String> = config
+                .hosts
+                .iter()
+                .map(|host| host.to_ascii_lowercase())
+                .collect();
+            let is_everywhere = hosts.iter().any(|host| host == "*");
+            let route = Arc::new(PlainRoute {
+                name: config.name.clone(),
+                hosts,
+                path_prefix: config.path_prefix.clone(),
+                query: config.query.clone(),
+                client_directives: config.client_directives,
+                body_bytes_max: config.body_bytes_max,
+                pool: Arc::new(pool(address, upstream, clock)?),
+            });
+            let list = if is_everywhere {
+                &mut routes.everywhere
+            } else {
+                &mut routes.named
+            };
+            list.push(route);
+        }
+        // Stable: of equal prefixes the first in the file wins.
+        for list in [&mut routes.named, &mut routes.everywhere] {
+            list.sort_by_key(|route| std::cmp::Reverse(route.path_prefix.len()));
+        }
+        Ok(routes)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.named.is_empty() && self.everywhere.is_empty()
+    }
+
+    /// The route that names the request's host.
+    pub(crate) fn named(&self, request: &Parts, is_tls: bool) -> Option<PlainRequest> {
+        if self.named.is_empty() {
+            return None;
+        }
+        let host = host_of(request)?;
+        let name = without_port(host);
+        let route = self.named.iter().find(|route| {
+            route
+                .hosts
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(name))
+                && is_under(request.uri.path(), &route.path_prefix)
+        })?;
+        Some(PlainRequest::new(route, request, host, is_tls))
+    }
+
+    /// The route for every host.
+    pub(crate) fn everywhere(&self, request: &Parts, is_tls: bool) -> Option<PlainRequest> {
+        let host = host_of(request).unwrap_or_default();
+        let route = self
+            .everywhere
+            .iter()
+            .find(|route| is_under(request.uri.path(), &route.path_prefix))?;
+        Some(PlainRequest::new(route, request, host, is_tls))
+    }
+}
+
+impl PlainRequest {
+    fn new(route: &Arc<PlainRoute>, request: &Parts, host: &str, is_tls: bool) -> Self {
+        let path = request.uri.path();
+        let query = request.uri.query();
+        let mut key =
+            String::with_capacity(16 + host.len() + path.len() + query.map_or(0, str::len));
+        key.push_str(if is_tls { "https://" } else { "http://" });
+        push_authority(&mut key, host, is_tls);
+        let path_at = key.len();
+        push_path(&mut key, path);
+        if let Some(query) = query {
+            push_query(&mut key, query, &route.query);
+        }
+        Self {
+            route: Arc::clone(route),
+            key: Arc::from(key),
+            path_at,
+        }
+    }
+}
+
+/// The host that a request names: the target's authority, otherwise the `Host` header.
+pub(crate) fn host_of(request: &Parts) -> Option<&str> {
+    match request.uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => request.headers.get(HOST)?.to_str().ok(),
+    }
+}
+
+/// A host without its port; an IPv6 address keeps its brackets.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
+    }
+}
+
+/// Lower case, without the scheme's own port (RFC 9110 section 4.2.3).
+fn push_authority(key: &mut String, host: &str, is_tls: bool) {
+    let default_port = if is_tls { ":443" } else { ":80" };
+    let host = host.strip_suffix(default_port).unwrap_or(host);
+    let host = host.strip_suffix(':').unwrap_or(host);
+    key.extend(host.chars().map(|c| c.to_ascii_lowercase()));
+}
+
+/// Escapes in capitals, and none of characters that need none (RFC 3986 section 6.2.2).
+fn push_path(key: &mut String, path: &str) {
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        let (before, after) = rest.split_at(at);
+        key.push_str(before);
+        let digit = |place: usize| {
+            after
+                .as_bytes()
+                .get(place)
+                .and_then(|byte| char::from(*byte).to_digit(16))
+        };
+        let (Some(high), Some(low)) = (digit(1), digit(2)) else {
+            key.push('%');
+            rest = &after[1..];
+            continue;
+        };
+        let byte = u8::try_from(high * 16 + low).unwrap_or(b'%');
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            key.push(char::from(byte));
+        } else {
+            key.push('%');
+            key.extend(after[1..3].chars().map(|c| c.to_ascii_uppercase()));
+        }
+        rest = &after[3..];
+    }
+    key.push_str(rest);
+}
+
+fn push_query(key: &mut String, query: &str, config: &QueryConfig) {
+    let names = match config {
+        QueryConfig::Only(names) if query.len() <= QUERY_BYTES_MAX => names,
+        _ => {
+            key.push('?');
+            key.push_str(query);
+            return;
+        }
+    };
+    let mut separator = '?';
+    for name in names {
+        for pair in query.split('&') {
+            if pair.split('=').next() == Some(name) {
+                key.push(separator);
+                key.push_str(pair);
+                separator = '&';
+            }
+        }
+    }
+}
+
+fn is_under(path: &str, prefix: &str) -> bool {
+    match path.strip_prefix(prefix) {
+        Some(rest) => prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/'),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mcsp_runtime::ManualClock;
+
+    use super::*;
+    use crate::stage::testing::request;
+
+    fn route(name: &str, hosts: &[&str], path_prefix: &str) -> RouteConfig {
+        RouteConfig {
+            name: name.to_owned(),
+            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            path_prefix: path_prefix.to_owned(),
+            upstream: "http://127.0.0.1:1".to_owned(),
+            query: QueryConfig::default(),
+            client_directives: false,
+            body_bytes_max: 0,
+        }
+    }
+
+    fn routes(configs: &[RouteConfig]) -> PlainRoutes {
+        let clock: SharedClock = ManualClock::new(0);
+        PlainRoutes::new(configs, &UpstreamConfig::default(), &clock).unwrap()
+    }
+
+    fn asked(host: &str, path: &str) -> pingora_http::RequestHeader {
+        let mut head = request("GET", path);
+        head.insert_header("host", host).unwrap();
+        head
+    }
+
+    #[test]
+    fn the_host_is_looked_at_first_and_then_the_longest_prefix() {
+        let routes = routes(&[
+            route("a", &["a.example"], "/"),
+            route("a-deep", &["A.example"], "/deep"),
+            route("all", &["*"], "/"),
+        ]);
+        let named = |host: &str, path: &str| {
+            let found = routes.named(&asked(host, path), false);
+            found.map(|found| found.route.name.clone())
+        };
+        assert_eq!(named("A.EXAMPLE:8080", "/x").as_deref(), Some("a"));
+        assert_eq!(named("a.example", "/deep/x").as_deref(), Some("a-deep"));
+        assert_eq!(named("a.example", "/deeper").as_deref(), Some("a"));
+        assert_eq!(named("b.example", "/x"), None);
+        let everywhere = routes.everywhere(&asked("b.example", "/x"), false).unwrap();
+        assert_eq!(everywhere.route.name, "all");
+    }
+
+    #[test]
+    fn equal_targets_have_one_key() {
+        let all = routes(&[route("all", &["*"], "/")]);
+        let key = |host: &str, path: &str, is_tls| {
+            let found = all.everywhere(&asked(host, path), is_tls).unwrap();
+            (found.key.to_string(), found.origin_path().to_owned())
+        };
+        let wanted = (
+            "http://a.example/~x/%3F?Q=%3f".to_owned(),
+            "/~x/%3F?Q=%3f".to_owned(),
+        );
+        for (host, path) in [
+            ("a.example", "/~x/%3F?Q=%3f"),
+            ("A.Example:80", "/%7ex/%3f?Q=%3f"),
+        ] {
+            assert_eq!(key(host, path, false), wanted);
+        }
+        assert_eq!(key("a:8080", "/%zz%", false).0, "http://a:8080/%zz%");
+        assert_eq!(key("a:443", "/", true).0, "https://a/");
+    }
+
+    #[test]
+    fn of_a_query_only_what_is_listed_counts() {
+        let mut config = route("all", &["*"], "/");
+        config.query = QueryConfig::Only(vec!["v".to_owned(), "t".to_owned()]);
+        let routes = routes(&[config]);
+        let key = |path: &str| {
+            routes
+                .everywhere(&asked("a", path), false)
+                .unwrap()
+                .key
+                .to_string()
+        };
+        assert_eq!(key("/x?t=2&u=3&v=1&t=4"), "http://a/x?v=1&t=2&t=4");
+        assert_eq!(key("/x?u=3"), "http://a/x");
+    }
+
+    #[test]
+    fn a_route_that_cannot_be_used_is_named() {
+        let fault = |change: fn(&mut RouteConfig)| {
+            let mut config = route("r", &["*"], "/");
+            change(&mut config);
+            config.validate().unwrap_err().to_string()
+        };
+        assert!(
+            fault(|c| c.upstream = "https://a:1".to_owned())
+                .starts_with("route \"r\" upstream = https://a:1")
+        );
+        assert!(fault(|c| c.upstream = "http://a/x".to_owned()).contains("upstream"));
+        assert!(fault(|c| c.path_prefix = "x".to_owned()).contains("path_prefix"));
+        assert!(fault(|c| c.hosts.clear()).contains("hosts"));
+        assert!(fault(|c| c.name = "A".to_owned()).contains("name"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_key_is_its_own_key(path in "/[ -~]{0,60}") {
+            let mut once = String::new();
+            push_path(&mut once, &path);
+            let mut twice = String::new();
+            push_path(&mut twice, &once);
+            // An escaped escape may become readable only once.
+            proptest::prop_assert!(twice.len() <= once.len());
+            proptest::prop_assert!(once.len() <= path.len());
+        }
+    }
+}
