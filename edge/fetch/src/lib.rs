@@ -3,5 +3,5 @@
 mod peer;
 mod pool;
 
-pub use peer::{PeerIdentity, PeerIdentityError, PeerTimeouts};
+pub use peer::{PeerIdentity, PeerIdentityError, PeerTimeouts, plain_peer};
 pub use pool::{Lease, Pool, PoolPolicy, ResolveError};

@@ -89,8 +89,8 @@ impl PeerIdentity {
 }
 
 /// The peer behind a lease, in clear.
-#[allow(dead_code)]
-pub(crate) fn plain_peer(lease: &Lease, timeouts: &PeerTimeouts) -> Option<HttpPeer> {
+#[must_use]
+pub fn plain_peer(lease: &Lease, timeouts: &PeerTimeouts) -> Option<HttpPeer> {
     let mut peer = HttpPeer::new(lease.socket()?, false, String::new());
     set_common(&mut peer, timeouts);
     Some(peer)
