@@ -1,7 +1,33 @@
 //! Upstreams of the edge: where they are, how they do, and how an answer is taken from one.
+//!
+//! Connections are pingora's (TCP, TLS, pooling); what is said on them is read by this crate, because a cache must know
+//! for certain where an answer ends and that it is the answer to what was asked. Where RFC 9112 leaves a choice between
+//! repairing what an upstream says of its lengths and refusing it, it is refused: a repaired answer is stored and given
+//! to everybody. The body of an answer is complete, or its end is an error, or it is flagged as one of which that cannot
+//! be told ([`BodyLength::UntilClose`]).
 
+mod chunked;
+mod config;
+mod connection;
+mod error;
+mod exchange;
+mod fetcher;
+mod gate;
+mod head;
+mod metrics;
 mod peer;
 mod pool;
+mod request;
+mod response;
+mod target;
 
-pub use peer::{PeerIdentity, PeerIdentityError, PeerTimeouts, plain_peer};
+pub use config::{FetchConfig, FetchConfigError};
+pub use connection::OnInterim;
+pub use error::{Fault, FetchError, FetchErrorKind};
+pub use fetcher::{Fetcher, FetcherError};
+pub use head::BodyLength;
+pub use peer::{PeerIdentity, PeerIdentityError, PeerTimeouts};
 pub use pool::{Lease, Pool, PoolPolicy, ResolveError};
+pub use request::FetchRequest;
+pub use response::Response;
+pub use target::Target;

@@ -8,13 +8,19 @@ use mcsp_runtime::SharedClock;
 
 use thiserror::Error;
 
-/// When an address of a pool is left alone.
+use crate::gate::Gate;
+
+/// How much a pool is asked, and when an address of it is left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolPolicy {
     /// Failures in a row after which an address is left alone, at least 1. Default 3.
     pub failures_max: u32,
     /// For how long, ms. Default 2000.
     pub unhealthy_ms: u64,
+    /// Requests that a [`crate::Fetcher`] makes of the pool at once; more wait for their turn. Default 1024; at least 1.
+    pub in_flight_max: usize,
+    /// Requests that may wait for their turn; more are refused at once. Default 4096.
+    pub waiting_max: usize,
 }
 
 impl Default for PoolPolicy {
@@ -22,6 +28,8 @@ impl Default for PoolPolicy {
         Self {
             failures_max: 3,
             unhealthy_ms: 2_000,
+            in_flight_max: 1_024,
+            waiting_max: 4_096,
         }
     }
 }
@@ -42,6 +50,7 @@ pub struct Pool {
     server_name: String,
     addresses: Vec<Address>,
     policy: PoolPolicy,
+    gate: Arc<Gate>,
     clock: SharedClock,
 }
 
@@ -95,6 +104,7 @@ impl Pool {
             server_name: server_name.to_owned(),
             addresses: sockets.into_iter().map(Address::new).collect(),
             policy,
+            gate: Gate::new(policy.in_flight_max, policy.waiting_max),
             clock: Arc::clone(clock),
         })
     }
@@ -134,6 +144,10 @@ impl Pool {
     #[must_use]
     pub fn has_another(&self, tried: &[usize]) -> bool {
         (0..self.addresses.len()).any(|place| !tried.contains(&place))
+    }
+
+    pub(crate) fn gate(&self) -> &Arc<Gate> {
+        &self.gate
     }
 
     /// Every address, in order of place.

@@ -278,6 +278,7 @@ impl UpstreamConfig {
         PoolPolicy {
             failures_max: self.failures_max,
             unhealthy_ms: self.unhealthy_ms,
+            ..PoolPolicy::default()
         }
     }
 
