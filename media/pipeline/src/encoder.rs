@@ -6,7 +6,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use mcsp_media_package::RenditionInfo;
 use mcsp_media_probe::Probe;
-use mcsp_media_transcode::Ladder;
+use mcsp_media_transcode::{FailedRung, Ladder, PassNews};
 use thiserror::Error;
 
 /// Why a file was not opened, encoded or pictured.
@@ -38,9 +38,7 @@ impl EncodeError {
 pub enum Rungs {
     /// The first of each kind; the pass also decodes everything else, and judges the file.
     Lowest,
-    /// All others.
-    Rest,
-    /// These, without judging the file again.
+    /// These, each told of as it is finished, without judging the file again.
     Only(Ladder),
 }
 
@@ -50,7 +48,6 @@ impl Rungs {
     pub fn ladder(&self, probe: &Probe) -> Ladder {
         match self {
             Self::Lowest => Ladder::for_source(probe).lowest(),
-            Self::Rest => Ladder::for_source(probe).rest(),
             Self::Only(ladder) => ladder.clone(),
         }
     }
@@ -72,16 +69,19 @@ pub struct EncodeRequest<'a> {
 /// What a pass gave.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Encoded {
-    /// What lies in the pass's folder. A rung whose stream turned out to be empty is missing.
+    /// All that was made, whether it was told of before or not, in the order of the ladder. A rung whose stream turned out to be empty is missing.
     pub renditions: Vec<RenditionInfo>,
+    /// The rungs that failed, which leaves the others good.
+    pub failed: Vec<FailedRung>,
     /// As decoded, milliseconds.
     pub duration_ms: u64,
     /// Processor time, milliseconds.
     pub cpu_ms: u64,
 }
 
-/// Told how far a pass is, 0 to 1000; called often, must not wait.
-pub type OnProgress = Box<dyn FnMut(u32) + Send>;
+/// Told how far a pass is and, once each, which renditions are finished; called often, must not wait. Dropped when the
+/// pass has ended.
+pub type OnNews = Box<dyn FnMut(PassNews) + Send>;
 
 /// Opens hostile files. Dropping a future ends what it started.
 #[async_trait]
@@ -92,11 +92,11 @@ pub trait Encoder: Send + Sync + Debug {
     /// Says what a file is.
     async fn probe(&self, source: &Path) -> Result<Probe, EncodeError>;
 
-    /// Decodes the source once and encodes some rungs of its ladder.
+    /// Decodes the source once and encodes some rungs of its ladder. What it told of before it failed is good.
     async fn encode(
         &self,
         request: EncodeRequest<'_>,
-        on_progress: OnProgress,
+        on_news: OnNews,
     ) -> Result<Encoded, EncodeError>;
 
     /// Makes thumbnails of a video rendition's mezzanine; returns the names of JPEG files in `out_dir`, the default

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future::try_join_all;
 use mcsp_media_package::RenditionInfo;
 use mcsp_media_probe::{Probe, refusal};
-use mcsp_media_transcode::{Ladder, mezzanine_path};
+use mcsp_media_transcode::{Ladder, PassNews, mezzanine_path};
 use mcsp_objects::ObjectBody;
+use tokio::sync::mpsc;
 
 use crate::context::Context;
 use crate::encoder::{EncodeRequest, Encoded, Rungs};
@@ -81,18 +82,19 @@ impl Item {
         Ok(())
     }
 
-    /// Runs a pass over the source, and brings what it made into object storage; a copy stays here.
+    /// Runs a pass over the source, and brings each rendition into object storage as it is finished; a copy stays here.
+    /// A rendition that does not get there does not hold back the others.
     pub(crate) async fn encode(
         &self,
         context: &Context,
         probe: &Probe,
         rungs: Rungs,
         reporter: &StageReporter,
+        on_kept: &dyn OnKept,
     ) -> Result<Encoded, StageError> {
         let source = self.source(context.encoder.source_bytes_max()).await?;
-        let reservation = self
-            .lease
-            .reserve(pass_bytes(probe, &rungs.ladder(probe)))?;
+        let ladder = rungs.ladder(probe);
+        let reservation = self.lease.reserve(pass_bytes(probe, &ladder))?;
         let attempt = self.lease.temporary();
         tokio::fs::create_dir(attempt.path()).await?;
         let request = EncodeRequest {
@@ -101,25 +103,46 @@ impl Item {
             probe,
             rungs,
         };
+        // A place for each rendition, which is told of once.
+        let (tell, mut told) = mpsc::channel(ladder.ids().len().max(1));
         let reporter = reporter.clone();
-        let on_progress = Box::new(move |permille| reporter.at(permille));
-        let encoded = context.encoder.encode(request, on_progress).await?;
-        let dir = self.lease.dir().join(WORK_DIR);
-        tokio::fs::create_dir_all(&dir).await?;
-        let mut bytes = 0;
-        for info in &encoded.renditions {
-            let path = mezzanine_path(&dir, &info.id);
-            tokio::fs::rename(mezzanine_path(attempt.path(), &info.id), &path).await?;
-            bytes += tokio::fs::metadata(&path).await?.len();
+        let on_news = Box::new(move |news| match news {
+            PassNews::At(permille) => reporter.at(permille),
+            PassNews::Made(info) => {
+                // Whatever is not told of here is found at the end.
+                let _ = tell.try_send(info);
+            }
+        });
+        let mut keeper = Keeper {
+            item: self,
+            made_in: attempt.path(),
+            on_kept,
+            kept: Vec::new(),
+            bytes: 0,
+            failure: None,
+        };
+        let keep_as_made = async {
+            while let Some(info) = told.recv().await {
+                keeper.keep(&info).await;
+            }
+        };
+        let encode = context.encoder.encode(request, on_news);
+        let (encoded, ()) = tokio::join!(encode, keep_as_made);
+        if let Ok(encoded) = &encoded {
+            for info in &encoded.renditions {
+                keeper.keep(info).await;
+            }
         }
-        reservation.keep(bytes);
-        let stored = encoded.renditions.iter().map(|info| self.keep(&dir, info));
-        try_join_all(stored).await?;
-        Ok(encoded)
+        reservation.keep(keeper.bytes);
+        match (encoded, keeper.failure) {
+            (Ok(encoded), None) => Ok(encoded),
+            (Ok(_), Some(failure)) => Err(failure),
+            (Err(error), _) => Err(error.into()),
+        }
     }
 
     /// Puts a mezzanine and its description into object storage.
-    async fn keep(&self, dir: &Path, info: &RenditionInfo) -> Result<(), StageError> {
+    async fn put_mezzanine(&self, dir: &Path, info: &RenditionInfo) -> Result<(), StageError> {
         let key = self.names.mezzanine(&info.id);
         let path = mezzanine_path(dir, &info.id);
         let media_type = content_type(&key, info.is_video());
@@ -130,6 +153,51 @@ impl Item {
         let media_type = content_type(&key, info.is_video());
         self.store.put(&key, media_type, Bytes::from(text)).await?;
         Ok(())
+    }
+}
+
+/// Told of each rendition when its mezzanine is in object storage.
+#[async_trait]
+pub(crate) trait OnKept: Sync {
+    /// Notes it, so that it need not be made again.
+    async fn kept(&self, info: &RenditionInfo) -> Result<(), StageError>;
+}
+
+/// Keeps what a pass makes.
+struct Keeper<'a> {
+    item: &'a Item,
+    /// The pass's folder.
+    made_in: &'a Path,
+    on_kept: &'a dyn OnKept,
+    /// The ids of what was dealt with.
+    kept: Vec<String>,
+    /// Of what is in scratch.
+    bytes: u64,
+    /// The first.
+    failure: Option<StageError>,
+}
+
+impl Keeper<'_> {
+    /// Once for each rendition, however often it is told of.
+    async fn keep(&mut self, info: &RenditionInfo) {
+        if self.kept.contains(&info.id) {
+            return;
+        }
+        self.kept.push(info.id.clone());
+        if let Err(error) = self.try_keep(info).await {
+            tracing::warn!(rendition_id = info.id, %error, "rendition was not kept");
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    async fn try_keep(&mut self, info: &RenditionInfo) -> Result<(), StageError> {
+        let dir = self.item.lease.dir().join(WORK_DIR);
+        tokio::fs::create_dir_all(&dir).await?;
+        let path = mezzanine_path(&dir, &info.id);
+        tokio::fs::rename(mezzanine_path(self.made_in, &info.id), &path).await?;
+        self.bytes += tokio::fs::metadata(&path).await?.len();
+        self.item.put_mezzanine(&dir, info).await?;
+        self.on_kept.kept(info).await
     }
 }
 

@@ -8,7 +8,7 @@
 //! | --- | --- | --- | --- |
 //! | ingest | `UploadInitiated` | a description of the file | `UploadCompleted` or `UploadBlocked` |
 //! | lowest | `UploadCompleted` | the lowest renditions, of a decode that validates all of the file | `TranscodingCompleted` or `UploadBlocked` |
-//! | rest | the lowest's `TranscodingCompleted` | every other rendition, of one further decode | `TranscodingCompleted` |
+//! | rest | the lowest's `TranscodingCompleted` | every other rendition, of one further decode | `TranscodingCompleted`, one for each as it is finished |
 //! | package | `TranscodingCompleted` | segments and playlists, then the manifests of all that is packaged | `Packaged` |
 //! | art | the lowest's `TranscodingCompleted` | thumbnails | `ArtReady` |
 //!
@@ -32,7 +32,7 @@ mod stores;
 
 pub use config::{ParallelConfig, PipelineConfig, PipelineConfigError, RetryConfig};
 pub use confined::ConfinedEncoder;
-pub use encoder::{EncodeError, EncodeRequest, Encoded, Encoder, OnProgress, Rungs};
+pub use encoder::{EncodeError, EncodeRequest, Encoded, Encoder, OnNews, Rungs};
 pub use pipeline::{Pipeline, PipelineError, PipelineParts};
 pub use scratch::{Scratch, ScratchError};
 pub use stores::{ItemStore, Stores};

@@ -109,7 +109,27 @@ fn rendition_of(row: &sqlx::any::AnyRow) -> Result<StoredRendition, StageError> 
     })
 }
 
-/// Notes renditions whose mezzanines are in object storage. What is noted already as packaged stays so.
+/// Makes other transactions that add renditions to the item wait for this one, so that each sees what those before it
+/// added.
+pub(crate) async fn hold_item(tx: &mut Tx, id: &ContentId, now_ms: i64) -> Result<(), StageError> {
+    sqlx::query("UPDATE media_item SET updated_ms = $2 WHERE content_id = $1")
+        .bind(id.as_str())
+        .bind(now_ms)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// The ids of the item's renditions, as of this transaction.
+pub(crate) async fn rendition_ids(tx: &mut Tx, id: &ContentId) -> Result<Vec<String>, StageError> {
+    let rows = sqlx::query("SELECT rendition_id FROM media_rendition WHERE content_id = $1")
+        .bind(id.as_str())
+        .fetch_all(tx.conn())
+        .await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Notes renditions whose mezzanines are in object storage. What is packaged already stays as it is.
 pub(crate) async fn put_renditions(
     tx: &mut Tx,
     id: &ContentId,
@@ -121,7 +141,7 @@ pub(crate) async fn put_renditions(
             "INSERT INTO media_rendition (content_id, rendition_id, info_json, packaged, updated_ms)
              VALUES ($1, $2, $3, 0, $4)
              ON CONFLICT (content_id, rendition_id) DO UPDATE SET info_json = excluded.info_json,
-             updated_ms = excluded.updated_ms",
+             updated_ms = excluded.updated_ms WHERE media_rendition.packaged = 0",
         )
         .bind(id.as_str())
         .bind(info.id.as_str())

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::protocol::{ChildLine, Progress};
+use crate::protocol::ChildLine;
 
 /// Why a job gave no output.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
@@ -110,7 +110,19 @@ impl<'a> Reporter<'a> {
         }
         self.ticks_since_line = 0;
         self.last_permille = Some(permille);
-        write_line(out, &ChildLine::Progress(Progress { permille })).map_err(JobError::failed)
+        write_line(out, &ChildLine::Progress { permille }).map_err(JobError::failed)
+    }
+
+    /// Says that a part of the output is whole, so that the parent can use it while the job goes on.
+    ///
+    /// # Errors
+    /// [`JobError::Failed`] when the parent has gone.
+    pub fn made(&mut self, name: &str) -> Result<(), JobError> {
+        let Some(out) = &mut self.out else {
+            return Ok(());
+        };
+        let name = name.to_owned();
+        write_line(out, &ChildLine::Made { name }).map_err(JobError::failed)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The parent re-executes its own binary; the child reads one job from standard input, gives up every right that the
 //! job does not need (resource limits, Landlock, seccomp, no new privileges, an empty environment) *before* it touches
-//! the input, and writes progress and the result as JSON lines on standard output. The parent bounds the child's
+//! the input, and writes progress, what is finished early and the result as JSON lines on standard output. The parent bounds the child's
 //! silence and the length of its lines, and believes nothing that it says without checking. The child dies with the
 //! thread that supervises it.
 
@@ -15,7 +15,7 @@ mod protocol;
 pub use child::child_main;
 pub use job::{Job, JobEntry, JobError, Reporter};
 pub use parent::{ChildError, Finished, Launcher, run};
-pub use protocol::{ChildLimits, Confinement, Progress};
+pub use protocol::{ChildLimits, Confinement, News};
 
 /// The hidden subcommand by which a binary becomes the child.
 pub const CHILD_SUBCOMMAND: &str = "decode-child";

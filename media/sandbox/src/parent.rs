@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::CHILD_SUBCOMMAND;
 use crate::job::{Job, JobError};
-use crate::protocol::{ChildLine, Confinement, LINE_BYTES_MAX, Progress, Request};
+use crate::protocol::{ChildLine, Confinement, LINE_BYTES_MAX, News, Request};
 
 /// Lines that wait for the supervisor.
 const LINES_QUEUED_MAX: usize = 64;
@@ -104,7 +104,8 @@ pub struct Finished<T> {
     pub cpu_ms: u64,
 }
 
-/// Runs a job in a confined child. Dropping the future kills the child.
+/// Runs a job in a confined child. Dropping the future kills the child. `on_news` is called on the supervisor's thread,
+/// in the order of the child's words, and is dropped before the result is there; the child waits while it runs.
 ///
 /// # Errors
 /// See [`ChildError`].
@@ -113,7 +114,7 @@ pub async fn run<J: Job>(
     input: &J::Input,
     confinement: Confinement,
     silence_ms: u64,
-    on_progress: impl FnMut(Progress) + Send + 'static,
+    on_news: impl FnMut(News) + Send + 'static,
 ) -> Result<Finished<J::Output>, ChildError>
 where
     J::Output: 'static,
@@ -137,7 +138,7 @@ where
         launcher: launcher.clone(),
         silence: Duration::from_millis(silence_ms),
         cancelled: Arc::clone(&cancel.0),
-        on_progress,
+        on_news,
     };
     // A thread of its own: the kernel kills the child when the thread that started it ends, and pool threads come and go.
     thread::Builder::new()
@@ -162,10 +163,10 @@ struct Supervisor<F> {
     launcher: Launcher,
     silence: Duration,
     cancelled: Arc<AtomicBool>,
-    on_progress: F,
+    on_news: F,
 }
 
-impl<F: FnMut(Progress)> Supervisor<F> {
+impl<F: FnMut(News)> Supervisor<F> {
     fn supervise<T: DeserializeOwned>(mut self, request: &[u8]) -> Result<Finished<T>, ChildError> {
         let mut child = self.launcher.start().map_err(ChildError::Spawn)?;
         let result = self.converse(&mut child, request);
@@ -211,9 +212,13 @@ impl<F: FnMut(Progress)> Supervisor<F> {
         let mut last_heard = Instant::now();
         loop {
             match received.recv_timeout(CANCEL_POLL) {
-                Ok(Ok(ChildLine::Progress(progress))) => {
+                Ok(Ok(ChildLine::Progress { permille })) => {
+                    (self.on_news)(News::At(permille.min(1000)));
                     last_heard = Instant::now();
-                    (self.on_progress)(progress);
+                }
+                Ok(Ok(ChildLine::Made { name })) => {
+                    (self.on_news)(News::Made(name));
+                    last_heard = Instant::now();
                 }
                 Ok(Ok(last)) => return Ok(Some(last)),
                 Ok(Err(wrong)) => return Err(ChildError::Protocol(wrong)),
@@ -247,7 +252,10 @@ fn read_lines(stdout: impl Read, lines: &SyncSender<Result<ChildLine, String>>) 
             Ok(0) | Err(_) => return,
             Ok(_) => serde_json::from_slice::<ChildLine>(&line).map_err(|error| error.to_string()),
         };
-        let go_on = matches!(parsed, Ok(ChildLine::Progress(_)));
+        let go_on = matches!(
+            parsed,
+            Ok(ChildLine::Progress { .. } | ChildLine::Made { .. })
+        );
         if lines.send(parsed).is_err() || !go_on {
             return;
         }

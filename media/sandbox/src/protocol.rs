@@ -43,18 +43,21 @@ pub(crate) struct Request {
     pub(crate) input: Value,
 }
 
-/// How far a job is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    /// 0 to 1000.
-    pub permille: u32,
+/// What a running job says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// How far it is, 0 to 1000.
+    At(u32),
+    /// The part of its output with this name is whole, and is not written again. The child's word: to be checked.
+    Made(String),
 }
 
 /// A line that the child writes.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
 pub(crate) enum ChildLine {
-    Progress(Progress),
+    Progress { permille: u32 },
+    Made { name: String },
     Done { output: Value, cpu_ms: u64 },
     Failed { error: JobError },
 }

@@ -12,6 +12,7 @@ use mcsp_media_probe::refusal;
 use mcsp_media_sandbox::JobError;
 
 use crate::AudioRung;
+use crate::encode_thread::Ended;
 use crate::filter::{FilterGraph, Medium, is_drained};
 use crate::pass::mezzanine_path;
 use crate::timing::{FrameClock, Place};
@@ -33,6 +34,8 @@ pub(crate) struct AudioPipe {
     /// Fills gaps with silence, trims overlaps and what lies before 0, and cuts into the encoder's frames.
     tail: FilterGraph,
     outputs: Vec<AudioOutput>,
+    /// Those that have failed; the others go on.
+    failed: Vec<Ended>,
     samples: i64,
 }
 
@@ -66,10 +69,13 @@ impl AudioPipe {
         );
         let mut tail = FilterGraph::new(Medium::Audio, &source, &spec, 1)?;
         tail.set_frame_samples(FRAME_SAMPLES)?;
-        let outputs = rungs
-            .iter()
-            .map(|rung| AudioOutput::open(rung, out_dir))
-            .collect::<Result<_, _>>()?;
+        let (mut outputs, mut failed) = (Vec::new(), Vec::new());
+        for rung in rungs {
+            match AudioOutput::open(rung, out_dir) {
+                Ok(output) => outputs.push(output),
+                Err(error) => failed.push((rung.id.clone(), Err(error))),
+            }
+        }
         let limit = duration_ms_max.saturating_mul(u64::from(rate_hz)) / 1000;
         Ok(Some(Self {
             base,
@@ -80,6 +86,7 @@ impl AudioPipe {
             front: None,
             tail,
             outputs,
+            failed,
             samples: 0,
         }))
     }
@@ -174,22 +181,31 @@ impl AudioPipe {
             // The tail leaves no gap, so counting is the time line.
             cut.set_pts(Some(self.samples));
             self.samples += i64::try_from(cut.samples()).unwrap_or(0);
-            for output in &mut self.outputs {
-                output.encode(&cut)?;
-            }
+            let failed = &mut self.failed;
+            self.outputs.retain_mut(|output| match output.encode(&cut) {
+                Ok(()) => true,
+                Err(error) => {
+                    failed.push((output.id.clone(), Err(error)));
+                    false
+                }
+            });
         }
         Ok(())
     }
 
-    /// Encodes what is left. Empty when no sample came.
-    pub(crate) fn finish(mut self) -> Result<Vec<RenditionInfo>, JobError> {
+    /// Encodes what is left, and says what came of each encoder. Empty when no sample came.
+    pub(crate) fn finish(mut self) -> Result<Vec<Ended>, JobError> {
         self.end_front()?;
         self.tail.end()?;
         self.drain_tail()?;
         if self.samples == 0 {
             return Ok(Vec::new());
         }
-        self.outputs.into_iter().map(AudioOutput::finish).collect()
+        let ended = self
+            .outputs
+            .into_iter()
+            .map(|output| (output.id.clone(), output.finish()));
+        Ok(ended.chain(self.failed).collect())
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A source is decoded twice, however many renditions it gets. The first pass decodes all of it, which is the full
 //! validation of the file, and encodes the lowest rendition; the second one decodes once more and encodes every other
-//! rendition from a split. Both passes see the same frames at the same times and force key frames on the same absolute
+//! rendition from a split, each of which is told of as it is finished. Both passes see the same frames at the same times and force key frames on the same absolute
 //! grid, so that segments of all renditions begin at the same frames.
 
 mod audio;
@@ -19,6 +19,6 @@ mod video;
 mod x264;
 
 pub use ladder::{AudioRung, Ladder, VideoRung};
-pub use pass::{EncodeJob, PassInput, PassOutput, mezzanine_path, read_rendition};
+pub use pass::{EncodeJob, FailedRung, PassInput, PassOutput, mezzanine_path, read_rendition};
 pub use report::{DAMAGE_PERCENT_MAX, DecodeReport, StreamReport};
-pub use run::{PassError, PassResult, TranscodePolicy, Transcoder};
+pub use run::{PassError, PassNews, PassResult, TranscodePolicy, Transcoder};

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::Ladder;
 use crate::audio::AudioPipe;
 use crate::decode::{StreamDecoder, stream_ms};
+use crate::encode_thread::EncodeThreads;
 use crate::report::DecodeReport;
 use crate::video::{VideoOrder, VideoPipe};
 
@@ -44,8 +45,20 @@ pub struct PassInput {
 pub struct PassOutput {
     /// What decoding found.
     pub report: DecodeReport,
-    /// The renditions that were made. A rung whose stream turned out to be empty is missing.
+    /// The renditions that were made, in the order in which they were finished. A rung whose stream turned out to be
+    /// empty is missing.
     pub rendition_ids: Vec<String>,
+    /// The rungs whose encoders failed.
+    pub failed: Vec<FailedRung>,
+}
+
+/// A rung whose encoder failed while others did not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedRung {
+    /// The rendition's id.
+    pub id: String,
+    /// For operators.
+    pub message: String,
 }
 
 /// The mezzanine of a rendition inside a pass's folder.
@@ -92,7 +105,7 @@ impl Job for EncodeJob {
         })?;
         let mut pass = Pass::new(&input, &demuxer)?;
         pass.read_all(&mut demuxer, reporter)?;
-        pass.finish(&input)
+        pass.finish(&input, reporter)
     }
 }
 
@@ -210,8 +223,8 @@ impl Pass {
             decoder.send(packet)?;
             while decoder.receive(&mut self.picture)? {
                 let end_ms = match pipe {
-                    Some(pipe) => pipe.take(&mut self.picture)?,
-                    None => Some(decoder.ms(self.picture.timestamp())),
+                    Some(pipe) if !pipe.is_in_vain() => pipe.take(&mut self.picture)?,
+                    _ => Some(decoder.ms(self.picture.timestamp())),
                 };
                 decoder.reached(end_ms.unwrap_or(0));
                 reporter.tick(permille(end_ms.unwrap_or(0), self.duration_ms))?;
@@ -240,7 +253,11 @@ impl Pass {
         Ok(())
     }
 
-    fn finish(self, input: &PassInput) -> Result<PassOutput, JobError> {
+    fn finish(
+        self,
+        input: &PassInput,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<PassOutput, JobError> {
         let mut report = DecodeReport::default();
         let (mut video_pipe, mut audio_pipe) = (None, None);
         if let Some((decoder, pipe)) = self.video {
@@ -252,24 +269,34 @@ impl Pass {
         if input.validate {
             report.verdict(&input.probe)?;
         }
-        let mut renditions = Vec::new();
-        if let Some(pipe) = video_pipe {
-            renditions.extend(pipe.finish()?);
-        }
-        if let Some(pipe) = audio_pipe {
-            renditions.extend(pipe.finish()?);
-        }
-        let mut rendition_ids = Vec::with_capacity(renditions.len());
-        for info in &renditions {
-            let text = serde_json::to_vec(info).map_err(JobError::failed)?;
-            fs::write(input.out_dir.join(format!("{}.json", info.id)), text)
-                .map_err(JobError::failed)?;
-            rendition_ids.push(info.id.clone());
-        }
-        Ok(PassOutput {
+        let mut output = PassOutput {
             report,
-            rendition_ids,
-        })
+            rendition_ids: Vec::new(),
+            failed: Vec::new(),
+        };
+        // While the encoders of pictures work off what waits for them, the sound is finished.
+        let pictures = video_pipe.map(VideoPipe::end).transpose()?.flatten();
+        let sounds = audio_pipe.map(AudioPipe::finish).transpose()?;
+        let sounds = sounds.into_iter().flatten();
+        let pictures = pictures.into_iter().flat_map(EncodeThreads::ended);
+        for (id, result) in sounds.chain(pictures) {
+            match result {
+                Ok(info) => {
+                    let text = serde_json::to_vec(&info).map_err(JobError::failed)?;
+                    let path = input.out_dir.join(format!("{id}.json"));
+                    fs::write(path, text).map_err(JobError::failed)?;
+                    reporter.made(&id)?;
+                    output.rendition_ids.push(id);
+                }
+                // What is published first needs all of its parts.
+                Err(error) if input.validate => return Err(error),
+                Err(error) => output.failed.push(FailedRung {
+                    id,
+                    message: error.to_string(),
+                }),
+            }
+        }
+        Ok(output)
     }
 }
 

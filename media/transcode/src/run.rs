@@ -1,19 +1,25 @@
 //! Passes as the parent asks for them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use mcsp_media_package::{PackageError, RenditionInfo};
 use mcsp_media_probe::{Probe, ProbeInput, ProbeJob, ProbeLimits};
-use mcsp_media_sandbox::{ChildError, ChildLimits, Confinement, Launcher, Progress, run};
+use mcsp_media_sandbox::{ChildError, ChildLimits, Confinement, Launcher, News, run};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::Ladder;
-use crate::pass::{EncodeJob, PassInput, read_rendition};
+use crate::pass::{EncodeJob, FailedRung, PassInput, PassOutput, read_rendition};
 use crate::report::DecodeReport;
 
-/// The second pass stands back: somebody else's first rendition is waited for.
+/// What comes after the first pass stands back: somebody else's first rendition is waited for.
 const REST_NICENESS: u8 = 10;
+/// Shorter sources are taken for as long as this, so that what every pass costs is allowed for, milliseconds.
+const DURATION_MS_MIN: u64 = 60_000;
+/// The most that one rendition writes for each second of media, bytes: twice the highest rung's cap.
+const RENDITION_BYTES_A_SECOND: u64 = 2 * 16_000_000 / 8;
 
 /// Bounds of the children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,13 +73,25 @@ impl PassError {
     }
 }
 
-/// What a pass gave, checked.
+/// What a pass says while it runs.
 #[derive(Debug, Clone, PartialEq)]
+pub enum PassNews {
+    /// How far it is, 0 to 1000.
+    At(u32),
+    /// A rendition is finished, and was checked; its mezzanine may be taken out of the pass's folder. Told of once. The
+    /// child that wrote it still runs, so whoever reads the mezzanine later checks it again.
+    Made(RenditionInfo),
+}
+
+/// What a pass gave, checked.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PassResult {
     /// What decoding found.
     pub report: DecodeReport,
-    /// The renditions in the pass's folder.
+    /// The renditions in the pass's folder, pictures first, each kind from the lowest to the highest.
     pub renditions: Vec<RenditionInfo>,
+    /// The rungs whose encoders failed.
+    pub failed: Vec<FailedRung>,
     /// Processor time of the child over all its threads, milliseconds.
     pub cpu_ms: u64,
 }
@@ -154,40 +172,31 @@ impl Transcoder {
         source: &Path,
         out_dir: &Path,
         probe: &Probe,
-        on_progress: impl FnMut(Progress) + Send + 'static,
+        on_news: impl FnMut(PassNews) + Send + 'static,
     ) -> Result<PassResult, PassError> {
         let ladder = Ladder::for_source(probe).lowest();
-        self.run_pass(
-            self.input(source, out_dir, probe, ladder, true),
-            on_progress,
-        )
-        .await
+        let input = self.input(source, out_dir, probe, ladder, true);
+        self.run_pass(input, on_news).await
     }
 
-    /// The second pass: decodes once more and encodes every other rung. Nothing is done when there is none.
+    /// A pass over a source that was found good: decodes it once more and encodes these rungs, each of which is told of
+    /// as it is finished. One that fails leaves the others alone. Nothing is done when there is none.
     ///
     /// # Errors
-    /// [`PassError`].
-    pub async fn run_rest(
+    /// [`PassError`]; what was told of before is good all the same.
+    pub async fn run_rungs(
         &self,
         source: &Path,
         out_dir: &Path,
         probe: &Probe,
-        on_progress: impl FnMut(Progress) + Send + 'static,
+        rungs: Ladder,
+        on_news: impl FnMut(PassNews) + Send + 'static,
     ) -> Result<PassResult, PassError> {
-        let ladder = Ladder::for_source(probe).rest();
-        if ladder.is_empty() {
-            return Ok(PassResult {
-                report: DecodeReport::default(),
-                renditions: Vec::new(),
-                cpu_ms: 0,
-            });
+        if rungs.is_empty() {
+            return Ok(PassResult::default());
         }
-        self.run_pass(
-            self.input(source, out_dir, probe, ladder, false),
-            on_progress,
-        )
-        .await
+        let input = self.input(source, out_dir, probe, rungs, false);
+        self.run_pass(input, on_news).await
     }
 
     fn input(
@@ -212,37 +221,78 @@ impl Transcoder {
     async fn run_pass(
         &self,
         input: PassInput,
-        on_progress: impl FnMut(Progress) + Send + 'static,
+        on_news: impl FnMut(PassNews) + Send + 'static,
     ) -> Result<PassResult, PassError> {
         let niceness = if input.validate { 0 } else { REST_NICENESS };
-        // The highest rung's cap for as long as may be, twice over.
-        let duration_ms = input.probe.duration_ms.max(60_000);
-        let file_bytes = duration_ms.saturating_mul(2 * 16_000 / 8).max(64 << 20);
-        let duration_for_cpu = if input.probe.duration_ms == 0 {
-            input.duration_ms_max
-        } else {
-            duration_ms
+        // A source that does not say how long it is may be as long as any.
+        let duration_ms = match input.probe.duration_ms {
+            0 => input.duration_ms_max,
+            said_ms => said_ms.max(DURATION_MS_MIN),
         };
+        let file_bytes = duration_ms.div_ceil(1000) * RENDITION_BYTES_A_SECOND;
         let confinement = Confinement {
             reads: vec![input.source.clone()],
             writes: Some(input.out_dir.clone()),
-            limits: self.child_limits(duration_for_cpu, file_bytes, niceness),
+            limits: self.child_limits(duration_ms, file_bytes, niceness),
         };
+        let ids = input.ladder.ids();
+        // A place for each rendition, and each is told of once.
+        let (tell, told) = sync_channel(ids.len());
+        let hear = listener(input.out_dir.clone(), ids.clone(), tell, on_news);
         let silence_ms = self.policy.silence_ms_max;
         let finished =
-            run::<EncodeJob>(&self.launcher, &input, confinement, silence_ms, on_progress).await?;
-        let renditions = read_all(input.out_dir, finished.output.rendition_ids).await?;
+            run::<EncodeJob>(&self.launcher, &input, confinement, silence_ms, hear).await?;
+        let PassOutput {
+            report,
+            rendition_ids,
+            failed,
+        } = finished.output;
+        // What was told of may have been taken away meanwhile, and is not read again.
+        let mut known: BTreeMap<String, RenditionInfo> = told
+            .try_iter()
+            .map(|info| (info.id.clone(), info))
+            .collect();
+        let dir = input.out_dir;
+        let read = move || {
+            let made = ids.iter().filter(|id| rendition_ids.contains(id));
+            let infos = made.map(|id| match known.remove(id) {
+                Some(info) => Ok(info),
+                None => read_rendition(&dir, id),
+            });
+            infos.collect::<Result<_, _>>()
+        };
+        let renditions = tokio::task::spawn_blocking(read)
+            .await
+            .map_err(|error| PackageError::Io(std::io::Error::other(error)))??;
         Ok(PassResult {
-            report: finished.output.report,
+            report,
             renditions,
+            failed,
             cpu_ms: finished.cpu_ms,
         })
     }
 }
 
-async fn read_all(dir: PathBuf, ids: Vec<String>) -> Result<Vec<RenditionInfo>, PackageError> {
-    let read = move || ids.iter().map(|id| read_rendition(&dir, id)).collect();
-    tokio::task::spawn_blocking(read)
-        .await
-        .map_err(|error| PackageError::Io(std::io::Error::other(error)))?
+/// Turns the child's words into the caller's news. Renditions that were not asked for, that were told of before or that
+/// cannot be read are left to the end of the pass, which judges them.
+fn listener(
+    dir: PathBuf,
+    mut expected: Vec<String>,
+    told: SyncSender<RenditionInfo>,
+    mut on_news: impl FnMut(PassNews) + Send + 'static,
+) -> impl FnMut(News) + Send + 'static {
+    move |news| match news {
+        News::At(permille) => on_news(PassNews::At(permille)),
+        News::Made(name) => {
+            let Some(place) = expected.iter().position(|id| *id == name) else {
+                return;
+            };
+            expected.swap_remove(place);
+            if let Ok(info) = read_rendition(&dir, &name)
+                && told.try_send(info.clone()).is_ok()
+            {
+                on_news(PassNews::Made(info));
+            }
+        }
+    }
 }

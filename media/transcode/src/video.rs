@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 
 use ffmpeg::{Rational, frame};
 use ffmpeg_next as ffmpeg;
-use mcsp_media_package::RenditionInfo;
 use mcsp_media_probe::{VideoStream, refusal};
 use mcsp_media_sandbox::JobError;
 
 use crate::VideoRung;
-use crate::encode_thread::EncodeThread;
+use crate::encode_thread::EncodeThreads;
 use crate::filter::FilterGraph;
 use crate::picture_graph::{GraphPlan, PictureForm};
 use crate::timing::{FrameClock, PictureClock, Place};
@@ -34,7 +33,7 @@ pub(crate) struct VideoPipe {
     graph_plan: GraphPlan,
     graph: Option<(PictureForm, FilterGraph)>,
     encoder_plan: EncoderPlan,
-    outputs: Vec<EncodeThread>,
+    encoders: Option<EncodeThreads>,
     out_dir: PathBuf,
 }
 
@@ -116,7 +115,7 @@ impl VideoPipe {
                 threads: (order.threads / order.rungs.len().max(1)).max(1),
                 tone_mapped: stream.hdr.is_some(),
             },
-            outputs: Vec::new(),
+            encoders: None,
             out_dir: order.out_dir.to_path_buf(),
         }
     }
@@ -174,12 +173,8 @@ impl VideoPipe {
         {
             self.end_graph()?;
             let graph = self.graph_plan.build(form)?;
-            if self.outputs.is_empty() {
-                for rung in &self.graph_plan.rungs {
-                    let output =
-                        VideoOutput::open(rung, self.encoder_plan, &picture, &self.out_dir)?;
-                    self.outputs.push(EncodeThread::start(output)?);
-                }
+            if self.encoders.is_none() {
+                self.encoders = Some(self.open_encoders(&picture)?);
             }
             self.graph = Some((form, graph));
         }
@@ -188,6 +183,14 @@ impl VideoPipe {
             graph.push(&picture)?;
         }
         self.drain_graph()
+    }
+
+    fn open_encoders(&self, first: &frame::Video) -> Result<EncodeThreads, JobError> {
+        let open = |rung| {
+            let output = VideoOutput::open(rung, self.encoder_plan, first, &self.out_dir);
+            (rung.id.clone(), output)
+        };
+        EncodeThreads::start(self.graph_plan.rungs.iter().map(open).collect())
     }
 
     fn end_graph(&mut self) -> Result<(), JobError> {
@@ -200,46 +203,38 @@ impl VideoPipe {
     }
 
     fn drain_graph(&mut self) -> Result<(), JobError> {
-        let Some((_, graph)) = &mut self.graph else {
+        let (Some((_, graph)), Some(encoders)) = (&mut self.graph, &mut self.encoders) else {
             return Ok(());
         };
-        for n in 0..self.outputs.len() {
+        // Where an encoder has failed, its pictures are taken all the same: they must not pile up in the graph.
+        for n in 0..self.graph_plan.rungs.len() {
             let mut scaled = frame::Video::empty();
             while graph.pull(n, &mut scaled)? {
-                let scaled = std::mem::replace(&mut scaled, frame::Video::empty());
-                if !self
-                    .outputs
-                    .get(n)
-                    .is_some_and(|output| output.push(scaled))
-                {
-                    return Err(self.why_it_ended(n));
-                }
+                encoders.push(n, std::mem::replace(&mut scaled, frame::Video::empty()));
             }
         }
         Ok(())
     }
 
-    /// The failure of an encoder that takes no more pictures.
-    fn why_it_ended(&mut self, n: usize) -> JobError {
-        match self.outputs.swap_remove(n).finish(0) {
-            Err(error) => error,
-            Ok(_) => JobError::failed("an encoder ended before its pass"),
-        }
+    /// Has every encoder failed, so that nothing would come of going on?
+    pub(crate) fn is_in_vain(&self) -> bool {
+        self.encoders
+            .as_ref()
+            .is_some_and(EncodeThreads::are_all_gone)
     }
 
-    /// Encodes what is left. Empty when no picture came.
-    pub(crate) fn finish(mut self) -> Result<Vec<RenditionInfo>, JobError> {
+    /// Hands over what is left, and leaves the encoders to end. None when no picture came.
+    pub(crate) fn end(mut self) -> Result<Option<EncodeThreads>, JobError> {
         let Some(held) = self.held.take() else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
         let end = (held.at + held.said_duration.max(1)).min(self.limit_ticks.max(held.at + 1));
         self.show(held, end)?;
         self.end_graph()?;
-        let end = u64::try_from(end).unwrap_or(0);
-        self.outputs
-            .into_iter()
-            .map(|output| output.finish(end))
-            .collect()
+        if let Some(encoders) = &mut self.encoders {
+            encoders.end(u64::try_from(end).unwrap_or(0));
+        }
+        Ok(self.encoders)
     }
 }
 

@@ -76,7 +76,10 @@ async fn measure(input: &Path, out: &Path) -> Result<Figures, BenchError> {
     let (lowest_wall_s, lowest_cpu_s) = (began.elapsed().as_secs_f64(), cpu_s()? - cpu_began_s);
 
     let cpu_began_s = cpu_s()?;
-    let rest = transcoder.run_rest(&input, &work, &probe, |_| {}).await?;
+    let rungs = Ladder::for_source(&probe).rest();
+    let rest = transcoder
+        .run_rungs(&input, &work, &probe, rungs, |_| {})
+        .await?;
     listed.extend(rest.renditions.iter().cloned());
     package(&work, &out, &rest.renditions, &listed)?;
     Ok(Figures {

@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 use mcsp_api::events::{TranscodingCompleted, UploadCompleted};
 use mcsp_db::Tx;
+use mcsp_media_package::RenditionInfo;
 use mcsp_media_transcode::Ladder;
 
 use super::Stage;
 use crate::context::Context;
 use crate::encoder::{Encoded, Rungs};
 use crate::error::StageError;
-use crate::item::Item;
+use crate::item::{Item, OnKept};
 use crate::progress::StageReporter;
 use crate::{metrics, store};
 
@@ -21,6 +22,16 @@ pub(crate) struct LowestMade {
     encoded: Encoded,
     /// Nothing more will come.
     last: bool,
+}
+
+/// The lowest renditions join together: a picture would be published without its sound.
+struct Together;
+
+#[async_trait]
+impl OnKept for Together {
+    async fn kept(&self, _info: &RenditionInfo) -> Result<(), StageError> {
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -40,7 +51,7 @@ impl Stage for Lowest {
         reporter.started("first rendition");
         let probe = context.probe(&event.content_id, item).await?;
         let encoded = item
-            .encode(context, &probe, Rungs::Lowest, reporter)
+            .encode(context, &probe, Rungs::Lowest, reporter, &Together)
             .await?;
         metrics::encode_cpu(Self::NAME, encoded.cpu_ms);
         if encoded.renditions.is_empty() {

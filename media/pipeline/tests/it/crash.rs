@@ -69,8 +69,8 @@ async fn outcome(world: &World) -> BTreeMap<String, Bytes> {
         .collect();
     assert_eq!(
         sets,
-        [(2, false), (5, true)],
-        "one event for each set of renditions"
+        [(2, false), (3, false), (4, false), (5, true)],
+        "each rendition joins once"
     );
     assert_eq!(world.events::<UploadCompleted>().await.len(), 1);
     assert_eq!(world.events::<ArtReady>().await.len(), 1);
@@ -113,4 +113,42 @@ async fn crashes_anywhere_change_nothing_of_what_is_published() {
             "seed {seed}, crashes at {points:?}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_joined_before_a_death_is_published_and_only_the_others_are_made_again() {
+    let world = World::new("ng").await;
+    world.upload_as(&id(), Residency::Ng, VIDEO).await;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let encoder = FakeEncoder {
+        hangs_at: Some("v720"),
+        ..FakeEncoder::default()
+    };
+    let parts = world.parts(Arc::new(encoder)).await;
+    let (_trigger, shutdown) = ShutdownTrigger::new();
+    runtime.spawn(async move {
+        let pipeline = Pipeline::new(parts, config()).await.unwrap();
+        pipeline.run(shutdown, 0).await.unwrap();
+    });
+    // The pass that makes them never ends, and yet they join.
+    eventually("all but the highest are published", async || {
+        let packaged = world.packaged(&id()).await;
+        packaged.iter().any(|event| event.renditions.len() == 4)
+    })
+    .await;
+    tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(10)))
+        .await
+        .unwrap();
+
+    let encoder = Arc::new(FakeEncoder::default());
+    let running = world.start(encoder.clone()).await;
+    world.all_packaged(&id()).await;
+    eventually("all is done", async || is_done(&world).await).await;
+    running.stop().await;
+    assert_eq!(*encoder.passes.lock(), [["v720"]]);
+    outcome(&world).await;
 }

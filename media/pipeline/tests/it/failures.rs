@@ -29,13 +29,19 @@ async fn one_failed_rendition_leaves_the_others_published() {
     assert!(world.events::<UploadBlocked>().await.is_empty());
     let letters = world.dead_letters(TranscodingCompleted::TOPIC.name).await;
     assert_eq!(letters, ["media-rest"]);
-    assert_eq!(world.packaged(&id).await.len(), 2);
+    let sets: Vec<_> = world.packaged(&id).await;
+    let sets: Vec<_> = sets
+        .iter()
+        .map(|event| (event.renditions.len(), event.last))
+        .collect();
+    // That no other will come is told once it is known.
+    assert_eq!(sets, [(2, false), (3, false), (4, false), (4, true)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_rendition_is_tried_again_by_itself() {
+async fn a_failed_rendition_holds_back_no_other_and_is_tried_again_by_itself() {
     let world = World::new("ng").await;
-    let encoder = FakeEncoder::failing("v720", 2);
+    let encoder = FakeEncoder::failing("v480", 2);
     let running = world.start(encoder.clone()).await;
     let id = world.upload(Residency::Global, VIDEO).await;
     let last = world.all_packaged(&id).await;
@@ -44,16 +50,47 @@ async fn a_failed_rendition_is_tried_again_by_itself() {
     let passes = encoder.passes.lock().clone();
     let expected = [
         vec!["v360", "a64"],
-        // Together, then one by one; then what is missing.
+        vec!["v480", "v720", "a128"],
+        vec!["v480"],
+        vec!["v480"],
+    ];
+    assert_eq!(passes, expected);
+    let joined = world.events::<TranscodingCompleted>().await;
+    let joined: Vec<_> = joined
+        .iter()
+        .map(|event| (event.rendition_ids.join(" "), event.last))
+        .collect();
+    let expected = [
+        ("v360 a64", false),
+        ("a128", false),
+        ("v720", false),
+        ("v480", true),
+    ];
+    assert_eq!(joined, expected.map(|(ids, last)| (ids.to_owned(), last)));
+    let letters = world.dead_letters(TranscodingCompleted::TOPIC.name).await;
+    assert!(letters.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_breaks_off_loses_nothing_that_joined_and_the_rest_is_made_one_by_one() {
+    let world = World::new("ng").await;
+    let encoder = FakeEncoder::breaking_off("v480", 2);
+    let running = world.start(encoder.clone()).await;
+    let id = world.upload(Residency::Global, VIDEO).await;
+    let last = world.all_packaged(&id).await;
+    running.stop().await;
+    assert_eq!(last.renditions.len(), 5);
+    let passes = encoder.passes.lock().clone();
+    let expected = [
+        vec!["v360", "a64"],
+        // The sound joins, the pass breaks off; then one by one; then what is missing.
         vec!["v480", "v720", "a128"],
         vec!["v480"],
         vec!["v720"],
-        vec!["a128"],
-        vec!["v720"],
+        vec!["v480"],
     ];
     assert_eq!(passes, expected);
-    let letters = world.dead_letters(TranscodingCompleted::TOPIC.name).await;
-    assert!(letters.is_empty());
+    assert_eq!(world.packaged(&id).await.len(), 4, "each joins once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,7 +174,8 @@ async fn storage_and_database_that_fail_now_and_then_change_nothing() {
     for (id, renditions) in [(&film, 5), (&song, 4)] {
         let last = world.all_packaged(id).await;
         assert_eq!(last.renditions.len(), renditions);
-        assert_eq!(world.packaged(id).await.len(), 2);
+        // The lowest, and three that join.
+        assert_eq!(world.packaged(id).await.len(), 4);
     }
     running.stop().await;
     assert!(world.events::<UploadBlocked>().await.is_empty());

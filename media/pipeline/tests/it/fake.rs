@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use mcsp_media_package::{
     EncodedSample, FrameRate, RenditionInfo, TrackConfig, TrackKind, TrackWriter,
 };
-use mcsp_media_pipeline::{EncodeError, EncodeRequest, Encoded, Encoder, OnProgress};
+use mcsp_media_pipeline::{EncodeError, EncodeRequest, Encoded, Encoder, OnNews, Rungs};
 use mcsp_media_probe::{AudioStream, Orientation, Probe, Ratio, VideoStream};
-use mcsp_media_transcode::{AudioRung, VideoRung, mezzanine_path};
+use mcsp_media_transcode::{AudioRung, FailedRung, PassNews, VideoRung, mezzanine_path};
 use parking_lot::Mutex;
 
 use crate::crashing::CrashPoint;
@@ -26,8 +26,12 @@ const SECONDS: u64 = 10;
 
 #[derive(Debug, Default)]
 pub(crate) struct FakeEncoder {
-    /// How often the pass with this rendition fails yet.
+    /// How often this rendition fails yet.
     pub(crate) failures: Mutex<HashMap<String, u32>>,
+    /// A failure breaks the whole pass off where it stands.
+    pub(crate) breaks_off: bool,
+    /// The pass stands still for ever before this rendition.
+    pub(crate) hangs_at: Option<&'static str>,
     /// The renditions of every pass that was begun.
     pub(crate) passes: Mutex<Vec<Vec<String>>>,
     pub(crate) crash: Option<Arc<CrashPoint>>,
@@ -38,6 +42,15 @@ impl FakeEncoder {
         let failures = HashMap::from([(rendition.to_owned(), times)]);
         Arc::new(Self {
             failures: Mutex::new(failures),
+            ..Self::default()
+        })
+    }
+
+    pub(crate) fn breaking_off(rendition: &str, times: u32) -> Arc<Self> {
+        let failures = HashMap::from([(rendition.to_owned(), times)]);
+        Arc::new(Self {
+            failures: Mutex::new(failures),
+            breaks_off: true,
             ..Self::default()
         })
     }
@@ -187,7 +200,7 @@ impl Encoder for FakeEncoder {
     async fn encode(
         &self,
         request: EncodeRequest<'_>,
-        mut on_progress: OnProgress,
+        mut on_news: OnNews,
     ) -> Result<Encoded, EncodeError> {
         self.maybe_crash().await;
         let ladder = request.rungs.ladder(request.probe);
@@ -195,21 +208,39 @@ impl Encoder for FakeEncoder {
         if std::fs::read(request.source).unwrap() == DAMAGED {
             return Err(refused("damaged"));
         }
-        let mut renditions = Vec::new();
-        for rung in &ladder.video {
-            renditions.push(write_video(request.out_dir, rung));
-            on_progress(500);
+        let (mut renditions, mut failed) = (Vec::new(), Vec::new());
+        let sounds = ladder.audio.iter().map(|rung| rung.id.clone());
+        // Sound first, as it is finished first.
+        let ids = sounds.chain(ladder.video.iter().map(|rung| rung.id.clone()));
+        for id in ids {
+            on_news(PassNews::At(500));
             self.maybe_crash().await;
+            if self.hangs_at == Some(id.as_str()) {
+                std::future::pending::<()>().await;
+            }
+            if self.fails(&id) {
+                let message = format!("the encoder of {id} failed");
+                if self.breaks_off || request.rungs == Rungs::Lowest {
+                    return Err(EncodeError::Failed(message));
+                }
+                failed.push(FailedRung { id, message });
+                continue;
+            }
+            let dir = request.out_dir;
+            let video = ladder.video.iter().find(|rung| rung.id == id);
+            let audio = ladder.audio.iter().find(|rung| rung.id == id);
+            let info = video
+                .map(|rung| write_video(dir, rung))
+                .or_else(|| audio.map(|rung| write_audio(dir, rung)))
+                .unwrap();
+            on_news(PassNews::Made(info.clone()));
+            renditions.push(info);
         }
-        for rung in &ladder.audio {
-            renditions.push(write_audio(request.out_dir, rung));
-        }
-        if let Some(id) = ladder.ids().into_iter().find(|id| self.fails(id)) {
-            return Err(EncodeError::Failed(format!("the encoder of {id} failed")));
-        }
+        renditions.sort_by_key(|info| ladder.ids().iter().position(|id| *id == info.id));
         self.maybe_crash().await;
         Ok(Encoded {
             renditions,
+            failed,
             duration_ms: SECONDS * 1000,
             cpu_ms: 1,
         })

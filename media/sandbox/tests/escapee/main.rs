@@ -79,6 +79,9 @@ impl Job for Try {
             "progress" => {
                 for permille in 0..=1000 {
                     reporter.tick(permille)?;
+                    if permille == 500 {
+                        reporter.made("half")?;
+                    }
                 }
                 Ok("done".into())
             }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mcsp_media_sandbox::{
-    ChildError, ChildLimits, Confinement, Job, JobError, Launcher, Reporter, run,
+    ChildError, ChildLimits, Confinement, Job, JobError, Launcher, News, Reporter, run,
 };
 use serde::{Deserialize, Serialize};
 
@@ -162,18 +162,26 @@ async fn what_the_child_says_comes_back() {
     };
     let launcher = Launcher::binary(env!("CARGO_BIN_EXE_mcsp-sandbox-escapee").into());
     let sink = Arc::clone(&seen);
-    run::<Try>(&launcher, &input, confinement, 10_000, move |progress| {
-        sink.lock().unwrap().push(progress.permille);
+    run::<Try>(&launcher, &input, confinement, 10_000, move |news| {
+        sink.lock().unwrap().push(news);
     })
     .await
     .unwrap()
     .output
     .unwrap();
     let seen = seen.lock().unwrap();
+    let at = |news: &News| match news {
+        News::At(permille) => Some(*permille),
+        News::Made(_) => None,
+    };
+    let permilles: Vec<u32> = seen.iter().filter_map(at).collect();
     assert!(
-        seen.len() >= 100 && seen.len() < 200 && seen.is_sorted(),
+        permilles.len() >= 100 && permilles.len() < 200 && permilles.is_sorted(),
         "{seen:?}"
     );
+    let half = News::Made("half".into());
+    let place = seen.iter().position(|news| *news == half).unwrap();
+    assert_eq!(at(&seen[place - 1]), Some(500), "in the order of its words");
 }
 
 #[tokio::test]

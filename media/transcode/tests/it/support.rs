@@ -10,7 +10,9 @@ use mcsp_media_package::{
 };
 use mcsp_media_probe::Probe;
 use mcsp_media_sandbox::Launcher;
-use mcsp_media_transcode::{PassError, PassResult, TranscodePolicy, Transcoder, mezzanine_path};
+use mcsp_media_transcode::{
+    Ladder, PassError, PassResult, TranscodePolicy, Transcoder, mezzanine_path,
+};
 
 /// A folder with a source, a work folder and a published folder.
 pub(crate) struct Studio {
@@ -66,6 +68,7 @@ impl Studio {
     /// Both passes.
     pub(crate) async fn all(&self, source: &Path) -> Vec<RenditionInfo> {
         let probe = self.probe(source).await;
+        let rest = Ladder::for_source(&probe).rest();
         let mut all = self
             .transcoder
             .run_lowest(source, &self.work(), &probe, |_| {})
@@ -74,7 +77,7 @@ impl Studio {
             .renditions;
         all.extend(
             self.transcoder
-                .run_rest(source, &self.work(), &probe, |_| {})
+                .run_rungs(source, &self.work(), &probe, rest, |_| {})
                 .await
                 .unwrap()
                 .renditions,
