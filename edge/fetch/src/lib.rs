@@ -26,7 +26,7 @@ pub use connection::OnInterim;
 pub use error::{Fault, FetchError, FetchErrorKind};
 pub use fetcher::{Fetcher, FetcherError};
 pub use head::BodyLength;
-pub use peer::{PeerIdentity, PeerIdentityError, PeerTimeouts};
+pub use peer::{PeerIdentity, PeerIdentityError, PeerTimeouts, plain_peer};
 pub use pool::{Lease, Pool, PoolPolicy, ResolveError};
 pub use request::FetchRequest;
 pub use response::Response;

@@ -90,7 +90,7 @@ impl PeerIdentity {
 
 /// The peer behind a lease, in clear.
 #[must_use]
-pub(crate) fn plain_peer(lease: &Lease, timeouts: &PeerTimeouts) -> Option<HttpPeer> {
+pub fn plain_peer(lease: &Lease, timeouts: &PeerTimeouts) -> Option<HttpPeer> {
     let mut peer = HttpPeer::new(lease.socket()?, false, String::new());
     set_common(&mut peer, timeouts);
     Some(peer)

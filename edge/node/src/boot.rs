@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use mcsp_auth_edge::{MediaKeyring, Revocations, TokenPolicy, TokenVerifier};
 use mcsp_edge_cache::{CacheError, EdgeCache};
-use mcsp_edge_proxy::{Edge, EdgeError, EdgeParts, FeedState, HomeParts, RegionUpstream};
+use mcsp_edge_proxy::{
+    AccessLog, Edge, EdgeError, EdgeParts, FeedState, HomeParts, RegionUpstream,
+};
 use mcsp_edge_tls::{CertificateStore, TlsError};
 use mcsp_geo::{GeoDb, GeoError};
 use mcsp_identity::{IdentityError, WorkloadIdentity};
@@ -81,6 +83,7 @@ pub(crate) struct Prepared {
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) feed_state: Arc<FeedState>,
     pub(crate) edge: Arc<Edge>,
+    pub(crate) access_log: AccessLog,
 }
 
 /// What makes the node one of a PoP's.
@@ -138,6 +141,8 @@ impl Prepared {
         let keyring = Arc::new(MediaKeyring::new(Arc::clone(&clock)));
         let verifier = Arc::new(verifier(membership.as_ref(), &clock, &revocations));
         let feed_state = FeedState::new(Arc::clone(&clock));
+        let access_log =
+            AccessLog::start().map_err(|source| BootError::io("access log", source))?;
         let edge = Edge::new(
             EdgeParts {
                 config: config.proxy.clone(),
@@ -156,6 +161,7 @@ impl Prepared {
                 clock: Arc::clone(&clock),
                 entropy: SystemEntropy::shared(),
                 red: Some(red_metrics()?),
+                access_log: Some(access_log.clone()),
             },
             registry(),
         )?;
@@ -170,6 +176,7 @@ impl Prepared {
             revocations,
             feed_state,
             edge,
+            access_log,
         })
     }
 

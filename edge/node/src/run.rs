@@ -40,9 +40,11 @@ pub(crate) fn run(prepared: Prepared) -> Result<(), BootError> {
         .enable_all()
         .build()
         .map_err(|source| BootError::io("runtime", source))?;
+    let access_log = prepared.access_log.clone();
     let result = runtime.block_on(serve(prepared));
     // What did not drain in time is not waited for.
     runtime.shutdown_background();
+    access_log.flush();
     result
 }
 

@@ -13,6 +13,7 @@ use mcsp_telemetry::RedMetrics;
 use prometheus::Registry;
 use thiserror::Error;
 
+use crate::access_log::AccessLog;
 use crate::config::{ProxyConfig, ProxyConfigError};
 use crate::feed_state::FeedState;
 use crate::metrics::ProxyMetrics;
@@ -48,6 +49,8 @@ pub struct EdgeParts {
     pub entropy: SharedEntropy,
     /// Rate, errors, duration; absent in tests that do not count.
     pub red: Option<RedMetrics>,
+    /// Where a line for each request goes; absent in tests that look at none.
+    pub access_log: Option<AccessLog>,
 }
 
 /// What a node of a PoP has beside: regions to ask, and who it is to them.
@@ -97,6 +100,7 @@ pub struct Edge {
     pub(crate) entropy: SharedEntropy,
     pub(crate) metrics: ProxyMetrics,
     pub(crate) red: Option<RedMetrics>,
+    pub(crate) access_log: Option<AccessLog>,
 }
 
 /// The node's place among the PoPs, and its way to the regions.
@@ -144,7 +148,13 @@ impl Edge {
     /// When a value cannot be used, the PoP is unknown, or `registry` has a proxy's metrics already.
     pub fn new(parts: EdgeParts, registry: &Registry) -> Result<Arc<Self>, EdgeError> {
         parts.config.validate()?;
-        let routes = PlainRoutes::new(&parts.routes, &parts.config.upstream, &parts.clock)?;
+        let metrics = ProxyMetrics::register(registry, parts.red.as_ref())?;
+        let routes = PlainRoutes::new(
+            &parts.routes,
+            &parts.config.upstream,
+            &parts.clock,
+            &metrics,
+        )?;
         if parts.home.is_none() && routes.is_empty() {
             let error = ProxyConfigError::new("upstream.region", "[]", "a region, or a [[route]]");
             return Err(error.into());
@@ -167,7 +177,7 @@ impl Edge {
             home,
             routes,
             public_bases,
-            metrics: ProxyMetrics::register(registry)?,
+            metrics,
             config: parts.config,
             geo: parts.geo,
             cache: parts.cache,
@@ -178,6 +188,7 @@ impl Edge {
             clock: parts.clock,
             entropy: parts.entropy,
             red: parts.red,
+            access_log: parts.access_log,
         }))
     }
 

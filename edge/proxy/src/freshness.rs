@@ -122,7 +122,8 @@ mod tests {
             token: String::new(),
             residency: Residency::Global,
             content_id: CONTENT.parse().unwrap(),
-            rest: "x".to_owned(),
+            origin_path: "/x".to_owned(),
+            rest_at: 1,
             kind,
         })
     }

@@ -34,6 +34,7 @@ mod route;
 mod stage;
 mod upstream;
 
+pub use access_log::AccessLog;
 pub use config::{
     LimitsConfig, ProxyConfig, ProxyConfigError, RegionUpstream, TrustConfig, UpstreamConfig,
 };

@@ -246,7 +246,7 @@ impl ProxyHttp for EdgeProxy {
     ) {
         // A revalidation in the background is part of the request that caused it.
         if session.subrequest_ctx.is_none() {
-            access_log::write(&self.edge, session, context, error);
+            access_log::write_session(&self.edge, session, context, error);
         }
     }
 

@@ -1,7 +1,85 @@
 //! What the proxy counts beside rate, errors and duration.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::Method;
+use mcsp_telemetry::{RedHandle, RedMetrics};
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
+use crate::route::{MediaKind, Route};
+
+/// The counters of one route whose answers are kept, found once: too many requests pass them to look labels up.
+#[derive(Debug, Clone)]
+pub(crate) struct RouteCounters {
+    pub(crate) bytes_sent: IntCounter,
+    get: Option<RedHandle>,
+    head: Option<RedHandle>,
+    /// In the order of [`CACHE_OUTCOMES`].
+    cache: [IntCounter; CACHE_OUTCOMES.len()],
+}
+
+impl RouteCounters {
+    fn new(
+        route: &str,
+        bytes_sent: &IntCounterVec,
+        cache: &IntCounterVec,
+        red: Option<&RedMetrics>,
+    ) -> Self {
+        let red = |method| red.map(|red| red.handle("edge", route, method));
+        Self {
+            bytes_sent: bytes_sent.with_label_values(&[route]),
+            get: red("GET"),
+            head: red("HEAD"),
+            cache: CACHE_OUTCOMES.map(|outcome| cache.with_label_values(&[route, outcome])),
+        }
+    }
+
+    pub(crate) fn red(&self, method: &Method) -> Option<&RedHandle> {
+        match *method {
+            Method::GET => self.get.as_ref(),
+            Method::HEAD => self.head.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Counts how the cache took part; `outcome` is one of [`CACHE_OUTCOMES`].
+    pub(crate) fn cache(&self, outcome: &str) {
+        let known = CACHE_OUTCOMES.iter().position(|known| *known == outcome);
+        if let Some(counter) = known.and_then(|place| self.cache.get(place)) {
+            counter.inc();
+        }
+    }
+}
+
+/// How the cache may take part in an answer.
+const CACHE_OUTCOMES: [&str; 8] = [
+    "hit",
+    "miss",
+    "stale",
+    "revalidated",
+    "expired",
+    "collapsed",
+    "bypass",
+    "answered",
+];
+
+/// A counter that is told sums, of which several threads may tell the same.
+#[derive(Debug, Clone)]
+pub(crate) struct SumCounter {
+    counter: IntCounter,
+    told: Arc<AtomicU64>,
+}
+
+impl SumCounter {
+    /// Brings the counter up to `sum`.
+    pub(crate) fn inc_by_new(&self, sum: u64) {
+        let before = self.told.fetch_max(sum, Ordering::Relaxed);
+        self.counter.inc_by(sum.saturating_sub(before));
+    }
+}
+
+/// What the proxy counts.
 #[derive(Debug, Clone)]
 pub(crate) struct ProxyMetrics {
     pub(crate) answers: IntCounterVec,
@@ -11,14 +89,41 @@ pub(crate) struct ProxyMetrics {
     pub(crate) upstream_retries: IntCounter,
     pub(crate) stale: IntCounterVec,
     pub(crate) bytes_sent: IntCounterVec,
+    pub(crate) log_dropped: SumCounter,
+    red: Option<RedMetrics>,
+    segment: RouteCounters,
+    manifest: RouteCounters,
+    art: RouteCounters,
+    web: RouteCounters,
 }
 
 impl ProxyMetrics {
-    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(crate) fn register(
+        registry: &Registry,
+        red: Option<&RedMetrics>,
+    ) -> Result<Self, prometheus::Error> {
         let counters = |name: &str, help: &str, labels: &[&str]| {
-            IntCounterVec::new(Opts::new(name, help), labels)
+            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counters.clone()))?;
+            Ok::<_, prometheus::Error>(counters)
         };
-        let metrics = Self {
+        let counter = |name: &str, help: &str| {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let cache = counters(
+            "mcsp_edge_cache_total",
+            "Cached routes by how the cache took part: hit, miss, stale, revalidated, expired, collapsed, bypass, answered.",
+            &["route", "outcome"],
+        )?;
+        let bytes_sent = counters(
+            "mcsp_edge_bytes_sent_total",
+            "Body bytes sent to clients, by route.",
+            &["route"],
+        )?;
+        let of_route = |route: &str| RouteCounters::new(route, &bytes_sent, &cache, red);
+        Ok(Self {
             answers: counters(
                 "mcsp_edge_answers_total",
                 "Requests that a stage answered itself, by stage and reason.",
@@ -29,17 +134,12 @@ impl ProxyMetrics {
                 "Requests for NG bytes at a PoP outside Nigeria, by route.",
                 &["route"],
             )?,
-            cache: counters(
-                "mcsp_edge_cache_total",
-                "Cached routes by how the cache took part: hit, miss, stale, revalidated, collapsed, bypass.",
-                &["route", "outcome"],
-            )?,
             upstream_failures: counters(
                 "mcsp_edge_upstream_failures_total",
                 "Tries that an origin failed, by region.",
                 &["region"],
             )?,
-            upstream_retries: IntCounter::new(
+            upstream_retries: counter(
                 "mcsp_edge_upstream_retries_total",
                 "Requests that were tried on another address.",
             )?,
@@ -48,23 +148,39 @@ impl ProxyMetrics {
                 "Objects served past their life, by why: error (the origin failed), unverified (the feed was away too).",
                 &["why"],
             )?,
-            bytes_sent: counters(
-                "mcsp_edge_bytes_sent_total",
-                "Body bytes sent to clients, by route.",
-                &["route"],
-            )?,
-        };
-        for counter in [
-            &metrics.answers,
-            &metrics.kept_out,
-            &metrics.cache,
-            &metrics.upstream_failures,
-            &metrics.stale,
-            &metrics.bytes_sent,
-        ] {
-            registry.register(Box::new(counter.clone()))?;
+            log_dropped: SumCounter {
+                counter: counter(
+                    "mcsp_edge_access_log_dropped_total",
+                    "Access log lines that standard error did not take in time.",
+                )?,
+                told: Arc::default(),
+            },
+            segment: of_route("media-segment"),
+            manifest: of_route("media-manifest"),
+            art: of_route("media-art"),
+            web: of_route("web"),
+            red: red.cloned(),
+            bytes_sent,
+            cache,
+        })
+    }
+
+    /// The counters of a further route.
+    pub(crate) fn counters(&self, route: &str) -> RouteCounters {
+        RouteCounters::new(route, &self.bytes_sent, &self.cache, self.red.as_ref())
+    }
+
+    /// The counters of a route whose answers are kept.
+    pub(crate) fn of_route<'a>(&'a self, route: Option<&'a Route>) -> Option<&'a RouteCounters> {
+        match route? {
+            Route::Media(media) => Some(match media.kind {
+                MediaKind::Segment => &self.segment,
+                MediaKind::Manifest => &self.manifest,
+                MediaKind::Art => &self.art,
+            }),
+            Route::Web(_) => Some(&self.web),
+            Route::Plain(plain) => Some(&plain.route.counters),
+            Route::Api(_) | Route::Storage(_) => None,
         }
-        registry.register(Box::new(metrics.upstream_retries.clone()))?;
-        Ok(metrics)
     }
 }

@@ -10,6 +10,7 @@ use mcsp_runtime::SharedClock;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ProxyConfigError, UpstreamConfig};
+use crate::metrics::{ProxyMetrics, RouteCounters};
 use crate::upstream::Pool;
 
 /// The most routes of one node.
@@ -161,6 +162,7 @@ pub(crate) struct PlainRoute {
     pub(crate) client_directives: bool,
     pub(crate) body_bytes_max: u64,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) counters: RouteCounters,
 }
 
 fn pool(
@@ -202,6 +204,7 @@ impl PlainRoutes {
         configs: &[RouteConfig],
         upstream: &UpstreamConfig,
         clock: &SharedClock,
+        metrics: &ProxyMetrics,
     ) -> Result<Self, ProxyConfigError> {
         if configs.len() > ROUTES_MAX {
             let expected = format!("at most {ROUTES_MAX} entries");
@@ -232,6 +235,7 @@ impl PlainRoutes {
                 query: config.query.clone(),
                 client_directives: config.client_directives,
                 body_bytes_max: config.body_bytes_max,
+                counters: metrics.counters(&config.name),
                 pool: Arc::new(pool(address, upstream, clock)?),
             });
             let list = if is_everywhere {
@@ -385,6 +389,7 @@ fn is_under(path: &str, prefix: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use mcsp_runtime::ManualClock;
+    use prometheus::Registry;
 
     use super::*;
     use crate::stage::testing::request;
@@ -403,7 +408,8 @@ mod tests {
 
     fn routes(configs: &[RouteConfig]) -> PlainRoutes {
         let clock: SharedClock = ManualClock::new(0);
-        PlainRoutes::new(configs, &UpstreamConfig::default(), &clock).unwrap()
+        let metrics = ProxyMetrics::register(&Registry::new(), None).unwrap();
+        PlainRoutes::new(configs, &UpstreamConfig::default(), &clock, &metrics).unwrap()
     }
 
     fn asked(host: &str, path: &str) -> pingora_http::RequestHeader {

@@ -26,27 +26,36 @@ pub(crate) struct MediaRoute {
     pub(crate) token: String,
     pub(crate) residency: Residency,
     pub(crate) content_id: ContentId,
-    pub(crate) rest: String,
+    /// The path without its token: the cache key, and what the origin is asked.
+    pub(crate) origin_path: String,
+    /// Where `rest` begins in it.
+    pub(crate) rest_at: usize,
     pub(crate) kind: MediaKind,
 }
 
 impl MediaRoute {
-    /// The path without its token: the cache key, and what the origin is asked.
-    pub(crate) fn origin_path(&self) -> String {
-        format!(
-            "/media/{}/{}/{}",
-            self.residency.prefix(),
-            self.content_id,
-            self.rest
-        )
+    /// A request for `path`, with the token that came with it.
+    pub(crate) fn new(token: &str, path: MediaPath<'_>) -> Self {
+        let kind = MediaKind::of(&path);
+        let rest = path.rest;
+        let origin_path = format!(
+            "/media/{}/{}/{rest}",
+            path.residency.prefix(),
+            path.content_id
+        );
+        Self {
+            token: token.to_owned(),
+            residency: path.residency,
+            rest_at: origin_path.len() - rest.len(),
+            origin_path,
+            content_id: path.content_id,
+            kind,
+        }
     }
 
-    pub(crate) fn path(&self) -> MediaPath<'_> {
-        MediaPath {
-            residency: self.residency,
-            content_id: self.content_id.clone(),
-            rest: &self.rest,
-        }
+    /// What of the item.
+    pub(crate) fn rest(&self) -> &str {
+        self.origin_path.get(self.rest_at..).unwrap_or_default()
     }
 }
 

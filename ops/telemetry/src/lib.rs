@@ -17,6 +17,8 @@ mod trace;
 pub use admin::{Readiness, admin_router};
 pub use layer::{TelemetryBody, TelemetryLayer, TelemetryService};
 pub use logging::{JsonLogs, LoggingError, init_logging};
-pub use red::{Outcome, ROUTE_UNMATCHED, RedMetrics, encode_metrics, red_metrics, registry};
+pub use red::{
+    Outcome, ROUTE_UNMATCHED, RedHandle, RedMetrics, encode_metrics, red_metrics, registry,
+};
 pub use redact::{redact_path, redact_text};
 pub use trace::{TraceContext, current_trace, trace_from_headers, with_trace};

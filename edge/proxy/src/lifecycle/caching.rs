@@ -27,7 +27,7 @@ pub(super) fn is_cached_route(context: &RequestContext) -> bool {
 /// that a client thinks of would be one more copy in memory.
 pub(super) fn cache_key(context: &RequestContext) -> Option<String> {
     match &context.route {
-        Some(Route::Media(media)) => Some(media.origin_path()),
+        Some(Route::Media(media)) => Some(media.origin_path.clone()),
         Some(Route::Web(path)) => Some(path.clone()),
         _ => None,
     }

@@ -59,7 +59,7 @@ impl EdgeProxy {
             return Error::e_explain(ErrorType::InternalError, "a request without a route");
         };
         let path = match route {
-            Route::Media(media) => media.origin_path(),
+            Route::Media(media) => media.origin_path.clone(),
             Route::Storage(storage) => storage.signed_path_and_query.clone(),
             Route::Web(path) => path.clone(),
             Route::Plain(plain) => plain.origin_path().to_owned(),

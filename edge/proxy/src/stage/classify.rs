@@ -14,7 +14,7 @@ use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::plain::PlainRequest;
 use crate::public_calls::token_use;
-use crate::route::{ApiRoute, MediaKind, MediaRoute, Route, StorageRoute};
+use crate::route::{ApiRoute, MediaRoute, Route, StorageRoute};
 
 const API_PREFIX: &str = "/api/v1/";
 /// The API's one path outside its prefix (RFC 8615).
@@ -171,13 +171,7 @@ fn classify(request: &Parts) -> Option<Route> {
 
 fn media(path: &str) -> Option<MediaRoute> {
     let (token, path) = MediaPath::parse_viewer(path)?;
-    Some(MediaRoute {
-        token: token.to_owned(),
-        residency: path.residency,
-        content_id: path.content_id.clone(),
-        rest: path.rest.to_owned(),
-        kind: MediaKind::of(&path),
-    })
+    Some(MediaRoute::new(token, path))
 }
 
 /// `/storage/{bucket}/{residency}/{content_id}/…`; the bucket must be that of the residency, so that one cannot be

@@ -124,6 +124,7 @@ impl Fixture {
             clock: clock.clone(),
             entropy: SeededEntropy::new(1),
             red: None,
+            access_log: None,
         };
         Self {
             edge: Edge::new(parts, &registry).unwrap(),

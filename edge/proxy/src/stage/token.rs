@@ -6,7 +6,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use mcsp_api::ProblemKind;
 use mcsp_api::media_path::private;
-use mcsp_auth_edge::{MediaGrant, TokenError};
+use mcsp_auth_edge::{MediaGrant, MediaTokenError, TokenError};
 
 use super::Flow;
 use crate::answer::Answer;
@@ -52,19 +52,22 @@ fn media_token(edge: &Edge, media: &MediaRoute) -> ControlFlow<Answer, MediaGran
         let text = "the media URL is not valid; ask for a new one";
         ControlFlow::Break(Answer::problem(ProblemKind::Forbidden, detail, text))
     };
-    let grant = match edge.keyring.verify(&media.token, &media.path()) {
+    let grant = match edge.keyring.verify_token(&media.token) {
         Ok(grant) => grant,
         Err(error) => return forbidden(error.code()),
     };
+    if grant.content_id != media.content_id || grant.residency != media.residency {
+        return forbidden(MediaTokenError::OtherItem.code());
+    }
     if private::PREFIXES
         .iter()
-        .any(|prefix| media.rest.starts_with(prefix))
+        .any(|prefix| media.rest().starts_with(prefix))
     {
         let text = "nothing is served under this path";
         return ControlFlow::Break(Answer::problem(ProblemKind::NotFound, "private", text));
     }
     if grant.max_height != 0
-        && height_of(&media.rest).is_some_and(|height| height > grant.max_height)
+        && height_of(media.rest()).is_some_and(|height| height > grant.max_height)
     {
         return forbidden("rendition");
     }
