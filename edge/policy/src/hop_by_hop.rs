@@ -1,0 +1,53 @@
+//! Fields that belong to one connection (RFC 9110 section 7.6.1, RFC 9111 section 3.1): neither stored nor forwarded.
+
+use http::{HeaderMap, HeaderName, header};
+
+use crate::fields::members;
+
+/// Always of one hop, listed in `Connection` or not.
+static HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Not stored besides those (RFC 9111 section 3.1): they speak of the proxy that sent them.
+static OF_A_PROXY: [HeaderName; 3] = [
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-authentication-info"),
+    header::PROXY_AUTHORIZATION,
+];
+
+/// Names that a `Connection` field cannot make hop-by-hop: to drop them would change what the message is.
+static NEVER_LISTED: [HeaderName; 6] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::CACHE_CONTROL,
+    header::AUTHORIZATION,
+    header::CONTENT_TYPE,
+    header::CONTENT_RANGE,
+];
+
+/// Takes out of a message what must not be forwarded.
+pub fn strip_for_forwarding(headers: &mut HeaderMap) {
+    let listed: Vec<HeaderName> = members(headers, &header::CONNECTION)
+        .filter_map(|member| HeaderName::from_bytes(member).ok())
+        .filter(|name| !NEVER_LISTED.contains(name))
+        .collect();
+    for name in listed.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// Takes out of a response what must not be stored; `also` are the names of
+/// [`StorePlan::strip`](crate::store::StorePlan::strip).
+pub fn strip_for_storing(headers: &mut HeaderMap, also: &[HeaderName]) {
+    strip_for_forwarding(headers);
+    for name in also.iter().chain(&OF_A_PROXY) {
+        headers.remove(name);
+    }
+}

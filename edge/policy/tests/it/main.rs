@@ -1,0 +1,1 @@
+//! The rules, a row each, against the words of the standards.
