@@ -1,0 +1,306 @@
+//! The connection loop: head, handler, answer, and again.
+
+use std::io::IoSlice;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::request::Parts;
+use http::{StatusCode, Uri};
+use pingora_core::protocols::Stream;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::answer::head::{Head, WireLength};
+use crate::closed::{CloseReason, Closed};
+use crate::delegated::Delegated;
+use crate::exchange::{Exchange, Peer, Verdict};
+use crate::handler::{Delegation, Handler};
+use crate::limits::Limits;
+use crate::parse::{HeadInfo, Scan, Scanner, empty_parts, take_head};
+use crate::refusal::Refusal;
+use crate::wire::{Arrival, Wire};
+
+/// Bytes that a client may still send on a connection that has ended for it.
+const LINGER_BYTES_MAX: usize = 1 << 20;
+
+/// Serves one connection until it ends: requests one after the other, answers in their order (RFC 9112 9.3.2).
+///
+/// Once `stop` shows true, an idle connection ends at once and one with a request after its answer.
+pub async fn serve_connection<H: Handler>(
+    stream: Stream,
+    limits: &Limits,
+    handler: &H,
+    stop: watch::Receiver<bool>,
+) -> Closed {
+    let mut connection = Connection {
+        peer: Peer::of(&stream),
+        wire: Wire::new(stream, limits, stop),
+        scanner: Scanner::default(),
+        parts: empty_parts(),
+        scratch: BytesMut::new(),
+        requests: 0,
+        limits,
+        handler,
+    };
+    loop {
+        let (info, raw) = match connection.head().await {
+            Ok(head) => head,
+            Err(End::Quiet(reason)) => return connection.close(reason, false).await,
+            Err(End::Refused(refusal)) => return connection.refuse(refusal).await,
+        };
+        match connection.request(info, raw).await {
+            Flow::Next => {}
+            Flow::End(closed) => return closed,
+            Flow::Delegate(request) => match connection.delegate(request).await {
+                Ok(returned) => connection = returned,
+                Err(closed) => return closed,
+            },
+        }
+    }
+}
+
+struct Connection<'c, H> {
+    wire: Wire,
+    peer: Peer,
+    scanner: Scanner,
+    /// Empty between requests; keeps the memory of the last one's fields.
+    parts: Parts,
+    /// The memory in which heads are made.
+    scratch: BytesMut,
+    requests: u32,
+    limits: &'c Limits,
+    handler: &'c H,
+}
+
+/// What follows a request.
+enum Flow {
+    Next,
+    End(Closed),
+    Delegate(Delegate),
+}
+
+/// A request that is served elsewhere.
+struct Delegate {
+    info: HeadInfo,
+    raw: Bytes,
+    is_last: bool,
+}
+
+/// Why there is no further request.
+enum End {
+    Quiet(CloseReason),
+    Refused(Refusal),
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl<H: Handler> Connection<'_, H> {
+    /// Reads the next head into `self.parts`.
+    async fn head(&mut self) -> Result<(HeadInfo, Bytes), End> {
+        self.scanner.reset();
+        let mut has_begun = false;
+        let mut deadline = Instant::now()
+            + if self.requests == 0 {
+                self.limits.head_timeout()
+            } else {
+                self.limits.idle_timeout()
+            };
+        if !self.wire.buffer.is_empty() {
+            // Requests that wait here already must not keep the thread from other connections.
+            tokio::task::consume_budget().await;
+        }
+        loop {
+            while !self.wire.buffer.is_empty() {
+                match self.scanner.scan(&self.wire.buffer, self.limits)? {
+                    Scan::Skip(bytes) => self.wire.buffer.advance(bytes),
+                    Scan::Complete(bytes) => {
+                        let buffer = &mut self.wire.buffer;
+                        return Ok(take_head(
+                            buffer,
+                            bytes,
+                            &self.scanner,
+                            self.limits,
+                            &mut self.parts,
+                        )?);
+                    }
+                    Scan::Partial => {
+                        if !has_begun {
+                            has_begun = true;
+                            deadline = deadline.min(Instant::now() + self.limits.head_timeout());
+                        }
+                        break;
+                    }
+                }
+            }
+            match self.wire.read(Some(deadline), !has_begun).await {
+                Arrival::Bytes => {}
+                Arrival::Late if has_begun => return Err(Refusal::HeadTimeout.into()),
+                Arrival::Late => return Err(End::Quiet(CloseReason::Idle)),
+                Arrival::Stopped => return Err(End::Quiet(CloseReason::Stopped)),
+                Arrival::End | Arrival::Broken(_) if has_begun => {
+                    return Err(End::Quiet(CloseReason::Truncated));
+                }
+                Arrival::End | Arrival::Broken(_) => return Err(End::Quiet(CloseReason::Client)),
+            }
+        }
+    }
+
+    /// Has one request served.
+    async fn request(&mut self, info: HeadInfo, raw: Bytes) -> Flow {
+        let requests_before = self.requests;
+        self.requests += 1;
+        let may_persist =
+            self.requests < self.limits.requests_max && !self.wire.watches.stop.is_stopped();
+        let mut exchange = Exchange::new(
+            &mut self.wire,
+            self.limits,
+            &self.peer,
+            &mut self.scratch,
+            &mut self.parts,
+            info,
+            requests_before,
+            may_persist,
+        );
+        let next = self.handler.on_request(&mut exchange).await;
+        let (verdict, mut info, refusal) = exchange.end(next);
+        self.forget();
+        let closed = match verdict {
+            Verdict::Answered { persists } => {
+                if let Some(refusal) = refusal {
+                    self.handler.on_refused(refusal, &self.peer);
+                }
+                if persists {
+                    drop(raw);
+                    match self.discard(&mut info).await {
+                        Ok(()) => return Flow::Next,
+                        Err(reason) => self.close(reason, true).await,
+                    }
+                } else {
+                    // A client that asked for the end sends nothing that a reset could answer.
+                    let lingers = !info.framing.is_done() || info.is_persistent;
+                    self.close(CloseReason::Answered, lingers).await
+                }
+            }
+            Verdict::Refused => self.refuse(refusal.unwrap_or(Refusal::ChunkEnd)).await,
+            Verdict::Unanswered => {
+                self.answer(StatusCode::INTERNAL_SERVER_ERROR).await;
+                self.close(CloseReason::Failed, true).await
+            }
+            Verdict::Cut => self.closed(CloseReason::Cut),
+            Verdict::Dropped => self.closed(CloseReason::Dropped),
+            Verdict::Delegated => {
+                let is_last = !(may_persist && info.is_persistent);
+                return Flow::Delegate(Delegate { info, raw, is_last });
+            }
+        };
+        Flow::End(closed)
+    }
+
+    /// Lends the stream out for one request.
+    async fn delegate(self, request: Delegate) -> Result<Self, Closed> {
+        let Delegate { info, raw, is_last } = request;
+        let Wire {
+            stream,
+            buffer,
+            watches,
+        } = self.wire;
+        let delegation = Delegation {
+            stream: Box::new(Delegated::new(
+                stream,
+                raw,
+                buffer,
+                info.framing,
+                info.is_upgrade,
+            )),
+            is_last,
+            requests_before: self.requests - 1,
+        };
+        let returned = self.handler.delegate(delegation).await;
+        match returned.and_then(Delegated::take_back) {
+            Some(returned) if !is_last => Ok(Self {
+                wire: Wire {
+                    stream: returned.stream,
+                    buffer: returned.buffer,
+                    watches,
+                },
+                ..self
+            }),
+            _ => Err(Closed {
+                reason: CloseReason::Delegated,
+                requests: self.requests,
+            }),
+        }
+    }
+
+    /// Drops what the request held, so that the read buffer is ours alone again, and keeps the memory.
+    fn forget(&mut self) {
+        self.parts.headers.clear();
+        self.parts.extensions.clear();
+        self.parts.uri = Uri::default();
+    }
+
+    /// Reads over what is left of a request's body.
+    async fn discard(&mut self, info: &mut HeadInfo) -> Result<(), CloseReason> {
+        if info.framing.is_done() {
+            return Ok(());
+        }
+        let deadline = Instant::now() + self.limits.discard_timeout();
+        let mut left = self.limits.discard_bytes_max as usize;
+        loop {
+            let passed = info.framing.pass(&self.wire.buffer).map_err(|refusal| {
+                self.handler.on_refused(refusal, &self.peer);
+                CloseReason::Refused(refusal)
+            })?;
+            self.wire.buffer.advance(passed);
+            left = left.checked_sub(passed).ok_or(CloseReason::Body)?;
+            if info.framing.is_done() {
+                return Ok(());
+            }
+            match self.wire.read(Some(deadline), false).await {
+                Arrival::Bytes => {}
+                _ => return Err(CloseReason::Body),
+            }
+        }
+    }
+
+    async fn refuse(&mut self, refusal: Refusal) -> Closed {
+        self.handler.on_refused(refusal, &self.peer);
+        self.answer(refusal.status()).await;
+        self.close(CloseReason::Refused(refusal), true).await
+    }
+
+    /// An answer of the connection's own, its last.
+    async fn answer(&mut self, status: StatusCode) {
+        let mut head = Head::new(status, std::mem::take(&mut self.scratch));
+        self.handler.fields(&mut head);
+        let head = head.seal(WireLength::Known(0), Some(b"Connection: close\r\n"));
+        // Whether it arrives or not, the connection ends.
+        let _ = self.wire.write(&mut [IoSlice::new(&head)], true).await;
+    }
+
+    /// Ends the connection properly. While it lingers, what the client still sends is read and thrown away: a reset in
+    /// answer to it could destroy the answer before the client has read it (RFC 9112 9.6).
+    async fn close(&mut self, reason: CloseReason, lingers: bool) -> Closed {
+        let deadline = Instant::now() + self.limits.linger();
+        self.wire.shut_down(deadline).await;
+        let mut left = LINGER_BYTES_MAX;
+        while lingers && left > 0 {
+            self.wire.buffer.clear();
+            match self.wire.read(Some(deadline), false).await {
+                Arrival::Bytes => left = left.saturating_sub(self.wire.buffer.len()),
+                _ => break,
+            }
+        }
+        self.closed(reason)
+    }
+
+    const fn closed(&self, reason: CloseReason) -> Closed {
+        Closed {
+            reason,
+            requests: self.requests,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The node's wish to end.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::sync::watch;
+
+/// Asks a `watch` without taking its lock: what registers for a wake-up is polled once for each task, what is asked at
+/// every request is one atomic load.
+pub(crate) struct Stop {
+    receiver: watch::Receiver<bool>,
+    is_stopped: bool,
+    wake_up: Option<(Pin<Box<dyn Future<Output = ()> + Send>>, Waker)>,
+}
+
+impl Stop {
+    pub(crate) fn new(receiver: watch::Receiver<bool>) -> Self {
+        let is_stopped = *receiver.borrow();
+        Self {
+            receiver,
+            is_stopped,
+            wake_up: None,
+        }
+    }
+
+    /// Whether the node has been told to end. A sender that is gone leaves things as they were.
+    pub(crate) fn is_stopped(&mut self) -> bool {
+        if !self.is_stopped && self.receiver.has_changed().unwrap_or(false) {
+            self.is_stopped = *self.receiver.borrow_and_update();
+            self.wake_up = None;
+        }
+        self.is_stopped
+    }
+
+    /// Ready once the node has been told to end.
+    pub(crate) fn poll_stopped(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_stopped() {
+            return Poll::Ready(());
+        }
+        let is_armed = self
+            .wake_up
+            .as_ref()
+            .is_some_and(|(_, waker)| waker.will_wake(context.waker()));
+        if is_armed {
+            return Poll::Pending;
+        }
+        let mut receiver = self.receiver.clone();
+        let mut wake_up: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+            // Gone with its sender, it wakes nobody: nobody is left to ask for an end.
+            if receiver.wait_for(|stop| *stop).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        });
+        let poll = wake_up.as_mut().poll(context);
+        if poll.is_ready() {
+            self.is_stopped = true;
+        }
+        self.wake_up = Some((wake_up, context.waker().clone()));
+        poll
+    }
+}

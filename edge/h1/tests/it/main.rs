@@ -1,0 +1,2 @@
+//! The crate's integration tests, in one binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
