@@ -8,7 +8,7 @@
 //! Memory is bounded twice: complete objects by [`CacheConfig::memory_bytes`], bytes of fills by
 //! [`CacheConfig::fill_bytes_max`].
 
-mod disk;
+pub mod disk;
 mod disk_tier;
 mod key;
 mod legacy;

@@ -1,0 +1,182 @@
+//! The age of the storage engine's blocks.
+//!
+//! The engine gives whole blocks up, and after a restart it would do so in any order. Then an old record could outlive
+//! the newer one that replaced it and be found again. So the order of writing is read from the blocks themselves, and
+//! the oldest goes first.
+//!
+//! The engine also expects that one block is empty when it starts; a process that was killed may have left none, and
+//! writing would wait for ever. So the oldest is emptied in that case.
+//!
+//! A block begins with an index page: checksum (XXH64 of the rest, 8 bytes), count (4), and for each record its hash
+//! (8), sequence (8), offset (4) and length (4), big-endian.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use bytes::Buf;
+use foyer::{EvictionInfo, EvictionPicker};
+use twox_hash::XxHash64;
+
+/// Bytes of an index page.
+pub(super) const INDEX_BYTES: usize = 4096;
+/// Before each block's number in its file's name. Number 0 is the log of what was deleted.
+const FILE_PREFIX: &str = "foyer-storage-direct-fs-";
+
+/// When each block that holds records was begun: the smaller, the older. Makes sure that one block is empty.
+///
+/// # Errors
+/// When the folder or a block cannot be read or written.
+pub(super) fn ages(dir: &Path) -> io::Result<HashMap<u32, u64>> {
+    let mut ages = HashMap::new();
+    let mut blocks = 0;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let Some(number) = entry.file_name().to_str().and_then(block_number) else {
+            continue;
+        };
+        blocks += 1;
+        if let Some(sequence) = first_sequence(&entry.path())? {
+            ages.insert(number, sequence);
+        }
+    }
+    if blocks > 0
+        && ages.len() == blocks
+        && let Some(oldest) = ages
+            .iter()
+            .min_by_key(|(number, sequence)| (**sequence, **number))
+            .map(|(number, _)| *number)
+    {
+        empty(&dir.join(file_name(oldest)))?;
+        ages.remove(&oldest);
+    }
+    Ok(ages)
+}
+
+fn file_name(block: u32) -> String {
+    format!("{FILE_PREFIX}{:08}", block + 1)
+}
+
+fn block_number(file_name: &str) -> Option<u32> {
+    let number: u32 = file_name.strip_prefix(FILE_PREFIX)?.parse().ok()?;
+    number.checked_sub(1)
+}
+
+/// The sequence of the block's first record; nothing when it has none.
+fn first_sequence(path: &Path) -> io::Result<Option<u64>> {
+    const SUM_BYTES: usize = 8;
+    const FIRST_SEQUENCE_AT: usize = 8 + 4 + 8;
+    let mut page = [0; INDEX_BYTES];
+    match File::open(path)?.read_exact_at(&mut page, 0) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        outcome => outcome?,
+    }
+    let (sum, rest) = page.split_at(SUM_BYTES);
+    let is_index = XxHash64::oneshot(0, rest) == (&*sum).get_u64();
+    let has_records = (&rest[..4]).get_u32() > 0;
+    Ok((is_index && has_records).then(|| (&page[FIRST_SEQUENCE_AT..]).get_u64()))
+}
+
+fn empty(path: &Path) -> io::Result<()> {
+    OpenOptions::new()
+        .write(true)
+        .open(path)?
+        .write_all_at(&[0; INDEX_BYTES], 0)
+}
+
+/// Gives up the block that was begun first.
+#[derive(Debug)]
+pub(super) struct OldestFirst {
+    recovered: HashMap<u32, u64>,
+    order: BTreeMap<u64, u32>,
+    next: u64,
+}
+
+impl OldestFirst {
+    /// With the ages of the blocks that were found.
+    pub(super) fn new(ages: HashMap<u32, u64>) -> Self {
+        let mut numbered: Vec<(u64, u32)> = ages
+            .into_iter()
+            .map(|(block, sequence)| (sequence, block))
+            .collect();
+        numbered.sort_unstable();
+        let next = numbered.len() as u64;
+        let recovered = (0..)
+            .zip(numbered)
+            .map(|(rank, (_, block))| (block, rank))
+            .collect();
+        Self {
+            recovered,
+            order: BTreeMap::new(),
+            next,
+        }
+    }
+}
+
+impl EvictionPicker for OldestFirst {
+    fn pick(&mut self, _: EvictionInfo<'_>) -> Option<u32> {
+        self.order.first_key_value().map(|(_, block)| *block)
+    }
+
+    fn on_block_evictable(&mut self, _: EvictionInfo<'_>, block: u32) {
+        let rank = self.recovered.remove(&block).unwrap_or_else(|| {
+            self.next += 1;
+            self.next
+        });
+        self.order.insert(rank, block);
+    }
+
+    fn on_block_evict(&mut self, _: EvictionInfo<'_>, block: u32) {
+        self.order.retain(|_, held| *held != block);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write_block(dir: &Path, block: u32, first_sequence: u64) {
+        let mut page = vec![0_u8; INDEX_BYTES];
+        page[8..12].copy_from_slice(&1_u32.to_be_bytes());
+        page[20..28].copy_from_slice(&first_sequence.to_be_bytes());
+        let sum = XxHash64::oneshot(0, &page[8..]);
+        page[..8].copy_from_slice(&sum.to_be_bytes());
+        std::fs::write(dir.join(file_name(block)), page).unwrap();
+    }
+
+    #[test]
+    fn the_oldest_block_is_emptied_when_none_is_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        for (block, sequence) in [(0, 70), (1, 20), (2, 90)] {
+            write_block(dir.path(), block, sequence);
+        }
+        std::fs::write(dir.path().join(format!("{FILE_PREFIX}00000000")), "log").unwrap();
+        assert_eq!(ages(dir.path()).unwrap(), HashMap::from([(0, 70), (2, 90)]));
+        // There is an empty one now.
+        assert_eq!(ages(dir.path()).unwrap(), HashMap::from([(0, 70), (2, 90)]));
+    }
+
+    #[test]
+    fn what_was_written_first_goes_first() {
+        let blocks = Vec::new();
+        let evictable = std::collections::HashSet::new();
+        let info = || EvictionInfo {
+            blocks: &blocks,
+            evictable: &evictable,
+            clean: 0,
+        };
+        let mut picker = OldestFirst::new(HashMap::from([(4, 900), (7, 30), (5, 100)]));
+        for block in [5, 4, 7] {
+            picker.on_block_evictable(info(), block);
+        }
+        picker.on_block_evictable(info(), 1);
+        let mut order = Vec::new();
+        while let Some(block) = picker.pick(info()) {
+            order.push(block);
+            picker.on_block_evict(info(), block);
+        }
+        assert_eq!(order, [7, 5, 4, 1]);
+    }
+}

@@ -1,0 +1,374 @@
+//! Records in a folder, by foyer's block engine.
+//!
+//! What the engine does that this file answers for:
+//! - It writes from threads that know the file by its number only. So whatever is dropped keeps its files open until
+//!   its last write is over, on a thread of its own, and nothing is opened again before that.
+//! - It tells nobody of a write that failed. [`RecordStore::contains`] tells, once it has settled.
+//! - It waits for a disk as long as the disk takes. So it has threads of its own, bounded, and nobody else's wait.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use foyer::{
+    BlockEngineConfig, DeviceBuilder, ErrorKind, FsDeviceBuilder, HybridCache, HybridCacheBuilder,
+    HybridCachePolicy, Load, PsyncIoEngineConfig, RecoverMode, Spawner,
+};
+use parking_lot::Mutex;
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, watch};
+
+use super::blocks::{self, OldestFirst};
+use super::config::DiskConfig;
+use super::folder::{self, Folder, Layout};
+use super::medium::{Medium, MediumError, RecordStore, Trouble};
+use super::record::{Content, RecordKey};
+
+/// How long a start may take to find what is on the disk.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
+/// Reads under way at once; more wait, within their deadline.
+const READS_MAX: usize = 64;
+/// Threads that may wait for the disk at once.
+const THREADS_MAX: usize = 32;
+/// The engine's write buffer. It has two. One batch of the tier fits, with room for its padding.
+const BUFFER_BYTES: usize = 12 << 20;
+
+/// A folder with foyer's block engine in it.
+#[derive(Debug)]
+pub struct FoyerFolder {
+    dir: PathBuf,
+    layout: Layout,
+    /// The folder that is held, while it is; for checks.
+    held: Mutex<std::sync::Weak<Folder>>,
+    /// How many stores were opened and are not at rest yet.
+    open: Arc<watch::Sender<usize>>,
+    /// One probe or check at a time: a disk that never answers keeps one thread, not one for each question.
+    question: Arc<Semaphore>,
+}
+
+impl FoyerFolder {
+    /// The folder of `config`. Its content is removed when it was written under another `lineage`: whoever lost the
+    /// purge history that goes with the content must not serve it.
+    #[must_use]
+    pub fn new(config: &DiskConfig, lineage: u128) -> Self {
+        Self {
+            dir: config.dir.clone(),
+            layout: Layout::new(config.bytes, lineage),
+            held: Mutex::default(),
+            open: Arc::new(watch::Sender::new(0)),
+            question: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    fn failed(&self, reason: impl ToString) -> MediumError {
+        MediumError::failed(&self.dir, reason)
+    }
+
+    /// Runs what blocks its thread on a thread that may be blocked.
+    async fn on_a_thread<T: Send + 'static>(
+        &self,
+        act: impl FnOnce() -> Result<T, MediumError> + Send + 'static,
+    ) -> Result<T, MediumError> {
+        let permit = Arc::clone(&self.question)
+            .try_acquire_owned()
+            .map_err(|_| MediumError {
+                trouble: Trouble::Slow,
+                ..self.failed("it has not answered an earlier question yet")
+            })?;
+        let asked = move || {
+            let outcome = act();
+            drop(permit);
+            outcome
+        };
+        match tokio::task::spawn_blocking(asked).await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+}
+
+#[async_trait]
+impl Medium for FoyerFolder {
+    async fn open(&self) -> Result<Arc<dyn RecordStore>, MediumError> {
+        if *self.open.borrow() > 0 {
+            return Err(self.failed("the disk is still at work on what it was asked before"));
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(THREADS_MAX)
+            .thread_name("edge-disk")
+            .enable_time()
+            .build()
+            .map_err(|error| self.failed(error))?;
+        // From here on the runtime is put to rest in the right way, however this ends.
+        let mut store = FoyerStore::new(self.dir.clone(), runtime, &self.open)?;
+        let opened = tokio::time::timeout(OPEN_TIMEOUT, store.start(self.layout)).await;
+        let folder = opened.map_err(|_| MediumError {
+            trouble: Trouble::Slow,
+            ..self.failed(format!("not open after {} s", OPEN_TIMEOUT.as_secs()))
+        })??;
+        *self.held.lock() = Arc::downgrade(&folder);
+        Ok(Arc::new(store))
+    }
+
+    async fn probe(&self) -> Result<(), MediumError> {
+        let dir = self.dir.clone();
+        self.on_a_thread(move || folder::probe(&dir)).await
+    }
+
+    async fn check(&self) -> Result<u64, MediumError> {
+        let Some(folder) = self.held.lock().upgrade() else {
+            return Err(self.failed("it is not open"));
+        };
+        self.on_a_thread(move || folder.check()).await
+    }
+
+    async fn released(&self) {
+        // The sender is held by `self`.
+        let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
+    }
+}
+
+type Engine = HybridCache<RecordKey, Content>;
+
+/// Everything that must outlive the last write.
+struct Remains {
+    engine: Option<Engine>,
+    runtime: Runtime,
+    folder: Option<Arc<Folder>>,
+    open: OpenMark,
+}
+
+/// Counts a store as open.
+struct OpenMark(Arc<watch::Sender<usize>>);
+
+impl Drop for OpenMark {
+    fn drop(&mut self) {
+        self.0.send_modify(|open| *open = open.saturating_sub(1));
+    }
+}
+
+struct FoyerStore {
+    dir: PathBuf,
+    reads: Arc<Semaphore>,
+    /// Nothing only while it is dropped.
+    remains: Option<Remains>,
+    undertaker: SyncSender<Remains>,
+}
+
+impl std::fmt::Debug for FoyerStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FoyerStore")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FoyerStore {
+    fn new(
+        dir: PathBuf,
+        runtime: Runtime,
+        open: &Arc<watch::Sender<usize>>,
+    ) -> Result<Self, MediumError> {
+        let (undertaker, remains) = sync_channel::<Remains>(1);
+        let thread = std::thread::Builder::new().name("edge-disk-rest".to_owned());
+        if let Err(error) = thread.spawn(move || {
+            if let Ok(remains) = remains.recv() {
+                put_to_rest(remains);
+            }
+        }) {
+            // Nothing was written by it yet.
+            runtime.shutdown_background();
+            return Err(MediumError::io(&dir, "start a thread", &error));
+        }
+        open.send_modify(|open| *open += 1);
+        Ok(Self {
+            dir,
+            reads: Arc::new(Semaphore::new(READS_MAX)),
+            remains: Some(Remains {
+                engine: None,
+                runtime,
+                folder: None,
+                open: OpenMark(Arc::clone(open)),
+            }),
+            undertaker,
+        })
+    }
+
+    async fn start(&mut self, layout: Layout) -> Result<Arc<Folder>, MediumError> {
+        let dir = self.dir.clone();
+        let Some(remains) = self.remains.as_mut() else {
+            return Err(MediumError::failed(&dir, "it is closed"));
+        };
+        let prepare = remains.runtime.spawn_blocking(move || {
+            let folder = Folder::hold(&dir, &layout)?;
+            let blocks = folder.blocks();
+            let ages = blocks::ages(&blocks)
+                .map_err(|error| MediumError::io(&blocks, "read its blocks", &error))?;
+            Ok((Arc::new(folder), ages))
+        });
+        let (folder, ages) = prepare
+            .await
+            .map_err(|error| MediumError::failed(&self.dir, error))??;
+        remains.folder = Some(Arc::clone(&folder));
+        let spawner = Spawner::from(remains.runtime.handle().clone());
+        let build = build(folder.blocks(), layout, OldestFirst::new(ages), spawner);
+        let engine = remains
+            .runtime
+            .spawn(build)
+            .await
+            .map_err(|error| MediumError::failed(&self.dir, error))?
+            .map_err(|error| self.explain(&error))?;
+        if let Some(remains) = self.remains.as_mut() {
+            remains.engine = Some(engine);
+        }
+        Ok(folder)
+    }
+
+    fn engine(&self) -> Option<&Engine> {
+        self.remains.as_ref()?.engine.as_ref()
+    }
+
+    fn explain(&self, error: &foyer::Error) -> MediumError {
+        explain(&self.dir, error)
+    }
+}
+
+fn explain(dir: &std::path::Path, error: &foyer::Error) -> MediumError {
+    match error.downcast_ref::<std::io::Error>() {
+        Some(io) => MediumError::io(dir, "use it", io),
+        None => MediumError::failed(dir, error),
+    }
+}
+
+async fn build(
+    blocks: PathBuf,
+    layout: Layout,
+    oldest_first: OldestFirst,
+    spawner: Spawner,
+) -> foyer::Result<Engine> {
+    let whole = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let device = FsDeviceBuilder::new(blocks)
+        .with_capacity(whole(layout.capacity_bytes))
+        .build()?;
+    let engine = BlockEngineConfig::new(device)
+        .with_block_size(whole(layout.block_bytes))
+        .with_blob_index_size(blocks::INDEX_BYTES)
+        .with_buffer_pool_size(BUFFER_BYTES)
+        .with_submit_queue_size_threshold(BUFFER_BYTES)
+        .with_eviction_pickers(vec![Box::new(oldest_first)])
+        .with_tombstone_log(true);
+    HybridCacheBuilder::new()
+        .with_name("edge-disk")
+        .with_policy(HybridCachePolicy::WriteOnInsertion)
+        .with_flush_on_close(false)
+        // The memory tier is the engine's owner; here everything is only written.
+        .memory(16)
+        .with_shards(16)
+        .with_filter(|_, _| false)
+        .storage()
+        .with_io_engine_config(PsyncIoEngineConfig::new())
+        .with_engine_config(engine)
+        .with_recover_mode(RecoverMode::Quiet)
+        .with_spawner(spawner)
+        .build()
+        .await
+}
+
+#[async_trait]
+impl RecordStore for FoyerStore {
+    async fn load(&self, key: RecordKey) -> Result<Option<Bytes>, MediumError> {
+        let (Some(remains), Some(engine)) = (self.remains.as_ref(), self.engine()) else {
+            return Ok(None);
+        };
+        // The permit is given back when the disk has answered, not when somebody stops waiting for it.
+        let Ok(permit) = Arc::clone(&self.reads).acquire_owned().await else {
+            return Ok(None);
+        };
+        let engine = engine.clone();
+        let read = remains.runtime.spawn(async move {
+            let loaded = engine.storage().load(&key).await;
+            drop(permit);
+            loaded
+        });
+        let loaded = read
+            .await
+            .map_err(|error| MediumError::failed(&self.dir, error))?;
+        match loaded {
+            Ok(Load::Entry { value, .. }) => Ok(Some(value.0)),
+            Ok(Load::Piece { piece, .. }) => Ok(Some(piece.value().0.clone())),
+            Ok(Load::Miss | Load::Throttled) => Ok(None),
+            Err(error) if is_damage(&error) => {
+                self.delete(key);
+                Ok(None)
+            }
+            Err(error) => Err(self.explain(&error)),
+        }
+    }
+
+    fn contains(&self, key: RecordKey) -> bool {
+        self.engine()
+            .is_some_and(|engine| engine.storage().may_contains(&key))
+    }
+
+    fn put(&self, key: RecordKey, content: Bytes) {
+        if let Some(engine) = self.engine() {
+            // What comes of it shows once it has settled.
+            let _ = engine.storage_writer(key).force().insert(Content(content));
+        }
+    }
+
+    fn delete(&self, key: RecordKey) {
+        if let Some(engine) = self.engine() {
+            engine.storage().delete(&key);
+        }
+    }
+
+    async fn settle(&self) {
+        if let Some(engine) = self.engine() {
+            engine.storage().wait().await;
+        }
+    }
+}
+
+/// The disk gave bytes, but not those that were written.
+fn is_damage(error: &foyer::Error) -> bool {
+    let is_cut = error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|io| io.kind() == std::io::ErrorKind::UnexpectedEof);
+    is_cut || !matches!(error.kind(), ErrorKind::Io | ErrorKind::Join)
+}
+
+impl Drop for FoyerStore {
+    fn drop(&mut self) {
+        let Some(remains) = self.remains.take() else {
+            return;
+        };
+        // There is room for the one message. Without the thread it is better to leak than to close files under a
+        // write.
+        if let Err(unsent) = self.undertaker.send(remains) {
+            std::mem::forget(unsent);
+        }
+    }
+}
+
+fn put_to_rest(remains: Remains) {
+    let Remains {
+        engine,
+        runtime,
+        folder,
+        open,
+    } = remains;
+    // The device is the engine's; it is held until the last thread that reads or writes is done.
+    let device = engine
+        .as_ref()
+        .map(|engine| Arc::clone(engine.storage().device()));
+    drop(engine);
+    drop(runtime);
+    drop(device);
+    drop(folder);
+    drop(open);
+}

@@ -1,0 +1,125 @@
+//! What the tier asks of whatever keeps its records. [`super::FoyerFolder`] is the real one; tests put faults before it.
+
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::record::RecordKey;
+
+/// What is wrong with the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// It takes longer than its deadlines.
+    Slow,
+    /// It has no room.
+    Full,
+    /// It refuses reads or writes, or it is gone.
+    Failed,
+}
+
+impl Trouble {
+    /// The word for it in reasons and logs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::Full => "full",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The disk did not do what it was asked.
+#[derive(Debug, Clone, Error)]
+#[error("{}: {reason}", path.display())]
+pub struct MediumError {
+    /// What is wrong.
+    pub trouble: Trouble,
+    /// Where.
+    pub path: PathBuf,
+    /// What it said.
+    pub reason: String,
+}
+
+impl MediumError {
+    /// Always: whatever it is, it may pass, and the tier asks again.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        true
+    }
+
+    pub(super) fn failed(path: &Path, reason: impl ToString) -> Self {
+        Self {
+            trouble: Trouble::Failed,
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+
+    /// `act` at `path` met `error`.
+    pub(super) fn io(path: &Path, act: &str, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind;
+        let trouble = match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                Trouble::Full
+            }
+            _ => Trouble::Failed,
+        };
+        Self {
+            trouble,
+            path: path.to_owned(),
+            reason: format!("cannot {act}: {error}"),
+        }
+    }
+}
+
+/// Where records are kept. Opened when the tier starts, and again after each failure.
+#[async_trait]
+pub trait Medium: Send + Sync + Debug {
+    /// Opens what is there. What was given by an earlier `open` must be dropped before.
+    ///
+    /// # Errors
+    /// When it cannot be used, or when an earlier one is still at work.
+    async fn open(&self) -> Result<Arc<dyn RecordStore>, MediumError>;
+
+    /// Writes a little, past every cache, and reads it back.
+    ///
+    /// # Errors
+    /// When that does not work.
+    async fn probe(&self) -> Result<(), MediumError>;
+
+    /// Looks whether it is still what was opened, and returns the bytes that it takes.
+    ///
+    /// # Errors
+    /// When it is not there any more.
+    async fn check(&self) -> Result<u64, MediumError>;
+
+    /// Returns once everything that was opened and dropped is at rest.
+    async fn released(&self);
+}
+
+/// Records by key. A record that is found is whole: each is checked against its checksum and its key.
+#[async_trait]
+pub trait RecordStore: Send + Sync + Debug {
+    /// The record, or nothing when there is none or it is damaged.
+    ///
+    /// # Errors
+    /// When the disk refuses to be read.
+    async fn load(&self, key: RecordKey) -> Result<Option<Bytes>, MediumError>;
+
+    /// Whether there should be a record; from memory.
+    fn contains(&self, key: RecordKey) -> bool;
+
+    /// Begins to write a record. Whether it was written shows in [`Self::contains`] after [`Self::settle`].
+    fn put(&self, key: RecordKey, content: Bytes);
+
+    /// Takes a record away. One that is being written may be found until [`Self::settle`].
+    fn delete(&self, key: RecordKey);
+
+    /// Returns once everything begun is written or lost.
+    async fn settle(&self);
+}

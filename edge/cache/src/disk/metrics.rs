@@ -1,0 +1,95 @@
+//! What the disk tier counts.
+
+use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+
+#[derive(Debug, Clone)]
+pub(super) struct DiskMetrics {
+    reads: IntCounterVec,
+    writes: IntCounterVec,
+    pub(super) degraded: IntGauge,
+    pub(super) bytes: IntGauge,
+    pub(super) queue_bytes: IntGauge,
+}
+
+/// How a read ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Read {
+    Hit,
+    Miss,
+    /// It should have been there, and was not, or not whole.
+    Damaged,
+    TooSlow,
+    Failed,
+}
+
+/// How the write of a response or a record ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Written {
+    Done,
+    /// Another write or a removal of the same slot overtook it.
+    Superseded,
+    /// The queue was full, or it was too large.
+    Refused,
+    /// The disk was degraded.
+    Degraded,
+    /// The disk did not keep it.
+    Lost,
+}
+
+impl DiskMetrics {
+    pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            reads: IntCounterVec::new(
+                Opts::new(
+                    "mcsp_cache_disk_reads_total",
+                    "Reads of records by outcome: hit, miss, damaged, too_slow, failed.",
+                ),
+                &["outcome"],
+            )?,
+            writes: IntCounterVec::new(
+                Opts::new(
+                    "mcsp_cache_disk_writes_total",
+                    "Responses and records given to be written, by outcome: written, superseded, refused, degraded, lost.",
+                ),
+                &["outcome"],
+            )?,
+            degraded: IntGauge::new(
+                "mcsp_cache_disk_degraded",
+                "1 while the disk is slow, full or failing and memory goes on alone.",
+            )?,
+            bytes: IntGauge::new("mcsp_cache_disk_bytes", "Bytes on the disk.")?,
+            queue_bytes: IntGauge::new(
+                "mcsp_cache_disk_queue_bytes",
+                "Bytes that wait to be written.",
+            )?,
+        };
+        registry.register(Box::new(metrics.reads.clone()))?;
+        registry.register(Box::new(metrics.writes.clone()))?;
+        registry.register(Box::new(metrics.degraded.clone()))?;
+        registry.register(Box::new(metrics.bytes.clone()))?;
+        registry.register(Box::new(metrics.queue_bytes.clone()))?;
+        Ok(metrics)
+    }
+
+    pub(super) fn read(&self, outcome: Read) {
+        let label = match outcome {
+            Read::Hit => "hit",
+            Read::Miss => "miss",
+            Read::Damaged => "damaged",
+            Read::TooSlow => "too_slow",
+            Read::Failed => "failed",
+        };
+        self.reads.with_label_values(&[label]).inc();
+    }
+
+    pub(super) fn written(&self, outcome: Written) {
+        let label = match outcome {
+            Written::Done => "written",
+            Written::Superseded => "superseded",
+            Written::Refused => "refused",
+            Written::Degraded => "degraded",
+            Written::Lost => "lost",
+        };
+        self.writes.with_label_values(&[label]).inc();
+    }
+}

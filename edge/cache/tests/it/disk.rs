@@ -1,0 +1,329 @@
+//! The disk tier on a disk that works: what was stored is found, over restarts, and nothing else is.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use mcsp_edge_cache::disk::{Disk, DiskConfig};
+use mcsp_edge_cache::engine::{Accepted, DiskRecord, DiskTier};
+use mcsp_runtime::SystemClock;
+use prometheus::Registry;
+
+use crate::disk_support::{CHUNK, Found, LINEAGE, config, look, open, response, slot, store};
+
+const LEN: u64 = 3 * (256 << 10) + 777;
+
+#[tokio::test]
+async fn a_restart_keeps_every_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = open(dir.path()).await;
+    let lengths = [
+        0,
+        1,
+        4096,
+        u64::from(CHUNK),
+        u64::from(CHUNK) + 1,
+        LEN,
+        20 << 20,
+    ];
+    for (body_id, total_len) in (1..).zip(lengths) {
+        store(&disk, &format!("/{total_len}"), body_id, total_len).await;
+    }
+    let rules = DiskRecord::Rules {
+        key: "/varies".to_owned(),
+        rules: vec![vec!["accept".to_owned()]],
+    };
+    assert_eq!(
+        disk.store_record(slot("/varies"), rules.clone()),
+        Accepted::Queued
+    );
+    disk.settled().await;
+    for restart in 0..3 {
+        let disk = if restart == 0 {
+            &disk
+        } else {
+            &open(dir.path()).await
+        };
+        for (body_id, total_len) in (1..).zip(lengths) {
+            assert_eq!(
+                look(disk, &format!("/{total_len}")).await,
+                Found::Whole(body_id)
+            );
+        }
+        assert_eq!(
+            disk.load(slot("/varies")).await.unwrap(),
+            Some(rules.clone())
+        );
+        assert!(!disk.may_hold(slot("/never")));
+        assert_eq!(look(disk, "/never").await, Found::Nothing);
+        disk.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_replaced_response_stays_replaced_over_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = open(dir.path()).await;
+    store(&disk, "/a", 1, LEN).await;
+    store(&disk, "/a", 2, 10).await;
+    assert_eq!(look(&disk, "/a").await, Found::Whole(2));
+    disk.close().await;
+    drop(disk);
+    let disk = open(dir.path()).await;
+    assert_eq!(look(&disk, "/a").await, Found::Whole(2));
+    disk.close().await;
+}
+
+#[tokio::test]
+async fn what_was_taken_away_stays_away_over_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = open(dir.path()).await;
+    store(&disk, "/kept", 1, LEN).await;
+    store(&disk, "/gone", 2, LEN).await;
+    disk.remove(slot("/gone"));
+    assert!(!disk.may_hold(slot("/gone")));
+    assert_eq!(look(&disk, "/gone").await, Found::Nothing);
+    disk.close().await;
+    drop(disk);
+    let disk = open(dir.path()).await;
+    assert_eq!(look(&disk, "/gone").await, Found::Nothing);
+    assert_eq!(look(&disk, "/kept").await, Found::Whole(1));
+    disk.close().await;
+}
+
+#[tokio::test]
+async fn a_removal_overtakes_the_write_and_a_later_store_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = open(dir.path()).await;
+    for round in 0..50_u128 {
+        let (head, chunks) = response("/a", 2 * round + 1, LEN);
+        assert_eq!(disk.store(slot("/a"), head, chunks), Accepted::Queued);
+        // At another moment of the writing each time.
+        for _ in 0..round {
+            tokio::task::yield_now().await;
+        }
+        disk.remove(slot("/a"));
+        assert!(!disk.may_hold(slot("/a")), "round {round}");
+        assert_eq!(look(&disk, "/a").await, Found::Nothing, "round {round}");
+        disk.settled().await;
+        assert_eq!(
+            look(&disk, "/a").await,
+            Found::Nothing,
+            "round {round}, written"
+        );
+        store(&disk, "/a", 2 * round + 2, 100).await;
+        assert_eq!(look(&disk, "/a").await, Found::Whole(2 * round + 2));
+    }
+    disk.close().await;
+}
+
+#[tokio::test]
+async fn a_revalidated_head_goes_with_the_chunks_that_are_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = open(dir.path()).await;
+    let (mut head, chunks) = response("/a", 1, LEN);
+    assert_eq!(
+        disk.store(slot("/a"), head.clone(), chunks),
+        Accepted::Queued
+    );
+    disk.settled().await;
+    head.generation = 99;
+    assert_eq!(
+        disk.store_record(slot("/a"), DiskRecord::Head(head.clone())),
+        Accepted::Queued
+    );
+    disk.settled().await;
+    disk.close().await;
+    drop(disk);
+    let disk = open(dir.path()).await;
+    assert_eq!(
+        disk.load(slot("/a")).await.unwrap(),
+        Some(DiskRecord::Head(head.clone()))
+    );
+    assert!(disk.load_chunk(1, 0).await.unwrap().is_some());
+
+    // A head whose chunks never came is not kept.
+    head.body_id = 5;
+    assert_eq!(
+        disk.store_record(slot("/b"), DiskRecord::Head(head)),
+        Accepted::Queued
+    );
+    disk.settled().await;
+    assert_eq!(look(&disk, "/b").await, Found::Nothing);
+    disk.close().await;
+}
+
+#[tokio::test]
+async fn only_whole_bodies_are_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = open(dir.path()).await;
+    let (head, mut chunks) = response("/a", 1, LEN);
+    let last = chunks.pop().unwrap();
+    assert_eq!(
+        disk.store(slot("/a"), head.clone(), chunks.clone()),
+        Accepted::Dropped
+    );
+    chunks.push(last.slice(1..));
+    assert_eq!(
+        disk.store(slot("/a"), head.clone(), chunks.clone()),
+        Accepted::Dropped
+    );
+    chunks.push(last);
+    assert_eq!(disk.store(slot("/a"), head, chunks), Accepted::Dropped);
+    disk.close().await;
+}
+
+#[tokio::test]
+async fn old_responses_leave_whole_or_with_a_hole_and_never_with_other_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = open(dir.path()).await;
+    // Three times what fits, with a restart in the middle of each third.
+    let mut disk = disk;
+    let name = |body_id: u128| format!("/{body_id}");
+    for body_id in 1..=96_u128 {
+        store(
+            &disk,
+            &name(body_id),
+            body_id,
+            (2 << 20) + u64::try_from(body_id).unwrap(),
+        )
+        .await;
+        if body_id % 32 == 16 {
+            disk.close().await;
+            drop(disk);
+            disk = open(dir.path()).await;
+        }
+    }
+    let mut whole = Vec::new();
+    for body_id in 1..=96 {
+        if look(&disk, &name(body_id)).await == Found::Whole(body_id) {
+            whole.push(body_id);
+        }
+    }
+    // The newest are there, in one run: what was written first left first, over restarts too.
+    let run: Vec<u128> = (97 - u128::try_from(whole.len()).unwrap()..=96).collect();
+    assert_eq!(whole, run);
+    assert!(whole.len() >= 16, "{} fit", whole.len());
+    disk.close().await;
+    let bytes: u64 = fs::read_dir(dir.path().join("blocks"))
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
+    assert!(bytes <= config(dir.path()).bytes, "{bytes} on the disk");
+}
+
+/// Changes one byte in each page-sized step of every block but its index page.
+fn damage(dir: &Path, step: usize) {
+    const PAGE: u64 = 4096;
+    for entry in fs::read_dir(dir.join("blocks")).unwrap() {
+        let path = entry.unwrap().path();
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .unwrap();
+        let pages = file.metadata().unwrap().len() / PAGE;
+        for page in (1..pages).step_by(step) {
+            let at = page * PAGE + 2000;
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, at).unwrap();
+            file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn damaged_bytes_are_a_hole_and_never_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = open(dir.path()).await;
+    store(&disk, "/a", 1, 8 << 20).await;
+    disk.close().await;
+    drop(disk);
+    // Some of its chunks: a chunk is 64 pages and a bit.
+    damage(dir.path(), 150);
+    let disk = open(dir.path()).await;
+    let found = look(&disk, "/a").await;
+    assert!(
+        matches!(found, Found::Holes(1, missing) if (1..32).contains(&missing)),
+        "{found:?}"
+    );
+    // A head with a hole is not given out again.
+    assert_eq!(look(&disk, "/a").await, Found::Nothing);
+    // Stored again, it is whole.
+    store(&disk, "/a", 2, 8 << 20).await;
+    assert_eq!(look(&disk, "/a").await, Found::Whole(2));
+    disk.close().await;
+    drop(disk);
+
+    // Every record.
+    damage(dir.path(), 1);
+    let disk = open(dir.path()).await;
+    assert_eq!(look(&disk, "/a").await, Found::Nothing);
+    disk.close().await;
+}
+
+#[tokio::test]
+async fn another_lineage_or_size_finds_an_empty_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = open(dir.path()).await;
+    store(&disk, "/a", 1, LEN).await;
+    disk.close().await;
+    drop(disk);
+    let open_as = async |lineage, bytes| {
+        let config = DiskConfig {
+            bytes,
+            ..config(dir.path())
+        };
+        Disk::open(&config, lineage, SystemClock::shared(), &Registry::new())
+            .await
+            .unwrap()
+    };
+    for (lineage, bytes) in [(LINEAGE + 1, 64 << 20), (LINEAGE + 1, 80 << 20)] {
+        let disk = open_as(lineage, bytes).await;
+        assert_eq!(look(&disk, "/a").await, Found::Nothing);
+        store(&disk, "/a", 1, LEN).await;
+        disk.close().await;
+    }
+    let disk = open_as(LINEAGE + 1, 80 << 20).await;
+    assert_eq!(look(&disk, "/a").await, Found::Whole(1));
+    disk.close().await;
+}
+
+#[tokio::test]
+async fn a_full_queue_drops_and_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::new();
+    let config = DiskConfig {
+        queue_bytes_max: 2 << 20,
+        ..config(dir.path())
+    };
+    let disk = Disk::open(&config, LINEAGE, SystemClock::shared(), &registry)
+        .await
+        .unwrap();
+    // No writing happens between these: nothing is awaited on the one thread of this test.
+    let mut queued = 0;
+    for body_id in 0..8 {
+        let (head, chunks) = response(&format!("/{body_id}"), body_id, 1 << 20);
+        if disk.store(slot(&format!("/{body_id}")), head, chunks) == Accepted::Queued {
+            queued += 1;
+        }
+    }
+    assert_eq!(queued, 1, "a megabyte and its head twice do not fit");
+    disk.settled().await;
+    let written = |outcome: &str| {
+        let families = registry.gather();
+        let family = families
+            .iter()
+            .find(|family| family.name() == "mcsp_cache_disk_writes_total")
+            .unwrap();
+        family
+            .get_metric()
+            .iter()
+            .find(|metric| metric.get_label()[0].value() == outcome)
+            .map_or(0.0, |metric| metric.get_counter().get_value())
+    };
+    assert_eq!(written("refused"), 7.0);
+    assert_eq!(written("written"), 1.0);
+    assert_eq!(look(&disk, "/0").await, Found::Whole(0));
+    disk.close().await;
+}
