@@ -242,3 +242,121 @@ fn copy_out(buffer: &mut BytesMut, length: usize) -> Bytes {
     buffer.advance(copy.len());
     copy
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    const LIMITS: HeadLimits = HeadLimits {
+        bytes_max: 4_096,
+        fields_max: 32,
+        interim_max: 4,
+    };
+
+    /// What comes of `raw` when it arrives at most `step` bytes at a time.
+    async fn take(raw: Vec<u8>, step: usize) -> (Vec<u8>, Result<u16, FetchErrorKind>, bool) {
+        let (near, mut far) = tokio::io::duplex(step.max(1));
+        let writer = tokio::spawn(async move {
+            let _ = far.write_all(&raw).await;
+        });
+        let mut connection = Connection::new(near);
+        let mut body = Vec::new();
+        let result = async {
+            let (head, _) = connection
+                .read_head(&Method::GET, LIMITS, &mut |_| {})
+                .await?;
+            while let Some(piece) = connection.next().await? {
+                assert!(!piece.is_empty());
+                body.extend_from_slice(&piece);
+            }
+            Ok(head.status.as_u16())
+        }
+        .await
+        .map_err(|error: FetchError| error.kind);
+        drop(connection.into_reusable());
+        writer.await.unwrap();
+        let is_whole = result.is_ok();
+        (body, result, is_whole)
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn where_the_bytes_are_split_makes_no_difference() {
+        let answers = [
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+            "HTTP/1.1 103 E\r\nlink: a\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nt: u\r\n\r\n",
+            "HTTP/1.0 200 OK\r\n\r\nuntil the end",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabcX\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nx: a\r\n b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nx: a\n\r\n",
+        ];
+        let runtime = runtime();
+        for answer in answers {
+            let whole = runtime.block_on(take(answer.into(), answer.len()));
+            for step in 1..answer.len() {
+                let split = runtime.block_on(take(answer.into(), step));
+                assert_eq!(split.1, whole.1, "{answer:?} by {step}");
+                if whole.2 {
+                    assert_eq!(split.0, whole.0, "{answer:?} by {step}");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(192))]
+
+        #[test]
+        fn no_bytes_make_it_fail_otherwise_than_by_an_error(
+            start in prop::sample::select(vec![
+                "HTTP/1.1 200 OK\r\n",
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+                "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n",
+                "",
+            ]),
+            rest in prop::collection::vec(
+                prop_oneof![
+                    any::<u8>(),
+                    prop::sample::select(b"\r\n\r\n:;, 0123abf".to_vec()),
+                ],
+                0..200,
+            ),
+            step in 1_usize..64,
+        ) {
+            let mut raw = start.as_bytes().to_vec();
+            raw.extend_from_slice(&rest);
+            let runtime = runtime();
+            let split = runtime.block_on(take(raw.clone(), step));
+            let whole = runtime.block_on(take(raw, 1 << 16));
+            prop_assert_eq!(&split.1, &whole.1);
+            if whole.2 {
+                prop_assert_eq!(split.0, whole.0);
+            }
+        }
+
+        #[test]
+        fn chunks_of_any_size_come_out_as_they_went_in(
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..20_000), 0..4),
+            step in 5_usize..60_000,
+        ) {
+            let mut raw = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+            for chunk in &chunks {
+                raw.extend_from_slice(format!("{:X}\r\n", chunk.len()).as_bytes());
+                raw.extend_from_slice(chunk);
+                raw.extend_from_slice(b"\r\n");
+            }
+            raw.extend_from_slice(b"0\r\n\r\n");
+            let (body, result, _) = runtime().block_on(take(raw, step));
+            prop_assert_eq!(result, Ok(200));
+            prop_assert_eq!(body, chunks.concat());
+        }
+    }
+}
