@@ -1,0 +1,41 @@
+//! `mcsp-cachebench`: the cache's conformance and its measurements beside its peers. `cargo xtask` runs it.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)] // Talking to a person is what this program does.
+
+mod conformance;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The edge cache beside its peers: what the RFCs ask, what a hit costs, how often there is one.
+#[derive(Debug, Parser)]
+#[command(name = "mcsp-cachebench", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Our own rows, each naming its RFC section, and http-tests/cache-tests; exit status 2 when a goal is not met
+    Conformance(conformance::Args),
+}
+
+/// The exit status for a goal that is not met.
+const EXIT_NOT_MET: u8 = 2;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Conformance(args) => conformance::run(&args).await,
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(EXIT_NOT_MET),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
