@@ -115,7 +115,7 @@ impl Fetcher {
         let mut tried = places_to_avoid(request, target);
         let mut error = FetchError::new(FetchErrorKind::NoAddress);
         for nth in 1..=config.tries_max {
-            let Some(lease) = target.pool().lease(&tried) else {
+            let Some(lease) = target.lease(request.shard, &tried) else {
                 break;
             };
             tried.push(lease.place());

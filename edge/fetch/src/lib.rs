@@ -19,6 +19,7 @@ mod peer;
 mod pool;
 mod request;
 mod response;
+mod shield;
 mod target;
 
 pub use config::{FetchConfig, FetchConfigError};
@@ -30,4 +31,5 @@ pub use peer::{PeerIdentity, PeerIdentityError, PeerTimeouts, plain_peer};
 pub use pool::{Lease, Pool, PoolPolicy, ResolveError};
 pub use request::FetchRequest;
 pub use response::Response;
+pub use shield::{ParentConfig, Sharding, ShieldConfig, preference, shard_hash};
 pub use target::Target;

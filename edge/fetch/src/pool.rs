@@ -9,6 +9,7 @@ use mcsp_runtime::SharedClock;
 use thiserror::Error;
 
 use crate::gate::Gate;
+use crate::shield::{Sharding, ShieldConfig, preference, shard_hash};
 
 /// How much a pool is asked, and when an address of it is left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub struct Pool {
 #[derive(Debug)]
 struct Address {
     socket: SocketAddr,
+    /// What its share of the objects is told by, where they are shared out.
+    shard: u64,
     in_flight: AtomicUsize,
     /// In a row.
     failures: AtomicU32,
@@ -82,27 +85,65 @@ impl Pool {
         policy: PoolPolicy,
         clock: &SharedClock,
     ) -> Result<Self, ResolveError> {
-        let mut sockets = Vec::new();
+        let mut known: Vec<Address> = Vec::new();
         for address in addresses {
             let found = address.to_socket_addrs().map_err(|error| ResolveError {
                 address: address.clone(),
                 expected: format!("host:port ({error})"),
             })?;
             for socket in found {
-                if !sockets.contains(&socket) {
-                    sockets.push(socket);
+                if known.iter().all(|address| address.socket != socket) {
+                    let shard = shard_hash(socket.to_string().as_bytes());
+                    known.push(Address::new(socket, shard));
                 }
             }
         }
-        if sockets.is_empty() {
+        Self::of(known, server_name, policy, clock)
+    }
+
+    /// The parents of one region, among which objects are shared out: one address each, told by its id. Blocks.
+    ///
+    /// # Errors
+    /// When an address is not of the form `host:port` or resolves to nothing, or the region has no parents.
+    pub fn of_parents(
+        shield: &ShieldConfig,
+        region: &str,
+        policy: PoolPolicy,
+        clock: &SharedClock,
+    ) -> Result<Self, ResolveError> {
+        let mut known = Vec::new();
+        for parent in &shield.parent {
+            if parent.region != region {
+                continue;
+            }
+            let mut found = parent
+                .address
+                .to_socket_addrs()
+                .map_err(|error| ResolveError {
+                    address: parent.address.clone(),
+                    expected: format!("host:port ({error})"),
+                })?;
+            let shard = shard_hash(parent.id.as_bytes());
+            known.extend(found.next().map(|socket| Address::new(socket, shard)));
+        }
+        Self::of(known, &shield.server_name, policy, clock)
+    }
+
+    fn of(
+        addresses: Vec<Address>,
+        server_name: &str,
+        policy: PoolPolicy,
+        clock: &SharedClock,
+    ) -> Result<Self, ResolveError> {
+        if addresses.is_empty() {
             return Err(ResolveError {
-                address: addresses.join(", "),
+                address: server_name.to_owned(),
                 expected: "a name with an address".to_owned(),
             });
         }
         Ok(Self {
             server_name: server_name.to_owned(),
-            addresses: sockets.into_iter().map(Address::new).collect(),
+            addresses,
             policy,
             gate: Gate::new(policy.in_flight_max, policy.waiting_max),
             clock: Arc::clone(clock),
@@ -140,6 +181,51 @@ impl Pool {
         })
     }
 
+    /// Takes the healthy address that `object` prefers among those below their bound, by [`crate::preference`]; where no
+    /// address is healthy, as [`Pool::lease`] does.
+    #[must_use]
+    pub fn lease_for(
+        self: &Arc<Self>,
+        object: u64,
+        sharding: Sharding,
+        tried: &[usize],
+    ) -> Option<Lease> {
+        let now_ms = self.clock.now_ms();
+        let is_usable = |place: &usize, address: &Address| {
+            !tried.contains(place) && address.unhealthy_until_ms.load(Ordering::Relaxed) <= now_ms
+        };
+        let usable = || {
+            self.addresses
+                .iter()
+                .enumerate()
+                .filter(|(place, address)| is_usable(place, address))
+        };
+        let (members, in_flight) = usable().fold((0, 0), |(members, sum), (_, address)| {
+            (members + 1, sum + address.in_flight.load(Ordering::Relaxed))
+        });
+        let capacity = sharding.capacity(in_flight, members);
+        let order = preference(object, self.addresses.iter().map(|address| address.shard));
+        for place in order {
+            let Some(address) = self.addresses.get(place) else {
+                continue;
+            };
+            let taken = is_usable(&place, address)
+                && address
+                    .in_flight
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |load| {
+                        (load < capacity).then_some(load + 1)
+                    })
+                    .is_ok();
+            if taken {
+                return Some(Lease {
+                    pool: Arc::clone(self),
+                    place,
+                });
+            }
+        }
+        self.lease(tried)
+    }
+
     /// Is there an address whose place is not in `tried`?
     #[must_use]
     pub fn has_another(&self, tried: &[usize]) -> bool {
@@ -157,9 +243,10 @@ impl Pool {
 }
 
 impl Address {
-    fn new(socket: SocketAddr) -> Self {
+    fn new(socket: SocketAddr, shard: u64) -> Self {
         Self {
             socket,
+            shard,
             in_flight: AtomicUsize::new(0),
             failures: AtomicU32::new(0),
             unhealthy_until_ms: AtomicI64::new(i64::MIN),
@@ -296,6 +383,46 @@ mod tests {
         assert_eq!(port(&pool.lease(&[]).unwrap()), 3);
         assert!(pool.lease(&[0, 1, 2]).is_none());
         assert!(pool.has_another(&[0, 1]) && !pool.has_another(&[0, 1, 2]));
+    }
+
+    #[test]
+    fn an_object_keeps_to_its_address_until_that_is_full_or_fails() {
+        let clock = ManualClock::new(0);
+        let pool = pool(&clock);
+        let sharding = Sharding {
+            load_factor: 1.25,
+            in_flight_floor: 2,
+        };
+        let home = pool.lease_for(7, sharding, &[]).unwrap();
+        let again = pool.lease_for(7, sharding, &[]).unwrap();
+        assert_eq!(home.place(), again.place());
+        let overflow = pool.lease_for(7, sharding, &[]).unwrap();
+        assert_ne!(overflow.place(), home.place(), "two are its bound");
+        drop(again);
+        assert_eq!(
+            pool.lease_for(7, sharding, &[]).unwrap().place(),
+            home.place()
+        );
+        for _ in 0..3 {
+            home.failed();
+        }
+        let second = pool.lease_for(7, sharding, &[]).unwrap();
+        assert_eq!(
+            second.place(),
+            overflow.place(),
+            "the next in the same order"
+        );
+        let third = pool.lease_for(7, sharding, &[second.place()]).unwrap();
+        let last = pool
+            .lease_for(7, sharding, &[second.place(), third.place()])
+            .unwrap();
+        assert_eq!(last.place(), home.place(), "the only one left is tried");
+        clock.advance(Duration::from_millis(2_000));
+        drop(last);
+        assert_eq!(
+            pool.lease_for(7, sharding, &[]).unwrap().place(),
+            home.place()
+        );
     }
 
     #[test]

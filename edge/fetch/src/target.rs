@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pingora_core::upstreams::peer::HttpPeer;
 
 use crate::peer::plain_peer;
-use crate::{Lease, PeerIdentity, PeerTimeouts, Pool};
+use crate::{Lease, PeerIdentity, PeerTimeouts, Pool, Sharding};
 
 /// Addresses that all give the same answers, and how they are spoken to.
 #[derive(Debug, Clone)]
@@ -13,6 +13,7 @@ pub struct Target {
     pool: Arc<Pool>,
     identity: Option<Arc<PeerIdentity>>,
     asks_elsewhere_when_away: bool,
+    sharding: Option<Sharding>,
 }
 
 impl Target {
@@ -24,6 +25,7 @@ impl Target {
             pool,
             identity: Some(identity),
             asks_elsewhere_when_away: true,
+            sharding: None,
         }
     }
 
@@ -34,6 +36,7 @@ impl Target {
             pool,
             identity: None,
             asks_elsewhere_when_away: false,
+            sharding: None,
         }
     }
 
@@ -44,10 +47,24 @@ impl Target {
         self
     }
 
+    /// Objects are shared out among the addresses: a request with a shard is sent to the one that is its home.
+    #[must_use]
+    pub fn sharing_out(mut self, sharding: Sharding) -> Self {
+        self.sharding = Some(sharding);
+        self
+    }
+
     /// Its addresses.
     #[must_use]
     pub fn pool(&self) -> &Arc<Pool> {
         &self.pool
+    }
+
+    pub(crate) fn lease(&self, shard: Option<u64>, tried: &[usize]) -> Option<Lease> {
+        match (self.sharding, shard) {
+            (Some(sharding), Some(object)) => self.pool.lease_for(object, sharding, tried),
+            _ => self.pool.lease(tried),
+        }
     }
 
     pub(crate) fn asks_elsewhere_when_away(&self) -> bool {
