@@ -9,6 +9,8 @@ use crate::disk_tier::DiskState;
 const STREAK_MAX: u32 = 4;
 const BACKOFF_MIN_MS: i64 = 1_000;
 const BACKOFF_MAX_MS: i64 = 60_000;
+/// A disk that is in trouble again so soon after it came back is waited for as if it had not come back.
+const RELAPSE_MS: i64 = 300_000;
 
 /// The disk's health, for the admin port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,7 +26,7 @@ pub struct DiskHealth {
     /// When it is tried again, ms since the Unix epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_probe_ms: Option<i64>,
-    /// Tries since then that did not help.
+    /// Tries that did not help: since then, and before a recovery that did not last.
     pub failed_probes: u32,
 }
 
@@ -43,18 +45,34 @@ pub(super) struct Health {
     slow_reads: u32,
     failed_reads: u32,
     lost_batches: u32,
+    last_recovery: Option<Recovery>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Recovery {
+    at_ms: i64,
+    /// Probes that had failed until then.
+    failed_probes: u32,
+}
+
+fn backoff_ms(failed_probes: u32) -> i64 {
+    (BACKOFF_MIN_MS << failed_probes.min(6)).min(BACKOFF_MAX_MS)
 }
 
 impl Health {
     /// Something is wrong as of `now_ms`. The first report counts; later ones are of the same trouble.
     pub(super) fn degrade(&mut self, trouble: Trouble, reason: String, now_ms: i64) {
         if self.degraded.is_none() {
+            let relapse = self
+                .last_recovery
+                .filter(|recovery| now_ms - recovery.at_ms < RELAPSE_MS);
+            let failed_probes = relapse.map_or(0, |recovery| recovery.failed_probes + 1);
             self.degraded = Some(Degraded {
                 trouble,
                 since_ms: now_ms,
                 reason,
-                next_probe_ms: now_ms + BACKOFF_MIN_MS,
-                failed_probes: 0,
+                next_probe_ms: now_ms + backoff_ms(failed_probes),
+                failed_probes,
             });
         }
     }
@@ -62,17 +80,24 @@ impl Health {
     /// A probe said that it is not over.
     pub(super) fn probe_failed(&mut self, trouble: Trouble, reason: String, now_ms: i64) {
         if let Some(degraded) = &mut self.degraded {
-            degraded.failed_probes = degraded.failed_probes.saturating_add(1);
-            let doublings = degraded.failed_probes.min(6);
-            let backoff_ms = (BACKOFF_MIN_MS << doublings).min(BACKOFF_MAX_MS);
-            degraded.next_probe_ms = now_ms + backoff_ms;
+            // Further ones change nothing.
+            degraded.failed_probes = (degraded.failed_probes + 1).min(1_000);
+            degraded.next_probe_ms = now_ms + backoff_ms(degraded.failed_probes);
             degraded.trouble = trouble;
             degraded.reason = reason;
         }
     }
 
-    pub(super) fn recovered(&mut self) {
-        *self = Self::default();
+    /// The disk works as of `now_ms`.
+    pub(super) fn recovered(&mut self, now_ms: i64) {
+        let failed_probes = self.report().failed_probes;
+        *self = Self {
+            last_recovery: Some(Recovery {
+                at_ms: now_ms,
+                failed_probes,
+            }),
+            ..Self::default()
+        };
     }
 
     pub(super) fn is_degraded(&self) -> bool {
@@ -154,8 +179,22 @@ mod tests {
         }
         assert_eq!(waits_s, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(health.report().since_ms, Some(0));
-        health.recovered();
+        health.recovered(now_ms);
         assert_eq!(health.state(), DiskState::Healthy);
+    }
+
+    #[test]
+    fn a_relapse_is_waited_for_longer_and_a_later_trouble_is_not() {
+        let mut health = Health::default();
+        let mut wait_s = |now_ms: i64| {
+            health.degrade(Trouble::Failed, "lost".to_owned(), now_ms);
+            let next_probe_ms = health.report().next_probe_ms.unwrap();
+            health.recovered(next_probe_ms);
+            (next_probe_ms - now_ms) / 1000
+        };
+        let waits_s: Vec<i64> = (0..4).map(|minute| wait_s(minute * 60_000)).collect();
+        assert_eq!(waits_s, [1, 2, 4, 8]);
+        assert_eq!(wait_s(3_600_000), 1);
     }
 
     #[test]

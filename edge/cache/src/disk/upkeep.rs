@@ -109,7 +109,7 @@ impl Upkeep<'_> {
         if *shared.closing.borrow() {
             return;
         }
-        shared.health.lock().recovered();
+        shared.health.lock().recovered(shared.clock.now_ms());
         shared.metrics.degraded.set(0);
         *live = Some(store);
         self.next_check_ms = 0;

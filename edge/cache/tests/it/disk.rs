@@ -224,7 +224,7 @@ fn damage(dir: &Path, step: usize) {
             .unwrap();
         let pages = file.metadata().unwrap().len() / PAGE;
         for page in (1..pages).step_by(step) {
-            let at = page * PAGE + 2000;
+            let at = page * PAGE + 60;
             let mut byte = [0];
             file.read_exact_at(&mut byte, at).unwrap();
             file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();

@@ -11,9 +11,12 @@ use mcsp_edge_cache::disk::{
     Disk, DiskConfig, FoyerFolder, Medium, MediumError, RecordKey, RecordStore, Trouble,
 };
 use mcsp_edge_cache::engine::{Accepted, DiskError, DiskState, DiskTier};
+use mcsp_kill::{acknowledge, target, until_killed};
 use mcsp_runtime::ManualClock;
 use parking_lot::Mutex;
 use prometheus::Registry;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::disk_support::{
@@ -420,4 +423,53 @@ async fn a_folder_that_another_uses_is_not_touched() {
     .await;
     assert_eq!(look(&second, "/a").await, Found::Whole(1));
     second.close().await;
+}
+
+/// No file may grow, or be written, beyond `bytes`.
+fn limit_files_to(bytes: Option<u64>) {
+    let maximum = getrlimit(Resource::Fsize).maximum;
+    let current = bytes.or(maximum);
+    setrlimit(Resource::Fsize, Rlimit { current, maximum }).unwrap();
+}
+
+/// The limit is the process's, so it has one of its own; run by the test below.
+#[tokio::test]
+#[ignore = "the child process of the_real_engine_without_room_is_left_alone_and_comes_back"]
+async fn without_room() {
+    let Some(dir) = target() else { return };
+    // The signal that comes with the error would end the process.
+    let _heard = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).unwrap();
+    let clock = clock();
+    let disk = open_in(Path::new(&dir), &clock).await;
+    for round in 0..3 {
+        let kept = format!("/kept/{round}");
+        store(&disk, &kept, 100 + round, 3 << 20).await;
+        limit_files_to(Some(16 << 10));
+        // Several at once, so that writes of different blocks fail side by side.
+        for body_id in 0..8 {
+            let (head, chunks) = response(&format!("/lost/{body_id}"), body_id, 3 << 20);
+            let _ = disk.store(slot(&format!("/lost/{body_id}")), head, chunks);
+        }
+        until("it is full", || disk.health().state == "full").await;
+        let reason = disk.health().reason.unwrap();
+        assert!(reason.contains("cannot write a probe"), "{reason}");
+        disk.settled().await;
+        limit_files_to(None);
+        until("it is healthy again", || {
+            clock.advance(Duration::from_millis(500));
+            disk.state() == DiskState::Healthy
+        })
+        .await;
+        assert_eq!(look(&disk, &kept).await, Found::Whole(100 + round));
+        store(&disk, "/after", 200 + round, 3 << 20).await;
+        assert_eq!(look(&disk, "/after").await, Found::Whole(200 + round));
+    }
+    acknowledge("all of it").unwrap();
+    std::future::pending::<()>().await;
+}
+
+#[test]
+fn the_real_engine_without_room_is_left_alone_and_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    until_killed("disk_faults::without_room", dir.path(), 1).unwrap();
 }

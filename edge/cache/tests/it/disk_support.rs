@@ -11,10 +11,10 @@ use mcsp_edge_cache::engine::{
 use mcsp_runtime::{ManualClock, SystemClock};
 use prometheus::Registry;
 
-pub const CHUNK: u32 = 256 << 10;
-pub const LINEAGE: u128 = 7;
+pub(crate) const CHUNK: u32 = 256 << 10;
+pub(crate) const LINEAGE: u128 = 7;
 
-pub fn config(dir: &Path) -> DiskConfig {
+pub(crate) fn config(dir: &Path) -> DiskConfig {
     DiskConfig {
         bytes: 64 << 20,
         // The machine may be busy; nothing here measures time.
@@ -24,7 +24,7 @@ pub fn config(dir: &Path) -> DiskConfig {
     }
 }
 
-pub async fn open(dir: &Path) -> Disk {
+pub(crate) async fn open(dir: &Path) -> Disk {
     let disk = Disk::open(
         &config(dir),
         LINEAGE,
@@ -37,16 +37,16 @@ pub async fn open(dir: &Path) -> Disk {
     disk
 }
 
-pub fn clock() -> std::sync::Arc<ManualClock> {
+pub(crate) fn clock() -> std::sync::Arc<ManualClock> {
     ManualClock::new(1_000_000)
 }
 
-pub fn slot(name: &str) -> KeyHash {
+pub(crate) fn slot(name: &str) -> KeyHash {
     KeyHash::of(name)
 }
 
 /// A response under `name` of `total_len` bytes, and its chunks.
-pub fn response(name: &str, body_id: u128, total_len: u64) -> (DiskHead, Vec<Bytes>) {
+pub(crate) fn response(name: &str, body_id: u128, total_len: u64) -> (DiskHead, Vec<Bytes>) {
     let head = DiskHead {
         key: name.to_owned(),
         vary: Vec::new(),
@@ -67,7 +67,7 @@ pub fn response(name: &str, body_id: u128, total_len: u64) -> (DiskHead, Vec<Byt
 }
 
 /// Chunk `index` of the head's body: eight bytes at a time that depend on the body and the place.
-pub fn chunk(head: &DiskHead, index: u32) -> Bytes {
+pub(crate) fn chunk(head: &DiskHead, index: u32) -> Bytes {
     let start = u64::from(index) * u64::from(CHUNK);
     let len = (head.total_len - start).min(u64::from(CHUNK));
     let salt = (head.body_id as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -79,7 +79,7 @@ pub fn chunk(head: &DiskHead, index: u32) -> Bytes {
 }
 
 /// Stores, and waits until it is written or lost.
-pub async fn store(disk: &Disk, name: &str, body_id: u128, total_len: u64) {
+pub(crate) async fn store(disk: &Disk, name: &str, body_id: u128, total_len: u64) {
     let (head, chunks) = response(name, body_id, total_len);
     assert_eq!(disk.store(slot(name), head, chunks), Accepted::Queued);
     disk.settled().await;
@@ -87,7 +87,7 @@ pub async fn store(disk: &Disk, name: &str, body_id: u128, total_len: u64) {
 
 /// What a look at a slot finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub(crate) enum Found {
     /// The whole response with this body.
     Whole(u128),
     /// A head with this body, and that many of its chunks are missing.
@@ -96,7 +96,7 @@ pub enum Found {
 }
 
 /// Reads all that is under `name`. Panics when one byte is wrong: nothing excuses that.
-pub async fn look(disk: &Disk, name: &str) -> Found {
+pub(crate) async fn look(disk: &Disk, name: &str) -> Found {
     let Some(DiskRecord::Head(head)) = disk.load(slot(name)).await.unwrap() else {
         return Found::Nothing;
     };
@@ -116,7 +116,7 @@ pub async fn look(disk: &Disk, name: &str) -> Found {
 }
 
 /// Waits, within a bound, until `condition` holds.
-pub async fn until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     const TRIES: u32 = 3_000;
     for _ in 0..TRIES {
         if condition() {
