@@ -1,7 +1,7 @@
 //! Conditional requests (RFC 9110 section 13, RFC 9111 section 4.3): those that a cache answers from what it holds,
 //! and those that it sends to validate it.
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::age::date_ms;
 use crate::date::parse_http_date;
@@ -85,6 +85,18 @@ impl Validators {
             .is_some_and(|modified_ms| self.date_ms >= modified_ms.saturating_add(1_000))
     }
 }
+
+/// The fields a 304 repeats from the stored response, besides `Age` and what the server adds to each answer
+/// (RFC 9110 section 15.4.5).
+pub static NOT_MODIFIED_FIELDS: [HeaderName; 7] = [
+    header::CACHE_CONTROL,
+    header::CONTENT_LOCATION,
+    header::DATE,
+    header::ETAG,
+    header::EXPIRES,
+    header::LAST_MODIFIED,
+    header::VARY,
+];
 
 /// Takes all conditions out of a request; `Range` stays.
 pub fn remove_conditions(request: &mut HeaderMap) {
@@ -201,7 +213,7 @@ pub fn if_range_holds(request: &HeaderMap, validators: &Validators, now_ms: i64)
 /// Whether any member of the list is `*` or passes.
 fn any_tag(
     request: &HeaderMap,
-    name: &http::HeaderName,
+    name: &HeaderName,
     mut passes: impl FnMut(&EntityTag<'_>) -> bool,
 ) -> bool {
     members(request, name)
@@ -209,7 +221,7 @@ fn any_tag(
 }
 
 /// A date condition; one that is no date, or is there twice, is ignored (RFC 9110 section 13.1.3).
-fn date(request: &HeaderMap, name: &http::HeaderName, now_ms: i64) -> Option<i64> {
+fn date(request: &HeaderMap, name: &HeaderName, now_ms: i64) -> Option<i64> {
     let mut values = request.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(only), None) => parse_http_date(only.as_bytes(), now_ms),

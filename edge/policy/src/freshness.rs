@@ -182,8 +182,8 @@ impl Freshness {
             .saturating_add(grace_ms)
     }
 
-    /// Makes it stale at `now_ms`, as a soft purge or an unsafe method does (section 4.4): the next use validates.
-    /// Failures of the origin may still be covered for as long as was allowed.
+    /// Makes it stale at `now_ms`, as a soft purge does: the next use validates. Failures of the origin may still be
+    /// covered for as long as was allowed.
     #[must_use]
     pub fn expired(self, now_ms: i64) -> Self {
         let lifetime_ms = self.lifetime_ms.min(self.age_ms(now_ms));
@@ -193,7 +193,54 @@ impl Freshness {
             ..self
         }
     }
+
+    /// Makes it invalid, as an unsafe method does (section 4.4): it is of use for validation only.
+    #[must_use]
+    pub fn invalidated(self) -> Self {
+        Self {
+            always_validate: true,
+            ..self
+        }
+    }
+
+    /// Everything but the times, for a record that keeps those by themselves.
+    #[must_use]
+    pub fn marks(&self) -> u32 {
+        let basis = BASES
+            .iter()
+            .position(|basis| *basis == self.basis)
+            .and_then(|index| u32::try_from(index).ok());
+        u32::from(self.always_validate)
+            | u32::from(self.never_stale) << 1
+            | basis.unwrap_or_default() << MARKS_BASIS_SHIFT
+    }
+
+    /// This value with what [`Self::marks`] says. Marks of no known meaning make it a response to be validated.
+    #[must_use]
+    pub fn with_marks(self, marks: u32) -> Self {
+        let basis = usize::try_from(marks >> MARKS_BASIS_SHIFT)
+            .ok()
+            .and_then(|index| BASES.get(index).copied());
+        Self {
+            always_validate: marks & 1 != 0 || basis.is_none(),
+            never_stale: marks & 2 != 0,
+            basis: basis.unwrap_or(Basis::None),
+            ..self
+        }
+    }
 }
+
+const MARKS_BASIS_SHIFT: u32 = 2;
+/// In the order of their numbers in [`Freshness::marks`], which are kept on disks: only append.
+const BASES: [Basis; 7] = [
+    Basis::None,
+    Basis::SMaxAge,
+    Basis::MaxAge,
+    Basis::Expires,
+    Basis::Heuristic,
+    Basis::Route,
+    Basis::Negative,
+];
 
 /// How an origin can fail so that a stale response may stand in (RFC 5861 section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,12 +2,13 @@
 //!
 //! Nothing here does I/O, reads a clock or keeps state: times are milliseconds since the epoch and are given in, headers
 //! are [`http::HeaderMap`]s. What the path of a fresh hit calls ([`Freshness::judge`](freshness::Freshness::judge),
-//! [`Selecting::compare`](vary::Selecting::compare), [`conditional::evaluate`], [`RangeRequest::of`](range::RangeRequest::of),
-//! [`RequestDirectives::parse`](cache_control::RequestDirectives::parse)) does not allocate.
+//! [`conditional::evaluate`], [`RangeRequest::of`](range::RangeRequest::of),
+//! [`RequestDirectives::parse`](cache_control::RequestDirectives::parse)) does not allocate; comparing variants does
+//! only where a response varies by something that has to be brought into normal form.
 //!
 //! | module | rules |
 //! | --- | --- |
-//! | [`cache_control`], [`targeted`] | RFC 9111 section 5.2, RFC 8246, RFC 9213 |
+//! | [`cache_control`], [`targeted`], [`surrogate`] | RFC 9111 section 5.2, RFC 8246, RFC 9213, Edge Architecture |
 //! | [`store`] | RFC 9111 section 3: may it be stored; section 4.2.1: for how long |
 //! | [`age`], [`freshness`] | RFC 9111 section 4.2, RFC 5861 |
 //! | [`vary`] | RFC 9111 section 4.1 |
@@ -34,6 +35,7 @@ pub mod multipart;
 mod preference;
 pub mod range;
 pub mod store;
+pub mod surrogate;
 pub mod targeted;
 pub mod update;
 pub mod vary;

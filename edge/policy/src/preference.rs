@@ -46,60 +46,35 @@ impl<'a> Preferences<'a> {
         self.entries[..self.count].iter()
     }
 
-    /// `name=weight` in lower case, joined by commas.
+    /// `name` or `name;weight` in lower case, joined by commas.
     pub(crate) fn normal_form(&self) -> Vec<u8> {
-        let mut form = Vec::new();
+        let mut form = Vec::with_capacity(self.iter().map(|entry| entry.name.len() + 6).sum());
         for (index, entry) in self.iter().enumerate() {
             if index > 0 {
                 form.push(b',');
             }
             form.extend(entry.name.iter().map(u8::to_ascii_lowercase));
-            form.push(b'=');
-            form.extend_from_slice(&digits(entry.weight));
+            if entry.weight != WEIGHT_ONE {
+                form.push(b';');
+                form.extend(entry.weight.to_string().into_bytes());
+            }
         }
         form
     }
 
-    /// Whether [`Self::normal_form`] is `form`; does not allocate.
-    pub(crate) fn is_normal_form(&self, form: &[u8]) -> bool {
-        let mut rest = form;
-        for (index, entry) in self.iter().enumerate() {
-            if index > 0 {
-                let Some(after) = rest.strip_prefix(b",") else {
-                    return false;
-                };
-                rest = after;
-            }
-            let Some((name, after)) = rest.split_at_checked(entry.name.len()) else {
-                return false;
-            };
-            let Some(after) = after.strip_prefix(b"=") else {
-                return false;
-            };
-            let Some(after) = after.strip_prefix(&digits(entry.weight)) else {
-                return false;
-            };
-            if !name.eq_ignore_ascii_case(entry.name) {
-                return false;
-            }
-            rest = after;
-        }
-        rest.is_empty()
-    }
-
-    /// Whether the member with the greatest weight is `name`, and no other weighs as much.
-    pub(crate) fn sole_best_is(&self, name: &[u8]) -> bool {
-        let best = self.iter().map(|entry| entry.weight).max().unwrap_or(0);
+    /// The member that weighs more than any other.
+    pub(crate) fn sole_best(&self) -> Option<&'a [u8]> {
+        let best = self
+            .iter()
+            .map(|entry| entry.weight)
+            .max()
+            .filter(|&best| best > 0)?;
         let mut of_best = self.iter().filter(|entry| entry.weight == best);
-        let is_first = of_best
-            .next()
-            .is_some_and(|entry| entry.name.eq_ignore_ascii_case(name));
-        best > 0 && is_first && of_best.next().is_none()
+        match (of_best.next(), of_best.next()) {
+            (Some(only), None) if only.name != b"*" => Some(only.name),
+            _ => None,
+        }
     }
-}
-
-fn digits(weight: u16) -> [u8; 4] {
-    [1_000, 100, 10, 1].map(|place| b'0' + u8::try_from(weight / place % 10).unwrap_or(0))
 }
 
 fn parse(member: &[u8]) -> Option<Preference<'_>> {

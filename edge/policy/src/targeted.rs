@@ -6,6 +6,7 @@ use sfv::{BareItem, ListEntry, Parser};
 
 use crate::cache_control::{ResponseDirectives, Scope};
 use crate::fields::DELTA_SECONDS_MAX;
+use crate::surrogate;
 
 /// `MCSP-Cache-Control`: this project's edges.
 pub static MCSP_CACHE_CONTROL: HeaderName = HeaderName::from_static("mcsp-cache-control");
@@ -28,7 +29,7 @@ pub struct ResponseControl {
 
 impl ResponseControl {
     /// Reads the first field of [`target_list`] that is there, is a structured dictionary and is not empty; else
-    /// `Cache-Control`.
+    /// [`Surrogate-Control`](crate::surrogate), else `Cache-Control`.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         for name in target_list() {
@@ -38,6 +39,12 @@ impl ResponseControl {
                     targeted_by: Some(name),
                 };
             }
+        }
+        if let Some(directives) = surrogate::parse(headers) {
+            return Self {
+                directives,
+                targeted_by: Some(&surrogate::SURROGATE_CONTROL),
+            };
         }
         Self {
             directives: ResponseDirectives::parse(headers),

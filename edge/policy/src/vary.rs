@@ -4,7 +4,9 @@
 //! * `Accept-Language`, `Accept-Encoding`: case and order of members with their weights do not matter;
 //! * `Cookie`: split lines (RFC 9113 section 8.2.3) are one.
 //!
-//! A variant in one language also answers a request that wants this language above all others.
+//! See [`language`] for variants in one language.
+
+use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, header};
 
@@ -69,165 +71,76 @@ impl Vary {
     pub fn names(&self) -> &[HeaderName] {
         &self.names
     }
+}
 
-    /// The selecting fields of a request in normal form: equal exactly when two requests select the same variant. For
-    /// keys; it holds values of request fields, so keep it out of logs.
+/// The language a response is in, for a variant's second name, and the one language a request wants above all others,
+/// to look for it by: a stored response in German also answers a request that wants German most, whatever else the
+/// two requests listed.
+pub mod language {
+    use super::{HeaderMap, Preferences, Vary, header, members};
+
+    /// The value to enter a variant under a second time: it stands in for that of `Accept-Language`. `None` unless
+    /// `Accept-Language` selected the response and `Content-Language` names a single language.
     #[must_use]
-    pub fn normal_form(&self, request: &HeaderMap) -> Vec<u8> {
-        let mut form = Vec::new();
-        for name in &self.names {
-            form.extend_from_slice(name.as_str().as_bytes());
-            match normal_value(request, name) {
-                Some(value) => {
-                    form.push(b':');
-                    form.extend_from_slice(&value);
-                }
-                None => form.push(b'-'),
-            }
-            form.push(b'\n');
-        }
-        form
-    }
-}
-
-/// How a request's fields compare with those a variant was stored under.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Selection {
-    /// They are the same.
-    Exact,
-    /// All but `Accept-Language` are the same, and this variant is in the language the request wants above all others.
-    ByLanguage,
-    /// They differ.
-    Other,
-}
-
-/// A name, and its value in normal form, or `None` where the request had no such field.
-type SelectingField = (HeaderName, Option<Box<[u8]>>);
-
-/// The selecting fields a variant was stored under.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Selecting {
-    fields: Box<[SelectingField]>,
-    /// `Content-Language`, when it is a single language and `Accept-Language` selected it.
-    language: Option<Box<[u8]>>,
-}
-
-impl Selecting {
-    /// Takes down what selected a response.
-    #[must_use]
-    pub fn capture(vary: &Vary, request: &HeaderMap, response: &HeaderMap) -> Self {
-        let fields = vary
-            .names
-            .iter()
-            .map(|name| {
-                (
-                    name.clone(),
-                    normal_value(request, name).map(Vec::into_boxed_slice),
-                )
-            })
-            .collect();
+    pub fn of_response(vary: &Vary, response: &HeaderMap) -> Option<Vec<u8>> {
         let mut languages = members(response, &header::CONTENT_LANGUAGE);
-        let language = match (languages.next(), languages.next()) {
+        match (languages.next(), languages.next()) {
             (Some(only), None) if vary.names.contains(&header::ACCEPT_LANGUAGE) => {
-                Some(only.into())
+                Some(second_name(only))
             }
             _ => None,
-        };
-        Self { fields, language }
-    }
-
-    /// Whether the response is the same for all requests.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.fields.is_empty()
-    }
-
-    /// Compares a request with what is kept here; does not allocate.
-    #[must_use]
-    pub fn compare(&self, request: &HeaderMap) -> Selection {
-        let mut selection = Selection::Exact;
-        for (name, stored) in &self.fields {
-            if is_same(request, name, stored.as_deref()) {
-                continue;
-            }
-            let is_wanted = |language| {
-                Preferences::of(request, name).is_some_and(|wanted| wanted.sole_best_is(language))
-            };
-            match &self.language {
-                Some(language) if *name == header::ACCEPT_LANGUAGE && is_wanted(language) => {
-                    selection = Selection::ByLanguage;
-                }
-                _ => return Selection::Other,
-            }
         }
-        selection
     }
+
+    /// The value to look a variant up by when there is none for the request's own `Accept-Language`. `None` when no
+    /// language, or more than one, weighs most.
+    #[must_use]
+    pub fn of_request(request: &HeaderMap) -> Option<Vec<u8>> {
+        let preferences = Preferences::of(request, &header::ACCEPT_LANGUAGE)?;
+        preferences.sole_best().map(second_name)
+    }
+
+    /// Cannot be the normal form of any field: those hold no NUL.
+    fn second_name(language: &[u8]) -> Vec<u8> {
+        let mut name = vec![0];
+        name.extend(language.iter().map(u8::to_ascii_lowercase));
+        name
+    }
+}
+
+/// The value of a selecting field of a request in normal form: two requests whose values are equal select the same
+/// variant by it. `None` when the field is absent.
+///
+/// It is borrowed where the request has it in that form already.
+#[must_use]
+pub fn normal_value<'a>(request: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, [u8]>> {
+    let mut lines = request.get_all(name).iter();
+    let first = lines.next()?.as_bytes();
+    if is_preference(name) {
+        if let Some(preferences) = Preferences::of(request, name) {
+            return Some(Cow::Owned(preferences.normal_form()));
+        }
+    } else if lines.next().is_none()
+        && !first
+            .iter()
+            .any(|byte| matches!(byte, b' ' | b'\t' | b',' | b';'))
+    {
+        return Some(Cow::Borrowed(first));
+    }
+    let separator = if *name == header::COOKIE { b';' } else { b',' };
+    let mut value = Vec::with_capacity(first.len());
+    for line in request.get_all(name) {
+        for member in Members::separated(line.as_bytes(), separator) {
+            if !value.is_empty() {
+                value.push(separator);
+            }
+            value.extend_from_slice(member);
+        }
+    }
+    Some(Cow::Owned(value))
 }
 
 /// Fields whose members are a set of preferences.
 fn is_preference(name: &HeaderName) -> bool {
     *name == header::ACCEPT_LANGUAGE || *name == header::ACCEPT_ENCODING
-}
-
-fn separator(name: &HeaderName) -> u8 {
-    if *name == header::COOKIE { b';' } else { b',' }
-}
-
-fn normal_members<'a>(
-    request: &'a HeaderMap,
-    name: &HeaderName,
-) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-    let separator = separator(name);
-    request
-        .get_all(name)
-        .iter()
-        .flat_map(move |line| Members::separated(line.as_bytes(), separator))
-}
-
-/// The normal form of one field; `None` when it is absent.
-fn normal_value(request: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
-    if !request.contains_key(name) {
-        return None;
-    }
-    if is_preference(name)
-        && let Some(preferences) = Preferences::of(request, name)
-    {
-        return Some(preferences.normal_form());
-    }
-    let mut value = Vec::new();
-    for (index, member) in normal_members(request, name).enumerate() {
-        if index > 0 {
-            value.push(separator(name));
-        }
-        value.extend_from_slice(member);
-    }
-    Some(value)
-}
-
-/// Whether `normal_value` of the request is `stored`.
-fn is_same(request: &HeaderMap, name: &HeaderName, stored: Option<&[u8]>) -> bool {
-    let Some(mut rest) = stored else {
-        return !request.contains_key(name);
-    };
-    if !request.contains_key(name) {
-        return false;
-    }
-    if is_preference(name)
-        && let Some(preferences) = Preferences::of(request, name)
-    {
-        return preferences.is_normal_form(rest);
-    }
-    for (index, member) in normal_members(request, name).enumerate() {
-        if index > 0 {
-            let Some(after) = rest.strip_prefix(&[separator(name)]) else {
-                return false;
-            };
-            rest = after;
-        }
-        let Some(after) = rest.strip_prefix(member) else {
-            return false;
-        };
-        rest = after;
-    }
-    rest.is_empty()
 }
