@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::isobmff::{Shape, shape_of};
 use crate::open::failed;
-use crate::{ProbeLimits, open_input, refusal};
+use crate::{ProbeLimits, open_input, refusal, riff};
 
 /// A fraction, such as frames a second. The denominator is not 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,9 +158,21 @@ pub fn probe(path: &Path, limits: &ProbeLimits) -> Result<Probe, JobError> {
     if size_bytes > limits.video_bytes_max {
         return Err(too_large(size_bytes, limits.video_bytes_max, "video"));
     }
-    let shape = shape_of(path).map_err(JobError::failed)?;
+    let mut shape = shape_of(path).map_err(JobError::failed)?;
+    if shape == Shape::Other {
+        let missing_bytes = riff::missing_bytes(path).map_err(JobError::failed)?;
+        if missing_bytes > 0 {
+            shape = Shape::CutShort { missing_bytes };
+        }
+    }
     refuse_stump(shape)?;
     let input = open_input(path).map_err(|_| {
+        if shape == Shape::Whole {
+            return JobError::refused(
+                refusal::DAMAGED,
+                "The file is MP4 or QuickTime, and its index is damaged. Export or copy it again.",
+            );
+        }
         JobError::refused(
             refusal::NOT_MEDIA,
             "The file is no video or sound that we know, whatever its name says. Upload MP4, MOV, MKV, WebM, AVI, MP3, \

@@ -7,6 +7,7 @@
 mod describe;
 mod isobmff;
 mod open;
+mod riff;
 
 use std::path::PathBuf;
 

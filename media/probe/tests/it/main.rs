@@ -231,7 +231,11 @@ fn a_file_cut_short_is_refused_wherever_it_is_cut() {
         "early.mp4",
         &[&arguments[..], &["-movflags", "+faststart"]].concat(),
     );
-    for path in [late_index, early_index] {
+    let mpeg4 = [PICTURE, SOUND, &["-c:v", "mpeg4", "-c:a", "pcm_s16le"]].concat();
+    let avi = ffmpeg(dir.path(), "plain.avi", &mpeg4);
+    let wav = ffmpeg(dir.path(), "plain.wav", SOUND);
+    for path in [late_index, early_index, avi, wav] {
+        assert!(probe(&path, &ProbeLimits::default()).is_ok());
         let bytes = std::fs::read(&path).unwrap();
         for tenths in [3, 5, 9] {
             std::fs::write(&path, &bytes[..bytes.len() * tenths / 10]).unwrap();
@@ -245,6 +249,23 @@ fn a_file_cut_short_is_refused_wherever_it_is_cut() {
             assert!(reason.contains("again"), "says what to do: {reason}");
         }
     }
+}
+
+#[test]
+fn a_damaged_index_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = ffmpeg(
+        dir.path(),
+        "film.mp4",
+        &[PICTURE, &["-c:v", "libx264", "-preset", "ultrafast"]].concat(),
+    );
+    let mut bytes = std::fs::read(&path).unwrap();
+    let table = bytes.windows(4).position(|kind| kind == b"stts").unwrap();
+    // How many entries follow.
+    bytes[table + 8..table + 12].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    let (code, reason) = refused(&path);
+    assert_eq!(code, refusal::DAMAGED, "{reason}");
 }
 
 #[test]
