@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::Instant;
 
 use mcsp_media_package::{
@@ -10,7 +11,9 @@ use mcsp_media_package::{
     compose_hls_master, compose_hls_media, split_mezzanine,
 };
 use mcsp_media_sandbox::{ChildError, Launcher};
-use mcsp_media_transcode::{Ladder, PassError, TranscodePolicy, Transcoder, mezzanine_path};
+use mcsp_media_transcode::{
+    Ladder, PassError, PassNews, TranscodePolicy, Transcoder, mezzanine_path,
+};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -38,8 +41,19 @@ struct Figures {
     lowest_cpu_s: f64,
     /// Processor time of all other renditions, likewise.
     rest_cpu_s: f64,
+    /// From the beginning of that to its end, seconds.
+    rest_wall_s: f64,
+    /// When each of them was finished, in that order.
+    rest_finished: Vec<Finished>,
     /// What was asked for.
     renditions: Vec<RenditionFigures>,
+}
+
+#[derive(Debug, Serialize)]
+struct Finished {
+    id: String,
+    /// From the beginning of its pass, seconds.
+    after_s: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -75,10 +89,21 @@ async fn measure(input: &Path, out: &Path) -> Result<Figures, BenchError> {
     package(&work, &out, &listed, &listed)?;
     let (lowest_wall_s, lowest_cpu_s) = (began.elapsed().as_secs_f64(), cpu_s()? - cpu_began_s);
 
-    let cpu_began_s = cpu_s()?;
+    let (began, cpu_began_s) = (Instant::now(), cpu_s()?);
     let rungs = Ladder::for_source(&probe).rest();
+    let (tell, told) = mpsc::sync_channel(rungs.ids().len());
+    let on_news = move |news| {
+        if let PassNews::Made(info) = news {
+            let after_s = began.elapsed().as_secs_f64();
+            // There is a place for each.
+            let _ = tell.try_send(Finished {
+                id: info.id,
+                after_s,
+            });
+        }
+    };
     let rest = transcoder
-        .run_rungs(&input, &work, &probe, rungs, |_| {})
+        .run_rungs(&input, &work, &probe, rungs, on_news)
         .await?;
     listed.extend(rest.renditions.iter().cloned());
     package(&work, &out, &rest.renditions, &listed)?;
@@ -86,6 +111,8 @@ async fn measure(input: &Path, out: &Path) -> Result<Figures, BenchError> {
         lowest_wall_s,
         lowest_cpu_s,
         rest_cpu_s: cpu_s()? - cpu_began_s,
+        rest_wall_s: began.elapsed().as_secs_f64(),
+        rest_finished: told.try_iter().collect(),
         renditions: asked_for(&Ladder::for_source(&probe)),
     })
 }
