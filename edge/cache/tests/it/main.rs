@@ -1,13 +1,14 @@
-//! The cache's contract, through the trait that pingora drives it by.
+//! The cache's contract.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod completeness;
+mod collapse;
 mod disk;
 mod disk_faults;
 mod disk_kill;
 mod disk_support;
-mod harness;
-mod interleavings;
-mod purges;
-mod ranges;
+mod fills;
+mod holes;
+mod legacy;
+mod purging;
+mod support;

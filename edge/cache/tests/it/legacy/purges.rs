@@ -6,7 +6,7 @@ use mcsp_edge_cache::{CacheConfig, EdgeCache};
 use pingora_cache::Storage as _;
 use pingora_cache::trace::Span;
 
-use crate::harness::{Harness, drain, length, small};
+use crate::legacy::harness::{Harness, drain, length, small};
 
 const PATHS: [&str; 4] = [
     "/media/ng/x/1",

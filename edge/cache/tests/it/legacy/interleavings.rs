@@ -7,7 +7,7 @@ use mcsp_edge_cache::PurgeSelector;
 use mcsp_runtime::{Entropy, SeededEntropy};
 use pingora_cache::{CacheKey, MissHandler};
 
-use crate::harness::{Harness, drain, length};
+use crate::legacy::harness::{Harness, drain, length};
 
 const SEEDS: u64 = 300;
 const STEPS: usize = 200;

@@ -6,7 +6,7 @@ use mcsp_edge_cache::CacheConfig;
 use pingora_cache::Storage as _;
 use pingora_cache::trace::Span;
 
-use crate::harness::{Harness, drain, length, small};
+use crate::legacy::harness::{Harness, drain, length, small};
 
 #[tokio::test]
 async fn readers_join_a_fill_at_header_time_and_get_every_byte() {

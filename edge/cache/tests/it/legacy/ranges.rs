@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::harness::{Harness, drain, length};
+use crate::legacy::harness::{Harness, drain, length};
 
 #[tokio::test]
 async fn any_range_of_a_complete_object() {

@@ -1,0 +1,395 @@
+//! The cache as the node sees it.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mcsp_runtime::SharedClock;
+use parking_lot::Mutex;
+use prometheus::Registry;
+use thiserror::Error;
+
+use crate::account::Account;
+use crate::claim::Claim;
+use crate::config::{CacheConfig, CacheConfigError};
+use crate::disk_tier::DiskTier;
+use crate::entity::Entity;
+use crate::filling::Refused;
+use crate::flight::{FillTicket, Flight, Follow, Join, Lead, Outcome, Waiter};
+use crate::head::{HeadCell, StoredHead};
+use crate::history::History;
+use crate::key::Key;
+use crate::ledger::Ledger;
+use crate::memories::MissReason;
+use crate::memory::MemoryTier;
+use crate::metrics::CacheMetrics;
+use crate::purge::{Purge, PurgeReport, PurgeSelector};
+use crate::purge_log::{NotDurable, PurgeLog, PurgeStore};
+use crate::store::{Kept, Store};
+use crate::vary::{Selecting, VaryTable};
+
+/// Why there is no cache.
+#[derive(Debug, Error)]
+pub enum CacheError {
+    /// The configuration cannot be used.
+    #[error("cache: {0}")]
+    Config(#[from] CacheConfigError),
+    /// The metrics are registered already.
+    #[error("cache metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// What purges there were cannot be read or written.
+    #[error("cache purge log: {0}")]
+    Purges(#[source] std::io::Error),
+}
+
+/// What outlives a restart.
+#[derive(Debug)]
+pub struct Backing {
+    /// Where responses are kept.
+    pub tier: Arc<dyn DiskTier>,
+    /// Where purges are kept. It must be as durable as `tier`: a response that outlives its purge would come back.
+    pub purges: Box<dyn PurgeStore>,
+}
+
+/// What a lookup found.
+#[derive(Debug, Clone)]
+pub enum Lookup {
+    /// A stored response or one in flight; fresh or not is for the policy to say. A purge may come at any time: look at
+    /// [`Entity::is_purged`] before the first byte is sent; readers look before each.
+    Hit(Arc<Entity>),
+    /// Nothing in memory, but the disk may have it: [`Cache::load`].
+    OnDisk,
+    /// Nothing.
+    Miss(MissReason),
+}
+
+/// The cache of one node. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    pub(crate) store: Arc<Store>,
+}
+
+impl Cache {
+    /// A cache in memory.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used, or when `registry` has a cache's metrics already.
+    pub fn open(
+        config: CacheConfig,
+        clock: SharedClock,
+        registry: &Registry,
+    ) -> Result<Self, CacheError> {
+        Self::build(config, clock, registry, None)
+    }
+
+    /// A cache in memory with a disk tier behind it.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and when the purge log cannot be read or written: without it, what was purged could come back.
+    pub fn open_with(
+        config: CacheConfig,
+        clock: SharedClock,
+        registry: &Registry,
+        backing: Backing,
+    ) -> Result<Self, CacheError> {
+        Self::build(config, clock, registry, Some(backing))
+    }
+
+    fn build(
+        config: CacheConfig,
+        clock: SharedClock,
+        registry: &Registry,
+        backing: Option<Backing>,
+    ) -> Result<Self, CacheError> {
+        config.validate()?;
+        let mut history = History::default();
+        let kept = match backing {
+            None => None,
+            Some(Backing { tier, purges }) => {
+                let (purges, past, epoch) = PurgeLog::open(purges).map_err(CacheError::Purges)?;
+                history = past;
+                Some(Kept {
+                    tier,
+                    purges,
+                    epoch,
+                })
+            }
+        };
+        Ok(Self {
+            store: Arc::new(Store {
+                metrics: CacheMetrics::register(registry)?,
+                account: Account::new(config.memory_bytes),
+                fills: Account::new(config.fill_bytes_max),
+                tier: MemoryTier::new(config.memory_bytes, config.object_bytes_max),
+                vary: VaryTable::new(usize::try_from(config.variants_max).unwrap_or(1)),
+                generation: AtomicU64::new(history.generation()),
+                ledger: Mutex::new(Ledger::with_history(history)),
+                next_id: AtomicU64::new(1),
+                waiters: Arc::default(),
+                clock,
+                kept,
+                config,
+            }),
+        })
+    }
+
+    /// The time by the cache's clock, ms since the Unix epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.store.now_ms()
+    }
+
+    /// The generation of this moment. To be taken before anything is sent to an origin.
+    #[must_use]
+    pub fn ticket(&self) -> FillTicket {
+        FillTicket {
+            generation: self.store.generation.load(Ordering::Acquire),
+        }
+    }
+
+    /// What there is for a request: stored, or in flight and readable.
+    #[must_use]
+    pub fn lookup(&self, key: Key<'_>, request: &dyn Selecting) -> Lookup {
+        match self.stored(key, request) {
+            Some(entity) => {
+                self.store.metrics.hits.inc();
+                Lookup::Hit(entity)
+            }
+            None => self.look_further(key, request),
+        }
+    }
+
+    fn stored(&self, key: Key<'_>, request: &dyn Selecting) -> Option<Arc<Entity>> {
+        let is_it = |entity: &Arc<Entity>| {
+            **entity.key().text() == *key.text()
+                && entity.variant().matches(request)
+                && !entity.is_withdrawn()
+        };
+        if let Some(entity) = self.store.tier.get(key.hash()).filter(is_it) {
+            return Some(entity);
+        }
+        let slots = self.store.vary.slots(key, request);
+        slots
+            .iter()
+            .find_map(|slot| self.store.tier.get(slot).filter(is_it))
+    }
+
+    fn look_further(&self, key: Key<'_>, request: &dyn Selecting) -> Lookup {
+        let store = &self.store;
+        let ledger = store.ledger.lock();
+        if let Some(entity) = ledger.filling(key, request) {
+            store.metrics.lookup("fill");
+            return Lookup::Hit(Arc::clone(entity));
+        }
+        if store
+            .kept
+            .as_ref()
+            .is_some_and(|kept| kept.tier.may_hold(key.hash()))
+        {
+            store.metrics.lookup("disk");
+            return Lookup::OnDisk;
+        }
+        let reason = self.reason(&ledger, key);
+        store.metrics.lookup(reason.as_str());
+        Lookup::Miss(reason)
+    }
+
+    pub(crate) fn reason(&self, ledger: &Ledger, key: Key<'_>) -> MissReason {
+        if !self.store.vary.all(key.hash()).is_empty() {
+            return MissReason::Variant;
+        }
+        ledger
+            .misses
+            .get(key.hash())
+            .unwrap_or(MissReason::NeverSeen)
+    }
+
+    /// Brings back into memory what the disk has, after [`Lookup::OnDisk`]. [`Lookup::Hit`] or [`Lookup::Miss`]. Ends
+    /// within the disk tier's deadline.
+    pub async fn load(&self, key: Key<'_>, request: &dyn Selecting) -> Lookup {
+        match self.store.restore(key, request).await {
+            Ok(entity) if entity.variant().matches(request) => Lookup::Hit(entity),
+            Ok(_) => Lookup::Miss(MissReason::Variant),
+            Err(reason) => Lookup::Miss(reason),
+        }
+    }
+
+    /// A request's part in the fetch of what is not there, or of what is to be revalidated (`known`): to lead it, or to
+    /// wait for the head of one that is under way. What came since the lookup is handed to it at once.
+    #[must_use]
+    pub fn join(
+        &self,
+        key: Key<'_>,
+        request: &dyn Selecting,
+        ticket: FillTicket,
+        known: Option<&Arc<Entity>>,
+    ) -> Join {
+        let store = &self.store;
+        let is_new = |entity: &Arc<Entity>| known.is_none_or(|known| known.id() != entity.id());
+        let mut ledger = store.ledger.lock();
+        let newer = ledger
+            .filling(key, request)
+            .filter(|entity| is_new(entity))
+            .cloned()
+            .or_else(|| self.stored(key, request).filter(is_new));
+        if let Some(entity) = newer {
+            store.metrics.join("follow");
+            return Join::Follow(Follow::settled(Outcome::Shared(entity)));
+        }
+        let slot = store
+            .vary
+            .slots(key, request)
+            .iter()
+            .next()
+            .unwrap_or(key.hash());
+        if let Some(flight) = ledger.flight(slot, key) {
+            let Some(waiter) = Waiter::enter(&store.waiters, store.config.waiters_max) else {
+                store.metrics.join("refused");
+                return Join::Follow(Follow::settled(Outcome::TooMany));
+            };
+            store.metrics.join("follow");
+            return Join::Follow(Follow::behind(flight, waiter));
+        }
+        let flight = Flight::new(store.id(), key.to_owned(), slot);
+        let goes_alone = ledger
+            .passes
+            .get(slot)
+            .is_some_and(|until| store.now_ms() < until)
+            // Asked for before a purge: nobody else may be given it.
+            || ledger.history.since(ticket.generation, key.text(), &[]).any() > 0;
+        if goes_alone {
+            store.metrics.join("lead_alone");
+        } else {
+            store.metrics.join("lead");
+            ledger.enter_flight(&flight);
+        }
+        Join::Lead(Lead {
+            store: Arc::clone(store),
+            flight,
+            ticket,
+        })
+    }
+
+    /// A request's part in bringing what `entity` lacks of `range`: after [`crate::engine::ReadError::Hole`], and for
+    /// slices of what is not stored yet. Widened to whole chunks of 256 KiB.
+    #[must_use]
+    pub fn claim(&self, entity: &Arc<Entity>, range: Range<u64>, ticket: FillTicket) -> Claim {
+        self.store.claim(entity, range, ticket)
+    }
+
+    /// Takes over what a revalidation (304, or the answer to HEAD) brought. `ticket` was taken before it was asked for.
+    /// False when a purge came since: what it says is out of date.
+    ///
+    /// # Errors
+    /// [`Refused::NoRoom`] when there is no memory for the new head.
+    pub fn update_head(
+        &self,
+        entity: &Arc<Entity>,
+        ticket: FillTicket,
+        head: StoredHead,
+    ) -> Result<bool, Refused> {
+        let store = &self.store;
+        let share = store.take(head.weight()).ok_or(Refused::NoRoom)?;
+        let cell = HeadCell::new(head, ticket.generation, share);
+        let ledger = store.ledger.lock();
+        let since = ledger
+            .history
+            .since(ticket.generation, entity.key().text(), entity.tags());
+        if since.any() > 0 || !entity.revalidate(Arc::clone(&cell)) {
+            return Ok(false);
+        }
+        if !entity.is_withdrawn() {
+            store.rewrite_head(entity, &cell.head, ticket.generation);
+        }
+        Ok(true)
+    }
+
+    /// Makes what is stored for a key stale, with all its variants: an unsafe method succeeded on it (RFC 9111
+    /// section 4.4).
+    pub fn invalidate(&self, key: Key<'_>) -> PurgeReport {
+        self.purge(&Purge {
+            selector: PurgeSelector::Key(Arc::from(key.text())),
+            soft: true,
+        })
+    }
+
+    /// Carries out a purge. When it returns, no lookup finds what it removed, no fill asked for before it can be joined or
+    /// stored, and readers of what it removed get no further. [`Self::flush_purges`] makes it outlive a restart.
+    pub fn purge(&self, purge: &Purge) -> PurgeReport {
+        let store = &self.store;
+        let mode = if purge.soft { "soft" } else { "hard" };
+        store
+            .metrics
+            .purges
+            .with_label_values(&[purge.selector.kind(), mode])
+            .inc();
+        let mut ledger = store.ledger.lock();
+        let record = ledger.history.purge(purge);
+        let generation = record.generation;
+        store.generation.store(generation, Ordering::Release);
+        if let Some(kept) = &store.kept {
+            kept.purges.append(record, &ledger.history);
+        }
+        let reached = ledger.reach(&purge.selector);
+        for slot in &reached.stored {
+            if purge.soft {
+                if let Some(entity) = ledger.index.get(*slot) {
+                    entity.expire(generation);
+                }
+            } else if let Some(entity) = store.drop_slot(&mut ledger, *slot) {
+                entity.kill();
+                let hash = entity.key().hash();
+                ledger.misses.remember(hash, MissReason::Purged);
+                if let Some(kept) = &store.kept {
+                    kept.tier.remove(*slot);
+                }
+            }
+        }
+        for entity in &reached.fills {
+            entity.withdraw();
+            entity.expire(generation);
+            ledger.linger(entity);
+        }
+        if !purge.soft {
+            for entity in reached.fills.iter().chain(&reached.lingering) {
+                entity.kill();
+            }
+        }
+        for flight in &reached.flights {
+            flight.settle(Outcome::AskAgain);
+        }
+        store.measure(&ledger);
+        drop(ledger);
+        store.metrics.purged.inc_by(reached.stored.len() as u64);
+        PurgeReport {
+            generation,
+            objects: reached.stored.len(),
+            fills: reached.fills.len() + reached.flights.len(),
+        }
+    }
+
+    /// Waits until every purge so far would outlive a loss of power. At once without a disk tier.
+    ///
+    /// # Errors
+    /// When that cannot be said; trying again may help.
+    pub async fn flush_purges(&self) -> Result<(), NotDurable> {
+        let Some(kept) = &self.store.kept else {
+            return Ok(());
+        };
+        let waits = {
+            let ledger = self.store.ledger.lock();
+            kept.purges.flush(&ledger.history)
+        };
+        match waits.ok_or(NotDurable)?.await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(NotDurable),
+        }
+    }
+
+    /// Writes out what the disk tier has queued, within its own bound, and closes it.
+    pub async fn close(&self) {
+        if let Some(kept) = &self.store.kept {
+            kept.tier.close().await;
+        }
+    }
+}

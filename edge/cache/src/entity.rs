@@ -1,0 +1,250 @@
+//! A stored response, whole, in part or in flight.
+
+use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+
+use crate::account::Share;
+use crate::body::Body;
+use crate::disk_tier::DiskTier;
+use crate::head::{HeadCell, StoredHead};
+use crate::key::{KeyHash, OwnedKey};
+use crate::reader::Reader;
+use crate::vary::Variant;
+
+/// What is counted for an entity beside its head and body: its parts, and its places in the indexes.
+const FIXED_BYTES: usize = 1536;
+
+/// What a purge knows an entity by.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject {
+    pub(crate) key: OwnedKey,
+    /// Where it is stored: the key's hash, or its variant's.
+    pub(crate) slot: KeyHash,
+    pub(crate) variant: Variant,
+    pub(crate) tags: Arc<[Arc<str>]>,
+}
+
+impl Subject {
+    /// The memory that it takes, roughly.
+    pub(crate) fn weight(&self) -> u64 {
+        let tags: usize = self.tags.iter().map(|tag| 2 * tag.len() + 64).sum();
+        (FIXED_BYTES + 3 * self.key.text().len() + self.variant.weight() + tags) as u64
+    }
+}
+
+/// Finds memory for what is brought back from the disk. A trait, so that entities do not name the store that holds
+/// them: the compiler would go round that circle for ever.
+pub(crate) trait Keeper: Debug + Send + Sync {
+    /// A counted copy of `data`; nothing when there is no memory for it.
+    fn keep(&self, data: &[u8]) -> Option<Bytes>;
+}
+
+/// Where the disk tier has the body.
+#[derive(Debug)]
+pub(crate) struct DiskBody {
+    pub(crate) tier: Arc<dyn DiskTier>,
+    pub(crate) body_id: u128,
+    pub(crate) keeper: Weak<dyn Keeper>,
+}
+
+/// A stored response: head and body. The body may be in flight or have holes; it says so.
+#[derive(Debug)]
+pub struct Entity {
+    pub(crate) id: u64,
+    pub(crate) subject: Subject,
+    /// The purge generation in which the body was asked for.
+    pub(crate) generation: u64,
+    pub(crate) body: Body,
+    head: ArcSwap<HeadCell>,
+    /// The generation of the last soft purge that reached it.
+    expired_generation: AtomicU64,
+    purged: AtomicBool,
+    /// No newcomer gets it, and it is not stored: a purge came since it was asked for, it streams through, or its
+    /// origin has something else by now.
+    withdrawn: AtomicBool,
+    pub(crate) weight: AtomicUsize,
+    pub(crate) disk: OnceLock<DiskBody>,
+    pub(crate) wait: Duration,
+    fixed_bytes: u64,
+    _share: Share,
+}
+
+impl Entity {
+    pub(crate) fn new(
+        id: u64,
+        subject: Subject,
+        generation: u64,
+        head: Arc<HeadCell>,
+        total: Option<u64>,
+        share: Share,
+        wait: Duration,
+    ) -> Self {
+        let fixed_bytes = subject.weight() + head.head.weight();
+        Self {
+            id,
+            subject,
+            generation,
+            body: Body::new(total),
+            head: ArcSwap::new(head),
+            expired_generation: AtomicU64::new(0),
+            purged: AtomicBool::new(false),
+            withdrawn: AtomicBool::new(false),
+            weight: AtomicUsize::new(0),
+            disk: OnceLock::new(),
+            wait,
+            fixed_bytes,
+            _share: share,
+        }
+    }
+
+    /// Tells entities apart, in this process.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> &OwnedKey {
+        &self.subject.key
+    }
+
+    /// Its selecting headers.
+    #[must_use]
+    pub fn variant(&self) -> &Variant {
+        &self.subject.variant
+    }
+
+    /// Its surrogate keys.
+    #[must_use]
+    pub fn tags(&self) -> &[Arc<str>] {
+        &self.subject.tags
+    }
+
+    /// Its head, as the last revalidation left it.
+    #[must_use]
+    pub fn head(&self) -> Arc<StoredHead> {
+        Arc::clone(&self.head.load().head)
+    }
+
+    /// The length of the whole body, once it is known.
+    #[must_use]
+    pub fn total_len(&self) -> Option<u64> {
+        self.body.total()
+    }
+
+    /// Bytes of the body that are here.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        self.body.held()
+    }
+
+    /// Is every byte of the body in memory?
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.body.sealed().is_some()
+    }
+
+    /// Is somebody bringing more of the body?
+    #[must_use]
+    pub fn is_filling(&self) -> bool {
+        self.body.has_claims()
+    }
+
+    /// Is every byte of `range` that the body has in memory?
+    #[must_use]
+    pub fn holds(&self, range: &Range<u64>) -> bool {
+        self.body.holds(range)
+    }
+
+    /// The whole body in order, when it is complete. No copy, no lock.
+    #[must_use]
+    pub fn body_bytes(&self) -> Option<&[Bytes]> {
+        self.body.sealed().map(crate::body::Sealed::chunks)
+    }
+
+    /// One chunk of a complete body.
+    #[must_use]
+    pub fn chunk(&self, index: usize) -> Option<Bytes> {
+        self.body_bytes()?.get(index).cloned()
+    }
+
+    /// Reads `range`, or less when the body ends before; wait-free when it is complete.
+    #[must_use]
+    pub fn reader(self: &Arc<Self>, range: Range<u64>) -> Reader {
+        Reader::new(Arc::clone(self), range)
+    }
+
+    /// Was it made stale by a soft purge, and not revalidated since?
+    #[must_use]
+    pub fn is_expired(&self) -> bool {
+        self.expired_generation.load(Ordering::Acquire) > self.head.load().generation
+    }
+
+    /// Fresh by its lifetimes, and not made stale since.
+    #[must_use]
+    pub fn is_fresh(&self, now_ms: i64) -> bool {
+        let cell = self.head.load();
+        now_ms < cell.head.lifetimes.fresh_until_ms
+            && self.expired_generation.load(Ordering::Acquire) <= cell.generation
+    }
+
+    /// Was it removed by a hard purge? Nothing more of it may be sent.
+    #[must_use]
+    pub fn is_purged(&self) -> bool {
+        self.purged.load(Ordering::Acquire)
+    }
+
+    /// Must newcomers not get it?
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn withdraw(&self) {
+        self.withdrawn.store(true, Ordering::Release);
+    }
+
+    /// Made stale by the soft purge of `generation`.
+    pub(crate) fn expire(&self, generation: u64) {
+        self.expired_generation
+            .fetch_max(generation, Ordering::AcqRel);
+    }
+
+    /// Removed by a hard purge: its memory goes as soon as nobody holds a piece of it.
+    pub(crate) fn kill(&self) {
+        self.withdraw();
+        self.purged.store(true, Ordering::Release);
+        self.body.kill();
+    }
+
+    /// The generation in which its head was asked for.
+    pub(crate) fn head_generation(&self) -> u64 {
+        self.head.load().generation
+    }
+
+    /// Takes over what a revalidation brought, unless a purge came after it was asked for.
+    pub(crate) fn revalidate(&self, cell: Arc<HeadCell>) -> bool {
+        if cell.generation < self.expired_generation.load(Ordering::Acquire) || self.is_purged() {
+            return false;
+        }
+        // A purge that comes between the check and here is later than the cell's generation, and so is seen by
+        // `is_expired`.
+        self.head.store(cell);
+        true
+    }
+
+    /// What it takes of the memory tier now.
+    pub(crate) fn weigh(&self) -> usize {
+        let bytes = self.fixed_bytes.saturating_add(self.body.held());
+        let weight = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.weight.store(weight, Ordering::Release);
+        weight
+    }
+}

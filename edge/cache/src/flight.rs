@@ -1,0 +1,207 @@
+//! One fetch for many: who leads it, and who waits for its head.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::entity::Entity;
+use crate::filling::{Filling, NewResponse, Refused};
+use crate::key::{KeyHash, OwnedKey};
+use crate::store::Store;
+use crate::vary::Selecting;
+
+/// The generation in which a response is asked for. Taken before anything is sent to an origin, so that a purge that
+/// comes while the origin answers is not missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FillTicket {
+    pub(crate) generation: u64,
+}
+
+/// What those who wait for a head learn.
+#[derive(Debug, Clone)]
+pub(crate) enum Outcome {
+    Open,
+    Shared(Arc<Entity>),
+    NotShareable(&'static str),
+    AskAgain,
+    TooMany,
+}
+
+/// A fetch whose head has not come.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub(crate) id: u64,
+    pub(crate) key: OwnedKey,
+    pub(crate) slot: KeyHash,
+    outcome: watch::Sender<Outcome>,
+}
+
+impl Flight {
+    pub(crate) fn new(id: u64, key: OwnedKey, slot: KeyHash) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            key,
+            slot,
+            outcome: watch::Sender::new(Outcome::Open),
+        })
+    }
+
+    /// The first word counts, later ones change nothing.
+    pub(crate) fn settle(&self, outcome: Outcome) {
+        self.outcome.send_if_modified(|held| {
+            let is_open = matches!(held, Outcome::Open);
+            if is_open {
+                *held = outcome;
+            }
+            is_open
+        });
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Outcome> {
+        self.outcome.subscribe()
+    }
+}
+
+/// A request's part in a fetch.
+#[derive(Debug)]
+pub enum Join {
+    /// Fetch it.
+    Lead(Lead),
+    /// Somebody does; wait for the head.
+    Follow(Follow),
+}
+
+/// The right, and the duty, to fetch for all who wait. Dropped without a word, it tells them to ask again.
+#[derive(Debug)]
+pub struct Lead {
+    pub(crate) store: Arc<Store>,
+    pub(crate) flight: Arc<Flight>,
+    pub(crate) ticket: FillTicket,
+}
+
+impl Lead {
+    /// The ticket that the fetch was asked for with.
+    #[must_use]
+    pub fn ticket(&self) -> FillTicket {
+        self.ticket
+    }
+
+    /// The head has come and is to be stored: those who wait read on from here, newcomers too. The returned writer takes
+    /// the body.
+    ///
+    /// # Errors
+    /// Says why the response is not stored. Those who wait have been told; the caller passes the response through.
+    pub fn begin(self, response: NewResponse) -> Result<Filling, Refused> {
+        let begun = self.store.begin(&self, response);
+        if let Err(refused) = &begun {
+            self.flight.settle(Outcome::NotShareable(refused.as_str()));
+        }
+        begun
+    }
+
+    /// Those who wait get `entity`: a revalidation found it to be still good, or it may be served in spite of an error.
+    pub fn share(self, entity: &Arc<Entity>) {
+        self.store.end_flight(&self.flight);
+        self.flight.settle(Outcome::Shared(Arc::clone(entity)));
+    }
+
+    /// The response is for this request alone. Those who wait go themselves; `remember` says that for a while nobody need
+    /// wait for this key's fetches.
+    pub fn not_shareable(self, reason: &'static str, remember: bool) {
+        self.store.not_shareable(&self.flight, remember);
+        self.flight.settle(Outcome::NotShareable(reason));
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        self.store.end_flight(&self.flight);
+        self.flight.settle(Outcome::AskAgain);
+    }
+}
+
+/// What one who waited learns.
+#[derive(Debug)]
+pub enum Followed {
+    /// Read this. It may still be in flight.
+    Shared(Arc<Entity>),
+    /// Go to the origin yourself; the reason is fit for `Cache-Status`.
+    NotShareable(&'static str),
+    /// The fetch died, a purge came, or the response is for other selecting headers: take a new ticket and join again, a
+    /// bounded number of times.
+    AskAgain,
+    /// The wait was long enough: go to the origin yourself.
+    TimedOut,
+    /// Too many wait on this node already: go to the origin yourself.
+    TooMany,
+}
+
+/// A place among those who wait for a head.
+#[derive(Debug)]
+pub struct Follow {
+    outcome: watch::Receiver<Outcome>,
+    _waiter: Option<Waiter>,
+}
+
+impl Follow {
+    pub(crate) fn behind(flight: &Flight, waiter: Waiter) -> Self {
+        Self {
+            outcome: flight.watch(),
+            _waiter: Some(waiter),
+        }
+    }
+
+    /// One whose wait is over already.
+    pub(crate) fn settled(outcome: Outcome) -> Self {
+        Self {
+            outcome: watch::Sender::new(outcome).subscribe(),
+            _waiter: None,
+        }
+    }
+
+    /// Waits for the head, `wait_max` at most. `request` tells whether the response is for this request too.
+    pub async fn wait(mut self, request: &dyn Selecting, wait_max: Duration) -> Followed {
+        let settled = self
+            .outcome
+            .wait_for(|outcome| !matches!(outcome, Outcome::Open));
+        let outcome = match tokio::time::timeout(wait_max, settled).await {
+            Ok(Ok(outcome)) => outcome.clone(),
+            // A flight that is gone without a word is a fetch that died.
+            Ok(Err(_)) => Outcome::AskAgain,
+            Err(_) => return Followed::TimedOut,
+        };
+        match outcome {
+            Outcome::Shared(entity)
+                if !entity.is_withdrawn() && entity.variant().matches(request) =>
+            {
+                Followed::Shared(entity)
+            }
+            Outcome::NotShareable(reason) => Followed::NotShareable(reason),
+            Outcome::TooMany => Followed::TooMany,
+            Outcome::Shared(_) | Outcome::AskAgain | Outcome::Open => Followed::AskAgain,
+        }
+    }
+}
+
+/// One of the bounded number of those who wait.
+#[derive(Debug)]
+pub(crate) struct Waiter(Arc<AtomicU64>);
+
+impl Waiter {
+    pub(crate) fn enter(count: &Arc<AtomicU64>, max: u64) -> Option<Self> {
+        count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
+                (waiting < max).then_some(waiting + 1)
+            })
+            .ok()?;
+        Some(Self(Arc::clone(count)))
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

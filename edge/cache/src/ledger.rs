@@ -1,0 +1,180 @@
+//! Who is who: generations, fetches and fills in flight, what is stored, and what has left but is still read.
+//!
+//! One lock guards all of it, and every admission and purge happens under that lock, so that each fill is either stored
+//! before a purge (and then purged with the rest) or sees it. Fresh hits never take it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use crate::entity::{Entity, Subject};
+use crate::flight::Flight;
+use crate::history::History;
+use crate::index::Index;
+use crate::key::{Key, KeyHash};
+use crate::memories::{Memories, MissReason};
+use crate::purge::PurgeSelector;
+use crate::vary::{Selecting, Variant};
+
+/// Below this many, those that left are not looked through for such as are gone.
+const LINGERING_MIN: usize = 64;
+
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) history: History,
+    pub(crate) index: Index,
+    /// Entities in flight that newcomers may read, by the hash of their key.
+    filling: HashMap<KeyHash, Vec<Arc<Entity>>>,
+    filling_count: usize,
+    /// Fetches whose head has not come, by the slot that it is expected for.
+    flights: HashMap<KeyHash, Arc<Flight>>,
+    /// Entities that are neither stored nor listed, and that somebody still had when they left.
+    lingering: Vec<Weak<Entity>>,
+    lingering_looked_through: usize,
+    /// Why a key has nothing.
+    pub(crate) misses: Memories<MissReason>,
+    /// Until when (ms since the Unix epoch) fetches of a slot do not wait for one another.
+    pub(crate) passes: Memories<i64>,
+}
+
+/// What a purge reaches.
+#[derive(Debug, Default)]
+pub(crate) struct Reached {
+    pub(crate) stored: Vec<KeyHash>,
+    pub(crate) fills: Vec<Arc<Entity>>,
+    pub(crate) lingering: Vec<Arc<Entity>>,
+    pub(crate) flights: Vec<Arc<Flight>>,
+}
+
+impl Ledger {
+    /// Nothing stored, after the purges of earlier runs.
+    pub(crate) fn with_history(history: History) -> Self {
+        Self {
+            history,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn fills(&self) -> usize {
+        self.filling_count
+    }
+
+    /// The newest entity in flight that a request may read.
+    pub(crate) fn filling(&self, key: Key<'_>, request: &dyn Selecting) -> Option<&Arc<Entity>> {
+        let list = self.filling.get(&key.hash())?;
+        list.iter().rev().find(|entity| {
+            **entity.key().text() == *key.text()
+                && !entity.is_withdrawn()
+                && entity.variant().matches(request)
+        })
+    }
+
+    /// All entities in flight under a key, the newest last.
+    pub(crate) fn filling_of<'a>(&'a self, key: Key<'a>) -> impl Iterator<Item = &'a Arc<Entity>> {
+        self.filling
+            .get(&key.hash())
+            .into_iter()
+            .flatten()
+            .filter(move |entity| **entity.key().text() == *key.text())
+    }
+
+    /// Is anything in flight under a key with `needle` in it?
+    pub(crate) fn fills_key_with(&self, needle: &str) -> bool {
+        let mut filling = self.filling.values().flatten();
+        filling.any(|entity| entity.key().text().contains(needle))
+    }
+
+    /// Lets newcomers read an entity in flight.
+    pub(crate) fn list(&mut self, entity: &Arc<Entity>) {
+        let list = self.filling.entry(entity.key().hash()).or_default();
+        if list.iter().all(|listed| listed.id != entity.id) {
+            list.push(Arc::clone(entity));
+            self.filling_count += 1;
+        }
+    }
+
+    pub(crate) fn unlist(&mut self, entity: &Entity) {
+        let hash = entity.key().hash();
+        let Some(list) = self.filling.get_mut(&hash) else {
+            return;
+        };
+        let before = list.len();
+        list.retain(|listed| listed.id != entity.id);
+        self.filling_count -= before - list.len();
+        if list.is_empty() {
+            self.filling.remove(&hash);
+        }
+    }
+
+    /// The fetch that a request for `slot` may wait for.
+    pub(crate) fn flight(&self, slot: KeyHash, key: Key<'_>) -> Option<&Arc<Flight>> {
+        self.flights
+            .get(&slot)
+            .filter(|flight| **flight.key.text() == *key.text())
+    }
+
+    pub(crate) fn enter_flight(&mut self, flight: &Arc<Flight>) {
+        self.flights.insert(flight.slot, Arc::clone(flight));
+    }
+
+    pub(crate) fn leave_flight(&mut self, flight: &Flight) {
+        if self
+            .flights
+            .get(&flight.slot)
+            .is_some_and(|held| held.id == flight.id)
+        {
+            self.flights.remove(&flight.slot);
+        }
+    }
+
+    /// Keeps an eye on an entity that is not stored any more, as long as somebody else has it.
+    pub(crate) fn linger(&mut self, entity: &Arc<Entity>) {
+        self.lingering.push(Arc::downgrade(entity));
+        if self.lingering.len() > 2 * self.lingering_looked_through.max(LINGERING_MIN) {
+            self.lingering.retain(|weak| weak.strong_count() > 0);
+            self.lingering_looked_through = self.lingering.len();
+        }
+    }
+
+    /// Takes what a purge matches out of reach of newcomers. What it reaches of the stored is left to the caller.
+    pub(crate) fn reach(&mut self, selector: &PurgeSelector) -> Reached {
+        let mut reached = Reached {
+            stored: self.index.matching(selector),
+            ..Reached::default()
+        };
+        let matches = |entity: &Entity| selector.matches(&entity.subject);
+        reached.fills = self
+            .filling
+            .values()
+            .flatten()
+            .filter(|entity| matches(entity))
+            .cloned()
+            .collect();
+        for entity in &reached.fills {
+            self.unlist(entity);
+        }
+        reached.lingering = self
+            .lingering
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter(|entity| matches(entity))
+            .collect();
+        // Their surrogate keys are not known yet; those that turn out to be reached are found out at their head.
+        reached.flights = self
+            .flights
+            .values()
+            .filter(|flight| {
+                selector.matches(&Subject {
+                    key: flight.key.clone(),
+                    slot: flight.slot,
+                    variant: Variant::default(),
+                    tags: Arc::default(),
+                })
+            })
+            .cloned()
+            .collect();
+        for flight in &reached.flights {
+            self.leave_flight(flight);
+        }
+        reached
+    }
+}

@@ -1,0 +1,210 @@
+//! Reading a body at one's own pace.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::body::{At, CHUNK_BYTES, Promise};
+use crate::entity::{DiskBody, Entity};
+
+/// Why a reader gets no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ReadError {
+    /// Nobody will bring this byte: the fill died, or the body was stored in part. Whoever fetches the rest may go on
+    /// here, if the origin still has the same representation.
+    #[error("nobody is bringing byte {at}")]
+    Hole {
+        /// The first byte that is missing.
+        at: u64,
+    },
+    /// A hard purge came.
+    #[error("purged")]
+    Purged,
+    /// No byte came for this long.
+    #[error("no byte came for {waited_ms} ms")]
+    Stalled {
+        /// The wait, ms.
+        waited_ms: u64,
+    },
+    /// There is no memory to load the next chunk into.
+    #[error("no memory for the next chunk")]
+    NoRoom,
+}
+
+impl ReadError {
+    /// May the rest be had by asking an origin for it?
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        !matches!(self, Self::Purged)
+    }
+}
+
+/// Reads one range of one body for one request.
+#[derive(Debug)]
+pub struct Reader {
+    entity: Arc<Entity>,
+    position: u64,
+    end: u64,
+    /// Known to a body that is not complete yet, so that one that streams through waits for it.
+    id: Option<u64>,
+    progress: Option<watch::Receiver<()>>,
+}
+
+impl Reader {
+    pub(crate) fn new(entity: Arc<Entity>, range: Range<u64>) -> Self {
+        let id = entity.body.attach(range.start);
+        Self {
+            entity,
+            position: range.start,
+            end: range.end,
+            id,
+            progress: None,
+        }
+    }
+
+    /// The next byte to be read.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// What it reads.
+    #[must_use]
+    pub fn entity(&self) -> &Arc<Entity> {
+        &self.entity
+    }
+
+    /// The next piece, if it is there at once; nothing when the reader would have to wait, or at the end.
+    #[must_use]
+    pub fn try_next(&mut self) -> Option<Bytes> {
+        if self.entity.is_purged() {
+            return None;
+        }
+        match self.entity.body.at(self.position, self.end) {
+            At::Bytes(bytes) => {
+                self.pass(&bytes);
+                Some(bytes)
+            }
+            At::End | At::Promised | At::Hole => None,
+        }
+    }
+
+    /// The next piece; nothing at the end of the range or of the body. May be called again after an error: whoever
+    /// filled the hole meanwhile made it readable.
+    ///
+    /// # Errors
+    /// Says why there is no next piece though the end was not reached. Never mistakes a dead fill for the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        loop {
+            if self.entity.is_purged() {
+                return Err(ReadError::Purged);
+            }
+            if !self.entity.is_complete() {
+                // Marked as seen before the look, so that what comes after the look wakes the wait.
+                self.progress
+                    .get_or_insert_with(|| self.entity.body.watch())
+                    .mark_unchanged();
+            }
+            match self.entity.body.at(self.position, self.end) {
+                At::Bytes(bytes) => {
+                    self.pass(&bytes);
+                    return Ok(Some(bytes));
+                }
+                // A purge empties the body, so what looks like a hole or the end may be one.
+                At::End if !self.entity.is_purged() => return Ok(None),
+                At::Hole if !self.entity.is_purged() => match self.entity.disk.get() {
+                    Some(disk) => load(&self.entity, disk, self.position).await?,
+                    None => return Err(ReadError::Hole { at: self.position }),
+                },
+                At::End | At::Hole => return Err(ReadError::Purged),
+                At::Promised => self.wait().await?,
+            }
+        }
+    }
+
+    fn pass(&mut self, bytes: &Bytes) {
+        self.position += bytes.len() as u64;
+        if let Some(id) = self.id {
+            self.entity.body.advance(id, self.position);
+        }
+    }
+
+    async fn wait(&mut self) -> Result<(), ReadError> {
+        let Some(progress) = &mut self.progress else {
+            return Ok(());
+        };
+        let wait = self.entity.wait;
+        // The sender lives in the entity that this reader holds.
+        tokio::time::timeout(wait, progress.changed())
+            .await
+            .map(|_| ())
+            .map_err(|_| ReadError::Stalled {
+                waited_ms: milliseconds(wait),
+            })
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.entity.body.detach(id);
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A promise to bring a chunk from the disk; ends when the reader that made it goes away.
+struct Loading<'a> {
+    entity: &'a Entity,
+    claim: u64,
+}
+
+impl Drop for Loading<'_> {
+    fn drop(&mut self) {
+        self.entity.body.release(self.claim, false);
+    }
+}
+
+/// Brings the chunk at `position` from the disk into memory, or sees that somebody does.
+pub(crate) async fn load(entity: &Entity, disk: &DiskBody, position: u64) -> Result<(), ReadError> {
+    let index = position / CHUNK_BYTES;
+    let chunk = index * CHUNK_BYTES..(index + 1) * CHUNK_BYTES;
+    let (claim, range) = match entity.body.promise_hole(chunk.clone()) {
+        Promise::Made { id, range } => (id, range),
+        Promise::AllHeld | Promise::OthersAreAtIt => return Ok(()),
+    };
+    let loading = Loading { entity, claim };
+    let hole = ReadError::Hole { at: position };
+    let Ok(Some(bytes)) = disk
+        .tier
+        .load_chunk(disk.body_id, u32::try_from(index).map_err(|_| hole)?)
+        .await
+    else {
+        return Err(hole);
+    };
+    let total = entity.body.total().unwrap_or(0);
+    if bytes.len() as u64 != chunk.end.min(total) - chunk.start {
+        return Err(hole);
+    }
+    let keeper = disk.keeper.upgrade().ok_or(hole)?;
+    let wanted = bytes
+        .get(offset(range.start - chunk.start)..offset(range.end - chunk.start))
+        .ok_or(hole)?;
+    let counted = keeper.keep(wanted).ok_or(ReadError::NoRoom)?;
+    entity.body.put(claim, &counted);
+    drop(loading);
+    entity.body.seal();
+    Ok(())
+}
+
+/// An offset within a chunk.
+fn offset(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

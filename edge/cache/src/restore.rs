@@ -1,0 +1,229 @@
+//! To the disk tier and back.
+
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use crate::body::CHUNK_BYTES;
+use crate::disk_tier::{Accepted, DiskHead, DiskRecord};
+use crate::entity::{DiskBody, Entity, Subject};
+use crate::head::{HeadCell, StoredHead};
+use crate::key::{Key, KeyHash, OwnedKey};
+use crate::memories::MissReason;
+use crate::reader;
+use crate::store::{Kept, Store};
+use crate::vary::{Selecting, Variant, slots_by_rules};
+
+impl Store {
+    /// Queues a complete entity for the disk.
+    pub(crate) fn give_to_disk(self: &Arc<Self>, entity: &Arc<Entity>) {
+        let Some(kept) = &self.kept else { return };
+        let Some(body) = entity.body.sealed() else {
+            return;
+        };
+        if entity.disk.get().is_some() {
+            return;
+        }
+        let slot = entity.subject.slot;
+        let body_id = (u128::from(kept.epoch) << 64) | u128::from(entity.id);
+        let accepted = if body.is_regular() {
+            let head = self.disk_head(entity, &entity.head(), entity.head_generation(), body_id);
+            kept.tier.store(slot, head, body.chunks().to_vec())
+        } else {
+            Accepted::Dropped
+        };
+        match accepted {
+            Accepted::Queued => {
+                self.metrics.disk("queued");
+                let _ = entity.disk.set(DiskBody {
+                    tier: Arc::clone(&kept.tier),
+                    body_id,
+                    keeper: self.keeper(),
+                });
+            }
+            Accepted::Dropped => {
+                self.metrics.disk("dropped");
+                // What the slot had is older than what memory has.
+                kept.tier.remove(slot);
+            }
+        }
+    }
+
+    /// Writes down what a revalidation brought.
+    pub(crate) fn rewrite_head(&self, entity: &Entity, head: &StoredHead, generation: u64) {
+        if let (Some(kept), Some(disk)) = (&self.kept, entity.disk.get()) {
+            let head = self.disk_head(entity, head, generation, disk.body_id);
+            kept.tier
+                .store_record(entity.subject.slot, DiskRecord::Head(head));
+        }
+    }
+
+    fn disk_head(
+        &self,
+        entity: &Entity,
+        head: &StoredHead,
+        generation: u64,
+        body_id: u128,
+    ) -> DiskHead {
+        DiskHead {
+            key: entity.key().text().to_string(),
+            vary: entity
+                .variant()
+                .fields()
+                .map(|(name, value)| (name.as_str().to_owned(), value.map(<[u8]>::to_vec)))
+                .collect(),
+            status: head.status.as_u16(),
+            headers: head.fields(),
+            lifetimes: head.lifetimes,
+            generation,
+            body_generation: entity.generation,
+            tags: entity.tags().iter().map(|tag| tag.to_string()).collect(),
+            total_len: entity.total_len().unwrap_or(0),
+            chunk_bytes: u32::try_from(CHUNK_BYTES).unwrap_or(u32::MAX),
+            body_id,
+        }
+    }
+
+    /// Brings back what the disk has for a request. The body's first chunk comes with it, the others when they are read.
+    pub(crate) async fn restore(
+        self: &Arc<Self>,
+        key: Key<'_>,
+        request: &dyn Selecting,
+    ) -> Result<Arc<Entity>, MissReason> {
+        let found = match &self.kept {
+            Some(kept) => self.find(kept, key, request).await,
+            None => None,
+        };
+        let Some((slot, head)) = found else {
+            self.metrics.disk("absent");
+            return Err(MissReason::NeverSeen);
+        };
+        let entity = self.revive(key, slot, head)?;
+        if let Some(disk) = entity.disk.get()
+            && !entity.body.holds(&(0..1))
+        {
+            // A chunk that is not there is a hole, which whoever reads it finds.
+            let _ = reader::load(&entity, disk, 0).await;
+        }
+        entity.body.seal();
+        self.metrics.disk("restored");
+        Ok(entity)
+    }
+
+    async fn find(
+        &self,
+        kept: &Kept,
+        key: Key<'_>,
+        request: &dyn Selecting,
+    ) -> Option<(KeyHash, DiskHead)> {
+        match self.record(kept, key.hash()).await? {
+            DiskRecord::Head(head) => {
+                let is_it = head.key == key.text() && head.vary.is_empty();
+                is_it.then_some((key.hash(), head))
+            }
+            DiskRecord::Rules { key: text, rules } if text == key.text() => {
+                for slot in slots_by_rules(key.hash(), &rules, request) {
+                    if kept.tier.may_hold(slot)
+                        && let Some(DiskRecord::Head(head)) = self.record(kept, slot).await
+                        && head.key == key.text()
+                    {
+                        return Some((slot, head));
+                    }
+                }
+                None
+            }
+            DiskRecord::Rules { .. } => None,
+        }
+    }
+
+    async fn record(&self, kept: &Kept, slot: KeyHash) -> Option<DiskRecord> {
+        match kept.tier.load(slot).await {
+            Ok(record) => record,
+            Err(_) => {
+                self.metrics.disk("failed");
+                None
+            }
+        }
+    }
+
+    /// Makes an entity of a record, unless it was purged since, and stores it in memory.
+    fn revive(
+        self: &Arc<Self>,
+        key: Key<'_>,
+        slot: KeyHash,
+        record: DiskHead,
+    ) -> Result<Arc<Entity>, MissReason> {
+        let parts = parse(key, slot, &record).ok_or(MissReason::NeverSeen)?;
+        let (subject, head) = parts;
+        let kept = self.kept.as_ref().ok_or(MissReason::NeverSeen)?;
+        let cell_share = self.take(head.weight()).ok_or(MissReason::Evicted)?;
+        let share = self.take(subject.weight()).ok_or(MissReason::Evicted)?;
+        let entity = Arc::new(Entity::new(
+            self.id(),
+            subject,
+            record.body_generation,
+            HeadCell::new(head, record.generation, cell_share),
+            Some(record.total_len),
+            share,
+            self.wait(),
+        ));
+        let _ = entity.disk.set(DiskBody {
+            tier: Arc::clone(&kept.tier),
+            body_id: record.body_id,
+            keeper: self.keeper(),
+        });
+        let mut ledger = self.ledger.lock();
+        if let Some(held) = ledger.index.get(slot)
+            && held.key().text() == entity.key().text()
+        {
+            return Ok(Arc::clone(held));
+        }
+        let tags = entity.tags();
+        let since = ledger
+            .history
+            .since(record.body_generation, key.text(), tags);
+        if since.hard > 0 {
+            self.metrics.disk("purged");
+            kept.tier.remove(slot);
+            ledger.misses.remember(key.hash(), MissReason::Purged);
+            return Err(MissReason::Purged);
+        }
+        let since = ledger.history.since(record.generation, key.text(), tags);
+        if since.soft > 0 {
+            entity.expire(since.soft);
+        }
+        self.enter(&mut ledger, &entity);
+        self.measure(&ledger);
+        Ok(entity)
+    }
+}
+
+/// The parts of a record; nothing when it is not what its slot says.
+fn parse(key: Key<'_>, slot: KeyHash, record: &DiskHead) -> Option<(Subject, StoredHead)> {
+    if u64::from(record.chunk_bytes) != CHUNK_BYTES {
+        return None;
+    }
+    let fields = record
+        .vary
+        .iter()
+        .map(|(name, value)| {
+            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+            Some((name, value.as_ref().map(|value| value.as_slice().into())))
+        })
+        .collect::<Option<_>>()?;
+    let subject = Subject {
+        key: OwnedKey::new(key.text()),
+        slot,
+        variant: Variant::from_parts(fields),
+        tags: record
+            .tags
+            .iter()
+            .map(|tag| Arc::from(tag.as_str()))
+            .collect(),
+    };
+    if subject.variant.slot(key.hash()) != slot {
+        return None;
+    }
+    let head = StoredHead::from_fields(record.status, &record.headers, record.lifetimes)?;
+    Some((subject, head))
+}

@@ -1,0 +1,189 @@
+//! One fetch for many: who leads, who waits, and what they learn.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use mcsp_edge_cache::engine::{
+    CacheConfig, Follow, Followed, Join, Key, PurgeSelector, Variant,
+};
+
+use crate::support::{Harness, any, drain, headers, lead, small, whole};
+
+const LONG: Duration = Duration::from_secs(5);
+
+fn join(harness: &Harness, key: &str) -> Join {
+    harness
+        .cache
+        .join(Key::new(key), &any(), harness.cache.ticket(), None)
+}
+
+fn follow(harness: &Harness, key: &str) -> Follow {
+    match join(harness, key) {
+        Join::Follow(follow) => follow,
+        Join::Lead(_) => panic!("there is a leader"),
+    }
+}
+
+#[tokio::test]
+async fn those_who_wait_get_the_head_when_it_comes_and_not_the_body() {
+    let harness = Harness::new();
+    let lead = harness.lead("/a");
+    let waits: Vec<_> = (0..20)
+        .map(|_| {
+            let follow = follow(&harness, "/a");
+            async move {
+                match follow.wait(&any(), LONG).await {
+                    Followed::Shared(entity) => entity,
+                    other => panic!("{other:?}"),
+                }
+            }
+        })
+        .collect();
+    let mut filling = lead.begin(harness.whole(Some(4), &[])).unwrap();
+    // Not a byte of the body has come.
+    let entities = join_all(waits).await;
+    filling.write(Bytes::from_static(b"body")).await.unwrap();
+    filling.complete().unwrap();
+    for entity in entities {
+        assert_eq!(drain(whole(&entity)).await, Ok(b"body".to_vec()));
+    }
+    assert_eq!(harness.counter("mcsp_cache_joins_total", "lead"), 1);
+}
+
+#[tokio::test]
+async fn what_came_since_the_lookup_is_handed_over_at_once() {
+    let harness = Harness::new();
+    harness.store("/a", b"new", &[]).await;
+    let Followed::Shared(entity) = follow(&harness, "/a").wait(&any(), LONG).await else {
+        panic!("it is stored");
+    };
+    // But whoever wants to revalidate that very response leads.
+    let known = Some(&entity);
+    let lead = lead(harness.cache.join(Key::new("/a"), &any(), harness.cache.ticket(), known));
+    let waits = harness.cache.join(Key::new("/a"), &any(), harness.cache.ticket(), known);
+    lead.share(&entity);
+    let Join::Follow(waits) = waits else {
+        panic!("somebody revalidates");
+    };
+    assert!(matches!(waits.wait(&any(), LONG).await, Followed::Shared(_)));
+}
+
+#[tokio::test]
+async fn a_leader_that_dies_or_may_not_share_says_so() {
+    let harness = Harness::new();
+    let lead = harness.lead("/a");
+    let waits = follow(&harness, "/a");
+    drop(lead);
+    assert!(matches!(waits.wait(&any(), LONG).await, Followed::AskAgain));
+    let lead = harness.lead("/a");
+    let waits = follow(&harness, "/a");
+    lead.not_shareable("private", false);
+    assert!(matches!(
+        waits.wait(&any(), LONG).await,
+        Followed::NotShareable("private")
+    ));
+    let lead = harness.lead("/a");
+    let waits = follow(&harness, "/a");
+    assert!(lead.begin(harness.whole(Some(1 << 30), &[])).is_err());
+    assert!(matches!(
+        waits.wait(&any(), LONG).await,
+        Followed::NotShareable("too-large")
+    ));
+}
+
+#[tokio::test]
+async fn what_could_not_be_shared_is_not_waited_for_for_a_while() {
+    let harness = Harness::new();
+    harness.lead("/a").not_shareable("private", true);
+    let first = harness.lead("/a");
+    let second = harness.lead("/a");
+    drop((first, second));
+    harness.clock.advance(Duration::from_millis(small().pass_memory_ms));
+    let _first = harness.lead("/a");
+    assert!(matches!(join(&harness, "/a"), Join::Follow(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_are_bounded_in_time_and_in_number() {
+    let harness = Harness::with(CacheConfig {
+        waiters_max: 2,
+        ..small()
+    });
+    let _lead = harness.lead("/a");
+    let first = follow(&harness, "/a");
+    let second = follow(&harness, "/a");
+    let third = follow(&harness, "/a");
+    assert!(matches!(third.wait(&any(), LONG).await, Followed::TooMany));
+    assert!(matches!(first.wait(&any(), LONG).await, Followed::TimedOut));
+    drop(second);
+    let again = follow(&harness, "/a");
+    assert!(matches!(again.wait(&any(), LONG).await, Followed::TimedOut));
+}
+
+#[tokio::test]
+async fn a_response_for_other_selecting_headers_is_not_shared() {
+    let harness = Harness::new();
+    let key = Key::new("/a");
+    let english = headers(&[("accept-language", "en")]);
+    let french = headers(&[("accept-language", "fr")]);
+    let ticket = harness.cache.ticket();
+    let lead = lead(harness.cache.join(key, &english, ticket, None));
+    let Join::Follow(same) = harness.cache.join(key, &english, ticket, None) else {
+        panic!("there is a leader");
+    };
+    let Join::Follow(other) = harness.cache.join(key, &french, ticket, None) else {
+        panic!("nothing is known of what it varies by");
+    };
+    let mut response = harness.whole(Some(0), &[]);
+    response.variant = Variant::of([http::header::ACCEPT_LANGUAGE], &english);
+    let filling = lead.begin(response).unwrap();
+    assert!(matches!(same.wait(&english, LONG).await, Followed::Shared(_)));
+    assert!(matches!(other.wait(&french, LONG).await, Followed::AskAgain));
+    filling.complete().unwrap();
+    // Now it is known, and the two are fetched side by side.
+    assert!(matches!(
+        harness.cache.join(key, &french, ticket, None),
+        Join::Lead(_)
+    ));
+}
+
+#[tokio::test]
+async fn nobody_waits_for_what_was_asked_for_before_a_purge() {
+    for soft in [false, true] {
+        for selector in [
+            PurgeSelector::Key("/a".into()),
+            PurgeSelector::Prefix("/".into()),
+            PurgeSelector::Everything,
+        ] {
+            let harness = Harness::new();
+            let old = harness.lead("/a");
+            let before = follow(&harness, "/a");
+            harness.purge(selector, soft);
+            assert!(matches!(before.wait(&any(), LONG).await, Followed::AskAgain));
+            let new = harness.lead("/a");
+            let after = follow(&harness, "/a");
+            let filling = old.begin(harness.whole(Some(0), &[])).unwrap();
+            assert!(filling.is_superseded());
+            filling.complete().unwrap();
+            assert!(harness.hit("/a").is_none());
+            let _new = new.begin(harness.whole(Some(0), &[])).unwrap();
+            assert!(matches!(after.wait(&any(), LONG).await, Followed::Shared(_)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_purge_by_a_surrogate_key_that_comes_before_the_head_counts_when_the_head_names_it() {
+    let harness = Harness::new();
+    let lead = harness.lead("/a");
+    let waits = follow(&harness, "/a");
+    harness.purge(PurgeSelector::SurrogateKey("t".into()), false);
+    let filling = lead
+        .begin(harness.whole(Some(0), &[("surrogate-key", "s t")]))
+        .unwrap();
+    assert!(filling.is_superseded());
+    assert!(matches!(waits.wait(&any(), LONG).await, Followed::AskAgain));
+    filling.complete().unwrap();
+    assert!(harness.hit("/a").is_none());
+}
