@@ -60,7 +60,9 @@ impl Request {
         for (name, value) in &self.fields {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        if !self.body.is_empty() {
+        // RFC 9110 §8.6: also of none, where the method has a meaning for one.
+        let may_have_body = matches!(self.method.as_str(), "POST" | "PUT" | "PATCH");
+        if may_have_body || !self.body.is_empty() {
             head.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
         }
         head.push_str("\r\n");
@@ -121,6 +123,75 @@ pub async fn send(proxy: SocketAddr, request: &Request) -> Result<Response, Stri
     timeout(ANSWER_LIMIT, work)
         .await
         .map_err(|_| format!("no answer within {} s", ANSWER_LIMIT.as_secs()))?
+}
+
+/// Sends these requests in turn on one connection, and on another where the server closes it; `check` looks at each
+/// answer.
+///
+/// # Errors
+/// In words: the check's, or when there is no answer.
+pub async fn send_all(
+    proxy: SocketAddr,
+    requests: &[Request],
+    mut check: impl FnMut(&Request, &Response) -> Result<(), String>,
+) -> Result<(), String> {
+    let mut connection = None;
+    for request in requests {
+        let mut tries = 0;
+        let answer = loop {
+            tries += 1;
+            let mut open = match connection.take() {
+                Some(open) => open,
+                None => Connection::open(proxy).await?,
+            };
+            match timeout(ANSWER_LIMIT, open.exchange(request)).await {
+                Ok(Ok(Some(answer))) => {
+                    connection = Some(open);
+                    break answer;
+                }
+                // A kept connection may be closed at any time.
+                Ok(Ok(None) | Err(_)) if tries < 3 => {}
+                Ok(Ok(None)) => return Err(format!("{}: no answer", request.target)),
+                Ok(Err(reason)) => return Err(format!("{}: {reason}", request.target)),
+                Err(_) => return Err(format!("{}: no answer in time", request.target)),
+            }
+        };
+        let closes = answer
+            .fields
+            .get("connection")
+            .is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        if closes {
+            connection = None;
+        }
+        check(request, &answer)?;
+    }
+    Ok(())
+}
+
+/// A connection that is kept.
+struct Connection {
+    host: String,
+    reader: WireReader<tokio::net::tcp::OwnedReadHalf>,
+    writer: tokio::net::tcp::OwnedWriteHalf,
+}
+
+impl Connection {
+    async fn open(proxy: SocketAddr) -> Result<Self, String> {
+        let stream = TcpStream::connect(proxy).await.map_err(text)?;
+        stream.set_nodelay(true).map_err(text)?;
+        let (read, writer) = stream.into_split();
+        Ok(Self {
+            host: proxy.to_string(),
+            reader: WireReader::new(read),
+            writer,
+        })
+    }
+
+    async fn exchange(&mut self, request: &Request) -> Result<Option<Response>, String> {
+        let bytes = request.bytes(&self.host);
+        self.writer.write_all(&bytes).await.map_err(text)?;
+        read_response(&mut self.reader, &request.method).await
+    }
 }
 
 /// Sends these bytes as they are and reads what is answered until the server closes or falls silent; the flag says

@@ -10,11 +10,12 @@ use mcsp_loadtest_cachebench::report::{self, Conformance, Part};
 use mcsp_loadtest_cachebench::server::{Kind, Plan, Purpose};
 use mcsp_loadtest_cachebench::{BenchError, suite};
 
-/// Tests of each kind that must pass in the public suite; the others are questions, not demands.
-const PUBLIC_GOALS: [(&str, usize); 3] = [("required", 160), ("optimal", 100), ("check", 0)];
+/// How many tests of each kind may fail in the public suite; `check` are questions, not demands.
+const PUBLIC_GOALS: [(&str, Option<usize>); 3] =
+    [("required", Some(0)), ("optimal", Some(5)), ("check", None)];
 
 /// The goal in words.
-const GOAL: &str = "every own row; 160 of 160 required and at least 100 of 105 optimal of http-tests/cache-tests";
+const GOAL: &str = "every own row; every required test of http-tests/cache-tests, and all but five of the optimal ones";
 
 /// What `conformance` is told.
 #[derive(Debug, clap::Args)]
@@ -73,14 +74,21 @@ pub(crate) async fn run(args: &Args) -> Result<bool, BenchError> {
     if let (Some(packages), None) = (&args.packages, &args.only) {
         parts.extend(public(args, kind, packages).await?);
     }
-    println!("\n{:<52} {:>6} {:>6} {:>6}  met", "suite", "passed", "total", "goal");
+    println!(
+        "\n{:<52} {:>6} {:>6} {:>6}  met",
+        "suite", "passed", "total", "goal"
+    );
     for part in &parts {
         println!(
             "{:<52} {:>6} {:>6} {:>6}  {}",
             part.suite,
             part.passed,
             part.total,
-            if part.goal > 0 { part.goal.to_string() } else { "-".to_owned() },
+            if part.goal > 0 {
+                part.goal.to_string()
+            } else {
+                "-".to_owned()
+            },
             if part.met { "yes" } else { "NO" }
         );
     }
@@ -157,11 +165,16 @@ async fn public(
     let counts = suite.run(server.plain).await?;
     server.stop().await;
     let mut parts = Vec::new();
-    for (name, goal) in PUBLIC_GOALS {
+    for (name, may_fail) in PUBLIC_GOALS {
         let Some(of_kind) = counts.get(name) else {
             continue;
         };
-        println!("\nhttp-tests/cache-tests, {name}: {} of {} passed", of_kind.passed(), of_kind.total);
+        let goal = may_fail.map_or(0, |may_fail| of_kind.total.saturating_sub(may_fail));
+        println!(
+            "\nhttp-tests/cache-tests, {name}: {} of {} passed",
+            of_kind.passed(),
+            of_kind.total
+        );
         for failed in &of_kind.failed {
             println!("  {:<44} {}", failed.id, failed.reason);
         }

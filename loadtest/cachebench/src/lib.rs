@@ -2,12 +2,17 @@
 //!
 //! `cargo xtask conformance http-cache`, `bench edge-cache` and `bench hit-ratio` run the program of this crate.
 
+pub mod bench;
 pub mod client;
 mod error;
+pub mod hit_ratio;
 pub mod origin;
 pub mod public_suite;
+mod random;
+mod region;
 pub mod report;
 pub mod server;
+mod sized;
 pub mod suite;
 pub mod wire;
 

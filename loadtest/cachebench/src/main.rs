@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // Talking to a person is what this program does.
 
 mod conformance;
+mod measure;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,10 @@ struct Cli {
 enum Command {
     /// Our own rows, each naming its RFC section, and http-tests/cache-tests; exit status 2 when a goal is not met
     Conformance(conformance::Args),
+    /// What a hit costs beside nginx, Varnish and Traffic Server; exit status 2 when a goal is not met
+    EdgeCache(measure::EdgeCache),
+    /// How often there is a hit beside them; exit status 2 when a goal is not met
+    HitRatio(measure::HitRatio),
 }
 
 /// The exit status for a goal that is not met.
@@ -29,6 +34,8 @@ const EXIT_NOT_MET: u8 = 2;
 async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Conformance(args) => conformance::run(&args).await,
+        Command::EdgeCache(args) => measure::edge_cache(&args).await,
+        Command::HitRatio(args) => measure::hit_ratio(&args).await,
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

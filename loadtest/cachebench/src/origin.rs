@@ -360,7 +360,9 @@ async fn exchange(
     }
     {
         let mut scripts = scripts.0.lock();
-        let seen = scripts.get_mut(&path).and_then(|s| s.seen.get_mut(index - 1));
+        let seen = scripts
+            .get_mut(&path)
+            .and_then(|s| s.seen.get_mut(index - 1));
         if let Some(seen) = seen {
             seen.first_byte = Some(Instant::now());
         }
@@ -377,7 +379,8 @@ fn shape(answer: &Answer, head: &Head, whole: Vec<u8>) -> (u16, Vec<(String, Str
             _ => false,
         }
     };
-    let is_same_date = answer.field("last-modified").as_deref() == head.fields.get("if-modified-since")
+    let is_same_date = answer.field("last-modified").as_deref()
+        == head.fields.get("if-modified-since")
         && head.fields.get("if-modified-since").is_some();
     if answer.validates && (names_it("if-none-match", "etag") || is_same_date) {
         return (304, Vec::new(), Vec::new());
@@ -415,7 +418,11 @@ async fn send_body(
         Told::Cut(bytes) => &body[..bytes.min(body.len())],
         _ => body,
     };
-    let pieces = if answer.drip.is_zero() { 1 } else { DRIP_PIECES };
+    let pieces = if answer.drip.is_zero() {
+        1
+    } else {
+        DRIP_PIECES
+    };
     let size = sent.len().div_ceil(pieces).max(1);
     let is_chunked = matches!(answer.told, Told::Chunked | Told::ChunkedCut);
     for (at, piece) in sent.chunks(size).enumerate() {

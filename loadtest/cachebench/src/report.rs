@@ -140,8 +140,8 @@ impl Conformance {
 /// # Errors
 /// When the file cannot be written.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), BenchError> {
-    let json = serde_json::to_vec_pretty(value)
-        .map_err(|error| BenchError::Answer(error.to_string()))?;
+    let json =
+        serde_json::to_vec_pretty(value).map_err(|error| BenchError::Answer(error.to_string()))?;
     std::fs::write(path, json).map_err(|source| BenchError::file(path, source))
 }
 
@@ -164,13 +164,17 @@ mod tests {
     #[test]
     fn the_best_peer_is_the_one_to_beat_whichever_way_is_better() {
         let peers = [("a".to_owned(), 10.0), ("b".to_owned(), 20.0)];
-        let row = |better, goal| {
-            Row::best_of("c", "m", "u", 15.0, &peers, (better, goal)).unwrap()
-        };
+        let row = |better, goal| Row::best_of("c", "m", "u", 15.0, &peers, (better, goal)).unwrap();
         let less = row(Better::Less, 1.5);
-        assert_eq!((less.peer_name.as_str(), less.ratio, less.met), ("a", 1.5, true));
+        assert_eq!(
+            (less.peer_name.as_str(), less.ratio, less.met),
+            ("a", 1.5, true)
+        );
         let more = row(Better::More, 1.0);
-        assert_eq!((more.peer_name.as_str(), more.ratio, more.met), ("b", 0.75, false));
+        assert_eq!(
+            (more.peer_name.as_str(), more.ratio, more.met),
+            ("b", 0.75, false)
+        );
         assert!(Row::best_of("c", "m", "u", 1.0, &[], (Better::Less, 1.0)).is_none());
     }
 

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // Talking to a person is what this program does.
 
 mod bench;
+mod cache;
 mod checks;
 mod demo;
 mod report;
@@ -26,7 +27,8 @@ Commands:
   demo [--video FILE]      two regions, three PoPs, a real upload, and a page that plays it; Ctrl-C stops everything
   test [FILTER]            all set-up, then format, lint and every test
   check                    what a commit needs: format, lint, unit tests of the crates that changed
-  bench NAME               a benchmark beside its peers, in one run; names: first-play
+  bench NAME               a benchmark beside its peers, in one run; names: first-play, edge-cache, hit-ratio
+  conformance NAME         suites of tests by the RFCs, ours and public ones; names: http-cache
   soak NAME [--seeds N]    what is too long for every commit; names: kill
   setup                    install what the machine lacks, and nothing else
 
@@ -38,6 +40,9 @@ Examples:
   cargo xtask demo --video holiday.mp4
   cargo xtask test mcsp-edge
   cargo xtask bench first-play
+  cargo xtask bench edge-cache --passes 3 --only h2 --only c=32
+  cargo xtask conformance http-cache
+  cargo xtask conformance http-cache --peer varnish
   cargo xtask soak kill --seeds 200
 ";
 
@@ -56,14 +61,22 @@ fn main() -> ExitCode {
         ["test", options @ ..] => checks::test(options),
         ["check"] => checks::check(),
         ["bench", "first-play", options @ ..] => bench::first_play(options),
-        ["bench", rest @ ..] => Err(unknown("benchmark", rest.first(), "first-play")),
+        ["bench", "edge-cache", options @ ..] => cache::edge_cache(options),
+        ["bench", "hit-ratio", options @ ..] => cache::hit_ratio(options),
+        ["bench", rest @ ..] => Err(unknown(
+            "benchmark",
+            rest.first(),
+            "first-play, edge-cache, hit-ratio",
+        )),
+        ["conformance", "http-cache", options @ ..] => cache::conformance(options),
+        ["conformance", rest @ ..] => Err(unknown("suite", rest.first(), "http-cache")),
         ["soak", "kill", options @ ..] => soak::kill(options),
         ["soak", rest @ ..] => Err(unknown("soak", rest.first(), "kill")),
         ["setup"] => setup::everything(),
         [other, ..] => Err(unknown(
             "command",
             Some(other),
-            "demo, test, check, bench, soak, setup",
+            "demo, test, check, bench, conformance, soak, setup",
         )),
     };
     match result {

@@ -1,5 +1,6 @@
 //! `target/bench/NAME.json`: rows, and when, where and at which commit they were measured.
 
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -23,10 +24,13 @@ pub(crate) struct Row {
     pub(crate) peer_name: String,
     /// ours / peer.
     pub(crate) ratio: f64,
-    /// What the ratio must not pass.
+    /// What the ratio must not pass; where more is better, what it must reach.
     pub(crate) goal: f64,
     /// Does it hold?
     pub(crate) met: bool,
+    /// Every peer's figure, where there are several and `peer` is the best of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) peers: BTreeMap<String, f64>,
 }
 
 impl Row {
@@ -51,6 +55,7 @@ impl Row {
             ratio,
             goal,
             met: ratio <= goal,
+            peers: BTreeMap::new(),
         }
     }
 }
@@ -66,13 +71,73 @@ fn median(samples: &[f64]) -> f64 {
     }
 }
 
+/// When, where and at which commit.
 #[derive(Debug, Serialize)]
-struct Document<'a> {
+struct Circumstances {
     measured_unix_s: u64,
     cores: usize,
     load_average_at_start: String,
     commit: String,
+}
+
+impl Circumstances {
+    fn now(load_average_at_start: String) -> Self {
+        let commit =
+            output(command("git").args(["rev-parse", "--short=12", "HEAD"])).unwrap_or_default();
+        Self {
+            measured_unix_s: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |d| d.as_secs()),
+            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            load_average_at_start,
+            commit: commit.trim().to_owned(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Document<T> {
+    #[serde(flatten)]
+    circumstances: Circumstances,
+    #[serde(flatten)]
+    content: T,
+}
+
+#[derive(Debug, Serialize)]
+struct Rows<'a> {
     rows: &'a [Row],
+}
+
+/// Writes `target/{kind}/{name}.json`.
+fn write(
+    kind: &str,
+    name: &str,
+    load_average_at_start: String,
+    content: impl Serialize,
+) -> Result<(), Failure> {
+    let document = Document {
+        circumstances: Circumstances::now(load_average_at_start),
+        content,
+    };
+    let folder = target_dir().join(kind);
+    std::fs::create_dir_all(&folder)?;
+    let path = folder.join(format!("{name}.json"));
+    let json =
+        serde_json::to_vec_pretty(&document).map_err(|error| Failure::Other(error.to_string()))?;
+    std::fs::write(&path, json)?;
+    println!("written to {}", path.display());
+    Ok(())
+}
+
+/// Writes counts, as a suite's program wrote them, to `target/conformance/NAME.json`.
+pub(crate) fn write_conformance(
+    name: &str,
+    load_average_at_start: String,
+    counts: &str,
+) -> Result<(), Failure> {
+    let counts: BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(counts).map_err(|error| Failure::Other(error.to_string()))?;
+    write("conformance", name, load_average_at_start, counts)
 }
 
 /// The machine's load average over a minute, as the kernel tells it.
@@ -90,12 +155,12 @@ pub(crate) fn publish(
     rows: &[Row],
 ) -> Result<(), Failure> {
     println!(
-        "{:<34} {:<14} {:>9} {:>9} {:>6} {:>6}  met",
+        "{:<52} {:<18} {:>9} {:>9} {:>6} {:>6}  met",
         "case", "metric", "ours", "peer", "ratio", "goal"
     );
     for row in rows {
         println!(
-            "{:<34} {:<14} {:>9.2} {:>9.2} {:>6.2} {:>6.2}  {}",
+            "{:<52} {:<18} {:>9.2} {:>9.2} {:>6.2} {:>6.2}  {}",
             row.case,
             format!("{} {}", row.metric, row.unit),
             row.ours,
@@ -105,26 +170,29 @@ pub(crate) fn publish(
             if row.met { "yes" } else { "NO" },
         );
     }
+    let mut told = Vec::new();
     for row in rows {
-        println!("peer of {}: {}", row.case, row.peer_name);
+        // With several peers, who was best differs from row to row.
+        let line = if row.peers.is_empty() {
+            format!("peer of {}: {}", row.case, row.peer_name)
+        } else {
+            let all = row
+                .peers
+                .iter()
+                .map(|(name, figure)| format!("{name} {figure:.2}"));
+            let all: Vec<String> = all.collect();
+            format!(
+                "{}, {} {}: {}",
+                row.case,
+                row.metric,
+                row.unit,
+                all.join(", ")
+            )
+        };
+        if !told.contains(&line) {
+            println!("{line}");
+            told.push(line);
+        }
     }
-    let commit =
-        output(command("git").args(["rev-parse", "--short=12", "HEAD"])).unwrap_or_default();
-    let document = Document {
-        measured_unix_s: SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_secs()),
-        cores: std::thread::available_parallelism().map_or(0, usize::from),
-        load_average_at_start,
-        commit: commit.trim().to_owned(),
-        rows,
-    };
-    let folder = target_dir().join("bench");
-    std::fs::create_dir_all(&folder)?;
-    let path = folder.join(format!("{name}.json"));
-    let json =
-        serde_json::to_vec_pretty(&document).map_err(|error| Failure::Other(error.to_string()))?;
-    std::fs::write(&path, json)?;
-    println!("written to {}", path.display());
-    Ok(())
+    write("bench", name, load_average_at_start, Rows { rows })
 }

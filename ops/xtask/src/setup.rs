@@ -56,21 +56,67 @@ pub(crate) fn system_packages() -> Result<(), Failure> {
             .filter(|(program, _)| !has_program(program))
             .map(|(_, package)| package),
     );
+    install(&missing)
+}
+
+/// Installs the Debian packages of those of these programs that are missing, `(program, package)`; says which packages
+/// those were.
+pub(crate) fn programs(
+    wanted: &[(&'static str, &'static str)],
+) -> Result<Vec<&'static str>, Failure> {
+    let is_missing = |program: &str| {
+        // Some live where only root looks by itself.
+        let in_sbin = std::path::Path::new("/usr/sbin").join(program);
+        !has_program(program) && !in_sbin.is_file()
+    };
+    let missing: Vec<&'static str> = wanted
+        .iter()
+        .filter(|(program, _)| is_missing(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if !missing.is_empty() && !has_program("dpkg-query") {
+        return Err(Failure::Other(format!(
+            "this is not a Debian system: install {}",
+            missing.join(", ")
+        )));
+    }
+    install(&missing)?;
+    Ok(missing)
+}
+
+/// Stops services that came with packages we installed, and keeps them from starting: we run private instances.
+pub(crate) fn stop_services(services: &[&str]) -> Result<(), Failure> {
+    let is_systemd = std::path::Path::new("/run/systemd/system").is_dir();
+    if !is_systemd || services.is_empty() {
+        return Ok(());
+    }
+    say(&format!(
+        "stopping the services that came with them: {}",
+        services.join(" ")
+    ));
+    let mut words = vec!["systemctl", "disable", "--now", "--quiet"];
+    words.extend(services);
+    as_root(&words)
+}
+
+fn as_root(words: &[&str]) -> Result<(), Failure> {
+    let root_already = output(command("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    let mut command = if root_already {
+        command(words[0])
+    } else {
+        command("sudo")
+    };
+    command.args(if root_already { &words[1..] } else { words });
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    run(&mut command)
+}
+
+/// Installs Debian packages.
+fn install(missing: &[&str]) -> Result<(), Failure> {
     if missing.is_empty() {
         return Ok(());
     }
     say(&format!("installing {}", missing.join(" ")));
-    let as_root = |words: &[&str]| {
-        let root_already = output(command("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
-        let mut command = if root_already {
-            command(words[0])
-        } else {
-            command("sudo")
-        };
-        command.args(if root_already { &words[1..] } else { words });
-        command.env("DEBIAN_FRONTEND", "noninteractive");
-        run(&mut command)
-    };
     as_root(&["apt-get", "update", "-qq"])?;
     let mut words = vec!["apt-get", "install", "-y", "-qq", "--no-install-recommends"];
     words.extend(missing);

@@ -38,7 +38,11 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
     } else {
         format!("access_log {folder}/access.log combined buffer=256k flush=1s;")
     };
-    let requests = if is_stock { "" } else { "keepalive_requests 1000000;" };
+    let requests = if is_stock {
+        ""
+    } else {
+        "keepalive_requests 1000000;"
+    };
     let (tls_port, tls) = match plan.certificate {
         None => (None, String::new()),
         Some(certificate) => {
@@ -50,7 +54,10 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
                 certificate.key.display(),
             );
             // The directive has another name since 1.19.7.
-            (Some(port), listen.replace(" http2_max_requests 1000000;", ""))
+            (
+                Some(port),
+                listen.replace(" http2_max_requests 1000000;", ""),
+            )
         }
     };
     let user = if rustix::process::geteuid().is_root() {
@@ -96,7 +103,13 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
         "open_file_cache, sendfile off, large output buffers, buffered access log"
     };
     let mut server = Server::new(plan.kind, loopback(port), set_up);
-    let words = ["nginx", "-p", &folder.to_string(), "-c", &config.display().to_string()];
+    let words = [
+        "nginx",
+        "-p",
+        &folder.to_string(),
+        "-c",
+        &config.display().to_string(),
+    ];
     server
         .launch(plan, "nginx", &words.map(str::to_owned), loopback(port))
         .await?;

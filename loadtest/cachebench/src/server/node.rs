@@ -79,12 +79,20 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
 
 /// The cache's table.
 fn cache(plan: &Plan<'_>) -> String {
+    let disk = plan.folder.join("cache");
     match plan.purpose {
         Purpose::Conformance => String::new(),
-        Purpose::Memory | Purpose::Disk => "[cache]\nmemory_bytes = 536870912\n".to_owned(),
-        Purpose::Budget(bytes) => {
-            format!("[cache]\nmemory_bytes = {bytes}\nobject_bytes_max = 8388608\n")
-        }
+        Purpose::Memory => "[cache]\nmemory_bytes = 536870912\n".to_owned(),
+        // 16 MiB hold 8 of the large objects.
+        Purpose::Disk => format!(
+            "[cache]\nmemory_bytes = 16777216\nobject_bytes_max = 4194304\nfill_bytes_max = 8388608\n\
+             pinned_bytes_max = 8388608\n[cache.disk]\ndir = \"{}\"\nbytes = 2147483648\n",
+            disk.display()
+        ),
+        Purpose::Budget(bytes) => format!(
+            "[cache]\nmemory_bytes = {bytes}\nobject_bytes_max = 2097152\nfill_bytes_max = 8388608\n\
+             pinned_bytes_max = 8388608\n"
+        ),
     }
 }
 

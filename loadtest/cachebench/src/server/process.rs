@@ -70,7 +70,10 @@ impl Server {
         while TcpStream::connect(address).await.is_err() {
             let is_running = self.processes.last_mut().is_some_and(Process::is_running);
             if !is_running || started.elapsed() > START_LIMIT {
-                return Err(BenchError::tool(name, format!("is not there: {}", end_of(&log))));
+                return Err(BenchError::tool(
+                    name,
+                    format!("is not there: {}", end_of(&log)),
+                ));
             }
             tokio::time::sleep(POLL).await;
         }
@@ -84,7 +87,12 @@ impl Server {
         let mut at = 0;
         while at < found.len() {
             let parent = found[at];
-            found.extend(parents.iter().filter(|(_, of)| **of == parent).map(|(pid, _)| *pid));
+            found.extend(
+                parents
+                    .iter()
+                    .filter(|(_, of)| **of == parent)
+                    .map(|(pid, _)| *pid),
+            );
             at += 1;
         }
         found

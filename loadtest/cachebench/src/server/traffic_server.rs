@@ -116,8 +116,13 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
             certificate.key.display()
         )
     });
-    write(&at("etc/ssl_multicert.config"), &certificate.unwrap_or_default())?;
-    for name in ["plugin", "cache", "hosting", "parent", "splitdns", "volume", "socks"] {
+    write(
+        &at("etc/ssl_multicert.config"),
+        &certificate.unwrap_or_default(),
+    )?;
+    for name in [
+        "plugin", "cache", "hosting", "parent", "splitdns", "volume", "socks",
+    ] {
         write(&at(&format!("etc/{name}.config")), "")?;
     }
     let set_up = match plan.purpose {

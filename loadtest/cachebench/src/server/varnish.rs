@@ -48,7 +48,9 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
         _ => "malloc storage, one thread pool, its log in memory; TLS by hitch",
     };
     let mut server = Server::new(plan.kind, loopback(port), set_up);
-    server.launch(plan, "varnish", &words, loopback(port)).await?;
+    server
+        .launch(plan, "varnish", &words, loopback(port))
+        .await?;
     if let Some(certificate) = plan.certificate {
         let tls = free_port()?;
         let config = write(

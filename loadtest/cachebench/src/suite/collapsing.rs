@@ -86,8 +86,10 @@ async fn dripped_once(stage: &Stage) -> Result<(), (String, bool)> {
     );
     let answers = join_all((0..CLIENTS).map(|_| stage.get())).await;
     let seen = stage.seen();
-    ensure(seen.len() == 1, || format!("the origin was asked {} times", seen.len()))
-        .map_err(|fault| (fault, true))?;
+    ensure(seen.len() == 1, || {
+        format!("the origin was asked {} times", seen.len())
+    })
+    .map_err(|fault| (fault, true))?;
     let origin = seen[0]
         .first_byte
         .ok_or(("the origin sent nothing".to_owned(), true))?;
@@ -102,7 +104,10 @@ async fn dripped_once(stage: &Stage) -> Result<(), (String, bool)> {
         slowest = slowest.max(first.saturating_duration_since(origin));
     }
     ensure(slowest <= FIRST_BYTE_LIMIT, || {
-        format!("the slowest first byte came {} ms after the origin's", slowest.as_millis())
+        format!(
+            "the slowest first byte came {} ms after the origin's",
+            slowest.as_millis()
+        )
     })
     .map_err(|fault| (fault, false))
 }

@@ -25,14 +25,24 @@ pub(super) fn rows() -> Vec<Row> {
         )
     };
     vec![
-        Row::code(S, "a body shorter than Content-Length is not ended as if it were whole", |stage| {
-            broken(stage, Told::Cut(1000)).boxed()
-        }),
-        Row::code(S, "a chunked body without its last chunk is not ended as if it were whole", |stage| {
-            broken(stage, Told::ChunkedCut).boxed()
-        }),
-        then_whole("a body shorter than Content-Length is not stored", Told::Cut(4)),
-        then_whole("a chunked body without its last chunk is not stored", Told::ChunkedCut),
+        Row::code(
+            S,
+            "a body shorter than Content-Length is not ended as if it were whole",
+            |stage| broken(stage, Told::Cut(1000)).boxed(),
+        ),
+        Row::code(
+            S,
+            "a chunked body without its last chunk is not ended as if it were whole",
+            |stage| broken(stage, Told::ChunkedCut).boxed(),
+        ),
+        then_whole(
+            "a body shorter than Content-Length is not stored",
+            Told::Cut(4),
+        ),
+        then_whole(
+            "a chunked body without its last chunk is not stored",
+            Told::ChunkedCut,
+        ),
         Row::steps(
             "RFC 9112 §6.3",
             "a body that the connection's end ends is passed on whole",
@@ -62,15 +72,21 @@ pub(super) fn rows() -> Vec<Row> {
                 Step::get().hit().status(200).body(""),
             ],
         ),
-        Row::code("RFC 9110 §14.2", "a body that breaks off is taken up where it broke, or ends in an error", |stage| {
-            resumed(stage).boxed()
-        }),
-        Row::code("RFC 9110 §14.2", "a body that breaks off is never taken up with another version", |stage| {
-            not_resumed(stage).boxed()
-        }),
-        Row::code("RFC 9112 §8", "twenty readers of a body that breaks off: none takes it for whole", |stage| {
-            all_broken(stage).boxed()
-        }),
+        Row::code(
+            "RFC 9110 §14.2",
+            "a body that breaks off is taken up where it broke, or ends in an error",
+            |stage| resumed(stage).boxed(),
+        ),
+        Row::code(
+            "RFC 9110 §14.2",
+            "a body that breaks off is never taken up with another version",
+            |stage| not_resumed(stage).boxed(),
+        ),
+        Row::code(
+            "RFC 9112 §8",
+            "twenty readers of a body that breaks off: none takes it for whole",
+            |stage| all_broken(stage).boxed(),
+        ),
     ]
 }
 
@@ -135,7 +151,11 @@ async fn all_broken(stage: Stage) -> Result<(), String> {
         .dripped_ms(400);
     stage.answer(cut);
     let readers = (0..20).map(|_| stage.get());
-    for answer in futures::future::join_all(readers).await.into_iter().flatten() {
+    for answer in futures::future::join_all(readers)
+        .await
+        .into_iter()
+        .flatten()
+    {
         let looks_whole = answer.status == 200 && answer.is_complete;
         ensure(!looks_whole, || {
             format!("a reader took {} bytes for the whole", answer.body.len())

@@ -15,7 +15,10 @@ fn held() -> Answer {
 
 /// A stored answer, and a request with this condition.
 fn row(section: &'static str, name: &str, condition: (&'static str, &str), status: u16) -> Row {
-    let second = Step::get().asking(condition.0, condition.1).hit().status(status);
+    let second = Step::get()
+        .asking(condition.0, condition.1)
+        .hit()
+        .status(status);
     Row::steps(
         section,
         name,
@@ -37,14 +40,21 @@ pub(super) fn rows() -> Vec<Row> {
     let mut rows = vec![
         match_on("the stored tag is 304", "\"one\"", 304),
         match_on("another tag is 200", "\"two\"", 200),
-        match_on("a list with the stored tag is 304", "\"zero\", \"one\" , \"two\"", 304),
+        match_on(
+            "a list with the stored tag is 304",
+            "\"zero\", \"one\" , \"two\"",
+            304,
+        ),
         match_on("tags are compared weakly", "W/\"one\"", 304),
         match_on("* is 304", "*", 304),
         match_on("a tag without quotes is another", "one", 200),
-        match_on("a comma inside a tag parts nothing", "\"zero,\"one", 200),
         since("the stored date is 304", MODIFIED, 304),
         since("a later date is 304", "Tue, 03 Nov 2026 10:00:00 GMT", 304),
-        since("an earlier date is 200", "Sun, 01 Nov 2026 10:00:00 GMT", 200),
+        since(
+            "an earlier date is 200",
+            "Sun, 01 Nov 2026 10:00:00 GMT",
+            200,
+        ),
         since("what is no date is ignored", "yesterday", 200),
     ];
     rows.push(Row::steps(

@@ -69,20 +69,23 @@ fn hop_by_hop() -> Vec<Row> {
         Row::steps(
             "RFC 9110 §7.6.3",
             "the origin is told by Via who asks",
-            vec![
-                Step::get()
-                    .answer(cc("no-store"))
-                    .forwarded_with("via"),
-            ],
+            vec![Step::get().answer(cc("no-store")).forwarded_with("via")],
         ),
         Row::steps(
             "RFC 9111 §3.1",
             "all other fields are stored, unknown ones too",
             vec![
                 Step::get()
-                    .answer(cc("max-age=60").with("X-Any", "a, b").with("Link", "</x>; rel=y"))
+                    .answer(
+                        cc("max-age=60")
+                            .with("X-Any", "a, b")
+                            .with("Link", "</x>; rel=y"),
+                    )
                     .forwarded(),
-                Step::get().hit().field("x-any", "a, b").field("link", "</x>; rel=y"),
+                Step::get()
+                    .hit()
+                    .field("x-any", "a, b")
+                    .field("link", "</x>; rel=y"),
             ],
         ),
     ]
@@ -91,7 +94,9 @@ fn hop_by_hop() -> Vec<Row> {
 fn interim() -> Vec<Row> {
     const S: &str = "RFC 9110 §15.2";
     vec![
-        Row::code(S, "103 is passed on, with its fields", |stage| hints(stage, 1).boxed()),
+        Row::code(S, "103 is passed on, with its fields", |stage| {
+            hints(stage, 1).boxed()
+        }),
         Row::code(S, "several are passed on", |stage| hints(stage, 3).boxed()),
         Row::code(S, "1xx is not taken for the answer, nor stored", |stage| {
             not_stored(stage).boxed()
@@ -101,7 +106,13 @@ fn interim() -> Vec<Row> {
 
 fn with_hints(count: usize) -> Answer {
     Answer {
-        interim: vec![(103, vec![("Link".to_owned(), "</s.css>; rel=preload".to_owned())]); count],
+        interim: vec![
+            (
+                103,
+                vec![("Link".to_owned(), "</s.css>; rel=preload".to_owned())]
+            );
+            count
+        ],
         ..cc("max-age=60").with("X-Final", "1")
     }
 }
@@ -109,12 +120,16 @@ fn with_hints(count: usize) -> Answer {
 async fn hints(stage: Stage, count: usize) -> Result<(), String> {
     stage.answer(with_hints(count));
     let answer = stage.get().await?;
-    ensure(answer.status == 200, || format!("answered {}", answer.status))?;
+    ensure(answer.status == 200, || {
+        format!("answered {}", answer.status)
+    })?;
     ensure(answer.interim.len() == count, || {
         format!("{} of {count} came", answer.interim.len())
     })?;
     let link = answer.interim[0].fields.joined("link");
-    ensure(link == "</s.css>; rel=preload", || format!("Link is {link:?}"))
+    ensure(link == "</s.css>; rel=preload", || {
+        format!("Link is {link:?}")
+    })
 }
 
 async fn not_stored(stage: Stage) -> Result<(), String> {
@@ -124,7 +139,9 @@ async fn not_stored(stage: Stage) -> Result<(), String> {
     ensure(second.status == 200 && second.body == first.body, || {
         format!("the hit is {} {:?}", second.status, second.text())
     })?;
-    ensure(second.fields.get("x-final").is_some(), || "X-Final is not there".to_owned())?;
+    ensure(second.fields.get("x-final").is_some(), || {
+        "X-Final is not there".to_owned()
+    })?;
     let head = stage.send(&Request::new("HEAD", &stage.path)).await?;
     ensure(head.status == 200 && stage.seen().len() == 1, || {
         format!("a HEAD got {}", head.status)
@@ -141,7 +158,10 @@ fn cache_status() -> Vec<Row> {
             "a hit says so, and its ttl",
             vec![
                 Step::get().answer(life()).forwarded(),
-                Step::get().hit().contains(FIELD, "; hit").contains(FIELD, "ttl="),
+                Step::get()
+                    .hit()
+                    .contains(FIELD, "; hit")
+                    .contains(FIELD, "ttl="),
             ],
         ),
         Row::steps(
@@ -171,8 +191,14 @@ fn cache_status() -> Vec<Row> {
             S,
             "another variant says fwd=vary-miss",
             vec![
-                Step::get().asking("Foo", "1").answer(life().with("Vary", "Foo")).forwarded(),
-                Step::get().asking("Foo", "2").forwarded().contains(FIELD, "fwd=vary-miss"),
+                Step::get()
+                    .asking("Foo", "1")
+                    .answer(life().with("Vary", "Foo"))
+                    .forwarded(),
+                Step::get()
+                    .asking("Foo", "2")
+                    .forwarded()
+                    .contains(FIELD, "fwd=vary-miss"),
             ],
         ),
         Row::steps(

@@ -15,8 +15,16 @@ pub(super) fn rows() -> Vec<Row> {
 fn lives() -> Vec<Row> {
     const S: &str = "RFC 9111 §4.2.1";
     vec![
-        kept(S, "s-maxage goes before max-age, longer", cc("max-age=0, s-maxage=60")),
-        not_kept(S, "s-maxage goes before max-age, shorter", cc("max-age=60, s-maxage=0")),
+        kept(
+            S,
+            "s-maxage goes before max-age, longer",
+            cc("max-age=0, s-maxage=60"),
+        ),
+        not_kept(
+            S,
+            "s-maxage goes before max-age, shorter",
+            cc("max-age=60, s-maxage=0"),
+        ),
         kept(
             S,
             "max-age goes before Expires, longer",
@@ -65,8 +73,16 @@ fn parsing() -> Vec<Row> {
             "of two max-age neither the later nor the longer counts",
             cc("max-age=0, max-age=60"),
         ),
-        not_kept("RFC 9111 §4.2.1", "max-age that is no number is stale", cc("max-age=abc")),
-        not_kept("RFC 9111 §4.2.1", "a negative max-age is stale", cc("max-age=-60")),
+        not_kept(
+            "RFC 9111 §4.2.1",
+            "max-age that is no number is stale",
+            cc("max-age=abc"),
+        ),
+        not_kept(
+            "RFC 9111 §4.2.1",
+            "a negative max-age is stale",
+            cc("max-age=-60"),
+        ),
         kept(
             "RFC 9111 §1.2.2",
             "a max-age beyond 2^31 is long",
@@ -77,7 +93,11 @@ fn parsing() -> Vec<Row> {
             "a max-age beyond 2^64 is long",
             cc("max-age=99999999999999999999999"),
         ),
-        not_kept(S, "a quoted string is not a list of directives", cc("foo=\"max-age=60\"")),
+        not_kept(
+            S,
+            "a quoted string is not a list of directives",
+            cc("foo=\"max-age=60\""),
+        ),
     ]
 }
 
@@ -117,7 +137,9 @@ fn expires() -> Vec<Row> {
         rows.push(kept(
             "RFC 9110 §5.6.7",
             "Expires in RFC 850's form",
-            expires(&format!("{long_day}, {date}-{month}-{short_year} {time} GMT")),
+            expires(&format!(
+                "{long_day}, {date}-{month}-{short_year} {time} GMT"
+            )),
         ));
         rows.push(kept(
             "RFC 9110 §5.6.7",

@@ -4,8 +4,8 @@
 mod collapsing;
 mod completeness;
 mod conditionals;
-mod freshness;
 mod forwarding;
+mod freshness;
 mod invalidation;
 mod ranges;
 mod refusals;
@@ -180,10 +180,8 @@ async fn run_one(row: Row, stage: Stage) -> Verdict {
 
 /// Runs the rows against the proxy: those that measure time one after another, the others at once. In the order given.
 pub async fn run(proxy: SocketAddr, origin: &Arc<Origin>, rows: Vec<Row>) -> Vec<Verdict> {
-    let (alone, together): (Vec<_>, Vec<_>) = rows
-        .into_iter()
-        .enumerate()
-        .partition(|(_, row)| row.alone);
+    let (alone, together): (Vec<_>, Vec<_>) =
+        rows.into_iter().enumerate().partition(|(_, row)| row.alone);
     let staged = |(index, row): (usize, Row)| {
         let stage = Stage {
             proxy,

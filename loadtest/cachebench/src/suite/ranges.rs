@@ -76,7 +76,9 @@ pub(super) fn rows() -> Vec<Row> {
         row(
             "RFC 9110 §15.5.17",
             "a range behind the end is 416 and says the length",
-            part("bytes=26-30").status(416).field("content-range", "bytes */26"),
+            part("bytes=26-30")
+                .status(416)
+                .field("content-range", "bytes */26"),
         ),
         row(
             "RFC 9110 §15.5.17",
@@ -84,7 +86,10 @@ pub(super) fn rows() -> Vec<Row> {
             part("bytes=-0").status(416),
         ),
         whole("an unknown unit is ignored", part("letters=1-2")),
-        whole("a range that ends before it begins is ignored", part("bytes=4-2")),
+        whole(
+            "a range that ends before it begins is ignored",
+            part("bytes=4-2"),
+        ),
         whole("what is no range is ignored", part("bytes=a-b")),
         row(
             S,
@@ -97,7 +102,10 @@ pub(super) fn rows() -> Vec<Row> {
         row(
             "RFC 9110 §14.3",
             "a stored 200 says that it has ranges",
-            part("bytes=0-0").status(206).body("a").field("etag", "\"one\""),
+            part("bytes=0-0")
+                .status(206)
+                .body("a")
+                .field("etag", "\"one\""),
         ),
         Row::code(
             "RFC 9110 §14.6",
@@ -137,7 +145,9 @@ fn if_range() -> Vec<Row> {
         row(
             S,
             "If-Range with another date is the whole",
-            asking("Sun, 01 Nov 2026 10:00:00 GMT").status(200).body(LETTERS),
+            asking("Sun, 01 Nov 2026 10:00:00 GMT")
+                .status(200)
+                .body(LETTERS),
         ),
     ]
 }
@@ -202,7 +212,10 @@ async fn several(stage: Stage) -> Result<(), String> {
     let request = stage.request().with("Range", "bytes=0-1, 10-12,-2");
     let answer = stage.send(&request).await?;
     ensure(answer.status == 206 && answer.is_complete, || {
-        format!("answered {}, complete: {}", answer.status, answer.is_complete)
+        format!(
+            "answered {}, complete: {}",
+            answer.status, answer.is_complete
+        )
     })?;
     let kind = answer.fields.joined("content-type");
     let boundary = kind
@@ -228,7 +241,9 @@ async fn several(stage: Stage) -> Result<(), String> {
             || format!("a part is {part:?}, not {range} with {body:?}"),
         )?;
     }
-    ensure(stage.seen().len() == 1, || "the origin was asked again".to_owned())
+    ensure(stage.seen().len() == 1, || {
+        "the origin was asked again".to_owned()
+    })
 }
 
 async fn thousand(stage: Stage) -> Result<(), String> {
@@ -236,12 +251,21 @@ async fn thousand(stage: Stage) -> Result<(), String> {
     stage.answer(cc("max-age=60").with("ETag", "\"one\"").body(body.clone()));
     stage.get().await?;
     let list: Vec<String> = (0..1000).map(|_| "0-".to_owned()).collect();
-    let request = stage.request().with("Range", &format!("bytes={}", list.join(",")));
+    let request = stage
+        .request()
+        .with("Range", &format!("bytes={}", list.join(",")));
     let answer = stage.send(&request).await?;
     let is_bounded = answer.body.len() <= body.len() + 4096;
-    ensure(matches!(answer.status, 200 | 206 | 400 | 416) && is_bounded, || {
-        format!("answered {} with {} bytes", answer.status, answer.body.len())
-    })
+    ensure(
+        matches!(answer.status, 200 | 206 | 400 | 416) && is_bounded,
+        || {
+            format!(
+                "answered {} with {} bytes",
+                answer.status,
+                answer.body.len()
+            )
+        },
+    )
 }
 
 async fn far(stage: Stage) -> Result<(), String> {
@@ -252,11 +276,19 @@ async fn far(stage: Stage) -> Result<(), String> {
     let first = 3_000_000;
     let last = first + 99;
     let started = Instant::now();
-    let request = stage.request().with("Range", &format!("bytes={first}-{last}"));
+    let request = stage
+        .request()
+        .with("Range", &format!("bytes={first}-{last}"));
     let answer = stage.send(&request).await?;
     ensure(
         answer.status == 206 && answer.body == body[first..=last],
-        || format!("answered {} with {} bytes", answer.status, answer.body.len()),
+        || {
+            format!(
+                "answered {} with {} bytes",
+                answer.status,
+                answer.body.len()
+            )
+        },
     )?;
     // A slice may be larger than the part, and dripped too; but waiting for all before it takes 5.7 s.
     let within = Duration::from_millis(4500);
@@ -279,7 +311,11 @@ async fn in_flight(stage: Stage) -> Result<(), String> {
     let answer = stage.send(&request).await?;
     let took = started.elapsed();
     ensure(answer.status == 206 && answer.body == body[..100], || {
-        format!("answered {} with {} bytes", answer.status, answer.body.len())
+        format!(
+            "answered {} with {} bytes",
+            answer.status,
+            answer.body.len()
+        )
     })?;
     ensure(took < Duration::from_millis(500), || {
         format!("the part took {} ms", took.as_millis())

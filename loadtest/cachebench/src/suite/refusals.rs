@@ -209,19 +209,15 @@ const REFUSED: &[Refused] = &[
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows: Vec<Row> = (0..REFUSED.len()).map(refused).collect();
-    rows.push(Row::code(
-        "RFC 6585 §5",
-        "a field of 64 KiB",
-        |stage| too_large(stage, 1, 64 * 1024).boxed(),
-    ));
+    rows.push(Row::code("RFC 6585 §5", "a field of 64 KiB", |stage| {
+        too_large(stage, 1, 64 * 1024).boxed()
+    }));
     rows.push(Row::code("RFC 6585 §5", "a thousand fields", |stage| {
         too_large(stage, 1000, 100).boxed()
     }));
-    rows.push(Row::code(
-        "RFC 9112 §3",
-        "a target of 64 KiB",
-        |stage| long_target(stage).boxed(),
-    ));
+    rows.push(Row::code("RFC 9112 §3", "a target of 64 KiB", |stage| {
+        long_target(stage).boxed()
+    }));
     rows.push(Row::code(
         "RFC 9112 §9.3.2",
         "a body's bytes are not the next request",
@@ -278,7 +274,9 @@ async fn too_large(stage: Stage, count: usize, bytes: usize) -> Result<(), Strin
     }
     request.push_str("\r\n");
     let (answers, is_closed) = client::raw(stage.proxy, request.as_bytes()).await?;
-    ensure(stage.seen().is_empty(), || "it reached the origin".to_owned())?;
+    ensure(stage.seen().is_empty(), || {
+        "it reached the origin".to_owned()
+    })?;
     match answers.first() {
         None => ensure(is_closed, || "neither answered nor closed".to_owned()),
         Some(answer) => ensure(matches!(answer.status, 400 | 431), || {
@@ -295,7 +293,9 @@ async fn long_target(stage: Stage) -> Result<(), String> {
         "x".repeat(64 * 1024)
     );
     let (answers, is_closed) = client::raw(stage.proxy, request.as_bytes()).await?;
-    ensure(stage.seen().is_empty(), || "it reached the origin".to_owned())?;
+    ensure(stage.seen().is_empty(), || {
+        "it reached the origin".to_owned()
+    })?;
     match answers.first() {
         None => ensure(is_closed, || "neither answered nor closed".to_owned()),
         Some(answer) => ensure(matches!(answer.status, 400 | 414 | 431), || {

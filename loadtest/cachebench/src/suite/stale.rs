@@ -18,9 +18,11 @@ pub(super) fn rows() -> Vec<Row> {
 fn in_the_background() -> Vec<Row> {
     const S: &str = "RFC 5861 §3";
     vec![
-        Row::code(S, "stale is served at once and fetched anew behind it", |stage| {
-            background(stage).boxed()
-        }),
+        Row::code(
+            S,
+            "stale is served at once and fetched anew behind it",
+            |stage| background(stage).boxed(),
+        ),
         Row::steps(
             S,
             "not beyond its window",
@@ -144,7 +146,10 @@ fn never() -> Vec<Row> {
                         "{control}, stale-if-error=60, stale-while-revalidate=60"
                     )))
                     .forwarded(),
-                Step::get().after_ms(2100).answer(Answer::hang_up()).status_of(&[502, 503, 504]),
+                Step::get()
+                    .after_ms(2100)
+                    .answer(Answer::hang_up())
+                    .status_of(&[502, 503, 504]),
             ],
         )
     };

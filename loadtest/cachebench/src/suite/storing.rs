@@ -86,9 +86,7 @@ fn directives() -> Vec<Row> {
             "a field that no-cache names is not sent without validation",
             vec![
                 Step::get().answer(cc("no-cache=\"x-mine\", max-age=60").with("X-Mine", "1")),
-                Step::get()
-                    .answer(cc("max-age=60"))
-                    .absent("x-mine"),
+                Step::get().answer(cc("max-age=60")).absent("x-mine"),
             ],
         ),
         not_kept(
@@ -161,7 +159,11 @@ fn authorization() -> Vec<Row> {
         with("an authorised answer is not stored", "max-age=60", false),
         with("unless it is public", "public, max-age=60", true),
         with("unless it has s-maxage", "s-maxage=60", true),
-        with("unless it has must-revalidate", "must-revalidate, max-age=60", true),
+        with(
+            "unless it has must-revalidate",
+            "must-revalidate, max-age=60",
+            true,
+        ),
         Row::steps(
             S,
             "an authorised answer is not given to others",
@@ -237,7 +239,10 @@ fn methods_and_keys() -> Vec<Row> {
             "RFC 9111 §2",
             "hosts are part of the key",
             vec![
-                Step::get().asking("Host", "a.example").answer(life()).forwarded(),
+                Step::get()
+                    .asking("Host", "a.example")
+                    .answer(life())
+                    .forwarded(),
                 Step::get().asking("Host", "b.example").forwarded(),
                 Step::get().asking("Host", "a.example").hit(),
             ],
@@ -246,7 +251,10 @@ fn methods_and_keys() -> Vec<Row> {
             "RFC 9110 §4.2.3",
             "hosts are compared without case",
             vec![
-                Step::get().asking("Host", "Case.Example").answer(life()).forwarded(),
+                Step::get()
+                    .asking("Host", "Case.Example")
+                    .answer(life())
+                    .forwarded(),
                 Step::get().asking("Host", "case.example").hit(),
             ],
         ),
@@ -255,14 +263,19 @@ fn methods_and_keys() -> Vec<Row> {
             "HEAD is answered by a stored GET, with its length and no body",
             vec![
                 Step::get().answer(life().body("12345")).forwarded(),
-                Step::method("HEAD").hit().status(200).field("content-length", "5"),
+                Step::method("HEAD")
+                    .hit()
+                    .status(200)
+                    .field("content-length", "5"),
             ],
         ),
         Row::steps(
             "RFC 9110 §9.3.2",
             "a HEAD's answer is not a GET's",
             vec![
-                Step::method("HEAD").answer(life().body("12345")).status(200),
+                Step::method("HEAD")
+                    .answer(life().body("12345"))
+                    .status(200),
                 Step::get().body("12345"),
             ],
         ),
@@ -298,7 +311,11 @@ fn methods_and_keys() -> Vec<Row> {
             "only-if-cached is served where it is held",
             vec![
                 Step::get().answer(life()).forwarded(),
-                Step::get().asking("Cache-Control", "only-if-cached").hit().status(200).number(1),
+                Step::get()
+                    .asking("Cache-Control", "only-if-cached")
+                    .hit()
+                    .status(200)
+                    .number(1),
             ],
         ),
     ]
@@ -307,10 +324,7 @@ fn methods_and_keys() -> Vec<Row> {
 fn targeted() -> Vec<Row> {
     const S: &str = "RFC 9213 §2.2";
     let both = |targeted: &str, general: &str| {
-        ok(&[
-            ("CDN-Cache-Control", targeted),
-            ("Cache-Control", general),
-        ])
+        ok(&[("CDN-Cache-Control", targeted), ("Cache-Control", general)])
     };
     vec![
         kept(
@@ -336,10 +350,7 @@ fn targeted() -> Vec<Row> {
         not_kept(
             S,
             "CDN-Cache-Control overrides Expires",
-            ok(&[
-                ("CDN-Cache-Control", "max-age=0"),
-                ("Expires", "{date:60}"),
-            ]),
+            ok(&[("CDN-Cache-Control", "max-age=0"), ("Expires", "{date:60}")]),
         ),
         kept(
             "RFC 9213 §2.1",

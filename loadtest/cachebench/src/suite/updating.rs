@@ -39,7 +39,10 @@ fn asking() -> Vec<Row> {
                 Step::get()
                     .answer(cc("max-age=0").with("ETag", "W/\"one\"").validating())
                     .forwarded(),
-                Step::get().forwarded().saw("if-none-match", "W/\"one\"").number(1),
+                Step::get()
+                    .forwarded()
+                    .saw("if-none-match", "W/\"one\"")
+                    .number(1),
             ],
         ),
         Row::steps(
@@ -110,7 +113,11 @@ fn merging() -> Vec<Row> {
             name,
             vec![
                 Step::get()
-                    .answer(tagged().with("Content-Type", "text/plain").with("X-Kept", "1"))
+                    .answer(
+                        tagged()
+                            .with("Content-Type", "text/plain")
+                            .with("X-Kept", "1"),
+                    )
                     .forwarded(),
                 Step::get()
                     .answer(

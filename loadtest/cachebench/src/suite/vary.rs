@@ -17,7 +17,10 @@ fn pair(name: &str, on: &str, field: &'static str, values: (&str, &str), is_hit:
         S,
         name,
         vec![
-            Step::get().asking(field, values.0).answer(varied(on)).forwarded(),
+            Step::get()
+                .asking(field, values.0)
+                .answer(varied(on))
+                .forwarded(),
             if is_hit {
                 second.hit().number(1)
             } else {
@@ -30,10 +33,28 @@ fn pair(name: &str, on: &str, field: &'static str, values: (&str, &str), is_hit:
 pub(super) fn rows() -> Vec<Row> {
     vec![
         pair("the same value is a hit", "Foo", "Foo", ("1", "1"), true),
-        pair("another value is forwarded", "Foo", "Foo", ("1", "2"), false),
+        pair(
+            "another value is forwarded",
+            "Foo",
+            "Foo",
+            ("1", "2"),
+            false,
+        ),
         pair("names in Vary have no case", "fOO", "Foo", ("1", "1"), true),
-        pair("names in Vary have no case when values differ", "fOO", "Foo", ("1", "2"), false),
-        pair("white space in a list means nothing", "Foo", "Foo", ("1,2", "1, 2"), true),
+        pair(
+            "names in Vary have no case when values differ",
+            "fOO",
+            "Foo",
+            ("1", "2"),
+            false,
+        ),
+        pair(
+            "white space in a list means nothing",
+            "Foo",
+            "Foo",
+            ("1,2", "1, 2"),
+            true,
+        ),
         pair(
             "the order of Accept-Encoding means nothing",
             "Accept-Encoding",
@@ -48,7 +69,13 @@ pub(super) fn rows() -> Vec<Row> {
             ("en-GB", "en-gb"),
             true,
         ),
-        pair("a value not in Vary means nothing", "Foo", "Bar", ("1", "2"), true),
+        pair(
+            "a value not in Vary means nothing",
+            "Foo",
+            "Bar",
+            ("1", "2"),
+            true,
+        ),
         Row::steps(
             S,
             "a missing field is not an empty one",
@@ -74,7 +101,10 @@ pub(super) fn rows() -> Vec<Row> {
             S,
             "several variants are held at once",
             vec![
-                Step::get().asking("Foo", "1").answer(varied("Foo")).forwarded(),
+                Step::get()
+                    .asking("Foo", "1")
+                    .answer(varied("Foo"))
+                    .forwarded(),
                 Step::get().asking("Foo", "2").forwarded(),
                 Step::get().asking("Foo", "3").forwarded(),
                 Step::get().asking("Foo", "1").hit().number(1),
@@ -91,8 +121,15 @@ pub(super) fn rows() -> Vec<Row> {
                     .asking("Bar", "1")
                     .answer(varied("Foo").with("Vary", "Bar"))
                     .forwarded(),
-                Step::get().asking("Foo", "1").asking("Bar", "2").forwarded(),
-                Step::get().asking("Foo", "1").asking("Bar", "1").hit().number(1),
+                Step::get()
+                    .asking("Foo", "1")
+                    .asking("Bar", "2")
+                    .forwarded(),
+                Step::get()
+                    .asking("Foo", "1")
+                    .asking("Bar", "1")
+                    .hit()
+                    .number(1),
             ],
         ),
         Row::steps(
@@ -107,7 +144,10 @@ pub(super) fn rows() -> Vec<Row> {
             S,
             "Vary: * inside a list is never a hit",
             vec![
-                Step::get().asking("Foo", "1").answer(varied("Foo, *")).forwarded(),
+                Step::get()
+                    .asking("Foo", "1")
+                    .answer(varied("Foo, *"))
+                    .forwarded(),
                 Step::get().asking("Foo", "1").forwarded().number(2),
             ],
         ),
@@ -117,7 +157,10 @@ pub(super) fn rows() -> Vec<Row> {
             vec![
                 Step::get()
                     .answer(varied(
-                        &(0..1000).map(|n| format!("X-{n}")).collect::<Vec<_>>().join(","),
+                        &(0..1000)
+                            .map(|n| format!("X-{n}"))
+                            .collect::<Vec<_>>()
+                            .join(","),
                     ))
                     .forwarded()
                     .status(200),

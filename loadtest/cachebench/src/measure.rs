@@ -1,0 +1,133 @@
+//! `edge-cache` and `hit-ratio`: the measurements beside peers.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mcsp_loadtest_cachebench::report::{self, Row};
+use mcsp_loadtest_cachebench::server::Kind;
+use mcsp_loadtest_cachebench::{BenchError, bench, hit_ratio};
+
+/// What both are told.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Places {
+    /// The program of our node, built as it is released
+    #[arg(long)]
+    node_program: PathBuf,
+    /// Where the servers keep their files
+    #[arg(long)]
+    data_dir: PathBuf,
+    /// Where the rows are written, JSON
+    #[arg(long)]
+    rows: Option<PathBuf>,
+}
+
+/// What `edge-cache` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EdgeCache {
+    #[command(flatten)]
+    places: Places,
+    /// Interleaved passes; medians are reported
+    #[arg(long, default_value_t = 5)]
+    passes: usize,
+    /// How long each measures, ms
+    #[arg(long, default_value_t = 2000)]
+    window_ms: u64,
+    /// One pass of 1 s, memory and 32 connections only
+    #[arg(long)]
+    quick: bool,
+    /// Only cases whose name contains every one of these, such as "2 MiB" or "h1," or "c=32"
+    #[arg(long)]
+    only: Vec<String>,
+    /// Without stock nginx
+    #[arg(long)]
+    no_stock: bool,
+}
+
+/// What `hit-ratio` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HitRatio {
+    #[command(flatten)]
+    places: Places,
+    /// Objects of the catalogue
+    #[arg(long, default_value_t = 20_000)]
+    objects: usize,
+    /// Requests of each phase
+    #[arg(long, default_value_t = 60_000)]
+    requests: usize,
+    /// Of the catalogue and the requests
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// A tenth of it
+    #[arg(long)]
+    quick: bool,
+}
+
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+fn conclude(places: &Places, rows: &[Row]) -> Result<bool, BenchError> {
+    if let Some(path) = &places.rows {
+        report::write_json(path, &rows)?;
+    }
+    Ok(rows.iter().all(|row| row.met))
+}
+
+fn make(folder: &std::path::Path) -> Result<(), BenchError> {
+    std::fs::create_dir_all(folder).map_err(|source| BenchError::File {
+        path: folder.to_owned(),
+        source,
+    })
+}
+
+/// Measures hits; true when every goal is met.
+pub(crate) async fn edge_cache(args: &EdgeCache) -> Result<bool, BenchError> {
+    make(&args.places.data_dir)?;
+    let mut cases = bench::cases();
+    cases.retain(|case| {
+        let name = case.name();
+        let is_asked = args.only.iter().all(|part| name.contains(part.as_str()));
+        let is_quick = case.tier == bench::Tier::Memory && case.connections == 32;
+        is_asked && (!args.quick || is_quick)
+    });
+    let mut peers = vec![
+        Kind::NginxStock,
+        Kind::NginxTuned,
+        Kind::Varnish,
+        Kind::TrafficServer,
+    ];
+    if args.no_stock {
+        peers.remove(0);
+    }
+    let (passes, window_ms) = if args.quick {
+        (1, 1000)
+    } else {
+        (args.passes, args.window_ms)
+    };
+    let options = bench::Options {
+        node_program: &args.places.node_program,
+        data_dir: &args.places.data_dir,
+        passes,
+        window: Duration::from_millis(window_ms),
+        cases,
+        peers,
+    };
+    let rows = bench::run(&options, &say).await?;
+    conclude(&args.places, &rows)
+}
+
+/// Measures hit ratios; true when every goal is met.
+pub(crate) async fn hit_ratio(args: &HitRatio) -> Result<bool, BenchError> {
+    make(&args.places.data_dir)?;
+    let share = if args.quick { 10 } else { 1 };
+    let options = hit_ratio::Options {
+        node_program: &args.places.node_program,
+        data_dir: &args.places.data_dir,
+        objects: args.objects,
+        requests: args.requests / share,
+        seed: args.seed,
+        peers: vec![Kind::NginxStock, Kind::Varnish, Kind::TrafficServer],
+    };
+    let rows = hit_ratio::run(&options, &say).await?;
+    conclude(&args.places, &rows)
+}

@@ -1,0 +1,188 @@
+//! The edge cache's conformance and its measurements beside its peers: `mcsp-cachebench` does them, on what is installed
+//! here.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::report::{self, Row};
+use crate::setup;
+use crate::shell::{self, Failure, cargo, command, run, say, target_dir};
+
+/// The peers and the load generators, by their Debian packages.
+const PEERS: [(&str, &str); 6] = [
+    ("nginx", "nginx-light"),
+    ("varnishd", "varnish"),
+    ("hitch", "hitch"),
+    ("traffic_server", "trafficserver"),
+    ("h2load", "nghttp2-client"),
+    ("taskset", "util-linux"),
+];
+
+/// The services that the peers' packages bring.
+const SERVICES: [(&str, &str); 4] = [
+    ("nginx-light", "nginx"),
+    ("varnish", "varnish"),
+    ("hitch", "hitch"),
+    ("trafficserver", "trafficserver"),
+];
+
+/// The public suite, from the npm registry.
+const PUBLIC_SUITE: &str = "http-cache-tests@0.4.5";
+
+/// The exit status by which `mcsp-cachebench` says that a goal is not met.
+const EXIT_NOT_MET: i32 = 2;
+
+/// Installs the peers that are missing; as programs, not as services.
+fn peers() -> Result<(), Failure> {
+    let installed = setup::programs(&PEERS)?;
+    let services: Vec<&str> = SERVICES
+        .iter()
+        .filter(|(package, _)| installed.contains(package))
+        .map(|(_, service)| *service)
+        .collect();
+    setup::stop_services(&services)
+}
+
+/// How our programs are built for a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Built {
+    /// For tests.
+    Dev,
+    /// For measurements: `mcsp-edge` as released. The bench program itself, too, since it is the client of one.
+    Release,
+}
+
+/// Builds our node and the bench program; their folder.
+fn build(built: Built) -> Result<PathBuf, Failure> {
+    say("building mcsp-edge and mcsp-cachebench");
+    let mut command = cargo(&[
+        "build",
+        "--bins",
+        "--package",
+        "mcsp-edge-node",
+        "--package",
+        "mcsp-loadtest-cachebench",
+    ]);
+    if built == Built::Release {
+        command.arg("--release");
+    }
+    shell::run(&mut command)?;
+    Ok(target_dir().join(match built {
+        Built::Dev => "debug",
+        Built::Release => "release",
+    }))
+}
+
+/// The folder whose `node_modules` has the public suite.
+fn public_suite() -> Result<PathBuf, Failure> {
+    let folder = target_dir().join("tools/http-cache-tests");
+    let stamp = folder.join("installed.txt");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == PUBLIC_SUITE) {
+        return Ok(folder);
+    }
+    say(&format!(
+        "installing {PUBLIC_SUITE} under the target folder"
+    ));
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("package.json"), "{\"private\":true}")?;
+    run(command("npm")
+        .args([
+            "install",
+            PUBLIC_SUITE,
+            "--omit=dev",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+        ])
+        .current_dir(&folder))?;
+    std::fs::write(stamp, PUBLIC_SUITE)?;
+    Ok(folder)
+}
+
+/// `mcsp-cachebench` with a word and what every word needs.
+fn program(word: &str, bin_dir: &Path) -> Command {
+    let mut command = Command::new(bin_dir.join("mcsp-cachebench"));
+    command
+        .arg(word)
+        .arg("--node-program")
+        .arg(bin_dir.join("mcsp-edge"))
+        .arg("--data-dir")
+        .arg(target_dir().join("cachebench").join(word));
+    command
+}
+
+/// Runs it; false when it says that a goal is not met.
+fn met(command: &mut Command) -> Result<bool, Failure> {
+    let status = command.status().map_err(|source| Failure::Start {
+        program: "mcsp-cachebench".to_owned(),
+        source,
+    })?;
+    match status.code() {
+        Some(0) => Ok(true),
+        Some(EXIT_NOT_MET) => Ok(false),
+        _ => Err(Failure::Ended {
+            line: "mcsp-cachebench".to_owned(),
+            status: status.to_string(),
+        }),
+    }
+}
+
+fn conclude(what: &str, is_met: bool) -> Result<(), Failure> {
+    if is_met {
+        return Ok(());
+    }
+    Err(Failure::Other(format!("{what}: not every goal is met")))
+}
+
+/// Our own rows and the public suite against our node, or with `--peer` against a peer.
+pub(crate) fn conformance(options: &[&str]) -> Result<(), Failure> {
+    if options.contains(&"--peer") {
+        peers()?;
+    }
+    setup::programs(&[("node", "nodejs"), ("npm", "npm")])?;
+    let suite = public_suite()?;
+    let bin_dir = build(Built::Dev)?;
+    let counts = target_dir().join("cachebench/http-cache.json");
+    std::fs::create_dir_all(target_dir().join("cachebench"))?;
+    let load = report::load_average();
+    let is_met = met(program("conformance", &bin_dir)
+        .arg("--packages")
+        .arg(suite)
+        .arg("--report")
+        .arg(&counts)
+        .args(options))?;
+    // Part of the suites, or a peer's counts, are not ours to keep.
+    if options.is_empty() {
+        let text = std::fs::read_to_string(counts)?;
+        report::write_conformance("http-cache", load, &text)?;
+    }
+    conclude("conformance http-cache", is_met)
+}
+
+/// A measurement beside the peers.
+fn bench(word: &str, options: &[&str]) -> Result<(), Failure> {
+    peers()?;
+    let bin_dir = build(Built::Release)?;
+    let rows = target_dir().join(format!("cachebench/{word}.json"));
+    std::fs::create_dir_all(target_dir().join("cachebench"))?;
+    let load = report::load_average();
+    let is_met = met(program(word, &bin_dir)
+        .arg("--rows")
+        .arg(&rows)
+        .args(options))?;
+    let rows: Vec<Row> = serde_json::from_slice(&std::fs::read(rows)?)
+        .map_err(|error| Failure::Other(format!("mcsp-cachebench {word}: {error}")))?;
+    report::publish(word, load, &rows)?;
+    conclude(&format!("bench {word}"), is_met)
+}
+
+/// What a hit costs.
+pub(crate) fn edge_cache(options: &[&str]) -> Result<(), Failure> {
+    bench("edge-cache", options)
+}
+
+/// How often there is one.
+pub(crate) fn hit_ratio(options: &[&str]) -> Result<(), Failure> {
+    bench("hit-ratio", options)
+}
