@@ -3,23 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::response::Parts;
 use mcsp_runtime::SharedClock;
+use pingora_core::connectors::http::v2::Connector;
 use pingora_core::connectors::{ConnectorOptions, TransportConnector};
-use pingora_core::protocols::Stream;
-use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use prometheus::Registry;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::connection::{Connection, HeadLimits, OnInterim};
+use crate::asking::Asked;
+use crate::connection::OnInterim;
 use crate::error::{FetchError, FetchErrorKind};
 use crate::exchange::Exchange;
 use crate::metrics::FetchMetrics;
-use crate::response::{Begun, Ongoing};
-use crate::{
-    BodyLength, FetchConfig, FetchConfigError, FetchRequest, Lease, PeerTimeouts, Response, Target,
-};
+use crate::response::Ongoing;
+use crate::{FetchConfig, FetchConfigError, FetchRequest, Response, Target};
 
 /// Why there is no fetcher.
 #[derive(Debug, Error)]
@@ -41,8 +38,8 @@ pub struct Fetcher {
 pub(crate) struct Shared {
     pub(crate) config: FetchConfig,
     pub(crate) metrics: FetchMetrics,
-    connector: TransportConnector,
-    clock: SharedClock,
+    pub(crate) connector: Connector,
+    pub(crate) clock: SharedClock,
 }
 
 impl std::fmt::Debug for Shared {
@@ -56,11 +53,26 @@ impl std::fmt::Debug for Shared {
 impl Shared {
     /// Keeps the exchange's connection for the next request, if it may be used again.
     pub(crate) fn release(&self, exchange: Exchange) {
-        if let Some(stream) = exchange.connection.into_reusable() {
-            let keep = Duration::from_millis(self.config.keep_ms);
-            self.connector
-                .release_stream(stream, exchange.reuse_hash, Some(keep));
+        let keep = Some(Duration::from_millis(self.config.keep_ms));
+        match exchange {
+            Exchange::Http1 {
+                connection,
+                reuse_hash,
+            } => {
+                if let Some(stream) = connection.into_reusable() {
+                    self.transport().release_stream(stream, reuse_hash, keep);
+                }
+            }
+            Exchange::Http2(stream) => {
+                let (session, peer) = stream.into_parts();
+                self.connector.release_http_session(session, &peer, keep);
+            }
         }
+    }
+
+    /// Connections of HTTP/1, and what those of HTTP/2 are made with.
+    pub(crate) fn transport(&self) -> &TransportConnector {
+        self.connector.transport()
     }
 }
 
@@ -75,8 +87,7 @@ impl Fetcher {
         registry: &Registry,
     ) -> Result<Self, FetcherError> {
         config.validate()?;
-        let connector =
-            TransportConnector::new(Some(ConnectorOptions::new(config.idle_connections_max)));
+        let connector = Connector::new(Some(ConnectorOptions::new(config.idle_connections_max)));
         Ok(Self {
             shared: Arc::new(Shared {
                 metrics: FetchMetrics::register(registry)?,
@@ -123,11 +134,13 @@ impl Fetcher {
                 shared.metrics.retries.inc();
             }
             let asked = Asked {
+                shared,
                 request,
                 target,
+                lease: &lease,
                 deadline,
             };
-            let tried_one = Box::pin(self.ask(&asked, &lease, on_interim)).await;
+            let tried_one = Box::pin(asked.ask(on_interim)).await;
             let may_ask_another = nth < config.tries_max && target.pool().has_another(&tried);
             match tried_one {
                 Ok((begun, exchange)) => {
@@ -139,14 +152,11 @@ impl Fetcher {
                         && may_ask_another
                     {
                         lease.failed();
+                        shared.release(exchange);
                         continue;
                     }
-                    let ongoing = Ongoing {
-                        exchange,
-                        lease,
-                        turn,
-                    };
-                    return Ok(Response::new(begun, ongoing, Arc::clone(shared), deadline));
+                    let ongoing = Ongoing::new(exchange, lease, turn, Arc::clone(shared));
+                    return Ok(Response::new(begun, ongoing, deadline));
                 }
                 Err(failed) => {
                     lease.failed();
@@ -160,129 +170,6 @@ impl Fetcher {
             }
         }
         Err(error)
-    }
-
-    /// Asks one address; a kept connection first.
-    async fn ask(
-        &self,
-        asked: &Asked<'_>,
-        lease: &Lease,
-        on_interim: OnInterim<'_>,
-    ) -> Result<(Begun, Exchange), FetchError> {
-        let shared = &self.shared;
-        let Some(peer) = asked.target.peer(lease, &shared.peer_timeouts()) else {
-            return Err(FetchError::new(FetchErrorKind::NoAddress));
-        };
-        if let Some(stream) = shared.connector.reused_stream(&peer).await {
-            shared.metrics.connected(true);
-            let mut connection = Connection::new(stream);
-            match self
-                .converse(asked, lease, &mut connection, on_interim)
-                .await
-            {
-                // Closed as we took it up: no fault of the address.
-                Err(error)
-                    if error.kind == FetchErrorKind::Reset
-                        && !connection.has_received()
-                        && asked.request.method.is_idempotent() =>
-                {
-                    shared.metrics.retries.inc();
-                }
-                result => return result.map(|begun| (begun, exchange(connection, &peer))),
-            }
-        }
-        let mut connection = Connection::new(self.connect(&peer, asked.deadline).await?);
-        shared.metrics.connected(false);
-        let begun = self
-            .converse(asked, lease, &mut connection, on_interim)
-            .await?;
-        Ok((begun, exchange(connection, &peer)))
-    }
-
-    async fn connect(
-        &self,
-        peer: &HttpPeer,
-        deadline: Option<Instant>,
-    ) -> Result<Stream, FetchError> {
-        let connect = Box::pin(self.shared.connector.new_stream(peer));
-        let connected = match deadline {
-            None => connect.await,
-            Some(deadline) => tokio::time::timeout_at(deadline, connect)
-                .await
-                .map_err(|_| FetchError::new(FetchErrorKind::TotalTimeout))?,
-        };
-        connected.map_err(FetchError::connect)
-    }
-
-    /// Sends the request and reads the head.
-    async fn converse(
-        &self,
-        asked: &Asked<'_>,
-        lease: &Lease,
-        connection: &mut Connection<Stream>,
-        on_interim: OnInterim<'_>,
-    ) -> Result<Begun, FetchError> {
-        let shared = &self.shared;
-        let config = &shared.config;
-        let limits = HeadLimits {
-            bytes_max: config.head_bytes_max,
-            fields_max: config.head_fields_max,
-            interim_max: config.interim_max,
-        };
-        let wire = asked.request.to_wire(lease.pool().server_name());
-        let requested_ms = shared.clock.now_ms();
-        let started = Instant::now();
-        let conversation = async {
-            connection.send(&wire).await?;
-            connection
-                .read_head(&asked.request.method, limits, on_interim)
-                .await
-        };
-        let (until, kind) = match (
-            started + Duration::from_millis(config.head_timeout_ms),
-            asked.deadline,
-        ) {
-            (until, Some(deadline)) if deadline < until => (deadline, FetchErrorKind::TotalTimeout),
-            (until, _) => (until, FetchErrorKind::HeadTimeout),
-        };
-        let (head, length): (Parts, BodyLength) = tokio::time::timeout_at(until, conversation)
-            .await
-            .map_err(|_| FetchError::new(kind))??;
-        shared
-            .metrics
-            .head_seconds
-            .observe(started.elapsed().as_secs_f64());
-        Ok(Begun {
-            head,
-            length,
-            requested_ms,
-            responded_ms: shared.clock.now_ms(),
-        })
-    }
-}
-
-/// What stays the same from try to try.
-struct Asked<'a> {
-    request: &'a FetchRequest,
-    target: &'a Target,
-    deadline: Option<Instant>,
-}
-
-impl Shared {
-    fn peer_timeouts(&self) -> PeerTimeouts {
-        PeerTimeouts {
-            connect_ms: self.config.connect_timeout_ms,
-            read_ms: self.config.idle_timeout_ms,
-            write_ms: self.config.head_timeout_ms,
-            idle_ms: self.config.keep_ms,
-        }
-    }
-}
-
-fn exchange(connection: Connection<Stream>, peer: &HttpPeer) -> Exchange {
-    Exchange {
-        connection,
-        reuse_hash: peer.reuse_hash(),
     }
 }
 

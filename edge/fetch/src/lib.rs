@@ -6,6 +6,7 @@
 //! to everybody. The body of an answer is complete, or its end is an error, or it is flagged as one of which that cannot
 //! be told ([`BodyLength::UntilClose`]).
 
+mod asking;
 mod chunked;
 mod config;
 mod connection;
@@ -14,6 +15,7 @@ mod exchange;
 mod fetcher;
 mod gate;
 mod head;
+mod http2;
 mod metrics;
 mod peer;
 mod pool;

@@ -32,12 +32,44 @@ pub struct Response {
     deadline: Option<Instant>,
 }
 
-/// What an unfinished answer holds.
+/// What an unfinished answer holds; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Ongoing {
-    pub(crate) exchange: Exchange,
-    pub(crate) lease: Lease,
-    pub(crate) turn: Turn,
+    /// There until it is dropped.
+    exchange: Option<Exchange>,
+    lease: Lease,
+    _turn: Turn,
+    shared: Arc<Shared>,
+}
+
+impl Ongoing {
+    pub(crate) fn new(exchange: Exchange, lease: Lease, turn: Turn, shared: Arc<Shared>) -> Self {
+        Self {
+            exchange: Some(exchange),
+            lease,
+            _turn: turn,
+            shared,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.exchange.as_ref().is_none_or(Exchange::is_done)
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+        match &mut self.exchange {
+            Some(exchange) => exchange.next().await,
+            None => Ok(None),
+        }
+    }
+}
+
+impl Drop for Ongoing {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            self.shared.release(exchange);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -56,12 +88,7 @@ pub(crate) struct Begun {
 }
 
 impl Response {
-    pub(crate) fn new(
-        begun: Begun,
-        ongoing: Ongoing,
-        shared: Arc<Shared>,
-        deadline: Option<Instant>,
-    ) -> Self {
+    pub(crate) fn new(begun: Begun, ongoing: Ongoing, deadline: Option<Instant>) -> Self {
         let mut response = Self {
             head: begun.head,
             requested_ms: begun.requested_ms,
@@ -69,8 +96,8 @@ impl Response {
             length: begun.length,
             address: ongoing.lease.socket(),
             received: 0,
+            shared: Arc::clone(&ongoing.shared),
             state: State::Ongoing(Box::new(ongoing)),
-            shared,
             deadline,
         };
         response.end_if_done();
@@ -117,7 +144,7 @@ impl Response {
             (until, Some(deadline)) if deadline < until => (deadline, FetchErrorKind::TotalTimeout),
             (until, _) => (until, FetchErrorKind::IdleTimeout),
         };
-        let next = ongoing.exchange.next();
+        let next = ongoing.next();
         let result = match tokio::time::timeout_at(until, next).await {
             Ok(result) => result,
             Err(_) => Err(FetchError::new(kind)),
@@ -149,17 +176,8 @@ impl Response {
 
     /// With the last byte, not with the call after it, the connection is free for others.
     fn end_if_done(&mut self) {
-        if !matches!(&self.state, State::Ongoing(ongoing) if ongoing.exchange.is_done()) {
-            return;
-        }
-        if let State::Ongoing(ongoing) = std::mem::replace(&mut self.state, State::Ended) {
-            let Ongoing {
-                exchange,
-                lease,
-                turn,
-            } = *ongoing;
-            self.shared.release(exchange);
-            drop((lease, turn));
+        if matches!(&self.state, State::Ongoing(ongoing) if ongoing.is_done()) {
+            self.state = State::Ended;
         }
     }
 }

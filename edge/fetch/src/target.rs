@@ -2,10 +2,17 @@
 
 use std::sync::Arc;
 
+use pingora_core::protocols::ALPN;
 use pingora_core::upstreams::peer::HttpPeer;
 
 use crate::peer::plain_peer;
 use crate::{Lease, PeerIdentity, PeerTimeouts, Pool, Sharding};
+
+/// Requests on one connection of HTTP/2 at once.
+const STREAMS_MAX: usize = 64;
+/// What an upstream may send before it is read: enough for a segment over a long path.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 
 /// Addresses that all give the same answers, and how they are spoken to.
 #[derive(Debug, Clone)]
@@ -14,6 +21,7 @@ pub struct Target {
     identity: Option<Arc<PeerIdentity>>,
     asks_elsewhere_when_away: bool,
     sharding: Option<Sharding>,
+    speaks_http2: bool,
 }
 
 impl Target {
@@ -26,6 +34,7 @@ impl Target {
             identity: Some(identity),
             asks_elsewhere_when_away: true,
             sharding: None,
+            speaks_http2: false,
         }
     }
 
@@ -37,6 +46,7 @@ impl Target {
             identity: None,
             asks_elsewhere_when_away: false,
             sharding: None,
+            speaks_http2: false,
         }
     }
 
@@ -52,6 +62,17 @@ impl Target {
     pub fn sharing_out(mut self, sharding: Sharding) -> Self {
         self.sharding = Some(sharding);
         self
+    }
+
+    /// Over TLS, HTTP/2 is spoken with those who can: many requests on one connection. Without effect on targets in clear.
+    #[must_use]
+    pub fn over_http2(mut self) -> Self {
+        self.speaks_http2 = self.identity.is_some();
+        self
+    }
+
+    pub(crate) fn speaks_http2(&self) -> bool {
+        self.speaks_http2
     }
 
     /// Its addresses.
@@ -73,9 +94,17 @@ impl Target {
 
     /// `None` for an address of TLS that has no name to be verified by.
     pub(crate) fn peer(&self, lease: &Lease, timeouts: &PeerTimeouts) -> Option<HttpPeer> {
-        match &self.identity {
+        let mut peer = match &self.identity {
             Some(identity) => identity.peer(lease, timeouts),
             None => plain_peer(lease, timeouts),
+        }?;
+        if self.speaks_http2 {
+            let options = &mut peer.options;
+            options.alpn = ALPN::H2H1;
+            options.max_h2_streams = STREAMS_MAX;
+            options.h2_stream_window_size = Some(STREAM_WINDOW_BYTES);
+            options.h2_connection_window_size = Some(CONNECTION_WINDOW_BYTES);
         }
+        Some(peer)
     }
 }

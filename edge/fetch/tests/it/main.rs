@@ -5,6 +5,7 @@ mod bodies;
 mod failures;
 mod harness;
 mod heads;
+mod http2;
 mod mtls;
 mod origin;
 mod reuse;

@@ -14,15 +14,16 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::harness::{Harness, get, read};
 
-const NAME: &str = "origin.test";
+pub(crate) const NAME: &str = "origin.test";
 
-struct World {
+/// An authority, and those it vouches for.
+pub(crate) struct World {
     dir: TempDir,
     ca: LocalCa,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         mcsp_runtime::install_crypto_provider();
         let dir = TempDir::new().unwrap();
         let ca = LocalCa::create_or_open(&dir.path().join("ca")).unwrap();
@@ -37,12 +38,16 @@ impl World {
     }
 
     fn server(&self) -> Arc<ServerConfig> {
+        self.server_speaking(b"http/1.1")
+    }
+
+    pub(crate) fn server_speaking(&self, protocol: &[u8]) -> Arc<ServerConfig> {
         self.identity("ng-lagos", "origin", &[NAME])
-            .server_config(&[b"http/1.1"])
+            .server_config(&[protocol])
             .unwrap()
     }
 
-    fn target(&self, address: SocketAddr, name: &str) -> Target {
+    pub(crate) fn target(&self, address: SocketAddr, name: &str) -> Target {
         let clock: SharedClock = ManualClock::new(0);
         let addresses = [address.to_string()];
         let pool = Pool::resolve(&addresses, name, PoolPolicy::default(), &clock).unwrap();
@@ -52,8 +57,8 @@ impl World {
     }
 }
 
-/// Gives `answer` to each request; after the last of `answers`, closes the connection with or without a word of TLS.
-async fn serve(
+/// Gives an answer to each request; after the last of `answers`, closes the connection with or without a word of TLS.
+pub(crate) async fn serve(
     config: Arc<ServerConfig>,
     answers: Vec<&'static str>,
     is_polite: bool,
