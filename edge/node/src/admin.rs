@@ -10,7 +10,7 @@ use axum::extract::{Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use mcsp_auth_edge::{MediaKeyring, TokenVerifier};
-use mcsp_edge_cache::{EdgeCache, Inspection};
+use mcsp_edge_cache::engine::{Cache, Inspection, Key};
 use mcsp_edge_proxy::FeedState;
 use mcsp_telemetry::{Readiness, TelemetryLayer, admin_router};
 use serde::Deserialize;
@@ -81,17 +81,17 @@ struct InspectQuery {
 }
 
 async fn inspect(
-    State(cache): State<&'static EdgeCache>,
+    State(cache): State<Cache>,
     Query(query): Query<InspectQuery>,
 ) -> Json<Inspection> {
-    Json(cache.inspect(&query.key))
+    Json(cache.inspect(Key::new(&query.key)))
 }
 
 /// Binds and serves on a thread of its own until the process ends, through the drain too; returns where.
 pub(crate) fn start(
     address: SocketAddr,
     health: Arc<Health>,
-    cache: &'static EdgeCache,
+    cache: Cache,
 ) -> Result<SocketAddr, BootError> {
     let fault = |source| BootError::io(format!("admin.address {address}"), source);
     let listener = std::net::TcpListener::bind(address).map_err(fault)?;

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mcsp_auth_edge::{MediaKeyring, Revocations, TokenPolicy, TokenVerifier};
-use mcsp_edge_cache::{CacheError, EdgeCache};
+use mcsp_edge_cache::engine::{Cache, CacheError};
+use mcsp_edge_fetch::{Fetcher, FetcherError};
 use mcsp_edge_proxy::{
     AccessLog, Edge, EdgeError, EdgeParts, FeedState, HomeParts, RegionUpstream,
 };
@@ -38,6 +39,8 @@ pub(crate) enum BootError {
     Geo(#[from] GeoError),
     #[error("{0}")]
     Cache(#[from] CacheError),
+    #[error("{0}")]
+    Fetch(#[from] FetcherError),
     #[error("{0}")]
     Edge(#[from] EdgeError),
     #[error("{0}")]
@@ -77,7 +80,7 @@ pub(crate) struct Prepared {
     /// Absent on a node that has plain routes only.
     pub(crate) membership: Option<Membership>,
     pub(crate) certificates: Option<Arc<CertificateStore>>,
-    pub(crate) cache: &'static EdgeCache,
+    pub(crate) cache: Cache,
     pub(crate) keyring: Arc<MediaKeyring>,
     pub(crate) verifier: Arc<TokenVerifier>,
     pub(crate) revocations: Arc<Revocations>,
@@ -136,7 +139,8 @@ impl Prepared {
             .map(GeoDb::open)
             .transpose()?
             .map(Arc::new);
-        let cache = EdgeCache::open(config.cache.clone(), Arc::clone(&clock), registry())?;
+        let cache = Cache::open(config.cache.clone(), Arc::clone(&clock), registry())?;
+        let fetcher = Fetcher::new(config.fetch.clone(), Arc::clone(&clock), registry())?;
         let revocations = Revocations::new(Arc::clone(&clock));
         let keyring = Arc::new(MediaKeyring::new(Arc::clone(&clock)));
         let verifier = Arc::new(verifier(membership.as_ref(), &clock, &revocations));
@@ -153,7 +157,8 @@ impl Prepared {
                     identity: membership.identity.clone(),
                 }),
                 geo,
-                cache,
+                cache: cache.clone(),
+                fetcher,
                 keyring: Arc::clone(&keyring),
                 verifier: Arc::clone(&verifier),
                 revocations: Arc::clone(&revocations),

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use mcsp_edge_cache::CacheConfig;
+use mcsp_edge_cache::engine::CacheConfig;
+use mcsp_edge_fetch::FetchConfig;
+use mcsp_edge_h1::Limits;
 use mcsp_edge_proxy::{ProxyConfig, RouteConfig};
 use mcsp_edge_tls::TlsConfig;
 use mcsp_identity::IdentityConfig;
@@ -64,6 +66,10 @@ pub(crate) struct NodeConfig {
     #[serde(default)]
     pub(crate) cache: CacheConfig,
     #[serde(default)]
+    pub(crate) fetch: FetchConfig,
+    #[serde(default)]
+    pub(crate) h1: Limits,
+    #[serde(default)]
     pub(crate) feed: FeedConfig,
     #[serde(default)]
     pub(crate) proxy: ProxyConfig,
@@ -119,7 +125,6 @@ pub(crate) struct ConnectionsConfig {
     pub(crate) handshake_timeout_ms: u64,
     pub(crate) h2_idle_timeout_ms: u64,
     pub(crate) h2_streams_max: u32,
-    pub(crate) keepalive_requests_max: u32,
 }
 
 impl Default for ConnectionsConfig {
@@ -129,7 +134,6 @@ impl Default for ConnectionsConfig {
             handshake_timeout_ms: 10_000,
             h2_idle_timeout_ms: 60_000,
             h2_streams_max: 128,
-            keepalive_requests_max: 10_000,
         }
     }
 }
@@ -274,13 +278,6 @@ impl NodeConfig {
                 "1 to 1000",
             ),
             (
-                "connections.keepalive_requests_max",
-                u64::from(self.connections.keepalive_requests_max),
-                1,
-                1_000_000,
-                "1 to 1000000",
-            ),
-            (
                 "feed.connect_timeout_ms",
                 self.feed.connect_timeout_ms,
                 100,
@@ -336,6 +333,8 @@ mod tests {
         assert_eq!(known, printed);
         let text = |value: &dyn std::fmt::Debug| format!("{value:?}");
         assert_eq!(text(&config.cache), text(&CacheConfig::default()));
+        assert_eq!(text(&config.fetch), text(&FetchConfig::default()));
+        assert_eq!(text(&config.h1), text(&Limits::default()));
         assert_eq!(
             text(&config.connections),
             text(&ConnectionsConfig::default())

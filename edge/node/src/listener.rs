@@ -5,12 +5,10 @@ use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcsp_edge_proxy::EdgeProxy;
-use pingora_core::apps::ServerApp as _;
+use mcsp_edge_proxy::Door;
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::l4::stream::Stream as L4Stream;
 use pingora_core::protocols::{GetSocketDigest as _, SocketDigest, Stream};
-use pingora_proxy::HttpProxy;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
@@ -26,7 +24,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What all listeners share.
 #[derive(Clone)]
 pub(crate) struct Doorway {
-    pub(crate) proxy: Arc<HttpProxy<EdgeProxy>>,
+    pub(crate) door: Arc<Door>,
     permits: Arc<Semaphore>,
     handshake_timeout: Duration,
     metrics: NodeMetrics,
@@ -36,14 +34,14 @@ pub(crate) struct Doorway {
 
 impl Doorway {
     pub(crate) fn new(
-        proxy: Arc<HttpProxy<EdgeProxy>>,
+        door: Arc<Door>,
         config: &ConnectionsConfig,
         metrics: NodeMetrics,
         tracker: TaskTracker,
         stop: watch::Receiver<bool>,
     ) -> Self {
         Self {
-            proxy,
+            door,
             permits: Arc::new(Semaphore::new(config.max)),
             handshake_timeout: Duration::from_millis(config.handshake_timeout_ms),
             metrics,
@@ -161,5 +159,5 @@ async fn connection(
             }
         }
     };
-    doorway.proxy.process_new(stream, &doorway.stop).await;
+    doorway.door.serve(stream).await;
 }

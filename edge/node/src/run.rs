@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcsp_edge_proxy::EdgeProxy;
+use mcsp_edge_h1::H1Metrics;
+use mcsp_edge_proxy::{Door, DoorConfig, EdgeProxy};
 use mcsp_edge_tls::server_config;
 use mcsp_runtime::{Shutdown, ShutdownTrigger, SystemEntropy};
 use mcsp_telemetry::{init_logging, registry};
-use pingora_core::apps::{HttpServerApp as _, HttpServerOptions};
-use pingora_core::protocols::http::v2::server::default_h2_options;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use tokio::sync::watch;
@@ -61,20 +60,25 @@ async fn serve(prepared: Prepared) -> Result<(), BootError> {
         listeners.push(Listening::bind(listener, tls.as_ref()).await?);
     }
     let health = Health::new(&prepared);
-    let admin = admin::start(config.admin.address, Arc::clone(&health), prepared.cache)?;
+    let cache = prepared.cache.clone();
+    let admin = admin::start(config.admin.address, Arc::clone(&health), cache)?;
     announce(config, admin, &listeners)?;
 
     let feed = start_background(&prepared, &metrics, &shutdown);
     let (stop, stopped) = watch::channel(false);
     let tracker = TaskTracker::new();
-    let proxy = Arc::new(proxy(&prepared));
-    let doorway = Doorway::new(
-        proxy,
-        &config.connections,
-        metrics,
-        tracker.clone(),
-        stopped,
+    let door = Door::new(
+        Arc::clone(&prepared.edge),
+        proxy(&prepared),
+        DoorConfig {
+            h1: config.h1.clone(),
+            h2_idle_timeout: Duration::from_millis(config.connections.h2_idle_timeout_ms),
+            h2_streams_max: config.connections.h2_streams_max,
+        },
+        H1Metrics::register(registry())?,
+        stopped.clone(),
     );
+    let doorway = Doorway::new(door, &config.connections, metrics, tracker.clone(), stopped);
     for listener in listeners {
         tokio::spawn(listener.serve(doorway.clone()));
     }
@@ -86,7 +90,7 @@ async fn serve(prepared: Prepared) -> Result<(), BootError> {
     health.drain();
     // Accepting ends, idle connections close, those with a request finish it.
     stop.send_replace(true);
-    doorway.proxy.http_cleanup().await;
+    doorway.door.close().await;
     tracker.close();
     let drain = Duration::from_millis(config.drain_ms);
     let is_drained = tokio::time::timeout(drain, tracker.wait()).await.is_ok();
@@ -171,13 +175,5 @@ fn proxy(prepared: &Prepared) -> HttpProxy<EdgeProxy> {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
-    let mut proxy = http_proxy(&Arc::new(conf), EdgeProxy::new(Arc::clone(&prepared.edge)));
-    let mut options = HttpServerOptions::default();
-    options.keepalive_request_limit = Some(config.connections.keepalive_requests_max);
-    options.h2_idle_timeout = Some(Duration::from_millis(config.connections.h2_idle_timeout_ms));
-    proxy.server_options = Some(options);
-    let mut h2 = default_h2_options();
-    h2.max_concurrent_streams(config.connections.h2_streams_max);
-    proxy.h2_options = Some(h2);
-    proxy
+    http_proxy(&Arc::new(conf), EdgeProxy::new(Arc::clone(&prepared.edge)))
 }

@@ -44,6 +44,9 @@ pub struct ProxyConfig {
     pub public_bases: Vec<String>,
     /// `Strict-Transport-Security: max-age` on TLS answers (RFC 6797), seconds; 0 sends none. Default 31536000.
     pub hsts_max_age_s: u32,
+    /// How long a request waits for another's fetch of the same object before it asks the origin itself, ms. Default
+    /// 10000; 100 to 120000.
+    pub collapse_wait_ms: u64,
     /// How long a media object may be served past its life while its origin is away (RFC 5861), where the origin does
     /// not say, seconds. Default 86400; 0 to 604800.
     pub stale_if_error_s: u32,
@@ -59,6 +62,7 @@ impl Default for ProxyConfig {
             trust: TrustConfig::default(),
             public_bases: Vec::new(),
             hsts_max_age_s: 31_536_000,
+            collapse_wait_ms: 10_000,
             stale_if_error_s: 86_400,
             trace_sample_ratio: 0.05,
         }
@@ -234,6 +238,7 @@ impl ProxyConfig {
             1_000,
             86_400_000,
         )?;
+        between("collapse_wait_ms", self.collapse_wait_ms, 100, 120_000)?;
         between(
             "stale_if_error_s",
             u64::from(self.stale_if_error_s),

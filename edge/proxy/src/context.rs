@@ -20,7 +20,7 @@ pub struct RequestContext {
     pub(crate) is_tls: bool,
     pub(crate) place: Place,
     pub(crate) trace: TraceContext,
-    pub(crate) route: Option<Route>,
+    pub(crate) route: Option<Arc<Route>>,
     pub(crate) body_bytes_max: u64,
     pub(crate) body_bytes: u64,
     pub(crate) identity: Option<ViewerIdentity>,
@@ -32,13 +32,13 @@ pub struct RequestContext {
     /// An origin's answer began to arrive: too late for another try.
     pub(crate) has_upstream_head: bool,
     pub(crate) upstream_status: Option<u16>,
-    /// Another request's fill serves this one.
-    pub(crate) is_collapsed: bool,
     /// Neither the feed nor the origin vouched for the cached object of late.
     pub(crate) is_unverified: bool,
     /// Why the edge answered by itself, or what else `Cache-Status` should say.
     pub(crate) detail: Option<&'static str>,
     pub(crate) cache_status: Option<String>,
+    /// Of the answer that was begun; 0 before.
+    pub(crate) status: u16,
 }
 
 impl RequestContext {
@@ -59,25 +59,25 @@ impl RequestContext {
             tried: Vec::new(),
             has_upstream_head: false,
             upstream_status: None,
-            is_collapsed: false,
             is_unverified: false,
             detail: None,
             cache_status: None,
+            status: 0,
         }
     }
 
     /// Is the answer one that pages of other origins may read?
     pub(crate) fn is_cross_origin(&self) -> bool {
-        self.route.as_ref().is_some_and(Route::is_cross_origin)
+        self.route.as_deref().is_some_and(Route::is_cross_origin)
     }
 
     pub(crate) fn is_media(&self) -> bool {
-        self.route.as_ref().is_some_and(Route::is_media)
+        self.route.as_deref().is_some_and(Route::is_media)
     }
 
     pub(crate) fn route_label(&self) -> &str {
         self.route
-            .as_ref()
+            .as_deref()
             .map_or(mcsp_telemetry::ROUTE_UNMATCHED, Route::label)
     }
 }

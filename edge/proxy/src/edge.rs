@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use mcsp_auth_edge::{MediaKeyring, Revocations, TokenVerifier};
-use mcsp_edge_cache::EdgeCache;
+use mcsp_edge_cache::engine::Cache;
+use mcsp_edge_fetch::Fetcher;
 use mcsp_geo::GeoDb;
 use mcsp_identity::WorkloadIdentity;
 use mcsp_pop_config::{PopManifest, PopSet};
@@ -34,7 +35,9 @@ pub struct EdgeParts {
     /// Countries by address; without it every country is unknown.
     pub geo: Option<Arc<GeoDb>>,
     /// The cache.
-    pub cache: &'static EdgeCache,
+    pub cache: Cache,
+    /// Asks origins for what the cache does not have.
+    pub fetcher: Fetcher,
     /// Keys of media URLs; filled by the feed.
     pub keyring: Arc<MediaKeyring>,
     /// Keys of access tokens; filled by the feed. Judges login sessions by `revocations`.
@@ -91,7 +94,8 @@ pub struct Edge {
     /// Under which addresses viewers reach this node, the first preferred.
     pub(crate) public_bases: Vec<String>,
     pub(crate) geo: Option<Arc<GeoDb>>,
-    pub(crate) cache: &'static EdgeCache,
+    pub(crate) cache: Cache,
+    pub(crate) fetcher: Fetcher,
     pub(crate) keyring: Arc<MediaKeyring>,
     pub(crate) verifier: Arc<TokenVerifier>,
     pub(crate) revocations: Arc<Revocations>,
@@ -181,6 +185,7 @@ impl Edge {
             config: parts.config,
             geo: parts.geo,
             cache: parts.cache,
+            fetcher: parts.fetcher,
             keyring: parts.keyring,
             verifier: parts.verifier,
             revocations: parts.revocations,

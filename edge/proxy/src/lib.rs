@@ -19,18 +19,17 @@
 
 mod access_log;
 mod answer;
-mod cache_status;
 mod config;
 mod context;
 mod edge;
 mod feed_state;
-mod freshness;
 mod lifecycle;
 mod metrics;
 mod plain;
 mod public_calls;
 mod response;
 mod route;
+mod serve;
 mod stage;
 mod upstream;
 
@@ -42,4 +41,5 @@ pub use edge::{Edge, EdgeError, EdgeParts, HomeParts};
 pub use feed_state::FeedState;
 pub use lifecycle::EdgeProxy;
 pub use plain::{QueryConfig, QueryWord, RouteConfig};
+pub use serve::{Door, DoorConfig};
 pub use stage::{REQUEST_STAGES, Stage};

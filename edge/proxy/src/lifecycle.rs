@@ -1,7 +1,7 @@
-//! The stages in pingora's terms.
+//! The stages in pingora's terms, for what is routed and never kept: API calls, uploads, and all methods but `GET` and
+//! `HEAD`.
 
 mod answering;
-mod caching;
 mod forwarding;
 
 use std::sync::Arc;
@@ -9,18 +9,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use mcsp_edge_cache::engine::{Purge, PurgeSelector};
+use mcsp_edge_policy::invalidation::invalidated;
 use mcsp_telemetry::TraceContext;
-use pingora_cache::{CacheKey, CacheMeta, ForcedFreshness, HitHandler, RespCacheable};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{FailToProxy, ProxyHttp, RangeType, Session};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use crate::access_log;
-use crate::cache_status::{CacheReport, no_cache_detail};
 use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::response::decorate;
+use crate::route::Route;
 use crate::stage;
 
 /// The edge as a pingora proxy.
@@ -58,9 +59,6 @@ impl ProxyHttp for EdgeProxy {
         let limits = &self.edge.config.limits;
         session.set_read_timeout(Some(Duration::from_millis(limits.client_read_timeout_ms)));
         session.set_write_timeout(Some(Duration::from_millis(limits.client_write_timeout_ms)));
-        // RFC 9112 section 9.3.2. A client whose answer is complete (a HEAD, a 304, a range) may send its next request
-        // while the fill that it began goes on; without this, pingora takes that for a fault and resets the connection.
-        session.set_pipelining_enabled(true);
         context.peer = session
             .client_addr()
             .and_then(|address| address.as_inet())
@@ -78,68 +76,6 @@ impl ProxyHttp for EdgeProxy {
                 Ok(true)
             }
         }
-    }
-
-    /// `cache`: only on cached routes.
-    fn request_cache_filter(
-        &self,
-        session: &mut Session,
-        context: &mut RequestContext,
-    ) -> Result<()> {
-        self.enable_cache(session, context);
-        Ok(())
-    }
-
-    fn cache_key_callback(
-        &self,
-        _session: &Session,
-        context: &mut RequestContext,
-    ) -> Result<CacheKey> {
-        match caching::cache_key(context) {
-            Some(key) => Ok(self.edge.cache.key(&key)),
-            None => Error::e_explain(
-                ErrorType::InternalError,
-                "no cache key on a route that is not cached",
-            ),
-        }
-    }
-
-    async fn cache_hit_filter(
-        &self,
-        _session: &mut Session,
-        meta: &CacheMeta,
-        hit: &mut HitHandler,
-        is_fresh: bool,
-        context: &mut RequestContext,
-    ) -> Result<Option<ForcedFreshness>> {
-        Ok(self.judge_hit(meta, hit, is_fresh, context))
-    }
-
-    fn response_cache_filter(
-        &self,
-        _session: &Session,
-        response: &ResponseHeader,
-        context: &mut RequestContext,
-    ) -> Result<RespCacheable> {
-        Ok(self.judge_response(response, context))
-    }
-
-    fn should_serve_stale(
-        &self,
-        _session: &mut Session,
-        context: &mut RequestContext,
-        error: Option<&Error>,
-    ) -> bool {
-        self.may_serve_stale(context, error)
-    }
-
-    fn range_header_filter(
-        &self,
-        session: &mut Session,
-        response: &mut ResponseHeader,
-        _context: &mut RequestContext,
-    ) -> RangeType {
-        caching::select_range(session.req_header(), response)
     }
 
     /// `upstream`.
@@ -214,12 +150,14 @@ impl ProxyHttp for EdgeProxy {
         response: &mut ResponseHeader,
         context: &mut RequestContext,
     ) -> Result<()> {
-        if caching::is_cached_route(context) {
-            let report = CacheReport::of(&session.cache, context, self.edge.cache.now());
-            let detail = context.detail.or_else(|| no_cache_detail(&session.cache));
-            let labels = [context.route_label(), report.outcome];
-            self.edge.metrics.cache.with_label_values(&labels).inc();
-            context.cache_status = Some(report.header_value(&self.edge.name, detail));
+        if let Some(Route::Plain(plain)) = context.route.as_deref() {
+            let method = &session.req_header().method;
+            for uri in invalidated(method, response.status, &plain.key, &response.headers) {
+                self.edge.cache.purge(&Purge {
+                    selector: PurgeSelector::Key(Arc::from(uri)),
+                    soft: false,
+                });
+            }
         }
         decorate(&self.edge, context, response)
     }
@@ -244,10 +182,7 @@ impl ProxyHttp for EdgeProxy {
         error: Option<&Error>,
         context: &mut RequestContext,
     ) {
-        // A revalidation in the background is part of the request that caused it.
-        if session.subrequest_ctx.is_none() {
-            access_log::write_session(&self.edge, session, context, error);
-        }
+        access_log::write_session(&self.edge, session, context, error);
     }
 
     fn suppress_error_log(

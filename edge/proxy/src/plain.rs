@@ -256,6 +256,11 @@ impl PlainRoutes {
         self.named.is_empty() && self.everywhere.is_empty()
     }
 
+    /// Does a route name the request's host, and take its path?
+    pub(crate) fn names_host(&self, request: &Parts, is_tls: bool) -> bool {
+        self.named(request, is_tls).is_some()
+    }
+
     /// The route that names the request's host.
     pub(crate) fn named(&self, request: &Parts, is_tls: bool) -> Option<PlainRequest> {
         if self.named.is_empty() {

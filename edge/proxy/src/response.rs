@@ -6,7 +6,7 @@ use http::header::{
     STRICT_TRANSPORT_SECURITY,
 };
 use mcsp_api::headers::{PRIVATE_PREFIX, TRACEPARENT};
-use mcsp_edge_cache::SURROGATE_KEY;
+use mcsp_edge_cache::engine::SURROGATE_KEY;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
@@ -14,9 +14,9 @@ use crate::context::RequestContext;
 use crate::edge::Edge;
 
 pub(crate) const CACHE_STATUS: &str = "cache-status";
-const SERVER_NAME: &str = "mcsp-edge";
+pub(crate) const SERVER_NAME: &str = "mcsp-edge";
 /// What pages of other origins may read beside the safe-listed headers.
-const EXPOSED: &str = "Accept-Ranges, Age, Cache-Status, Content-Length, Content-Range, Date, ETag, Location, \
+pub(crate) const EXPOSED: &str = "Accept-Ranges, Age, Cache-Status, Content-Length, Content-Range, Date, ETag, Location, \
                        Retry-After, Traceparent";
 
 /// Takes away what is for our own nodes, and adds what the edge says for itself.
@@ -60,7 +60,7 @@ mod tests {
     fn decorated(path: &str, is_tls: bool) -> ResponseHeader {
         let fixture = Fixture::new("lhr1");
         let mut head = request("GET", path);
-        let mut context = fixture.classified(&mut head);
+        let mut context = fixture.classified(&head);
         context.is_tls = is_tls;
         context.cache_status = Some("lhr1; hit".to_owned());
         let mut header = ResponseHeader::build(200, None).unwrap();

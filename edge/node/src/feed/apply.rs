@@ -7,7 +7,7 @@ use mcsp_api::proto::feed::feed_entry::Change;
 use mcsp_api::proto::feed::purge::Target;
 use mcsp_api::proto::feed::{FeedEntry, MediaKey, Purge};
 use mcsp_auth_edge::{MediaAlgorithm, MediaKeyMaterial, MediaKeyring, Revocations, TokenVerifier};
-use mcsp_edge_cache::{EdgeCache, Purge as CachePurge, PurgeSelector};
+use mcsp_edge_cache::engine::{Cache, Purge as CachePurge, PurgeSelector};
 use mcsp_pop_config::PopSet;
 use mcsp_runtime::SharedClock;
 
@@ -20,7 +20,7 @@ const NO_KEYS: &str = "{\"keys\":[]}";
 /// Applies entries, and remembers what must be kept of them.
 #[derive(Debug)]
 pub(crate) struct Applier {
-    pub(crate) cache: &'static EdgeCache,
+    pub(crate) cache: Cache,
     pub(crate) keyring: Arc<MediaKeyring>,
     pub(crate) verifier: Arc<TokenVerifier>,
     pub(crate) revocations: Arc<Revocations>,
@@ -193,10 +193,8 @@ impl Applier {
     fn purge(&mut self, purge: Purge) -> Result<(), String> {
         let soft = purge.soft;
         let selectors = match purge.target {
-            // By path, which every object has, whatever its origin said of surrogate keys.
-            Some(Target::ContentId(id)) => ["ng", "global"]
-                .map(|residency| PurgeSelector::Prefix(format!("/media/{residency}/{id}/").into()))
-                .to_vec(),
+            // By key, which tells it whatever the origin said of surrogate keys, and by surrogate key.
+            Some(Target::ContentId(id)) => vec![PurgeSelector::ContentId(id.into())],
             Some(Target::SurrogateKey(key)) => vec![PurgeSelector::SurrogateKey(key.into())],
             Some(Target::Prefix(prefix)) => vec![PurgeSelector::Prefix(prefix.into())],
             Some(Target::Everything(true)) => vec![PurgeSelector::Everything],

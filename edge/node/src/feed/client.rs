@@ -85,7 +85,7 @@ impl FeedClient {
             state: Arc::clone(&prepared.feed_state),
             state_dir: config.feed.persist.then(|| config.state_dir.clone()),
             applier: Applier {
-                cache: prepared.cache,
+                cache: prepared.cache.clone(),
                 keyring: Arc::clone(&prepared.keyring),
                 verifier: Arc::clone(&prepared.verifier),
                 revocations: Arc::clone(&prepared.revocations),

@@ -60,7 +60,10 @@ async fn the_second_viewer_gets_it_from_memory_whoever_he_is() {
         asked.path, name,
         "neither token nor query goes to the origin"
     );
-    assert_eq!(node.inspect(&name).await["surrogate_keys"][0], CONTENT);
+    assert_eq!(
+        node.inspect(&name).await["variants"][0]["surrogate_keys"][0],
+        CONTENT
+    );
 }
 
 #[tokio::test]
@@ -123,7 +126,7 @@ async fn a_response_that_breaks_off_is_an_error_and_is_not_kept() {
         node.metric("mcsp_cache_fills_in_flight", &[]).await == 0.0
     })
     .await;
-    assert_eq!(node.inspect(&name).await["state"], "absent");
+    assert_eq!(node.state(&name).await, "absent");
     world.origin.serve(&name, Serve::ok(body()));
     let whole = get(&node, &path).await;
     assert!(cache_status(&whole).contains("fwd=uri-miss"));
@@ -193,7 +196,7 @@ async fn ranges_and_heads_on_misses_and_on_hits() {
             cache_status(&head)
         );
         wait_for("the fill", || async {
-            node.inspect(&origin_path(Global, rests[1])).await["state"] == "fresh"
+            node.state(&origin_path(Global, rests[1])).await == "fresh"
         })
         .await;
     }
@@ -221,14 +224,14 @@ async fn a_client_that_has_its_answer_may_ask_on_while_the_fill_goes_on() {
     // On the same connection, before the origin has sent its second half.
     let (second, ()) = tokio::join!(get(&node, "/nowhere"), async {
         wait_for("the fill", || async {
-            node.inspect(&origin_path(Global, REST)).await["filling_bytes"] == 150_000
+            node.inspect(&origin_path(Global, REST)).await["variants"][0]["held_bytes"] == 150_000
         })
         .await;
         gate.notify_one();
     });
     assert_eq!(second.status(), 404);
     wait_for("the object", || async {
-        node.inspect(&origin_path(Global, REST)).await["state"] == "fresh"
+        node.state(&origin_path(Global, REST)).await == "fresh"
     })
     .await;
 }
@@ -248,7 +251,7 @@ async fn a_purge_reaches_what_is_held_and_what_is_on_its_way() {
         .feed
         .purge(Target::ContentId(CONTENT.to_owned()), false);
     world.origin.feed.wait_acknowledged(sequence).await;
-    assert_eq!(node.inspect(&name).await["state"], "absent");
+    assert_eq!(node.state(&name).await, "absent");
     let response = get(&node, &path).await;
     assert!(cache_status(&response).contains("fwd=uri-miss"));
     assert_eq!(response.text().await.unwrap(), "second");
@@ -263,10 +266,13 @@ async fn a_purge_reaches_what_is_held_and_what_is_on_its_way() {
     let sequence = world.origin.feed.purge(Target::Prefix(name.clone()), false);
     world.origin.feed.wait_acknowledged(sequence).await;
     gate.notify_one();
-    slow.bytes().await.unwrap();
-    assert_eq!(node.inspect(&name).await["state"], "absent");
+    assert!(
+        slow.bytes().await.is_err(),
+        "nobody gets another byte of what was purged"
+    );
+    assert_eq!(node.state(&name).await, "absent");
     assert_eq!(
-        node.metric("mcsp_cache_fills_total", &["superseded"]).await,
+        node.metric("mcsp_cache_fills_total", &["purged"]).await,
         1.0
     );
 }
@@ -277,7 +283,7 @@ async fn what_is_too_large_for_the_cache_passes_through() {
     let node = world
         .node_with(
             "los1",
-            "[cache]\nobject_bytes_max = 65536\nmemory_bytes = 1048576\n",
+            "[cache]\nobject_bytes_max = 65536\nmemory_bytes = 1048576\nfill_bytes_max = 262144\npinned_bytes_max = 262144\n",
         )
         .await;
     let name = origin_path(Global, REST);
@@ -292,5 +298,5 @@ async fn what_is_too_large_for_the_cache_passes_through() {
         assert_eq!(response.bytes().await.unwrap(), body());
     }
     assert_eq!(world.origin.count(&name), 2);
-    assert_eq!(node.inspect(&name).await["state"], "absent");
+    assert_eq!(node.state(&name).await, "absent");
 }

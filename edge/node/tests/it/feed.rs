@@ -23,7 +23,7 @@ async fn what_was_missed_during_a_cut_is_caught_up_in_order() {
     let before = world.origin.feed.subscribed.lock().len();
     world.origin.feed.set_away(false);
     world.origin.feed.wait_acknowledged(sequence).await;
-    assert_eq!(node.inspect(&name).await["state"], "absent");
+    assert_eq!(node.state(&name).await, "absent");
     let subscribed = world.origin.feed.subscribed.lock().clone();
     let last = subscribed.last().unwrap();
     assert!(subscribed.len() > before);

@@ -60,7 +60,7 @@ pub(crate) fn write(edge: &Edge, context: &RequestContext, ending: &Ending<'_>) 
 
 fn count(edge: &Edge, context: &RequestContext, ending: &Ending<'_>, duration: Duration) {
     let seconds = duration.as_secs_f64();
-    let handles = edge.metrics.of_route(context.route.as_ref());
+    let handles = edge.metrics.of_route(context.route.as_deref());
     if let Some(handles) = handles {
         handles.bytes_sent.inc_by(ending.bytes);
         if let Some(red) = handles.red(ending.method) {
@@ -95,7 +95,7 @@ fn line_of(
     line.text("pop", &edge.name);
     line.word("route", context.route_label());
     line.text("method", ending.method.as_str());
-    match &context.route {
+    match context.route.as_deref() {
         // The path that the token was taken out of.
         Some(Route::Media(media)) => {
             let rest = media.origin_path.strip_prefix("/media").unwrap_or_default();

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use mcsp_api::ProblemKind;
+use mcsp_edge_policy::cache_status::CacheStatus;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::EdgeProxy;
 use crate::answer::Answer;
-use crate::cache_status::CacheReport;
 use crate::context::RequestContext;
 use crate::response::decorate;
 
@@ -28,8 +28,12 @@ impl EdgeProxy {
         answer: Answer,
     ) -> Result<()> {
         if context.is_media() {
-            let value = CacheReport::answered().header_value(&self.edge.name, Some(answer.detail));
-            context.cache_status = Some(value);
+            let status = CacheStatus {
+                cache: &self.edge.name,
+                detail: Some(answer.detail),
+                ..CacheStatus::default()
+            };
+            context.cache_status = Some(status.to_string());
         }
         let method = session.req_header().method.clone();
         let (mut header, body) = answer.render(context.trace.trace_id_hex(), &method)?;

@@ -36,7 +36,7 @@ impl EdgeProxy {
         }
         context.tried.push(lease.place());
         let timeouts = self.edge.config.upstream.peer_timeouts();
-        let peer = match (&context.route, &self.edge.home) {
+        let peer = match (context.route.as_deref(), &self.edge.home) {
             (Some(Route::Plain(_)), _) => plain_peer(&lease, &timeouts),
             (_, Some(home)) => home.peer_identity.load().peer(&lease, &timeouts),
             (_, None) => None,
@@ -55,7 +55,7 @@ impl EdgeProxy {
         request: &mut RequestHeader,
         context: &RequestContext,
     ) -> Result<()> {
-        let Some(route) = &context.route else {
+        let Some(route) = context.route.as_deref() else {
             return Error::e_explain(ErrorType::InternalError, "a request without a route");
         };
         let path = match route {
@@ -99,14 +99,10 @@ impl EdgeProxy {
             context.trace.child(&*edge.entropy).header_value(),
         )?;
         // A plain origin knows nothing of our headers.
-        if matches!(context.route, Some(Route::Plain(_))) {
+        if matches!(context.route.as_deref(), Some(Route::Plain(_))) {
             return Ok(());
         }
         request.insert_header(POP, edge.name.as_str())?;
-        // A cached answer is everybody's: its origin learns of nobody.
-        if super::caching::is_cached_route(context) {
-            return Ok(());
-        }
         if let Some(country) = context.place.country {
             request.insert_header(COUNTRY, country.as_str())?;
         }
@@ -213,11 +209,11 @@ impl EdgeProxy {
 }
 
 fn pool_of(context: &RequestContext) -> Option<Arc<Pool>> {
-    if let Some(Route::Plain(plain)) = &context.route {
+    if let Some(Route::Plain(plain)) = context.route.as_deref() {
         return Some(Arc::clone(&plain.route.pool));
     }
     let region = context.region.as_ref()?;
-    match &context.route {
+    match context.route.as_deref() {
         Some(Route::Storage(_)) => region.storage.clone(),
         _ => Some(Arc::clone(&region.origin)),
     }

@@ -1,6 +1,7 @@
 //! `classify`: media, API, storage or web; which methods each knows; how large a body may be.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use http::Method;
 use http::header::CONTENT_LENGTH;
@@ -49,7 +50,7 @@ pub(super) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) ->
         Route::Api(_) => (API_METHODS, limits.api_body_bytes_max),
     };
     let is_preflight = route.is_cross_origin() && request.method == Method::OPTIONS;
-    context.route = Some(route);
+    context.route = Some(Arc::new(route));
     context.body_bytes_max = body_bytes_max;
     if is_preflight {
         return ControlFlow::Break(Answer::preflight(methods));
@@ -80,7 +81,7 @@ fn own(edge: &Edge, request: &Parts) -> ControlFlow<Answer, Option<Route>> {
 /// A plain origin knows its own methods; only what would turn the connection into something else is kept from it.
 fn plain_origin(plain: PlainRequest, request: &Parts, context: &mut RequestContext) -> Flow {
     let body_bytes_max = plain.route.body_bytes_max;
-    context.route = Some(Route::Plain(plain));
+    context.route = Some(Arc::new(Route::Plain(plain)));
     context.body_bytes_max = body_bytes_max;
     if matches!(request.method, Method::CONNECT | Method::TRACE) {
         return ControlFlow::Break(Answer::method_not_allowed(PLAIN_METHODS));
@@ -213,7 +214,7 @@ mod tests {
             head.insert_header("content-length", length).unwrap();
         }
         let mut context = fixture.context();
-        match run(&fixture.edge, &mut head, &mut context) {
+        match run(&fixture.edge, &head, &mut context) {
             ControlFlow::Continue(()) => Ok(context.route_label().to_owned()),
             ControlFlow::Break(answer) => Err((answer.status, answer.detail)),
         }

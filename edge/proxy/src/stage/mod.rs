@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 
 use http::request::Parts;
 
-pub(crate) use normalize::{public_base, strip};
+pub(crate) use normalize::{is_forged, public_base, strip};
 
 use crate::answer::Answer;
 use crate::context::RequestContext;
@@ -90,7 +90,7 @@ mod tests {
     fn status(fixture: &Fixture, path: &str) -> Option<StatusCode> {
         let mut head = request("GET", path);
         let mut context = fixture.context();
-        let flow = run_all(&fixture.edge, &mut head, &mut context);
+        let flow = run_all(&fixture.edge, &head, &mut context);
         flow.break_value().map(|answer| answer.status)
     }
 

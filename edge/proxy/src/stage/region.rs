@@ -22,12 +22,12 @@ use crate::route::Route;
 const REFRESH: &str = "/api/v1/auth/refresh";
 
 pub(super) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) -> Flow {
-    let home = match (&edge.home, &context.route) {
+    let home = match (&edge.home, context.route.as_deref()) {
         (_, Some(Route::Plain(_))) => return ControlFlow::Continue(()),
         (None, _) => return no_route(),
         (Some(home), _) => home,
     };
-    let code = match &context.route {
+    let code = match context.route.as_deref() {
         Some(Route::Media(media)) => Some(media.content_id.region()),
         Some(Route::Storage(storage)) => Some(storage.content_id.region()),
         Some(Route::Api(api)) => code_in_path(&api.path)
@@ -125,8 +125,8 @@ mod tests {
         for (path, cookie, wanted) in calls.into_iter().chain([login]) {
             let mut head = request("POST", path);
             head.insert_header("cookie", cookie).unwrap();
-            let mut context = fixture.classified(&mut head);
-            assert!(run(&fixture.edge, &mut head, &mut context).is_continue());
+            let mut context = fixture.classified(&head);
+            assert!(run(&fixture.edge, &head, &mut context).is_continue());
             assert_eq!(
                 context.region.as_ref().unwrap().id(),
                 wanted,
@@ -184,9 +184,9 @@ mod tests {
         ];
         for (path, viewer, wanted) in cases {
             let mut head = request("GET", &path);
-            let mut context = fixture.classified(&mut head);
+            let mut context = fixture.classified(&head);
             context.identity = viewer.map(identity);
-            let flow = run(&fixture.edge, &mut head, &mut context);
+            let flow = run(&fixture.edge, &head, &mut context);
             let got = match &flow {
                 ControlFlow::Break(answer) => Err(answer.detail),
                 ControlFlow::Continue(()) => Ok(context.region.as_ref().unwrap().id()),

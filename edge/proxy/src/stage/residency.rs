@@ -15,7 +15,7 @@ use crate::edge::Edge;
 use crate::route::Route;
 
 pub(super) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) -> Flow {
-    let residency = match &context.route {
+    let residency = match context.route.as_deref() {
         Some(Route::Media(media)) => media.residency,
         Some(Route::Storage(storage)) => storage.residency,
         _ => return ControlFlow::Continue(()),
@@ -63,8 +63,8 @@ mod tests {
     fn answer(pop: &str, path: &str) -> Option<(StatusCode, Option<String>)> {
         let fixture = Fixture::new(pop);
         let mut head = request("GET", path);
-        let mut context = fixture.classified(&mut head);
-        match run(&fixture.edge, &mut head, &mut context) {
+        let mut context = fixture.classified(&head);
+        match run(&fixture.edge, &head, &mut context) {
             ControlFlow::Continue(()) => None,
             ControlFlow::Break(answer) => {
                 let location = answer.headers.iter().find(|(name, _)| *name == LOCATION);

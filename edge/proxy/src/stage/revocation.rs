@@ -39,15 +39,15 @@ mod tests {
             "GET",
             &format!("/media/{token}/global/{CONTENT}/v360/1.m4s"),
         );
-        let mut context = fixture.classified(&mut head);
-        assert!(super::super::token::run(&fixture.edge, &mut head, &mut context).is_continue());
-        assert!(run(&fixture.edge, &mut head, &mut context).is_continue());
+        let mut context = fixture.classified(&head);
+        assert!(super::super::token::run(&fixture.edge, &head, &mut context).is_continue());
+        assert!(run(&fixture.edge, &head, &mut context).is_continue());
         let session = context.grant.as_ref().unwrap().media_session_id.clone();
         fixture
             .edge
             .revocations
             .revoke_media_session(&session, NOW_MS / 1000 + 3600);
-        let flow = run(&fixture.edge, &mut head, &mut context);
+        let flow = run(&fixture.edge, &head, &mut context);
         assert!(
             matches!(flow, ControlFlow::Break(answer) if answer.detail == "revoked" && answer.status == 403)
         );

@@ -9,7 +9,8 @@ use mcsp_auth_edge::{
     MediaGrant, MediaKeyConfig, MediaKeyStore, MediaKeyring, Revocations, TokenForm, TokenPolicy,
     TokenVerifier,
 };
-use mcsp_edge_cache::{CacheConfig, EdgeCache};
+use mcsp_edge_cache::engine::{Cache, CacheConfig};
+use mcsp_edge_fetch::{FetchConfig, Fetcher};
 use mcsp_identity::{LocalCa, SpiffeId, WorkloadIdentity};
 use mcsp_pop_config::PopSet;
 use mcsp_runtime::{ManualClock, SeededEntropy, SystemEntropy};
@@ -116,7 +117,8 @@ impl Fixture {
                 identity: WorkloadIdentity::load(&files.config()).unwrap(),
             }),
             geo: None,
-            cache: EdgeCache::open(CacheConfig::default(), clock.clone(), &registry).unwrap(),
+            cache: Cache::open(CacheConfig::default(), clock.clone(), &registry).unwrap(),
+            fetcher: Fetcher::new(FetchConfig::default(), clock.clone(), &registry).unwrap(),
             keyring: Arc::new(MediaKeyring::new(clock.clone())),
             verifier: Arc::new(verifier),
             revocations,
@@ -139,7 +141,7 @@ impl Fixture {
     }
 
     /// The context after `classify`.
-    pub(crate) fn classified(&self, request: &mut RequestHeader) -> RequestContext {
+    pub(crate) fn classified(&self, request: &RequestHeader) -> RequestContext {
         let mut context = self.context();
         if let ControlFlow::Break(answer) = super::classify::run(&self.edge, request, &mut context)
         {

@@ -16,7 +16,7 @@ use crate::public_calls::TokenUse;
 use crate::route::{MediaRoute, Route};
 
 pub(super) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) -> Flow {
-    match &context.route {
+    match context.route.as_deref() {
         Some(Route::Media(media)) => {
             context.grant = Some(media_token(edge, media)?);
             ControlFlow::Continue(())
@@ -147,8 +147,8 @@ mod tests {
 
     fn media_outcome(fixture: &Fixture, path: &str) -> Result<(), (StatusCode, &'static str)> {
         let mut head = request("GET", path);
-        let mut context = fixture.classified(&mut head);
-        match run(&fixture.edge, &mut head, &mut context) {
+        let mut context = fixture.classified(&head);
+        match run(&fixture.edge, &head, &mut context) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(answer) => Err((answer.status, answer.detail)),
         }
@@ -246,8 +246,8 @@ mod tests {
         for value in authorization {
             head.append_header("authorization", *value).unwrap();
         }
-        let mut context = fixture.classified(&mut head);
-        match run(&fixture.edge, &mut head, &mut context) {
+        let mut context = fixture.classified(&head);
+        match run(&fixture.edge, &head, &mut context) {
             ControlFlow::Continue(()) => Ok(context.identity.is_some()),
             ControlFlow::Break(answer) => Err((answer.status, answer.detail)),
         }

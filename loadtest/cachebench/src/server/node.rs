@@ -34,7 +34,7 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
     let mut text = format!(
         "state_dir = \"{}\"\nworker_threads = {workers}\n{keys}\n[admin]\naddress = \"{admin}\"\n\
          [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
-         [connections]\nkeepalive_requests_max = 1000000\n\
+         [h1]\nrequests_max = 1000000\n\
          [[route]]\nname = \"bench\"\nupstream = \"http://{}\"\n",
         state.display(),
         plan.origin

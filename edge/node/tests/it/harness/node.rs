@@ -169,6 +169,13 @@ impl Node {
         serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
     }
 
+    /// What is held under a key, of which there is one variant at most: `absent`, `fresh`, `stale`, `filling`.
+    pub(crate) async fn state(&self, key: &str) -> String {
+        let inspection = self.inspect(key).await;
+        let state = inspection["variants"][0]["state"].as_str();
+        state.unwrap_or("absent").to_owned()
+    }
+
     pub(crate) async fn metrics(&self) -> String {
         let url = format!("http://{}/metrics", self.admin);
         self.client

@@ -1,0 +1,281 @@
+//! What a request on a cached route asks for: its key, what selects among variants, and how its origin is asked.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHORIZATION, RANGE, VIA};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use mcsp_api::headers::{POP, TRACEPARENT};
+use mcsp_edge_cache::engine::Selecting;
+use mcsp_edge_fetch::{FetchRequest, Target};
+use mcsp_edge_policy::cache_control::RequestDirectives;
+use mcsp_edge_policy::conditional::remove_conditions;
+use mcsp_edge_policy::hop_by_hop::strip_for_forwarding;
+use mcsp_edge_policy::store::{SetCookie, StoreRules};
+use mcsp_edge_policy::vary::normal_value;
+
+use crate::context::RequestContext;
+use crate::edge::Edge;
+use crate::plain::{PlainRequest, host_of};
+use crate::route::{MediaKind, Route};
+use crate::stage::is_forged;
+
+/// Says to an origin that this cache follows `Surrogate-Control` (W3C Edge Architecture), and under which name it may be
+/// spoken to alone.
+const SURROGATE_CAPABILITY: (HeaderName, &str) = (
+    HeaderName::from_static("surrogate-capability"),
+    "mcsp-edge=\"Surrogate/1.0\"",
+);
+/// By which name the node stands in `Via` (RFC 9110 section 7.6.3).
+const VIA_VALUE: &str = "1.1 mcsp-edge";
+
+const SEGMENT_S: u32 = 24 * 3600;
+const MANIFEST_S: u32 = 30;
+const ART_S: u32 = 7 * 24 * 3600;
+/// How long an error is kept whose origin says nothing of it, and how long any error is at most.
+const NEGATIVE_S: u32 = 1;
+const NEGATIVE_S_MAX: u32 = 60;
+
+/// What selects among variants: nothing on routes whose origins learn nothing of the client.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Selects<'r> {
+    Nothing,
+    Fields(&'r HeaderMap),
+}
+
+impl Selecting for Selects<'_> {
+    fn value(&self, name: &HeaderName) -> Option<Cow<'_, [u8]>> {
+        match self {
+            Self::Nothing => None,
+            Self::Fields(fields) => normal_value(fields, name),
+        }
+    }
+}
+
+/// A request on a cached route.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asking<'r> {
+    pub(crate) route: &'r Route,
+    /// The cache key.
+    pub(crate) key: &'r str,
+    pub(crate) request: &'r Parts,
+    pub(crate) selects: Selects<'r>,
+    /// What the client says of caching, as far as the route listens.
+    pub(crate) directives: RequestDirectives,
+    pub(crate) only_if_cached: bool,
+    pub(crate) is_head: bool,
+}
+
+impl<'r> Asking<'r> {
+    /// Nothing for a route whose answers are not kept.
+    pub(crate) fn new(route: &'r Route, request: &'r Parts) -> Option<Self> {
+        let none = RequestDirectives::default();
+        let (key, selects, directives) = match route {
+            Route::Media(media) => (media.origin_path.as_str(), Selects::Nothing, none),
+            Route::Web(path) => (path.as_str(), Selects::Nothing, none),
+            Route::Plain(plain) => (
+                &*plain.key,
+                Selects::Fields(&request.headers),
+                RequestDirectives::parse(&request.headers),
+            ),
+            Route::Api(_) | Route::Storage(_) => return None,
+        };
+        let listens = matches!(route, Route::Plain(plain) if plain.route.client_directives);
+        Some(Self {
+            route,
+            key,
+            request,
+            selects,
+            only_if_cached: directives.only_if_cached,
+            directives: if listens { directives } else { none },
+            is_head: request.method == Method::HEAD,
+        })
+    }
+
+    pub(crate) fn plain(&self) -> Option<&'r PlainRequest> {
+        match self.route {
+            Route::Plain(plain) => Some(plain),
+            _ => None,
+        }
+    }
+
+    /// How this route stores.
+    pub(crate) fn rules(&self, edge: &Edge) -> StoreRules {
+        let own = |default_lifetime_s| StoreRules {
+            honours_request: false,
+            heuristic_percent: 0,
+            default_lifetime_s,
+            negative_lifetime_s: NEGATIVE_S,
+            negative_max_s: Some(NEGATIVE_S_MAX),
+            stale_if_error_s: edge.config.stale_if_error_s,
+            set_cookie: SetCookie::Refuse,
+            ..StoreRules::default()
+        };
+        match self.route {
+            // The lives of the specification, for origins that say nothing.
+            Route::Media(media) => own(Some(match media.kind {
+                MediaKind::Segment => SEGMENT_S,
+                MediaKind::Manifest => MANIFEST_S,
+                MediaKind::Art => ART_S,
+            })),
+            // The viewer's page lives only as long as its origin says.
+            Route::Web(_) | Route::Api(_) | Route::Storage(_) => own(None),
+            Route::Plain(plain) => StoreRules {
+                honours_request: plain.route.client_directives,
+                ..StoreRules::default()
+            },
+        }
+    }
+
+    /// Whom to ask; nothing when there is no way to the origin.
+    pub(crate) fn target(&self, edge: &Edge, context: &RequestContext) -> Option<Target> {
+        if let Some(plain) = self.plain() {
+            return Some(Target::plain(Arc::clone(&plain.route.pool)));
+        }
+        let region = context.region.as_ref()?;
+        let identity = edge.home.as_ref()?.peer_identity.load_full();
+        Some(Target::mtls(Arc::clone(&region.origin), identity))
+    }
+
+    /// What the origin is asked for all clients alike: without this one's conditions and ranges.
+    pub(crate) fn shared_request(
+        &self,
+        edge: &Edge,
+        context: &RequestContext,
+    ) -> Option<FetchRequest> {
+        let mut request = self.own_request(edge, context)?;
+        request.method = Method::GET;
+        remove_conditions(&mut request.headers);
+        request.headers.remove(RANGE);
+        Some(request)
+    }
+
+    /// What the origin is asked for this client alone.
+    pub(crate) fn own_request(
+        &self,
+        edge: &Edge,
+        context: &RequestContext,
+    ) -> Option<FetchRequest> {
+        let path = match self.plain() {
+            Some(plain) => plain.origin_path(),
+            None => self.key,
+        };
+        let path: PathAndQuery = path.parse().ok()?;
+        let mut request = FetchRequest::new(self.request.method.clone(), path);
+        request.headers = match self.plain() {
+            Some(_) => plain_fields(self.request),
+            None => own_fields(edge, &self.request.headers),
+        };
+        let trace = context.trace.child(&*edge.entropy).header_value();
+        if let Ok(trace) = HeaderValue::try_from(trace) {
+            request.headers.insert(TRACEPARENT, trace);
+        }
+        Some(request)
+    }
+}
+
+/// A cached answer is everybody's: our origins learn of nobody, but for what selects or spares bytes. One field that an
+/// origin minds and nobody thought of would let one viewer write the answer that all others get.
+fn own_fields(edge: &Edge, asked: &HeaderMap) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    for name in [
+        http::header::RANGE,
+        http::header::IF_RANGE,
+        http::header::IF_MATCH,
+        http::header::IF_NONE_MATCH,
+        http::header::IF_MODIFIED_SINCE,
+        http::header::IF_UNMODIFIED_SINCE,
+    ] {
+        for value in asked.get_all(&name) {
+            fields.append(name.clone(), value.clone());
+        }
+    }
+    if let Ok(name) = HeaderValue::from_str(&edge.name) {
+        fields.insert(POP, name);
+    }
+    fields
+}
+
+/// A plain origin gets what the client said, but for what is of one hop, and for claims that only our nodes may make.
+fn plain_fields(request: &Parts) -> HeaderMap {
+    let mut fields = request.headers.clone();
+    strip_for_forwarding(&mut fields);
+    let unwanted: Vec<HeaderName> = fields
+        .keys()
+        .filter(|name| {
+            is_forged(name) || matches!(**name, PROXY_AUTHORIZATION | EXPECT | CONTENT_LENGTH)
+        })
+        .cloned()
+        .collect();
+    for name in unwanted {
+        fields.remove(name);
+    }
+    if let Some(host) = host_of(request)
+        && let Ok(host) = HeaderValue::from_str(host)
+    {
+        fields.insert(HOST, host);
+    }
+    fields.append(VIA, HeaderValue::from_static(VIA_VALUE));
+    let (name, value) = SURROGATE_CAPABILITY;
+    fields.insert(name, HeaderValue::from_static(value));
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::testing::{Fixture, request};
+
+    #[test]
+    fn no_header_of_a_viewer_shapes_an_answer_that_all_share() {
+        let fixture = Fixture::new("lhr1");
+        let mut head = request("GET", "/assets/app.js?1");
+        // The first made an origin answer as gRPC, with 200 and nothing in it, which was then kept for a day.
+        for name in [
+            "content-type",
+            "grpc-timeout",
+            "te",
+            "accept",
+            "accept-encoding",
+            "cookie",
+            "authorization",
+            "x-http-method-override",
+            "range",
+            "if-none-match",
+        ] {
+            head.insert_header(name, "1").unwrap();
+        }
+        let context = fixture.classified(&head);
+        let route = context.route.as_deref().unwrap();
+        let asking = Asking::new(route, head.as_ref()).unwrap();
+        let names = |request: FetchRequest| {
+            let mut names: Vec<String> = request.headers.keys().map(ToString::to_string).collect();
+            names.sort();
+            names
+        };
+        let own = asking.own_request(&fixture.edge, &context).unwrap();
+        assert_eq!(own.path.as_str(), "/assets/app.js");
+        assert_eq!(
+            names(own),
+            ["if-none-match", "range", "traceparent", "x-mcsp-pop"]
+        );
+        let shared = asking.shared_request(&fixture.edge, &context).unwrap();
+        assert_eq!(names(shared), ["traceparent", "x-mcsp-pop"]);
+    }
+
+    #[test]
+    fn queries_make_no_copies() {
+        let fixture = Fixture::new("lhr1");
+        let key = |path: &str| {
+            let mut head = request("GET", path);
+            let context = fixture.classified(&head);
+            let route = context.route.as_deref().unwrap();
+            Asking::new(route, head.as_ref()).map(|asking| asking.key.to_owned())
+        };
+        assert_eq!(key("/assets/app.js").as_deref(), Some("/assets/app.js"));
+        assert_eq!(key("/assets/app.js?1"), key("/assets/app.js?2"));
+        assert_eq!(key("/api/v1/users/me"), None);
+    }
+}

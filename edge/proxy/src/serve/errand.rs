@@ -1,0 +1,337 @@
+//! Asking an origin for what many may want: a task of its own, so that it goes on when the client that caused it leaves.
+//! How many there are at once is bounded by the pools that they ask and by the memory that fills may take.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::response::Parts;
+use http::{HeaderMap, Method, StatusCode};
+use mcsp_edge_cache::engine::{
+    BodyPlan, Entity, FillTicket, Lead, NewResponse, StoredHead, Variant, surrogate_keys,
+};
+use mcsp_edge_fetch::{BodyLength, FetchError, FetchRequest, Response, Target};
+use mcsp_edge_policy::age::Exchange;
+use mcsp_edge_policy::conditional::Validators;
+use mcsp_edge_policy::freshness::Failure;
+use mcsp_edge_policy::hop_by_hop::strip_for_storing;
+use mcsp_edge_policy::range::ContentRange;
+use mcsp_edge_policy::store::{Candidate, Refusal, StorePlan, StoreRules, decide};
+use mcsp_edge_policy::update;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::asking::Selects;
+use super::life;
+use super::pump::pump;
+use crate::edge::Edge;
+
+/// Interim answers that wait for the client to be told.
+const INTERIM_WAITING_MAX: usize = 16;
+
+/// What an origin is to be asked, and what is done with its answer.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    pub(crate) edge: Arc<Edge>,
+    /// Without conditions.
+    pub(crate) request: FetchRequest,
+    pub(crate) target: Target,
+    pub(crate) rules: StoreRules,
+    /// What the client said, as far as it selects an answer.
+    pub(crate) asked: HeaderMap,
+    /// Absolute, as in the key.
+    pub(crate) target_uri: String,
+    /// To be validated.
+    pub(crate) stale: Option<Arc<Entity>>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is being stored; read it.
+    Stored(Arc<Entity>),
+    /// The origin said 304: what is held is good.
+    Validated(Arc<Entity>),
+    /// The origin failed; what is held may stand in.
+    Covered(Arc<Entity>),
+    /// For the client that caused it alone; says why.
+    Private(Box<Response>, &'static str),
+    /// The origin failed.
+    Failed(FetchError),
+}
+
+/// An outcome, and how long the origin took to say it.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) outcome: Outcome,
+    pub(crate) wait: Duration,
+}
+
+/// What the client that caused it waits for.
+#[derive(Debug)]
+pub(crate) struct Awaited {
+    pub(crate) fetched: oneshot::Receiver<Fetched>,
+    pub(crate) interim: mpsc::Receiver<Parts>,
+}
+
+impl Errand {
+    /// Sends it off for all who wait behind `lead`.
+    pub(crate) fn start(self, lead: Lead) -> Awaited {
+        let (tell, fetched) = oneshot::channel();
+        let (interim, interim_told) = mpsc::channel(INTERIM_WAITING_MAX);
+        tokio::spawn(self.run(lead, tell, interim));
+        Awaited {
+            fetched,
+            interim: interim_told,
+        }
+    }
+
+    async fn run(
+        mut self,
+        lead: Lead,
+        tell: oneshot::Sender<Fetched>,
+        interim: mpsc::Sender<Parts>,
+    ) {
+        let started = Instant::now();
+        let answer = self.ask(&interim).await;
+        drop(interim);
+        let (outcome, body) = self.judge(lead, answer);
+        // The client may be gone; then nobody wants to know.
+        let _ = tell.send(Fetched {
+            outcome,
+            wait: started.elapsed(),
+        });
+        if let Some((filling, response)) = body {
+            pump(&self, filling, response).await;
+        }
+    }
+
+    /// With conditions when there is something to validate; without when the origin answers for something else.
+    async fn ask(&mut self, interim: &mpsc::Sender<Parts>) -> Result<Response, FetchError> {
+        let mut on_interim = |head: Parts| {
+            // A client that does not take them misses some: they are hints.
+            let _ = interim.try_send(head);
+        };
+        let edge = Arc::clone(&self.edge);
+        let Some(stale) = &self.stale else {
+            let fetch = edge
+                .fetcher
+                .fetch(&self.request, &self.target, &mut on_interim);
+            return fetch.await;
+        };
+        let validators = validators_of(stale);
+        let mut conditional = self.request.clone();
+        validators.make_conditional(&mut conditional.headers);
+        let fetcher = &edge.fetcher;
+        let answer = fetcher
+            .fetch(&conditional, &self.target, &mut on_interim)
+            .await?;
+        let is_of_another = answer.head.status == StatusCode::NOT_MODIFIED
+            && !update::selects(&validators, &answer.head.headers, answer.responded_ms);
+        if !is_of_another {
+            return Ok(answer);
+        }
+        self.stale = None;
+        fetcher
+            .fetch(&self.request, &self.target, &mut on_interim)
+            .await
+    }
+
+    fn judge(
+        &self,
+        lead: Lead,
+        answer: Result<Response, FetchError>,
+    ) -> (
+        Outcome,
+        Option<(mcsp_edge_cache::engine::Filling, Response)>,
+    ) {
+        let response = match answer {
+            Ok(response) => response,
+            Err(error) => {
+                if let Some(stale) = self.may_cover() {
+                    lead.share(stale);
+                    return (Outcome::Covered(Arc::clone(stale)), None);
+                }
+                lead.not_shareable("origin-failed", false);
+                return (Outcome::Failed(error), None);
+            }
+        };
+        let status = response.head.status;
+        if let Some(stale) = &self.stale {
+            if status == StatusCode::NOT_MODIFIED {
+                self.freshen(stale, lead.ticket(), &response);
+                lead.share(stale);
+                return (Outcome::Validated(Arc::clone(stale)), None);
+            }
+            if Failure::of_status(status).is_some()
+                && let Some(stale) = self.may_cover()
+            {
+                lead.share(stale);
+                return (Outcome::Covered(Arc::clone(stale)), None);
+            }
+        }
+        self.store(lead, response)
+    }
+
+    /// RFC 5861 section 4, and what the route allows beside.
+    fn may_cover(&self) -> Option<&Arc<Entity>> {
+        let stale = self.stale.as_ref()?;
+        let now_ms = self.edge.clock.now_ms();
+        let freshness = life::freshness_of(&stale.head().lifetimes);
+        let freshness = life::in_force(stale, &freshness, now_ms);
+        (freshness.may_cover_failure(now_ms) && !stale.is_purged()).then_some(stale)
+    }
+
+    /// A 304's header into the stored one (RFC 9111 section 4.3.4).
+    fn freshen(&self, stale: &Arc<Entity>, ticket: FillTicket, response: &Response) {
+        let stored = stale.head();
+        let newer = &response.head.headers;
+        let merged = update::merge(&stored.headers, newer, &[], response.responded_ms);
+        let Ok(plan) = self.plan(stored.status, &merged, response) else {
+            // It may be used for this request and not be kept anew; the next one asks again.
+            return;
+        };
+        let merged = update::merge(&stored.headers, newer, &plan.strip, response.responded_ms);
+        let lifetimes = life::lifetimes_of(&plan.freshness, response.responded_ms);
+        let head = StoredHead::new(stored.status, merged, lifetimes);
+        if let Err(refused) = self.edge.cache.update_head(stale, ticket, head) {
+            tracing::debug!(%refused, "a revalidated head was not kept");
+        }
+    }
+
+    fn plan(
+        &self,
+        status: StatusCode,
+        fields: &HeaderMap,
+        response: &Response,
+    ) -> Result<StorePlan, Refusal> {
+        let candidate = Candidate {
+            method: &Method::GET,
+            target_uri: &self.target_uri,
+            request: &self.asked,
+            status,
+            response: fields,
+            exchange: Exchange {
+                request_ms: response.requested_ms,
+                response_ms: response.responded_ms,
+            },
+        };
+        decide(&candidate, &self.rules)
+    }
+
+    /// Begins to store the answer, if it may be stored.
+    fn store(
+        &self,
+        lead: Lead,
+        response: Response,
+    ) -> (
+        Outcome,
+        Option<(mcsp_edge_cache::engine::Filling, Response)>,
+    ) {
+        let private = |response, reason| (Outcome::Private(Box::new(response), reason), None);
+        let plan = self.plan(response.head.status, &response.head.headers, &response);
+        let new = match plan {
+            Ok(plan) => self.new_response(&plan, &response),
+            Err(refusal) => {
+                // What is about this request alone says nothing of the next one.
+                let is_lasting =
+                    !matches!(refusal, Refusal::RequestNoStore | Refusal::Authorization);
+                lead.not_shareable("not-shareable", is_lasting);
+                return private(response, refusal_word(refusal));
+            }
+        };
+        let new = match new {
+            Ok(new) => new,
+            Err(reason) => {
+                lead.not_shareable(reason, true);
+                return private(response, reason);
+            }
+        };
+        match lead.begin(new) {
+            Ok(filling) => {
+                let entity = Arc::clone(filling.entity());
+                (Outcome::Stored(entity), Some((filling, response)))
+            }
+            Err(refused) => private(response, refused.as_str()),
+        }
+    }
+
+    fn new_response(
+        &self,
+        plan: &StorePlan,
+        response: &Response,
+    ) -> Result<NewResponse, &'static str> {
+        let fields = &response.head.headers;
+        let body = match response.length() {
+            // Whether anything is missing cannot be told (RFC 9112 section 8).
+            BodyLength::UntilClose => return Err("close-delimited"),
+            _ if response.head.status == StatusCode::PARTIAL_CONTENT => part_of(fields, response)?,
+            BodyLength::Known(bytes) => BodyPlan::Whole {
+                total_len: Some(bytes),
+            },
+            BodyLength::None => BodyPlan::Whole { total_len: Some(0) },
+            BodyLength::Marked => BodyPlan::Whole { total_len: None },
+        };
+        let tags = surrogate_keys(fields).ok_or("surrogate-keys")?;
+        let status = match &body {
+            BodyPlan::Part { .. } => StatusCode::OK,
+            BodyPlan::Whole { .. } => response.head.status,
+        };
+        let mut kept = fields.clone();
+        strip_for_storing(&mut kept, &plan.strip);
+        if matches!(body, BodyPlan::Part { .. }) {
+            kept.remove(http::header::CONTENT_RANGE);
+        }
+        let lifetimes = life::lifetimes_of(&plan.freshness, response.responded_ms);
+        let selects = Selects::Fields(&self.asked);
+        Ok(NewResponse {
+            head: StoredHead::new(status, kept, lifetimes),
+            body,
+            variant: Variant::of(plan.vary.names().iter().cloned(), &selects),
+            tags,
+        })
+    }
+}
+
+/// A part may be put together with others only by a strong validator (RFC 9110 section 15.3.7.3).
+fn part_of(fields: &HeaderMap, response: &Response) -> Result<BodyPlan, &'static str> {
+    let Some(ContentRange {
+        range: Some(range),
+        total: Some(total_len),
+    }) = ContentRange::of(fields)
+    else {
+        return Err("content-range");
+    };
+    if let BodyLength::Known(bytes) = response.length()
+        && bytes != range.length()
+    {
+        return Err("content-range");
+    }
+    let validators = Validators::of(fields, response.responded_ms);
+    if validators.strong_etag().is_none() {
+        return Err("no-strong-validator");
+    }
+    Ok(BodyPlan::Part {
+        range: range.first..range.last.saturating_add(1),
+        total_len,
+    })
+}
+
+pub(crate) fn validators_of(entity: &Entity) -> Validators {
+    let head = entity.head();
+    Validators::of(&head.headers, head.lifetimes.received_ms)
+}
+
+/// For `Cache-Status` and logs.
+fn refusal_word(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Method => "method",
+        Refusal::Status => "status",
+        Refusal::ContentRange => "content-range",
+        Refusal::RequestNoStore => "request-no-store",
+        Refusal::NoStore | Refusal::NoLifetime => "origin-says-no",
+        Refusal::Private => "private",
+        Refusal::Authorization => "authorization",
+        Refusal::SetCookie => "set-cookie",
+        Refusal::VaryStar | Refusal::VaryAbsurd => "vary",
+    }
+}

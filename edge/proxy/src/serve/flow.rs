@@ -1,0 +1,375 @@
+//! One request on a cached route: look, judge, serve, revalidate, fetch or wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{IF_RANGE, RANGE};
+use mcsp_edge_cache::engine::{Entity, Followed, Join, Key, Lead, Lookup, MissReason};
+use mcsp_edge_policy::cache_status::Forward;
+use mcsp_edge_policy::freshness::{Freshness, Reuse, Why};
+use mcsp_edge_policy::range::{Fitted, RangeRequest};
+
+use super::answering;
+use super::asking::{Asking, Selects};
+use super::client::{ClientStream, SendFault};
+use super::errand::{Awaited, Errand, Fetched, Outcome};
+use super::life;
+use super::passing::{self, told_interim};
+use super::report::Report;
+use super::send::Sending;
+use super::slices;
+use crate::context::RequestContext;
+use crate::edge::Edge;
+
+/// How often a request looks again because what it waited for came to nothing.
+const ROUNDS_MAX: usize = 4;
+
+/// What is done with what is held.
+enum Verdict {
+    Serve(Report),
+    /// Serve it, and see to it that it is validated meanwhile.
+    ServeAndRefresh(Report),
+    Validate(Forward),
+}
+
+/// A request under way.
+pub(super) struct Flow<'a, C> {
+    pub(super) edge: &'a Arc<Edge>,
+    pub(super) asking: &'a Asking<'a>,
+    pub(super) context: &'a mut RequestContext,
+    pub(super) client: &'a mut C,
+}
+
+impl<C: ClientStream> Flow<'_, C> {
+    pub(super) async fn run(&mut self) -> Result<(), SendFault> {
+        let edge = self.edge;
+        for _ in 0..ROUNDS_MAX {
+            let ticket = edge.cache.ticket();
+            let (known, forward) = match find(edge, self.asking).await {
+                Ok(entity) => match self.judge(&entity) {
+                    Verdict::Serve(report) => return self.send(&entity, report).await,
+                    Verdict::ServeAndRefresh(report) => {
+                        self.refresh(&entity);
+                        return self.send(&entity, report).await;
+                    }
+                    Verdict::Validate(forward) => (Some(entity), forward),
+                },
+                Err(MissReason::Variant) => (None, Forward::VaryMiss),
+                Err(_) => (None, Forward::UriMiss),
+            };
+            if self.asking.only_if_cached {
+                let answer = answering::not_cached();
+                return answering::send(
+                    edge,
+                    self.client,
+                    self.context,
+                    answer,
+                    self.asking.is_head,
+                )
+                .await;
+            }
+            if self.asking.is_head && self.asking.plain().is_some() {
+                return Box::pin(self.pass(forward, None)).await;
+            }
+            let key = Key::new(self.asking.key);
+            match edge
+                .cache
+                .join(key, &self.asking.selects, ticket, known.as_ref())
+            {
+                Join::Lead(lead) => return Box::pin(self.lead(lead, known, forward)).await,
+                Join::Follow(follow) => {
+                    let wait_max = Duration::from_millis(edge.config.collapse_wait_ms);
+                    match follow.wait(&self.asking.selects, wait_max).await {
+                        Followed::Shared(entity) => {
+                            if let Some(report) = self.share_of(&entity, forward) {
+                                return self.send(&entity, report).await;
+                            }
+                        }
+                        Followed::NotShareable(reason) => {
+                            return Box::pin(self.pass(forward, Some(reason))).await;
+                        }
+                        Followed::TimedOut | Followed::TooMany => {
+                            return Box::pin(self.pass(forward, Some("lock"))).await;
+                        }
+                        Followed::AskAgain => {}
+                    }
+                }
+            }
+        }
+        Box::pin(self.pass(Forward::Miss, Some("lock"))).await
+    }
+
+    fn freshness(&self, entity: &Entity, now_ms: i64) -> Freshness {
+        let freshness = life::freshness_of(&entity.head().lifetimes);
+        life::in_force(entity, &freshness, now_ms)
+    }
+
+    fn judge(&mut self, entity: &Arc<Entity>) -> Verdict {
+        let now_ms = self.edge.clock.now_ms();
+        let freshness = self.freshness(entity, now_ms);
+        let reuse = freshness.judge(now_ms, &self.asking.directives);
+        let is_in_flight = entity.is_filling() && !entity.is_complete();
+        if is_in_flight && reuse == Reuse::Fresh {
+            return Verdict::Serve(Report {
+                forward: Some(Forward::UriMiss),
+                is_collapsed: true,
+                ..Report::default()
+            });
+        }
+        if !self.has_what_is_asked(entity) {
+            return Verdict::Validate(Forward::Partial);
+        }
+        let hit = Report::hit(freshness.ttl_s(now_ms), freshness.age_s(now_ms));
+        // While neither the feed nor the origin has vouched for an object of late, it is revalidated before it is
+        // served; its windows for an origin that fails stay open.
+        self.context.is_unverified = self.is_unverified(entity);
+        match reuse {
+            Reuse::Fresh if !self.context.is_unverified => Verdict::Serve(hit),
+            Reuse::StaleByRequest => Verdict::Serve(hit),
+            Reuse::StaleWhileRevalidate if !self.context.is_unverified => {
+                Verdict::ServeAndRefresh(hit)
+            }
+            Reuse::Validate(Why::Request) => Verdict::Validate(Forward::Request),
+            _ => Verdict::Validate(Forward::Stale),
+        }
+    }
+
+    /// The feed tells of our own content only.
+    fn is_unverified(&self, entity: &Entity) -> bool {
+        let within_ms = self.edge.config.trust.revalidate_after_ms;
+        self.asking.plain().is_none()
+            && self
+                .edge
+                .feed
+                .needs_revalidation(entity.head().lifetimes.received_ms, within_ms)
+    }
+
+    /// Is what the client asks for held, or can be brought?
+    fn has_what_is_asked(&self, entity: &Entity) -> bool {
+        if entity.is_complete() || self.asking.is_head || slices::can_be_completed(entity) {
+            return true;
+        }
+        let total = entity.total_len().unwrap_or(u64::MAX);
+        match RangeRequest::of(&self.asking.request.headers).fit(total) {
+            Fitted::One(range) => entity.holds(&(range.first..range.last.saturating_add(1))),
+            _ => entity.holds(&(0..total)),
+        }
+    }
+
+    /// What is said to one who waited for another's fetch; nothing when what came of it is not for him.
+    fn share_of(&self, entity: &Entity, forward: Forward) -> Option<Report> {
+        let now_ms = self.edge.clock.now_ms();
+        let freshness = self.freshness(entity, now_ms);
+        let is_usable = freshness.is_fresh(now_ms) && !freshness.always_validate;
+        // A stale one is shared when its origin has failed and it may stand in.
+        let is_covering = !is_usable && !entity.is_filling() && freshness.may_cover_failure(now_ms);
+        (is_usable || is_covering).then(|| Report {
+            forward: Some(forward),
+            is_collapsed: true,
+            age_s: Some(freshness.age_s(now_ms)).filter(|age_s| *age_s > 0),
+            ..Report::default()
+        })
+    }
+
+    async fn send(&mut self, entity: &Arc<Entity>, report: Report) -> Result<(), SendFault> {
+        let sending = Sending {
+            edge: self.edge,
+            asking: self.asking,
+            entity,
+            report,
+            now_ms: self.edge.clock.now_ms(),
+        };
+        sending.send(self.client, self.context).await
+    }
+
+    fn errand(&self, stale: Option<Arc<Entity>>) -> Option<Errand> {
+        Some(Errand {
+            edge: Arc::clone(self.edge),
+            request: self.asking.shared_request(self.edge, self.context)?,
+            target: self.asking.target(self.edge, self.context)?,
+            rules: self.asking.rules(self.edge),
+            asked: match self.asking.selects {
+                Selects::Fields(fields) => fields.clone(),
+                Selects::Nothing => http::HeaderMap::new(),
+            },
+            target_uri: self.asking.key.to_owned(),
+            stale,
+        })
+    }
+
+    /// Validates in the background, unless somebody does.
+    fn refresh(&self, entity: &Arc<Entity>) {
+        let cache = &self.edge.cache;
+        let key = Key::new(self.asking.key);
+        let ticket = cache.ticket();
+        if let Join::Lead(lead) = cache.join(key, &self.asking.selects, ticket, Some(entity))
+            && let Some(errand) = self.errand(Some(Arc::clone(entity)))
+        {
+            drop(errand.start(lead));
+        }
+    }
+
+    /// Fetches for all who wait.
+    async fn lead(
+        &mut self,
+        lead: Lead,
+        known: Option<Arc<Entity>>,
+        forward: Forward,
+    ) -> Result<(), SendFault> {
+        let Some(mut errand) = self.errand(known.clone()) else {
+            lead.not_shareable("no-origin", false);
+            return self.fail(answering::no_origin()).await;
+        };
+        let slice = self.first_slice(known.as_ref());
+        if let Some(slice) = &slice {
+            errand.request.headers.insert(RANGE, slice.clone());
+        }
+        let Awaited { fetched, interim } = errand.start(lead);
+        let fetched = told_interim(self.client, fetched, interim).await?;
+        let Ok(Fetched { outcome, wait }) = fetched else {
+            return self.fail(answering::internal()).await;
+        };
+        let report = Report {
+            forward: Some(forward),
+            origin_wait: Some(wait),
+            ..Report::default()
+        };
+        match outcome {
+            Outcome::Stored(entity) => {
+                let report = Report {
+                    forward_status: Some(entity.head().status.as_u16()),
+                    is_stored: true,
+                    age_s: self.age_of(&entity),
+                    ..report
+                };
+                self.send(&entity, report).await
+            }
+            Outcome::Validated(entity) => {
+                let report = Report {
+                    forward_status: Some(StatusCode::NOT_MODIFIED.as_u16()),
+                    age_s: self.age_of(&entity).or(Some(0)),
+                    ..report
+                };
+                self.send(&entity, report).await
+            }
+            Outcome::Covered(entity) => self.cover(&entity, wait).await,
+            Outcome::Private(response, reason) => {
+                let has_range = self.asking.request.headers.contains_key(RANGE);
+                let is_sliced =
+                    slice.is_some() || (has_range && response.head.status == StatusCode::OK);
+                if is_sliced {
+                    // It was asked for all; this client wants a part.
+                    drop(response);
+                    return self.pass(forward, Some(reason)).await;
+                }
+                let report = Report {
+                    forward_status: Some(response.head.status.as_u16()),
+                    detail: Some(reason),
+                    ..report
+                };
+                passing::pass_on(self.edge, self.client, self.context, *response, report).await
+            }
+            Outcome::Failed(error) => {
+                tracing::debug!(%error, "an origin failed");
+                self.fail(answering::of_failure(&error)).await
+            }
+        }
+    }
+
+    fn age_of(&self, entity: &Entity) -> Option<u32> {
+        let now_ms = self.edge.clock.now_ms();
+        Some(self.freshness(entity, now_ms).age_s(now_ms)).filter(|age_s| *age_s > 0)
+    }
+
+    /// The slice to begin with, where nothing is held and a client wants what is far from the beginning.
+    fn first_slice(&self, known: Option<&Arc<Entity>>) -> Option<http::HeaderValue> {
+        let headers = &self.asking.request.headers;
+        if known.is_some() || self.asking.is_head || headers.contains_key(IF_RANGE) {
+            return None;
+        }
+        slices::first_slice(&RangeRequest::of(headers))
+    }
+
+    /// The origin failed, and what is held stands in.
+    async fn cover(&mut self, entity: &Arc<Entity>, wait: Duration) -> Result<(), SendFault> {
+        let why = if self.context.is_unverified {
+            "unverified"
+        } else {
+            "error"
+        };
+        self.edge.metrics.stale.with_label_values(&[why]).inc();
+        let now_ms = self.edge.clock.now_ms();
+        let freshness = self.freshness(entity, now_ms);
+        let report = Report {
+            origin_wait: Some(wait),
+            detail: Some(if self.context.is_unverified {
+                "unverified"
+            } else {
+                "stale-if-error"
+            }),
+            ..Report::hit(freshness.ttl_s(now_ms), freshness.age_s(now_ms))
+        };
+        self.send(entity, report).await
+    }
+
+    /// Asks the origin for this client alone.
+    async fn pass(
+        &mut self,
+        forward: Forward,
+        detail: Option<&'static str>,
+    ) -> Result<(), SendFault> {
+        let request = self.asking.own_request(self.edge, self.context);
+        let target = self.asking.target(self.edge, self.context);
+        let (Some(request), Some(target)) = (request, target) else {
+            return self.fail(answering::no_origin()).await;
+        };
+        let started = tokio::time::Instant::now();
+        match passing::fetch(&self.edge.fetcher, self.client, &request, &target).await? {
+            Ok(response) => {
+                let report = Report {
+                    forward: Some(forward),
+                    forward_status: Some(response.head.status.as_u16()),
+                    detail,
+                    origin_wait: Some(started.elapsed()),
+                    ..Report::default()
+                };
+                passing::pass_on(self.edge, self.client, self.context, response, report).await
+            }
+            Err(error) => {
+                tracing::debug!(%error, "an origin failed");
+                self.fail(answering::of_failure(&error)).await
+            }
+        }
+    }
+
+    async fn fail(&mut self, answer: crate::answer::Answer) -> Result<(), SendFault> {
+        self.edge
+            .metrics
+            .answers
+            .with_label_values(&["upstream", answer.detail])
+            .inc();
+        self.context.detail = Some(answer.detail);
+        answering::send(
+            self.edge,
+            self.client,
+            self.context,
+            answer,
+            self.asking.is_head,
+        )
+        .await
+    }
+}
+
+async fn find(edge: &Edge, asking: &Asking<'_>) -> Result<Arc<Entity>, MissReason> {
+    let key = Key::new(asking.key);
+    let found = match edge.cache.lookup(key, &asking.selects) {
+        Lookup::OnDisk => edge.cache.load(key, &asking.selects).await,
+        found => found,
+    };
+    match found {
+        Lookup::Hit(entity) => Ok(entity),
+        Lookup::Miss(reason) => Err(reason),
+        Lookup::OnDisk => Err(MissReason::NeverSeen),
+    }
+}

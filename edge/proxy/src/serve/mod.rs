@@ -1,0 +1,117 @@
+//! The caching path: what becomes of a `GET` or `HEAD` on a route whose answers are kept, on every protocol.
+//!
+//! ```text
+//! stages → key → look ─ fresh ──────────────────────────────▶ send
+//!                  ├─ stale, may be served meanwhile ────────▶ send, validate beside it
+//!                  ├─ stale ─ join ─ lead ─ errand ─ 304 ────▶ merge, send
+//!                  │            │             ├ 5xx, no answer ▶ send what is held, if it may stand in
+//!                  └─ nothing ──┤             ├ storable ─────▶ store, send as it comes
+//!                               │             └ private ──────▶ pass on
+//!                               └ follow ─ shared ───────────▶ send as it comes
+//!                                        └ not shareable, too long ▶ ask for this client alone
+//! ```
+//!
+//! Errands are tasks of their own; no client's end ends them. A body that breaks off is taken up elsewhere at the same
+//! byte if it is the same representation; if not, its readers' answers are cut, never completed with other bytes.
+
+mod answering;
+mod asking;
+mod client;
+mod client_h1;
+mod client_h2;
+mod door;
+mod errand;
+mod flow;
+mod life;
+mod passing;
+mod prepared;
+mod pump;
+mod report;
+mod send;
+mod slices;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use http::Method;
+use http::request::Parts;
+use mcsp_telemetry::Outcome;
+
+use self::asking::Asking;
+use self::client::{ClientStream, SendFault};
+use self::flow::Flow;
+use crate::access_log::{self, Ending};
+use crate::context::RequestContext;
+use crate::edge::Edge;
+use crate::stage;
+
+pub use door::{Door, DoorConfig};
+
+/// Paths of MCSP's own that are routed, never kept.
+const ROUTED_PREFIXES: [&str; 3] = ["/api/", "/storage/", "/.well-known/"];
+
+/// Is this a request for the caching path? What is not goes to pingora's proxy, which runs the same stages.
+fn is_for_cache(edge: &Edge, request: &Parts, is_tls: bool) -> bool {
+    if !matches!(request.method, Method::GET | Method::HEAD) {
+        return false;
+    }
+    let path = request.uri.path();
+    edge.home.is_none()
+        || !ROUTED_PREFIXES
+            .iter()
+            .any(|prefix| path.starts_with(prefix))
+        || edge.routes.names_host(request, is_tls)
+}
+
+/// Answers one request, logs and counts it. False: the answer is not whole, and the connection must end.
+async fn serve<C: ClientStream>(
+    edge: &Arc<Edge>,
+    request: &Parts,
+    client: &mut C,
+    mut context: RequestContext,
+) -> bool {
+    let answered = answer(edge, request, client, &mut context).await;
+    let outcome = match &answered {
+        Ok(()) => Outcome::from_status(context.status),
+        Err(fault) if fault.is_clients() => Outcome::Aborted,
+        Err(_) => Outcome::ServerError,
+    };
+    let error = answered.as_ref().err().map(ToString::to_string);
+    let ending = Ending {
+        method: &request.method,
+        path: request.uri.path(),
+        version: request.version,
+        status: context.status,
+        outcome,
+        bytes: client.body_bytes_sent(),
+        error: error.as_deref(),
+    };
+    access_log::write(edge, &context, &ending);
+    answered.is_ok()
+}
+
+async fn answer<C: ClientStream>(
+    edge: &Arc<Edge>,
+    request: &Parts,
+    client: &mut C,
+    context: &mut RequestContext,
+) -> Result<(), SendFault> {
+    let is_head = request.method == Method::HEAD;
+    if let ControlFlow::Break(answer) = stage::run_all(edge, request, context) {
+        return answering::send(edge, client, context, answer, is_head).await;
+    }
+    let route = context.route.clone();
+    let asking = route
+        .as_deref()
+        .and_then(|route| Asking::new(route, request));
+    let Some(asking) = asking else {
+        return answering::send(edge, client, context, answering::internal(), is_head).await;
+    };
+    let mut flow = Flow {
+        edge,
+        asking: &asking,
+        context,
+        client,
+    };
+    flow.run().await
+}

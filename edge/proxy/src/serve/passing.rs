@@ -1,0 +1,117 @@
+//! Answers for one client alone, on their way through.
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_LENGTH, DATE};
+use http::response::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use mcsp_edge_fetch::{BodyLength, FetchError, FetchRequest, Fetcher, Response, Target};
+use mcsp_edge_policy::age::age_field_s;
+use mcsp_edge_policy::date::http_date_value;
+use mcsp_edge_policy::hop_by_hop::strip_for_forwarding;
+use tokio::sync::{mpsc, oneshot};
+
+use super::client::{ClientStream, HeadLines, Length, SendFault};
+use super::prepared::public_fields;
+use super::report::Report;
+use crate::context::RequestContext;
+use crate::edge::Edge;
+
+/// Interim answers that wait for the client to take them.
+const INTERIM_WAITING_MAX: usize = 16;
+
+/// Waits for an outcome; the client is told of interim answers (1xx) meanwhile.
+pub(super) async fn told_interim<C: ClientStream, T>(
+    client: &mut C,
+    mut outcome: oneshot::Receiver<T>,
+    mut interim: mpsc::Receiver<Parts>,
+) -> Result<Result<T, oneshot::error::RecvError>, SendFault> {
+    loop {
+        tokio::select! {
+            biased;
+            Some(head) = interim.recv() => tell(client, head).await?,
+            outcome = &mut outcome => return Ok(outcome),
+        }
+    }
+}
+
+async fn tell<C: ClientStream>(client: &mut C, mut head: Parts) -> Result<(), SendFault> {
+    // 100 is for whoever sends a body (RFC 9110 section 15.2.1); these requests have none.
+    if head.status == StatusCode::CONTINUE {
+        return Ok(());
+    }
+    strip_for_forwarding(&mut head.headers);
+    client.interim(head.status, &head.headers).await
+}
+
+/// Asks for this client alone.
+pub(super) async fn fetch<C: ClientStream>(
+    fetcher: &Fetcher,
+    client: &mut C,
+    request: &FetchRequest,
+    target: &Target,
+) -> Result<Result<Response, FetchError>, SendFault> {
+    let (tell_interim, mut interim) = mpsc::channel(INTERIM_WAITING_MAX);
+    let mut on_interim = |head: Parts| {
+        // A client that does not take them misses some: they are hints.
+        let _ = tell_interim.try_send(head);
+    };
+    let mut fetch = Box::pin(fetcher.fetch(request, target, &mut on_interim));
+    loop {
+        tokio::select! {
+            biased;
+            Some(head) = interim.recv() => tell(client, head).await?,
+            fetched = &mut fetch => return Ok(fetched),
+        }
+    }
+}
+
+/// Passes an answer on as it comes.
+pub(super) async fn pass_on<C: ClientStream>(
+    edge: &Arc<Edge>,
+    client: &mut C,
+    context: &mut RequestContext,
+    mut response: Response,
+    mut report: Report,
+) -> Result<(), SendFault> {
+    let status = response.head.status;
+    let fields = forwarded_fields(&response, context);
+    report.age_s = age_field_s(&response.head.headers);
+    context.status = status.as_u16();
+    let mut head = client.head(status);
+    head.fields(&fields);
+    report.put(edge, context, &mut head);
+    client.begin(head, length_of(&response))?;
+    loop {
+        match response.next_chunk().await {
+            Ok(Some(piece)) => client.write(piece).await?,
+            Ok(None) => break,
+            Err(error) => return Err(SendFault::Answer(error.to_string())),
+        }
+    }
+    client.finish().await
+}
+
+fn forwarded_fields(response: &Response, context: &RequestContext) -> HeaderMap {
+    let mut fields = response.head.headers.clone();
+    strip_for_forwarding(&mut fields);
+    // RFC 9110 section 6.6.1.
+    if !fields.contains_key(DATE) {
+        fields.insert(DATE, http_date_value(response.responded_ms));
+    }
+    public_fields(response.head.status, &fields, context.is_cross_origin())
+}
+
+fn length_of(response: &Response) -> Length {
+    match response.length() {
+        BodyLength::Known(bytes) => Length::Known(bytes),
+        BodyLength::Marked | BodyLength::UntilClose => Length::Unknown,
+        BodyLength::None => {
+            let said = response.head.headers.get(CONTENT_LENGTH);
+            let bytes = said
+                .map(HeaderValue::to_str)
+                .and_then(|text| text.ok()?.parse().ok());
+            bytes.map_or(Length::None, Length::Known)
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A body on its way from an origin into the cache. Where it breaks off, another upstream may go on at the same byte.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::{IF_RANGE, RANGE};
+use mcsp_edge_cache::engine::{FillError, Filling};
+use mcsp_edge_fetch::{FetchRequest, Response, Target};
+use mcsp_edge_policy::range::{ContentRange, range_value};
+
+use super::errand::{Errand, validators_of};
+use crate::edge::Edge;
+
+/// How often one body may be taken up elsewhere.
+const RESUMES_MAX: usize = 3;
+
+/// Fills to the end, or gives up; readers learn which.
+pub(super) async fn pump(errand: &Errand, filling: Filling, response: Response) {
+    let source = Source {
+        edge: &errand.edge,
+        request: &errand.request,
+        target: &errand.target,
+    };
+    let end = filling.entity().total_len();
+    source.fill(filling, response, end).await;
+}
+
+/// Who is asked for a body, and how.
+pub(super) struct Source<'e> {
+    pub(super) edge: &'e Arc<Edge>,
+    /// Without conditions and ranges.
+    pub(super) request: &'e FetchRequest,
+    pub(super) target: &'e Target,
+}
+
+impl Source<'_> {
+    /// `end`: where the stretch ends, if that is known.
+    pub(super) async fn fill(
+        &self,
+        mut filling: Filling,
+        mut response: Response,
+        end: Option<u64>,
+    ) {
+        let mut resumes = 0;
+        loop {
+            match response.next_chunk().await {
+                Ok(Some(piece)) => {
+                    if let Err(error) = filling.write(piece).await {
+                        tracing::debug!(%error, "a fill ended before its end");
+                        return;
+                    }
+                    if !filling.is_wanted() {
+                        filling.fail(FillError::Abandoned);
+                        return;
+                    }
+                }
+                Ok(None) => {
+                    if response.is_complete() {
+                        if let Err(error) = filling.complete() {
+                            tracing::debug!(%error, "a fill is not what it said");
+                        }
+                    } else {
+                        filling.fail(FillError::Aborted);
+                    }
+                    return;
+                }
+                Err(error) => {
+                    resumes += 1;
+                    let elsewhere = if resumes <= RESUMES_MAX {
+                        self.resume(&filling, &response, end).await
+                    } else {
+                        None
+                    };
+                    match elsewhere {
+                        Some(other) => {
+                            tracing::debug!(%error, at = filling.position(), "a fill goes on elsewhere");
+                            response = other;
+                        }
+                        None => {
+                            filling.fail(FillError::Aborted);
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The rest of the body from another address, if it has the same representation: the same strong entity tag, the same
+    /// length.
+    async fn resume(
+        &self,
+        filling: &Filling,
+        broken: &Response,
+        end: Option<u64>,
+    ) -> Option<Response> {
+        let entity = filling.entity();
+        let (total, end) = (entity.total_len()?, end?);
+        let validators = validators_of(entity);
+        let etag = validators.strong_etag()?.clone();
+        let at = filling.position();
+        let mut request = self.request.clone();
+        request
+            .headers
+            .insert(RANGE, range_value(at, end.checked_sub(1)));
+        request.headers.insert(IF_RANGE, etag);
+        request.avoid.extend(broken.address());
+        let fetcher = &self.edge.fetcher;
+        let response = fetcher
+            .fetch(&request, self.target, &mut |_| {})
+            .await
+            .ok()?;
+        let range = ContentRange::of(&response.head.headers)?;
+        let is_the_rest = response.head.status == StatusCode::PARTIAL_CONTENT
+            && range.total == Some(total)
+            && range
+                .range
+                .is_some_and(|range| range.first == at && range.last + 1 == end)
+            && validators.may_combine_with(&response.head.headers);
+        is_the_rest.then_some(response)
+    }
+}

@@ -1,0 +1,144 @@
+//! What an answer says of how the cache took part in it.
+
+use std::time::Duration;
+
+use http::HeaderName;
+use http::header::{AGE, STRICT_TRANSPORT_SECURITY};
+use mcsp_api::headers::TRACEPARENT;
+use mcsp_edge_policy::cache_status::{CACHE_STATUS, CacheStatus, Forward};
+use mcsp_edge_policy::cmsd::{CMSD_DYNAMIC, Dynamic};
+
+use super::client::HeadLines;
+use crate::context::RequestContext;
+use crate::edge::Edge;
+
+/// Server Timing (W3C).
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// How the cache took part.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Report {
+    /// Served without going forward.
+    pub(crate) is_hit: bool,
+    /// Why it went forward.
+    pub(crate) forward: Option<Forward>,
+    /// What the origin said.
+    pub(crate) forward_status: Option<u16>,
+    /// Freshness left, whole seconds.
+    pub(crate) ttl_s: Option<i64>,
+    pub(crate) is_stored: bool,
+    pub(crate) is_collapsed: bool,
+    pub(crate) detail: Option<&'static str>,
+    /// Seconds since the origin made it; nothing of what came just now without an age.
+    pub(crate) age_s: Option<u32>,
+    /// How long the origin was waited for.
+    pub(crate) origin_wait: Option<Duration>,
+}
+
+impl Report {
+    /// A response that was held.
+    pub(crate) fn hit(ttl_s: i64, age_s: u32) -> Self {
+        Self {
+            is_hit: true,
+            ttl_s: Some(ttl_s),
+            age_s: Some(age_s),
+            ..Self::default()
+        }
+    }
+
+    /// The metric's label.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match (self.is_hit, self.forward) {
+            (true, _) if self.ttl_s.is_some_and(|ttl_s| ttl_s < 0) => "stale",
+            (true, _) => "hit",
+            _ if self.is_collapsed => "collapsed",
+            (_, Some(_)) if self.forward_status == Some(304) => "revalidated",
+            (_, Some(Forward::Stale | Forward::Request)) if self.is_stored => "expired",
+            (_, Some(_)) if self.is_stored => "miss",
+            _ => "bypass",
+        }
+    }
+
+    /// Adds what each answer says for itself, counts it, and leaves a note for the log.
+    pub(crate) fn put(&self, edge: &Edge, context: &mut RequestContext, head: &mut impl HeadLines) {
+        if let Some(age_s) = self.age_s {
+            head.field_u64(&AGE, u64::from(age_s));
+        }
+        context.detail = self.detail.or(context.detail);
+        let status = CacheStatus {
+            cache: &edge.name,
+            hit: self.is_hit,
+            forward: self.forward,
+            forward_status: self.forward_status,
+            ttl_s: self.ttl_s,
+            stored: self.is_stored,
+            collapsed: self.is_collapsed,
+            key: None,
+            detail: self.detail,
+        }
+        .to_string();
+        head.field_fmt(&CACHE_STATUS, format_args!("{status}"));
+        context.cache_status = Some(status);
+        self.put_timing(edge, context, head);
+        put_common(edge, context, head);
+        if let Some(counters) = edge.metrics.of_route(context.route.as_deref()) {
+            counters.cache(self.outcome());
+        }
+    }
+
+    /// Where the time went, and for media the same in the terms of players.
+    fn put_timing(&self, edge: &Edge, context: &RequestContext, head: &mut impl HeadLines) {
+        let word = if self.is_hit { "hit" } else { "fwd" };
+        match self.origin_wait {
+            None => head.field_fmt(&SERVER_TIMING, format_args!("cache;desc={word}")),
+            Some(wait) => head.field_fmt(
+                &SERVER_TIMING,
+                format_args!("cache;desc={word}, origin;dur={}", wait.as_millis()),
+            ),
+        }
+        if context.is_media() {
+            let delay_ms = u32::try_from(context.started.elapsed().as_millis());
+            let dynamic = Dynamic {
+                server: &edge.name,
+                response_delay_ms: delay_ms.ok(),
+                ..Dynamic::default()
+            };
+            head.field_fmt(&CMSD_DYNAMIC, format_args!("{dynamic}"));
+        }
+    }
+}
+
+/// What every answer has.
+pub(crate) fn put_common(edge: &Edge, context: &RequestContext, head: &mut impl HeadLines) {
+    let trace = &context.trace;
+    head.field_fmt(
+        &HeaderName::from_static(TRACEPARENT),
+        format_args!(
+            "00-{}-{}-0{}",
+            Hex(&trace.trace_id),
+            Hex(&trace.span_id),
+            u8::from(trace.sampled)
+        ),
+    );
+    let hsts_s = edge.config.hsts_max_age_s;
+    if context.is_tls && hsts_s > 0 {
+        head.field_fmt(&STRICT_TRANSPORT_SECURITY, format_args!("max-age={hsts_s}"));
+    }
+}
+
+/// Bytes in lower-case hexadecimal.
+struct Hex<'a>(&'a [u8]);
+
+impl std::fmt::Display for Hex<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0_u8; 64];
+        let mut used = 0;
+        for (byte, pair) in self.0.iter().zip(text.chunks_exact_mut(2)) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+            used += 2;
+        }
+        out.write_str(std::str::from_utf8(&text[..used]).unwrap_or_default())
+    }
+}

@@ -1,0 +1,303 @@
+//! Sending what is held: the whole, a 304, one range or several, or a head alone.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, EXPIRES,
+    LAST_MODIFIED, VARY,
+};
+use http::{HeaderName, Method, StatusCode};
+use mcsp_edge_cache::engine::{Entity, ReadError, StoredHead};
+use mcsp_edge_policy::conditional::{self, Precondition};
+use mcsp_edge_policy::multipart::{Multipart, Piece};
+use mcsp_edge_policy::range::{ByteRange, ContentRange, Fitted, RangeRequest};
+
+use super::asking::Asking;
+use super::client::{ClientStream, HeadLines, Length, SendFault};
+use super::prepared::{self, Prepared};
+use super::report::Report;
+use super::slices;
+use crate::context::RequestContext;
+use crate::edge::Edge;
+
+/// What a 304 tells again (RFC 9110 section 15.4.5).
+const OF_NOT_MODIFIED: [HeaderName; 7] = [
+    CACHE_CONTROL,
+    CONTENT_LOCATION,
+    DATE,
+    ETAG,
+    EXPIRES,
+    LAST_MODIFIED,
+    VARY,
+];
+/// How often what is missing of a body is asked for, for one answer. Each time brings up to 8 MiB.
+const BRINGS_MAX: usize = 256;
+
+/// An entity on its way to a client.
+pub(crate) struct Sending<'a> {
+    pub(crate) edge: &'a Arc<Edge>,
+    pub(crate) asking: &'a Asking<'a>,
+    pub(crate) entity: &'a Arc<Entity>,
+    pub(crate) report: Report,
+    pub(crate) now_ms: i64,
+}
+
+impl Sending<'_> {
+    /// Answers the request with what is held.
+    pub(crate) async fn send<C: ClientStream>(
+        &self,
+        client: &mut C,
+        context: &mut RequestContext,
+    ) -> Result<(), SendFault> {
+        let head = self.entity.head();
+        let Some(prepared) = prepared::of(self.entity, &head) else {
+            return Err(SendFault::Answer("a head without its lines".to_owned()));
+        };
+        let request = &self.asking.request.headers;
+        let method = &self.asking.request.method;
+        if conditional::has_conditions(request) {
+            let validators = &prepared.validators;
+            match conditional::evaluate(method, request, head.status, validators, self.now_ms) {
+                Precondition::Proceed => {}
+                Precondition::NotModified => {
+                    return self
+                        .bare(client, context, StatusCode::NOT_MODIFIED, prepared)
+                        .await;
+                }
+                Precondition::Failed => {
+                    return self
+                        .bare(client, context, StatusCode::PRECONDITION_FAILED, prepared)
+                        .await;
+                }
+            }
+        }
+        match self.fit(&head, prepared) {
+            Fitted::Whole => self.whole(client, context, &head, prepared).await,
+            Fitted::One(range) => self.one(client, context, prepared, range).await,
+            Fitted::Many(ranges) => self.many(client, context, prepared, &ranges).await,
+            Fitted::None => self.unsatisfiable(client, context, prepared).await,
+        }
+    }
+
+    /// Which of its bytes the client asks for; ranges are for a `GET` that is answered with 200.
+    fn fit(&self, head: &StoredHead, prepared: &Prepared) -> Fitted {
+        let request = &self.asking.request.headers;
+        if self.asking.request.method != Method::GET
+            || head.status != StatusCode::OK
+            || !request.contains_key(http::header::RANGE)
+            || !conditional::if_range_holds(request, &prepared.validators, self.now_ms)
+        {
+            return Fitted::Whole;
+        }
+        match self.entity.total_len() {
+            Some(total) => RangeRequest::of(request).fit(total),
+            None => Fitted::Whole,
+        }
+    }
+
+    /// 304 or 412.
+    async fn bare<C: ClientStream>(
+        &self,
+        client: &mut C,
+        context: &mut RequestContext,
+        status: StatusCode,
+        prepared: &Prepared,
+    ) -> Result<(), SendFault> {
+        context.status = status.as_u16();
+        let mut head = client.head(status);
+        for name in &OF_NOT_MODIFIED {
+            for value in prepared.fields.get_all(name) {
+                head.field(name, value);
+            }
+        }
+        put_cross_origin(prepared, &mut head);
+        self.report.put(self.edge, context, &mut head);
+        let length = if status == StatusCode::NOT_MODIFIED {
+            Length::None
+        } else {
+            Length::Known(0)
+        };
+        client.begin(head, length)?;
+        client.finish().await?;
+        Ok(())
+    }
+
+    async fn unsatisfiable<C: ClientStream>(
+        &self,
+        client: &mut C,
+        context: &mut RequestContext,
+        prepared: &Prepared,
+    ) -> Result<(), SendFault> {
+        let status = StatusCode::RANGE_NOT_SATISFIABLE;
+        context.status = status.as_u16();
+        let mut head = client.head(status);
+        let range = ContentRange {
+            range: None,
+            total: self.entity.total_len(),
+        };
+        head.field(&CONTENT_RANGE, &range.value());
+        put_cross_origin(prepared, &mut head);
+        self.report.put(self.edge, context, &mut head);
+        client.begin(head, Length::Known(0))?;
+        client.finish().await?;
+        Ok(())
+    }
+
+    async fn whole<C: ClientStream>(
+        &self,
+        client: &mut C,
+        context: &mut RequestContext,
+        stored: &StoredHead,
+        prepared: &Prepared,
+    ) -> Result<(), SendFault> {
+        context.status = stored.status.as_u16();
+        let mut head = client.head(stored.status);
+        head.prepared(prepared);
+        self.report.put(self.edge, context, &mut head);
+        if let Some(pieces) = self.entity.body_bytes()
+            && !self.asking.is_head
+            && !self.entity.is_purged()
+        {
+            client.send_full(head, pieces).await?;
+            return Ok(());
+        }
+        let length = match self.entity.total_len() {
+            Some(bytes) => Length::Known(bytes),
+            None => Length::Unknown,
+        };
+        client.begin(head, length)?;
+        if !self.asking.is_head {
+            let end = self.entity.total_len().unwrap_or(u64::MAX);
+            self.stretch(client, context, 0..end).await?;
+        }
+        client.finish().await?;
+        Ok(())
+    }
+
+    async fn one<C: ClientStream>(
+        &self,
+        client: &mut C,
+        context: &mut RequestContext,
+        prepared: &Prepared,
+        range: ByteRange,
+    ) -> Result<(), SendFault> {
+        let status = StatusCode::PARTIAL_CONTENT;
+        context.status = status.as_u16();
+        let mut head = client.head(status);
+        head.prepared(prepared);
+        let content_range = ContentRange {
+            range: Some(range),
+            total: self.entity.total_len(),
+        };
+        head.field(&CONTENT_RANGE, &content_range.value());
+        self.report.put(self.edge, context, &mut head);
+        let wanted = range.first..range.last.saturating_add(1);
+        if self.entity.is_complete() {
+            client.send_full(head, &self.held(wanted)).await?;
+            return Ok(());
+        }
+        client.begin(head, Length::Known(range.length()))?;
+        self.stretch(client, context, wanted).await?;
+        client.finish().await?;
+        Ok(())
+    }
+
+    /// The pieces of a stretch that is in memory.
+    fn held(&self, range: Range<u64>) -> Vec<Bytes> {
+        let mut reader = self.entity.reader(range);
+        std::iter::from_fn(|| reader.try_next()).collect()
+    }
+
+    async fn many<C: ClientStream>(
+        &self,
+        client: &mut C,
+        context: &mut RequestContext,
+        prepared: &Prepared,
+        ranges: &[ByteRange],
+    ) -> Result<(), SendFault> {
+        let status = StatusCode::PARTIAL_CONTENT;
+        let total = self.entity.total_len().unwrap_or(0);
+        let seed = u128::from(self.edge.entropy.next_u64()) << 64
+            | u128::from(self.edge.entropy.next_u64());
+        let parts = Multipart::of(ranges, total, prepared.fields.get(CONTENT_TYPE), seed);
+        context.status = status.as_u16();
+        let mut head = client.head(status);
+        for (name, value) in &prepared.fields {
+            if *name != CONTENT_TYPE {
+                head.field(name, value);
+            }
+        }
+        head.field(&CONTENT_TYPE, &parts.content_type);
+        self.report.put(self.edge, context, &mut head);
+        client.begin(head, Length::Known(parts.length))?;
+        for piece in parts.pieces {
+            match piece {
+                Piece::Framing(bytes) => client.write(bytes).await?,
+                Piece::Content(range) => {
+                    let wanted = range.first..range.last.saturating_add(1);
+                    self.stretch(client, context, wanted).await?;
+                }
+            }
+        }
+        client.finish().await?;
+        Ok(())
+    }
+
+    /// Sends a stretch as it comes; what nobody brings is asked for.
+    async fn stretch<C: ClientStream>(
+        &self,
+        client: &mut C,
+        context: &RequestContext,
+        range: Range<u64>,
+    ) -> Result<(), SendFault> {
+        let mut reader = self.entity.reader(range.clone());
+        let mut brings = 0;
+        loop {
+            // What has to be waited for must not keep back what is here, the head above all.
+            let piece = match reader.try_next() {
+                Some(piece) => Ok(Some(piece)),
+                None => {
+                    if reader.position() < range.end {
+                        client.flush().await?;
+                    }
+                    reader.next().await
+                }
+            };
+            match piece {
+                Ok(Some(piece)) => client.write(piece).await?,
+                Ok(None) => return Ok(()),
+                Err(ReadError::Hole { at }) if brings < BRINGS_MAX => {
+                    brings += 1;
+                    if !self.bring(context, at..range.end).await {
+                        return Err(SendFault::Answer(format!("byte {at} is missing")));
+                    }
+                }
+                Err(error) => return Err(SendFault::Answer(error.to_string())),
+            }
+        }
+    }
+
+    async fn bring(&self, context: &RequestContext, range: Range<u64>) -> bool {
+        let request = self.asking.shared_request(self.edge, context);
+        let target = self.asking.target(self.edge, context);
+        let (Some(request), Some(target)) = (request, target) else {
+            return false;
+        };
+        slices::bring(self.edge, request, target, self.entity, range).await
+    }
+}
+
+/// An answer without the fields of what is stored is for pages of other origins too.
+fn put_cross_origin(prepared: &Prepared, head: &mut impl HeadLines) {
+    for name in [
+        http::header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        http::header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        http::header::SERVER,
+    ] {
+        if let Some(value) = prepared.fields.get(&name) {
+            head.field(&name, value);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Slices: what is brought of a large object when its beginning is not what is asked for, and what a stored response
+//! lacks.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::{IF_RANGE, RANGE};
+use mcsp_edge_cache::engine::{Claim, Entity, Filling, Slice};
+use mcsp_edge_fetch::{FetchRequest, Response, Target};
+use mcsp_edge_policy::range::{ContentRange, RangeRequest, RangeSpec, range_value};
+
+use super::errand::validators_of;
+use super::pump::Source;
+use crate::edge::Edge;
+
+/// Slices begin and end at multiples of this, bytes.
+const SLICE_BYTES: u64 = 256 << 10;
+/// What is asked for at once of what a stored response lacks, bytes.
+const BRING_BYTES_MAX: u64 = 8 << 20;
+
+/// What to ask the origin for, of an object of which nothing is held, when a client asks for `range`: nothing when the
+/// whole is to be asked for, since what the client wants comes soon.
+pub(crate) fn first_slice(range: &RangeRequest) -> Option<http::HeaderValue> {
+    let RangeRequest::One(spec) = range else {
+        return None;
+    };
+    match *spec {
+        RangeSpec::Span { first, last } if first >= SLICE_BYTES => {
+            let last = last / SLICE_BYTES * SLICE_BYTES;
+            Some(range_value(
+                first / SLICE_BYTES * SLICE_BYTES,
+                Some(last.saturating_add(SLICE_BYTES - 1)),
+            ))
+        }
+        RangeSpec::From(first) if first >= SLICE_BYTES => {
+            Some(range_value(first / SLICE_BYTES * SLICE_BYTES, None))
+        }
+        RangeSpec::Suffix(length) if length > 0 => {
+            http::HeaderValue::try_from(format!("bytes=-{length}")).ok()
+        }
+        _ => None,
+    }
+}
+
+/// Could what `entity` lacks of `range` be had? Only the origin's word that it still has the same bytes allows that.
+pub(crate) fn can_be_completed(entity: &Entity) -> bool {
+    entity.is_filling() || validators_of(entity).strong_etag().is_some()
+}
+
+/// Sees to it that what is missing at the beginning of `range` comes. False: it will not.
+pub(crate) async fn bring(
+    edge: &Arc<Edge>,
+    request: FetchRequest,
+    target: Target,
+    entity: &Arc<Entity>,
+    range: Range<u64>,
+) -> bool {
+    let end = range.end.min(range.start.saturating_add(BRING_BYTES_MAX));
+    let ticket = edge.cache.ticket();
+    match edge.cache.claim(entity, range.start..end, ticket) {
+        Claim::Held | Claim::Follow => true,
+        Claim::Alone => false,
+        Claim::Lead(slice) => {
+            let Some((filling, response)) = ask(edge, &request, &target, entity, slice).await
+            else {
+                return false;
+            };
+            let edge = Arc::clone(edge);
+            tokio::spawn(async move {
+                let source = Source {
+                    edge: &edge,
+                    request: &request,
+                    target: &target,
+                };
+                let end = filling.position().saturating_add(response_bytes(&response));
+                source.fill(filling, response, Some(end)).await;
+            });
+            true
+        }
+    }
+}
+
+fn response_bytes(response: &Response) -> u64 {
+    ContentRange::of(&response.head.headers)
+        .and_then(|range| range.range)
+        .map_or(0, |range| range.length())
+}
+
+async fn ask(
+    edge: &Edge,
+    request: &FetchRequest,
+    target: &Target,
+    entity: &Arc<Entity>,
+    slice: Slice,
+) -> Option<(Filling, Response)> {
+    let wanted = slice.range();
+    let validators = validators_of(entity);
+    let etag = validators.strong_etag()?.clone();
+    let mut request = request.clone();
+    let range = range_value(wanted.start, wanted.end.checked_sub(1));
+    request.headers.insert(RANGE, range);
+    request.headers.insert(IF_RANGE, etag);
+    let response = edge
+        .fetcher
+        .fetch(&request, target, &mut |_| {})
+        .await
+        .ok()?;
+    let found = ContentRange::of(&response.head.headers);
+    let total = match found {
+        Some(ContentRange {
+            range: Some(range),
+            total: Some(total),
+        }) if response.head.status == StatusCode::PARTIAL_CONTENT
+            && range.first == wanted.start
+            && range.last.saturating_add(1) == wanted.end
+            && validators.may_combine_with(&response.head.headers) =>
+        {
+            total
+        }
+        _ => {
+            if response.head.status.is_success() {
+                slice.changed();
+            }
+            return None;
+        }
+    };
+    let filling = slice.begin(total).ok()?;
+    Some((filling, response))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_far_from_the_beginning_is_asked_for_by_itself() {
+        let slice = |range: &str| {
+            let mut headers = http::HeaderMap::new();
+            headers.insert(RANGE, range.parse().unwrap());
+            first_slice(&RangeRequest::of(&headers)).map(|value| value.to_str().unwrap().to_owned())
+        };
+        for (range, wanted) in [
+            ("bytes=0-9", None),
+            ("bytes=1000-", None),
+            ("bytes=1000000-1000001", Some("bytes=786432-1048575")),
+            ("bytes=262144-262144", Some("bytes=262144-524287")),
+            ("bytes=1000000-", Some("bytes=786432-")),
+            ("bytes=-5", Some("bytes=-5")),
+            ("bytes=0-1,1000000-1000001", None),
+            (
+                "bytes=1000000-18446744073709551615",
+                Some("bytes=786432-18446744073709551615"),
+            ),
+        ] {
+            assert_eq!(slice(range).as_deref(), wanted, "{range}");
+        }
+    }
+}
