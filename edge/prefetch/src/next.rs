@@ -19,6 +19,8 @@ pub enum Reason {
     Told,
     /// Our segments are numbered.
     Counted,
+    /// A playlist says so.
+    Listed,
 }
 
 /// An object that will be asked for, probably.
@@ -45,7 +47,7 @@ pub fn next_of_media(asked: &MediaPath<'_>, told: &[String], ahead_max: usize) -
             found.add(Some(rest), Reason::Counted);
         }
     }
-    found.objects
+    found.into_objects()
 }
 
 /// What a player says it will ask for after `path` on a plain route: only what lies under `scope`, the route's path
@@ -57,24 +59,24 @@ pub fn next_of_plain(path: &str, scope: &str, told: &[String]) -> Vec<NextObject
         let next = resolve(path, reference).filter(|next| next.starts_with(scope));
         found.add(next, Reason::Told);
     }
-    found.objects
+    found.into_objects()
 }
 
 /// Objects in the order of finding, each once, [`NEXT_MAX`] at most.
-struct Found<'a> {
+pub(crate) struct Found<'a> {
     asked: &'a str,
     objects: Vec<NextObject>,
 }
 
 impl<'a> Found<'a> {
-    fn besides(asked: &'a str) -> Self {
+    pub(crate) fn besides(asked: &'a str) -> Self {
         Self {
             asked,
             objects: Vec::new(),
         }
     }
 
-    fn add(&mut self, path: Option<String>, reason: Reason) {
+    pub(crate) fn add(&mut self, path: Option<String>, reason: Reason) {
         let Some(path) = path else {
             return;
         };
@@ -83,10 +85,14 @@ impl<'a> Found<'a> {
             self.objects.push(NextObject { path, reason });
         }
     }
+
+    pub(crate) fn into_objects(self) -> Vec<NextObject> {
+        self.objects
+    }
 }
 
 /// The object of the same item that a reference leads to.
-fn rest_of(asked: &MediaPath<'_>, base: &str, reference: &str) -> Option<String> {
+pub(crate) fn rest_of(asked: &MediaPath<'_>, base: &str, reference: &str) -> Option<String> {
     // From the root, a player names the object with its token: the path that it asks for itself.
     let is_from_root = reference.starts_with('/');
     let path = resolve(if is_from_root { "/" } else { base }, reference)?;
