@@ -79,7 +79,7 @@ pub enum Why {
     Stale,
     /// The origin said `no-cache`.
     NoCache,
-    /// The client said `no-cache`, or asked for something younger or fresher.
+    /// The client said `no-cache` or `no-store`, or asked for something younger or fresher.
     Request,
 }
 
@@ -118,7 +118,7 @@ impl Freshness {
     }
 
     /// What may be done with it at `now_ms` for a request with these directives; [`RequestDirectives::default`] on
-    /// routes that do not listen to clients. `no-store`, `only-if-cached` and `no-transform` are not looked at.
+    /// routes that do not listen to clients. `only-if-cached` and `no-transform` are not looked at.
     #[must_use]
     pub fn judge(&self, now_ms: i64, request: &RequestDirectives) -> Reuse {
         if self.always_validate {
@@ -132,7 +132,7 @@ impl Freshness {
         let is_too_stale = request
             .min_fresh_s
             .is_some_and(|least| remaining_ms < whole_ms(least));
-        if request.no_cache || is_too_stale {
+        if request.no_cache || request.no_store || is_too_stale {
             return Reuse::Validate(Why::Request);
         }
         if remaining_ms > 0 {
@@ -168,20 +168,6 @@ impl Freshness {
         remaining_ms > 0 || (!self.never_stale && -remaining_ms < self.stale_if_error_ms)
     }
 
-    /// The last moment at which anything here permits reuse without validation, since the epoch: after it only the
-    /// validators are of use.
-    #[must_use]
-    pub fn useful_until_ms(&self) -> i64 {
-        let grace_ms = if self.never_stale || self.always_validate {
-            0
-        } else {
-            self.stale_while_revalidate_ms.max(self.stale_if_error_ms)
-        };
-        self.born_ms
-            .saturating_add(self.lifetime_ms)
-            .saturating_add(grace_ms)
-    }
-
     /// Makes it stale at `now_ms`, as a soft purge does: the next use validates. Failures of the origin may still be
     /// covered for as long as was allowed.
     #[must_use]
@@ -193,54 +179,7 @@ impl Freshness {
             ..self
         }
     }
-
-    /// Makes it invalid, as an unsafe method does (section 4.4): it is of use for validation only.
-    #[must_use]
-    pub fn invalidated(self) -> Self {
-        Self {
-            always_validate: true,
-            ..self
-        }
-    }
-
-    /// Everything but the times, for a record that keeps those by themselves.
-    #[must_use]
-    pub fn marks(&self) -> u32 {
-        let basis = BASES
-            .iter()
-            .position(|basis| *basis == self.basis)
-            .and_then(|index| u32::try_from(index).ok());
-        u32::from(self.always_validate)
-            | u32::from(self.never_stale) << 1
-            | basis.unwrap_or_default() << MARKS_BASIS_SHIFT
-    }
-
-    /// This value with what [`Self::marks`] says. Marks of no known meaning make it a response to be validated.
-    #[must_use]
-    pub fn with_marks(self, marks: u32) -> Self {
-        let basis = usize::try_from(marks >> MARKS_BASIS_SHIFT)
-            .ok()
-            .and_then(|index| BASES.get(index).copied());
-        Self {
-            always_validate: marks & 1 != 0 || basis.is_none(),
-            never_stale: marks & 2 != 0,
-            basis: basis.unwrap_or(Basis::None),
-            ..self
-        }
-    }
 }
-
-const MARKS_BASIS_SHIFT: u32 = 2;
-/// In the order of their numbers in [`Freshness::marks`], which are kept on disks: only append.
-const BASES: [Basis; 7] = [
-    Basis::None,
-    Basis::SMaxAge,
-    Basis::MaxAge,
-    Basis::Expires,
-    Basis::Heuristic,
-    Basis::Route,
-    Basis::Negative,
-];
 
 /// How an origin can fail so that a stale response may stand in (RFC 5861 section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

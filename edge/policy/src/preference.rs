@@ -62,18 +62,12 @@ impl<'a> Preferences<'a> {
         form
     }
 
-    /// The member that weighs more than any other.
-    pub(crate) fn sole_best(&self) -> Option<&'a [u8]> {
-        let best = self
-            .iter()
-            .map(|entry| entry.weight)
-            .max()
-            .filter(|&best| best > 0)?;
-        let mut of_best = self.iter().filter(|entry| entry.weight == best);
-        match (of_best.next(), of_best.next()) {
-            (Some(only), None) if only.name != b"*" => Some(only.name),
-            _ => None,
-        }
+    /// The members that weigh most, but for `*`; none when all are refused.
+    pub(crate) fn best(&self) -> impl Iterator<Item = &'a [u8]> {
+        let best = self.iter().map(|entry| entry.weight).max().unwrap_or(0);
+        self.iter()
+            .filter(move |entry| best > 0 && entry.weight == best && entry.name != b"*")
+            .map(|entry| entry.name)
     }
 }
 

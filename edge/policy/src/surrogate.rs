@@ -1,7 +1,7 @@
 //! `Surrogate-Control` (W3C Note "Edge Architecture Specification", section 2.3): what older origins say to the cache
 //! in front of them. Newer ones use [`crate::targeted`].
 //!
-//! A directive may be aimed at one device by name (`max-age=60;mcsp`); this one answers to [`DEVICE`] and makes itself
+//! A directive may be aimed at one device by name (`max-age=60;mcsp-edge`); this one answers to [`DEVICE`] and makes itself
 //! known by [`CAPABILITY`] in requests.
 
 use http::{HeaderMap, HeaderName};
@@ -14,9 +14,9 @@ pub static SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-co
 /// `Surrogate-Capability`, which requests to an origin carry.
 pub static SURROGATE_CAPABILITY: HeaderName = HeaderName::from_static("surrogate-capability");
 /// The name that directives aimed at this project's edges bear.
-pub const DEVICE: &str = "mcsp";
+pub const DEVICE: &str = "mcsp-edge";
 /// The member to append to `Surrogate-Capability`.
-pub const CAPABILITY: &str = "mcsp=\"Surrogate/1.0\"";
+pub const CAPABILITY: &str = "mcsp-edge=\"Surrogate/1.0\"";
 
 /// Reads all lines; `None` when no directive in them is known and meant for this device. `max-age=60+30` is a lifetime
 /// of 60 s and 30 s more while it is validated.

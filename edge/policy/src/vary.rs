@@ -73,38 +73,43 @@ impl Vary {
     }
 }
 
-/// The language a response is in, for a variant's second name, and the one language a request wants above all others,
-/// to look for it by: a stored response in German also answers a request that wants German most, whatever else the
-/// two requests listed.
+/// Variants that are in one language, stored and looked for by it instead of by the whole of `Accept-Language`: a
+/// response in German answers each request that wants nothing more than German, whatever else two requests list.
 pub mod language {
     use super::{HeaderMap, Preferences, Vary, header, members};
 
-    /// The value to enter a variant under a second time: it stands in for that of `Accept-Language`. `None` unless
-    /// `Accept-Language` selected the response and `Content-Language` names a single language.
+    /// Most languages a variant is looked for by.
+    pub const LANGUAGES_MAX: usize = 4;
+
+    /// The value to store a variant under in place of its request's `Accept-Language`. `None`, and then that one's own
+    /// [`super::normal_value`], unless `Accept-Language` selected the response, `Content-Language` names a single
+    /// language, and a request like this one would look for it by [`of_request`].
     #[must_use]
-    pub fn of_response(vary: &Vary, response: &HeaderMap) -> Option<Vec<u8>> {
+    pub fn of_response(vary: &Vary, request: &HeaderMap, response: &HeaderMap) -> Option<Vec<u8>> {
         let mut languages = members(response, &header::CONTENT_LANGUAGE);
-        match (languages.next(), languages.next()) {
-            (Some(only), None) if vary.names.contains(&header::ACCEPT_LANGUAGE) => {
-                Some(second_name(only))
-            }
-            _ => None,
-        }
+        let (Some(only), None) = (languages.next(), languages.next()) else {
+            return None;
+        };
+        let name = value(only);
+        let is_found =
+            vary.names.contains(&header::ACCEPT_LANGUAGE) && of_request(request).contains(&name);
+        is_found.then_some(name)
     }
 
-    /// The value to look a variant up by when there is none for the request's own `Accept-Language`. `None` when no
-    /// language, or more than one, weighs most.
+    /// The values to look a variant up by, one after the other, when there is none for `Accept-Language` as it stands:
+    /// the languages that weigh most, sorted by name, at most [`LANGUAGES_MAX`].
     #[must_use]
-    pub fn of_request(request: &HeaderMap) -> Option<Vec<u8>> {
-        let preferences = Preferences::of(request, &header::ACCEPT_LANGUAGE)?;
-        preferences.sole_best().map(second_name)
+    pub fn of_request(request: &HeaderMap) -> Vec<Vec<u8>> {
+        Preferences::of(request, &header::ACCEPT_LANGUAGE)
+            .map(|preferences| preferences.best().take(LANGUAGES_MAX).map(value).collect())
+            .unwrap_or_default()
     }
 
     /// Cannot be the normal form of any field: those hold no NUL.
-    fn second_name(language: &[u8]) -> Vec<u8> {
-        let mut name = vec![0];
-        name.extend(language.iter().map(u8::to_ascii_lowercase));
-        name
+    fn value(language: &[u8]) -> Vec<u8> {
+        let mut value = vec![0];
+        value.extend(language.iter().map(u8::to_ascii_lowercase));
+        value
     }
 }
 

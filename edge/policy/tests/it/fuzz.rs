@@ -146,7 +146,7 @@ proptest! {
             prop_assert!(range.first <= range.last && total.is_none_or(|total| range.last < total));
         }
         if let Ok(vary) = Vary::of(&response) {
-            let _ = language::of_response(&vary, &response);
+            let _ = language::of_response(&vary, &request, &response);
         }
         let mut stripped = response.clone();
         strip_for_storing(&mut stripped, &[]);

@@ -176,7 +176,7 @@ fn targeted_fields() {
         ),
         (
             "Edge Architecture 2.3: for this device",
-            &["Surrogate-Control: max-age=1, max-age=9;MCSP"],
+            &["Surrogate-Control: max-age=1, max-age=9;MCSP-Edge"],
             Some("surrogate-control"),
             max_age(9),
         ),
