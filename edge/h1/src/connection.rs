@@ -4,7 +4,7 @@ use std::io::IoSlice;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::request::Parts;
-use http::{StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 use pingora_core::protocols::Stream;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -21,6 +21,9 @@ use crate::wire::{Arrival, Wire};
 
 /// Bytes that a client may still send on a connection that has ended for it.
 const LINGER_BYTES_MAX: usize = 1 << 20;
+
+/// Room for fields that a connection keeps from one request to the next.
+const FIELDS_KEPT_MAX: usize = 64;
 
 /// Serves one connection until it ends: requests one after the other, answers in their order (RFC 9112 9.3.2).
 ///
@@ -102,12 +105,13 @@ impl<H: Handler> Connection<'_, H> {
     async fn head(&mut self) -> Result<(HeadInfo, Bytes), End> {
         self.scanner.reset();
         let mut has_begun = false;
-        let mut deadline = Instant::now()
+        let idle_deadline = Instant::now()
             + if self.requests == 0 {
                 self.limits.head_timeout()
             } else {
                 self.limits.idle_timeout()
             };
+        let mut deadline = idle_deadline;
         if !self.wire.buffer.is_empty() {
             // Requests that wait here already must not keep the thread from other connections.
             tokio::task::consume_budget().await;
@@ -115,7 +119,12 @@ impl<H: Handler> Connection<'_, H> {
         loop {
             while !self.wire.buffer.is_empty() {
                 match self.scanner.scan(&self.wire.buffer, self.limits)? {
-                    Scan::Skip(bytes) => self.wire.buffer.advance(bytes),
+                    Scan::Skip(bytes) => {
+                        // An empty line begins nothing.
+                        self.wire.buffer.advance(bytes);
+                        has_begun = false;
+                        deadline = idle_deadline;
+                    }
                     Scan::Complete(bytes) => {
                         let buffer = &mut self.wire.buffer;
                         return Ok(take_head(
@@ -127,10 +136,10 @@ impl<H: Handler> Connection<'_, H> {
                         )?);
                     }
                     Scan::Partial => {
-                        if !has_begun {
-                            has_begun = true;
-                            deadline = deadline.min(Instant::now() + self.limits.head_timeout());
+                        if !has_begun && self.requests > 0 {
+                            deadline = Instant::now() + self.limits.head_timeout();
                         }
+                        has_begun = true;
                         break;
                     }
                 }
@@ -152,8 +161,7 @@ impl<H: Handler> Connection<'_, H> {
     async fn request(&mut self, info: HeadInfo, raw: Bytes) -> Flow {
         let requests_before = self.requests;
         self.requests += 1;
-        let may_persist =
-            self.requests < self.limits.requests_max && !self.wire.watches.stop.is_stopped();
+        let may_persist = self.requests < self.limits.requests_max;
         let mut exchange = Exchange::new(
             &mut self.wire,
             self.limits,
@@ -192,7 +200,8 @@ impl<H: Handler> Connection<'_, H> {
             Verdict::Cut => self.closed(CloseReason::Cut),
             Verdict::Dropped => self.closed(CloseReason::Dropped),
             Verdict::Delegated => {
-                let is_last = !(may_persist && info.is_persistent);
+                let is_stopped = self.wire.watches.stop.is_stopped();
+                let is_last = !may_persist || !info.is_persistent || is_stopped;
                 return Flow::Delegate(Delegate { info, raw, is_last });
             }
         };
@@ -237,6 +246,9 @@ impl<H: Handler> Connection<'_, H> {
 
     /// Drops what the request held, so that the read buffer is ours alone again, and keeps the memory.
     fn forget(&mut self) {
+        if self.parts.headers.capacity() > FIELDS_KEPT_MAX {
+            self.parts.headers = HeaderMap::new();
+        }
         self.parts.headers.clear();
         self.parts.extensions.clear();
         self.parts.uri = Uri::default();

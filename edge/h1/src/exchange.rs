@@ -233,7 +233,9 @@ impl<'c> Exchange<'c> {
         if is_bodiless || is_head {
             extent = Extent::Dropped;
         }
-        self.may_persist &= extent != Extent::UntilClose && self.can_pass_body();
+        self.may_persist &= extent != Extent::UntilClose
+            && self.can_pass_body()
+            && !self.wire.watches.stop.is_stopped();
         let connection: Option<&[u8]> = match (self.may_persist, self.is_old) {
             (false, _) => Some(b"Connection: close\r\n"),
             (true, true) => Some(b"Connection: keep-alive\r\n"),

@@ -1,2 +1,13 @@
 //! The crate's integration tests, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod answers;
+mod bodies;
+mod conformance;
+mod deadlines;
+mod lending;
+mod loopback;
+mod settings;
+mod site;
+mod splits;
+mod writes;
