@@ -35,7 +35,8 @@ pub struct FetchConfig {
     pub head_timeout_ms: u64,
     /// Between two reads of a body, ms. Default 30000; 100 to 600000.
     pub idle_timeout_ms: u64,
-    /// For the whole of it, all tries and the body, ms; 0 for as long as bytes come. Default 0; 0 to 86400000.
+    /// For the whole of it, all tries and the body, ms: an upstream that drips a byte now and then holds its place for no
+    /// longer. 0 for as long as bytes come. Default 3600000; 0 to 86400000.
     pub total_timeout_ms: u64,
     /// How long an idle connection is kept, ms. Default 60000; 100 to 3600000.
     pub keep_ms: u64,
@@ -60,7 +61,7 @@ impl Default for FetchConfig {
             connect_timeout_ms: 2_000,
             head_timeout_ms: 30_000,
             idle_timeout_ms: 30_000,
-            total_timeout_ms: 0,
+            total_timeout_ms: 3_600_000,
             keep_ms: 60_000,
             idle_connections_max: 512,
             tries_max: 3,
