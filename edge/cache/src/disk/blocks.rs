@@ -15,6 +15,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use bytes::Buf;
 use foyer::{EvictionInfo, EvictionPicker};
@@ -86,9 +87,10 @@ fn empty(path: &Path) -> io::Result<()> {
         .write_all_at(&[0; INDEX_BYTES], 0)
 }
 
-/// Gives up the block that was begun first.
+/// Gives up the block that was begun first, and marks the next ones, a tenth of all, as about to go.
 #[derive(Debug)]
 pub(super) struct OldestFirst {
+    about_to_go: usize,
     recovered: HashMap<u32, u64>,
     order: BTreeMap<u64, u32>,
     next: u64,
@@ -108,6 +110,7 @@ impl OldestFirst {
             .map(|(rank, (_, block))| (block, rank))
             .collect();
         Self {
+            about_to_go: 0,
             recovered,
             order: BTreeMap::new(),
             next,
@@ -115,17 +118,40 @@ impl OldestFirst {
     }
 }
 
+impl OldestFirst {
+    /// Marks the oldest, unless there are empty blocks to use up before.
+    fn mark(&self, info: &EvictionInfo<'_>) {
+        let count = self.about_to_go.saturating_sub(info.clean);
+        for block in self.order.values().take(count) {
+            if let Some(block) = usize::try_from(*block)
+                .ok()
+                .and_then(|at| info.blocks.get(at))
+            {
+                block.statistics().probation.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
 impl EvictionPicker for OldestFirst {
-    fn pick(&mut self, _: EvictionInfo<'_>) -> Option<u32> {
+    fn init(&mut self, blocks: &[u32], _: usize) {
+        // One block fewer may be empty than the count says, for one of them is being filled.
+        const ABOUT_TO_GO_MIN: usize = 3;
+        self.about_to_go = (blocks.len() / 10).max(ABOUT_TO_GO_MIN);
+    }
+
+    fn pick(&mut self, info: EvictionInfo<'_>) -> Option<u32> {
+        self.mark(&info);
         self.order.first_key_value().map(|(_, block)| *block)
     }
 
-    fn on_block_evictable(&mut self, _: EvictionInfo<'_>, block: u32) {
+    fn on_block_evictable(&mut self, info: EvictionInfo<'_>, block: u32) {
         let rank = self.recovered.remove(&block).unwrap_or_else(|| {
             self.next += 1;
             self.next
         });
         self.order.insert(rank, block);
+        self.mark(&info);
     }
 
     fn on_block_evict(&mut self, _: EvictionInfo<'_>, block: u32) {

@@ -14,8 +14,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use foyer::{
-    BlockEngineConfig, DeviceBuilder, ErrorKind, FsDeviceBuilder, HybridCache, HybridCacheBuilder,
-    HybridCachePolicy, Load, PsyncIoEngineConfig, RecoverMode, Spawner,
+    Age, BlockEngineConfig, DeviceBuilder, ErrorKind, FsDeviceBuilder, HybridCache,
+    HybridCacheBuilder, HybridCachePolicy, Load, PsyncIoEngineConfig, RecoverMode, Spawner,
 };
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
@@ -24,7 +24,7 @@ use tokio::sync::{Semaphore, watch};
 use super::blocks::{self, OldestFirst};
 use super::config::DiskConfig;
 use super::folder::{self, Folder, Layout};
-use super::medium::{Medium, MediumError, RecordStore, Trouble};
+use super::medium::{Loaded, Medium, MediumError, RecordStore, Trouble};
 use super::record::{Content, RecordKey};
 
 /// How long a start may take to find what is on the disk.
@@ -280,7 +280,7 @@ async fn build(
 
 #[async_trait]
 impl RecordStore for FoyerStore {
-    async fn load(&self, key: RecordKey) -> Result<Option<Bytes>, MediumError> {
+    async fn load(&self, key: RecordKey) -> Result<Option<Loaded>, MediumError> {
         let (Some(remains), Some(engine)) = (self.remains.as_ref(), self.engine()) else {
             return Ok(None);
         };
@@ -298,8 +298,16 @@ impl RecordStore for FoyerStore {
             .await
             .map_err(|error| MediumError::failed(&self.dir, error))?;
         match loaded {
-            Ok(Load::Entry { value, .. }) => Ok(Some(value.0)),
-            Ok(Load::Piece { piece, .. }) => Ok(Some(piece.value().0.clone())),
+            Ok(Load::Entry {
+                value, populated, ..
+            }) => Ok(Some(Loaded {
+                content: value.0,
+                is_leaving: matches!(populated.age, Age::Old),
+            })),
+            Ok(Load::Piece { piece, .. }) => Ok(Some(Loaded {
+                content: piece.value().0.clone(),
+                is_leaving: false,
+            })),
             Ok(Load::Miss | Load::Throttled) => Ok(None),
             Err(error) if is_damage(&error) => {
                 self.delete(key);

@@ -102,6 +102,15 @@ pub trait Medium: Send + Sync + Debug {
     async fn released(&self);
 }
 
+/// A record that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// Its bytes.
+    pub content: Bytes,
+    /// It lies among the oldest, which leave next: whoever wants it kept writes it again.
+    pub is_leaving: bool,
+}
+
 /// Records by key. A record that is found is whole: each is checked against its checksum and its key.
 #[async_trait]
 pub trait RecordStore: Send + Sync + Debug {
@@ -109,7 +118,7 @@ pub trait RecordStore: Send + Sync + Debug {
     ///
     /// # Errors
     /// When the disk refuses to be read.
-    async fn load(&self, key: RecordKey) -> Result<Option<Bytes>, MediumError>;
+    async fn load(&self, key: RecordKey) -> Result<Option<Loaded>, MediumError>;
 
     /// Whether there should be a record; from memory.
     fn contains(&self, key: RecordKey) -> bool;

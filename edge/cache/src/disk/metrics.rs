@@ -23,13 +23,17 @@ pub(super) enum Read {
 }
 
 /// How the write of a response or a record ended.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
     Done,
+    /// It was written again because it was asked for when it was about to leave.
+    Kept,
     /// Another write or a removal of the same slot overtook it.
     Superseded,
     /// The queue was full, or it was too large.
     Refused,
+    /// A head alone, whose chunks have left.
+    Incomplete,
     /// The disk was degraded.
     Degraded,
     /// The disk did not keep it.
@@ -49,7 +53,7 @@ impl DiskMetrics {
             writes: IntCounterVec::new(
                 Opts::new(
                     "mcsp_cache_disk_writes_total",
-                    "Responses and records given to be written, by outcome: written, superseded, refused, degraded, lost.",
+                    "Responses and records given to be written, by outcome: written, kept, superseded, refused, incomplete, degraded, lost.",
                 ),
                 &["outcome"],
             )?,
@@ -85,8 +89,10 @@ impl DiskMetrics {
     pub(super) fn written(&self, outcome: Written) {
         let label = match outcome {
             Written::Done => "written",
+            Written::Kept => "kept",
             Written::Superseded => "superseded",
             Written::Refused => "refused",
+            Written::Incomplete => "incomplete",
             Written::Degraded => "degraded",
             Written::Lost => "lost",
         };

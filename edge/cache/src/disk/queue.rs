@@ -1,6 +1,6 @@
 //! What waits to be written, bounded by bytes; and what was taken away while it was being written.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,27 +8,50 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
+use super::record::RecordKey;
 use crate::disk_tier::DiskRecord;
 use crate::key::KeyHash;
 
-/// A response, or a record alone, to be written.
+/// What is to be written.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// A response, or a record alone.
+    Store {
+        slot: KeyHash,
+        record: DiskRecord,
+        /// Every chunk of the body; empty when they are there already.
+        chunks: Vec<Bytes>,
+    },
+    /// A record that is on the disk and would leave it soon.
+    Keep { key: RecordKey, content: Bytes },
+}
+
+impl Work {
+    /// The slot whose record it writes.
+    fn slot(&self) -> Option<KeyHash> {
+        match self {
+            Self::Store { slot, .. } => Some(*slot),
+            Self::Keep {
+                key: RecordKey::Slot(slot),
+                ..
+            } => Some(KeyHash(*slot)),
+            Self::Keep { .. } => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) slot: KeyHash,
-    pub(super) record: DiskRecord,
-    /// Every chunk of the body; empty when they are there already.
-    pub(super) chunks: Vec<Bytes>,
+    pub(super) work: Work,
     /// Bytes that it holds in memory.
-    pub(super) bytes: u64,
+    bytes: u64,
     superseded: AtomicBool,
 }
 
 impl Job {
-    pub(super) fn new(slot: KeyHash, record: DiskRecord, chunks: Vec<Bytes>, bytes: u64) -> Self {
+    pub(super) fn new(work: Work, bytes: u64) -> Self {
         Self {
-            slot,
-            record,
-            chunks,
+            work,
             bytes,
             superseded: AtomicBool::new(false),
         }
@@ -46,6 +69,8 @@ struct State {
     bytes: u64,
     /// The latest job of each slot that waits or is being written.
     latest: HashMap<KeyHash, Arc<Job>>,
+    /// Chunks that wait to be written again.
+    keeping: HashSet<RecordKey>,
     /// Slots whose record was taken away while it was on its way to the disk: it is not to be found, though the
     /// storage engine would still find it.
     hidden: HashMap<KeyHash, Hidden>,
@@ -83,9 +108,24 @@ impl WriteQueue {
         if state.bytes.saturating_add(job.bytes) > self.bytes_max {
             return false;
         }
+        if let Work::Keep { key, .. } = &job.work {
+            // It is a courtesy: it takes no more than half the room, and nobody's place.
+            let is_underway = match job.work.slot() {
+                Some(slot) => state.latest.contains_key(&slot),
+                None => state.keeping.contains(key),
+            };
+            if is_underway || state.bytes > self.bytes_max / 2 {
+                return false;
+            }
+            if job.work.slot().is_none() {
+                state.keeping.insert(*key);
+            }
+        }
         state.bytes += job.bytes;
         let job = Arc::new(job);
-        if let Some(older) = state.latest.insert(job.slot, Arc::clone(&job)) {
+        if let Some(slot) = job.work.slot()
+            && let Some(older) = state.latest.insert(slot, Arc::clone(&job))
+        {
             older.superseded.store(true, Ordering::Release);
         }
         state.waiting.push_back(job);
@@ -136,12 +176,17 @@ impl WriteQueue {
         let mut state = self.state.lock();
         for job in batch {
             state.bytes -= job.bytes;
-            if state
-                .latest
-                .get(&job.slot)
-                .is_some_and(|latest| Arc::ptr_eq(latest, job))
-            {
-                state.latest.remove(&job.slot);
+            match (&job.work, job.work.slot()) {
+                (_, Some(slot)) => {
+                    let latest = state.latest.get(&slot);
+                    if latest.is_some_and(|latest| Arc::ptr_eq(latest, job)) {
+                        state.latest.remove(&slot);
+                    }
+                }
+                (Work::Keep { key, .. }, None) => {
+                    state.keeping.remove(key);
+                }
+                (Work::Store { .. }, None) => {}
             }
         }
         state.hidden.retain(|_, hidden| hidden.until_batch > number);

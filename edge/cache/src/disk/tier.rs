@@ -17,9 +17,9 @@ use super::config::{DiskConfig, DiskConfigError};
 use super::foyer_folder::FoyerFolder;
 use super::head::{self, chunk_count, chunk_len};
 use super::health::{DiskHealth, Health};
-use super::medium::{Medium, MediumError, RecordStore, Trouble};
+use super::medium::{Loaded, Medium, MediumError, RecordStore, Trouble};
 use super::metrics::{DiskMetrics, Read, Written};
-use super::queue::{Job, WriteQueue};
+use super::queue::{Job, Work, WriteQueue};
 use super::record::{RECORD_BYTES_MAX, RecordKey};
 use crate::disk_tier::{Accepted, DiskError, DiskHead, DiskRecord, DiskState, DiskTier};
 use crate::key::KeyHash;
@@ -132,11 +132,12 @@ impl Disk {
         } else {
             let bytes: usize = chunks.iter().map(Bytes::len).sum();
             let bytes = bytes as u64 + record_weight(&record);
-            if self
-                .shared
-                .queue
-                .push(Job::new(slot, record, chunks, bytes))
-            {
+            let work = Work::Store {
+                slot,
+                record,
+                chunks,
+            };
+            if self.shared.queue.push(Job::new(work, bytes)) {
                 self.shared.measure_queue();
                 return Accepted::Queued;
             }
@@ -192,7 +193,7 @@ impl Shared {
     }
 
     /// A read within its deadline, counted.
-    async fn read(&self, key: RecordKey) -> Result<Option<Bytes>, DiskError> {
+    async fn read(&self, key: RecordKey) -> Result<Option<Loaded>, DiskError> {
         let Some(store) = self.live() else {
             return Err(DiskError::Degraded);
         };
@@ -229,6 +230,18 @@ impl Shared {
                 }
                 Err(DiskError::TooSlow { deadline_ms })
             }
+        }
+    }
+
+    /// Sees to it that a record that was just read does not leave with the oldest.
+    fn keep(&self, key: RecordKey, loaded: &Loaded) {
+        if loaded.is_leaving {
+            let content = loaded.content.clone();
+            let bytes = content.len() as u64;
+            // Where there is no room for it, it leaves.
+            let _ = self
+                .queue
+                .push(Job::new(Work::Keep { key, content }, bytes));
         }
     }
 
@@ -272,7 +285,7 @@ impl DiskTier for Disk {
         if self.shared.queue.hides(slot) {
             return Ok(None);
         }
-        let Some(bytes) = self.shared.read(key).await? else {
+        let Some(loaded) = self.shared.read(key).await? else {
             return Ok(None);
         };
         // It may have been taken away meanwhile.
@@ -282,18 +295,26 @@ impl DiskTier for Disk {
         if self.shared.queue.hides(slot) || !store.contains(key) {
             return Ok(None);
         }
-        let record = head::decode(&bytes).ok().filter(|record| match record {
-            DiskRecord::Head(head) => chunk_keys(head).all(|chunk| store.contains(chunk)),
-            DiskRecord::Rules { .. } => true,
-        });
-        if record.is_none() {
-            self.shared.metrics.read(Read::Damaged);
+        let record = head::decode(&loaded.content)
+            .ok()
+            .filter(|record| match record {
+                DiskRecord::Head(head) => chunk_keys(head).all(|chunk| store.contains(chunk)),
+                DiskRecord::Rules { .. } => true,
+            });
+        match record {
+            Some(_) => self.shared.keep(key, &loaded),
+            None => self.shared.metrics.read(Read::Damaged),
         }
         Ok(record)
     }
 
     async fn load_chunk(&self, body_id: u128, index: u32) -> Result<Option<Bytes>, DiskError> {
-        self.shared.read(RecordKey::Chunk { body_id, index }).await
+        let key = RecordKey::Chunk { body_id, index };
+        let loaded = self.shared.read(key).await?;
+        Ok(loaded.map(|loaded| {
+            self.shared.keep(key, &loaded);
+            loaded.content
+        }))
     }
 
     fn store(&self, slot: KeyHash, head: DiskHead, chunks: Vec<Bytes>) -> Accepted {

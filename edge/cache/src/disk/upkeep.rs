@@ -139,8 +139,8 @@ async fn works(store: &dyn RecordStore, key: RecordKey) -> bool {
     store.settle().await;
     store.put(key, content.clone());
     store.settle().await;
-    let is_kept =
-        store.contains(key) && matches!(store.load(key).await, Ok(Some(found)) if found == content);
+    let is_kept = store.contains(key)
+        && matches!(store.load(key).await, Ok(Some(found)) if found.content == content);
     store.delete(key);
     is_kept
 }

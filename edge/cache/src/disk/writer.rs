@@ -1,4 +1,4 @@
-//! The task that writes: chunks, then a look whether they are there, then heads, then a look again.
+//! The task that writes: chunks, then a look whether they are there, then records of slots, then a look again.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::head;
 use super::medium::{RecordStore, Trouble};
 use super::metrics::Written;
-use super::queue::Job;
+use super::queue::{Job, Work};
 use super::record::{RECORD_BYTES_MAX, RecordKey};
 use super::tier::{Shared, chunk_keys, whole_ms};
 use crate::disk_tier::DiskRecord;
@@ -39,116 +39,206 @@ pub(super) fn spawn(shared: &Arc<Shared>) {
 
 /// Writes the jobs, and says how each ended.
 async fn write(shared: &Shared, batch: &[Arc<Job>]) -> Vec<Written> {
-    let Some(store) = shared.live() else {
-        return vec![Written::Degraded; batch.len()];
-    };
     let mut outcomes = vec![Written::Lost; batch.len()];
-    if !write_chunks(shared, &*store, batch).await {
+    let Some(store) = shared.live() else {
+        outcomes.fill(Written::Degraded);
         return outcomes;
+    };
+    let mut writing = Writing {
+        shared,
+        store: &*store,
+        unsettled_bytes: 0,
+    };
+    if writing.chunks(batch).await && writing.slots(batch, &mut outcomes).await {
+        drop(store);
+        judge(shared, &outcomes).await;
     }
-    let mut is_handed_over = vec![false; batch.len()];
-    let mut heads_bytes = 0;
-    for ((job, outcome), is_handed_over) in batch.iter().zip(&mut outcomes).zip(&mut is_handed_over)
-    {
-        let is_there = match &job.record {
-            DiskRecord::Head(head) => chunk_keys(head).all(|chunk| store.contains(chunk)),
-            DiskRecord::Rules { .. } => true,
-        };
-        if !is_there {
-            continue;
-        }
-        let content = head::encode(&job.record);
-        if content.len() > RECORD_BYTES_MAX {
-            *outcome = Written::Refused;
-            continue;
-        }
-        heads_bytes += padded(&content);
-        if heads_bytes > BATCH_BYTES {
-            heads_bytes = padded(&content);
-            if !settle(shared, &*store).await {
-                return outcomes;
-            }
-        }
-        let key = RecordKey::Slot(job.slot.0);
-        *is_handed_over = shared.queue.hand_over(job, || {
-            // What the slot had would hide that the new record was lost.
-            if store.contains(key) {
-                store.delete(key);
-            }
-            store.put(key, content);
-        });
-        if !*is_handed_over {
-            *outcome = Written::Superseded;
-        }
-    }
-    if !settle(shared, &*store).await {
-        return outcomes;
-    }
-    for ((job, outcome), is_handed_over) in batch.iter().zip(&mut outcomes).zip(is_handed_over) {
-        if is_handed_over && store.contains(RecordKey::Slot(job.slot.0)) {
-            *outcome = Written::Done;
-        } else if job.is_superseded() {
-            *outcome = Written::Superseded;
-        }
-    }
-    drop(store);
-    judge(shared, &outcomes).await;
     outcomes
 }
 
-/// Writes every chunk that is not there yet; false when the disk is too slow to go on.
-async fn write_chunks(shared: &Shared, store: &dyn RecordStore, batch: &[Arc<Job>]) -> bool {
-    let mut bytes = 0;
-    for job in batch {
-        let DiskRecord::Head(head) = &job.record else {
-            continue;
-        };
-        for (key, chunk) in chunk_keys(head).zip(&job.chunks) {
-            if job.is_superseded() {
-                break;
-            }
-            if store.contains(key) {
-                continue;
-            }
-            bytes += padded(chunk);
-            if bytes > BATCH_BYTES {
-                bytes = padded(chunk);
-                if !settle(shared, store).await {
-                    return false;
+struct Writing<'a> {
+    shared: &'a Shared,
+    store: &'a dyn RecordStore,
+    unsettled_bytes: u64,
+}
+
+impl Writing<'_> {
+    /// Writes every chunk that is not there yet; false when the disk is too slow to go on.
+    async fn chunks(&mut self, batch: &[Arc<Job>]) -> bool {
+        for job in batch {
+            match &job.work {
+                Work::Store {
+                    record: DiskRecord::Head(head),
+                    chunks,
+                    ..
+                } => {
+                    for (key, chunk) in chunk_keys(head).zip(chunks) {
+                        if job.is_superseded() {
+                            break;
+                        }
+                        if self.store.contains(key) {
+                            continue;
+                        }
+                        if !self.make_room(chunk).await {
+                            return false;
+                        }
+                        self.store.put(key, chunk.clone());
+                    }
                 }
+                Work::Keep {
+                    key: key @ RecordKey::Chunk { .. },
+                    content,
+                } if self.store.contains(*key) => {
+                    if !self.make_room(content).await {
+                        return false;
+                    }
+                    self.store.put(*key, content.clone());
+                }
+                Work::Store { .. } | Work::Keep { .. } => {}
             }
-            store.put(key, chunk.clone());
+        }
+        self.settle().await
+    }
+
+    /// Writes the slots' records, and notes how each job ended; false when the disk is too slow to go on.
+    async fn slots(&mut self, batch: &[Arc<Job>], outcomes: &mut [Written]) -> bool {
+        let mut handed_over = Vec::with_capacity(batch.len());
+        for (job, outcome) in batch.iter().zip(outcomes.iter_mut()) {
+            let Some(record) = self.slot_record(job, outcome).await else {
+                continue;
+            };
+            if !self.make_room(&record.content).await {
+                return false;
+            }
+            let key = record.key;
+            let is_handed_over = self.shared.queue.hand_over(job, || {
+                // What the slot had would hide that the new record was lost.
+                if record.replaces && self.store.contains(key) {
+                    self.store.delete(key);
+                }
+                self.store.put(key, record.content);
+            });
+            if is_handed_over {
+                *outcome = Written::Lost;
+                handed_over.push((job, outcome, key, record.replaces));
+            } else {
+                *outcome = Written::Superseded;
+            }
+        }
+        if !self.settle().await {
+            return false;
+        }
+        for (job, outcome, key, replaces) in handed_over {
+            *outcome = match (self.store.contains(key), replaces) {
+                (true, true) => Written::Done,
+                (true, false) => Written::Kept,
+                (false, _) if job.is_superseded() => Written::Superseded,
+                (false, _) => Written::Lost,
+            };
+        }
+        true
+    }
+
+    /// What is to be written to the job's slot; nothing, and the outcome noted, when there is nothing to write.
+    async fn slot_record(&self, job: &Job, outcome: &mut Written) -> Option<SlotRecord> {
+        match &job.work {
+            Work::Store {
+                slot,
+                record,
+                chunks,
+            } => {
+                let is_there = match record {
+                    DiskRecord::Head(head) => {
+                        chunk_keys(head).all(|chunk| self.store.contains(chunk))
+                    }
+                    DiskRecord::Rules { .. } => true,
+                };
+                if !is_there {
+                    if job.is_superseded() {
+                        *outcome = Written::Superseded;
+                    } else if chunks.is_empty() {
+                        *outcome = Written::Incomplete;
+                    }
+                    return None;
+                }
+                let content = head::encode(record);
+                if content.len() > RECORD_BYTES_MAX {
+                    *outcome = Written::Refused;
+                    return None;
+                }
+                Some(SlotRecord {
+                    key: RecordKey::Slot(slot.0),
+                    content,
+                    replaces: true,
+                })
+            }
+            Work::Keep {
+                key: key @ RecordKey::Slot(_),
+                content,
+            } => {
+                // Only what the slot has still: nothing else writes to it while this task does.
+                let held = tokio::time::timeout(self.shared.read_timeout, self.store.load(*key));
+                let is_held = matches!(held.await, Ok(Ok(Some(held))) if held.content == *content);
+                if !is_held {
+                    *outcome = Written::Superseded;
+                    return None;
+                }
+                Some(SlotRecord {
+                    key: *key,
+                    content: content.clone(),
+                    replaces: false,
+                })
+            }
+            Work::Keep { .. } => {
+                *outcome = Written::Kept;
+                None
+            }
         }
     }
-    bytes == 0 || settle(shared, store).await
-}
 
-fn padded(content: &Bytes) -> u64 {
-    (content.len() as u64 + PAGE_BYTES).next_multiple_of(PAGE_BYTES)
-}
-
-/// Waits until what was put is written or lost; false when that takes too long, and then the disk is slow.
-async fn settle(shared: &Shared, store: &dyn RecordStore) -> bool {
-    let is_settled = tokio::time::timeout(shared.write_timeout, store.settle())
-        .await
-        .is_ok();
-    if !is_settled {
-        let timeout_ms = whole_ms(shared.write_timeout);
-        shared.degrade(
-            Trouble::Slow,
-            format!("a batch of writes took longer than {timeout_ms} ms"),
-        );
+    /// Sees to it that the storage engine's buffer has room for `content`; false when the disk is too slow.
+    async fn make_room(&mut self, content: &Bytes) -> bool {
+        let bytes = (content.len() as u64 + PAGE_BYTES).next_multiple_of(PAGE_BYTES);
+        if self.unsettled_bytes + bytes > BATCH_BYTES && !self.settle().await {
+            return false;
+        }
+        self.unsettled_bytes += bytes;
+        true
     }
-    is_settled
+
+    /// Waits until what was put is written or lost; false when that takes too long, and then the disk is slow.
+    async fn settle(&mut self) -> bool {
+        if self.unsettled_bytes == 0 {
+            return true;
+        }
+        self.unsettled_bytes = 0;
+        let timeout = self.shared.write_timeout;
+        let is_settled = tokio::time::timeout(timeout, self.store.settle())
+            .await
+            .is_ok();
+        if !is_settled {
+            self.shared.degrade(
+                Trouble::Slow,
+                format!(
+                    "a batch of writes took longer than {} ms",
+                    whole_ms(timeout)
+                ),
+            );
+        }
+        is_settled
+    }
+}
+
+struct SlotRecord {
+    key: RecordKey,
+    content: Bytes,
+    /// It takes the place of whatever the slot had; otherwise it is what the slot has.
+    replaces: bool,
 }
 
 /// When writes were lost, finds out whether the disk refuses them.
 async fn judge(shared: &Shared, outcomes: &[Written]) {
-    let lost = outcomes
-        .iter()
-        .filter(|outcome| matches!(outcome, Written::Lost))
-        .count();
-    if lost == 0 {
+    if !outcomes.contains(&Written::Lost) {
         shared.health.lock().batch_written();
         return;
     }

@@ -195,21 +195,90 @@ async fn old_responses_leave_whole_or_with_a_hole_and_never_with_other_bytes() {
         }
     }
     let mut whole = Vec::new();
-    for body_id in 1..=96 {
+    // The newest first, because looking at the oldest keeps them.
+    for body_id in (1..=96).rev() {
         if look(&disk, &name(body_id)).await == Found::Whole(body_id) {
             whole.push(body_id);
         }
     }
     // The newest are there, in one run: what was written first left first, over restarts too.
-    let run: Vec<u128> = (97 - u128::try_from(whole.len()).unwrap()..=96).collect();
-    assert_eq!(whole, run);
     assert!(whole.len() >= 16, "{} fit", whole.len());
+    let run: Vec<u128> = (77..=96).rev().take(16).collect();
+    assert_eq!(whole[..16], run);
+    assert!(whole.iter().all(|body_id| *body_id > 60), "{whole:?}");
     disk.close().await;
     let bytes: u64 = fs::read_dir(dir.path().join("blocks"))
         .unwrap()
         .map(|entry| entry.unwrap().metadata().unwrap().len())
         .sum();
     assert!(bytes <= config(dir.path()).bytes, "{bytes} on the disk");
+}
+
+#[tokio::test]
+async fn what_is_asked_for_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut disk = open(dir.path()).await;
+    store(&disk, "/asked", 1, LEN).await;
+    store(&disk, "/forgotten", 2, LEN).await;
+    // Four times what fits.
+    for body_id in 10..138_u128 {
+        store(&disk, &format!("/{body_id}"), body_id, 2 << 20).await;
+        assert_eq!(
+            look(&disk, "/asked").await,
+            Found::Whole(1),
+            "after {body_id}"
+        );
+        disk.settled().await;
+        if body_id == 70 {
+            disk.close().await;
+            drop(disk);
+            disk = open(dir.path()).await;
+        }
+    }
+    assert_eq!(look(&disk, "/forgotten").await, Found::Nothing);
+    disk.close().await;
+}
+
+/// Makes every block look full: what is empty gets the content of one that is not.
+fn fill_every_block(dir: &Path) {
+    let mut blocks: Vec<_> = fs::read_dir(dir.join("blocks"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| !path.to_str().unwrap().ends_with("-00000000"))
+        .collect();
+    blocks.sort();
+    let is_empty = |path: &std::path::PathBuf| {
+        let mut page = [0; 4096];
+        let file = fs::File::open(path).unwrap();
+        file.read_exact_at(&mut page, 0).unwrap();
+        page == [0; 4096]
+    };
+    let (empty, full): (Vec<_>, Vec<_>) = blocks.into_iter().partition(is_empty);
+    assert!(!full.is_empty() && !empty.is_empty());
+    for path in empty {
+        fs::copy(&full[0], path).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_was_left_without_an_empty_block_can_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = open(dir.path()).await;
+    for body_id in 1..=48 {
+        store(&disk, &format!("/{body_id}"), body_id, 2 << 20).await;
+    }
+    disk.close().await;
+    drop(disk);
+    fill_every_block(dir.path());
+    let disk = open(dir.path()).await;
+    for body_id in 1..=48 {
+        store(&disk, &format!("/{body_id}"), body_id + 100, 2 << 20).await;
+        assert_eq!(
+            look(&disk, &format!("/{body_id}")).await,
+            Found::Whole(body_id + 100)
+        );
+    }
+    disk.close().await;
 }
 
 /// Changes one byte in each page-sized step of every block but its index page.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use mcsp_edge_cache::disk::{
-    Disk, DiskConfig, FoyerFolder, Medium, MediumError, RecordKey, RecordStore, Trouble,
+    Disk, DiskConfig, FoyerFolder, Loaded, Medium, MediumError, RecordKey, RecordStore, Trouble,
 };
 use mcsp_edge_cache::engine::{Accepted, DiskError, DiskState, DiskTier};
 use mcsp_kill::{acknowledge, target, until_killed};
@@ -118,7 +118,7 @@ impl Medium for FaultyMedium {
 
 #[async_trait]
 impl RecordStore for FaultyStore {
-    async fn load(&self, key: RecordKey) -> Result<Option<Bytes>, MediumError> {
+    async fn load(&self, key: RecordKey) -> Result<Option<Loaded>, MediumError> {
         self.faults.pass().await;
         if self.faults.mood() == Mood::Unreadable {
             return Err(error(Trouble::Failed, "no reading"));
