@@ -86,18 +86,6 @@ impl Validators {
     }
 }
 
-/// The fields a 304 repeats from the stored response, besides `Age` and what the server adds to each answer
-/// (RFC 9110 section 15.4.5).
-pub static NOT_MODIFIED_FIELDS: [HeaderName; 7] = [
-    header::CACHE_CONTROL,
-    header::CONTENT_LOCATION,
-    header::DATE,
-    header::ETAG,
-    header::EXPIRES,
-    header::LAST_MODIFIED,
-    header::VARY,
-];
-
 /// Takes all conditions out of a request; `Range` stays.
 pub fn remove_conditions(request: &mut HeaderMap) {
     for name in [
