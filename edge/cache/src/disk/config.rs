@@ -9,7 +9,9 @@ use thiserror::Error;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DiskConfig {
-    /// The folder that the tier keeps its files in, and nobody else does. Made when it is missing. No default.
+    /// The folder that the tier keeps its files in, and nobody else does. Made when it is missing. What was purged is
+    /// kept beside it, in files that have `.purges` and `.lineage` after its name: the cache does not start when those
+    /// cannot be written, so they had better not lie on the cache's disk. No default.
     pub dir: PathBuf,
     /// Bytes that the folder may take in all. Default 8 GiB; 64 MiB to 4 TiB. Another value than the one that the
     /// folder was made with empties it.

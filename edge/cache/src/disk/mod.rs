@@ -16,6 +16,7 @@ mod folder;
 mod foyer_folder;
 mod head;
 mod health;
+mod lineage;
 mod medium;
 mod metrics;
 mod queue;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mcsp_runtime::SharedClock;
+use mcsp_runtime::{Entropy, SharedClock};
 use parking_lot::{Mutex, RwLock};
 use prometheus::Registry;
 use thiserror::Error;
@@ -17,12 +17,15 @@ use super::config::{DiskConfig, DiskConfigError};
 use super::foyer_folder::FoyerFolder;
 use super::head::{self, chunk_count, chunk_len};
 use super::health::{DiskHealth, Health};
+use super::lineage::lineage_of;
 use super::medium::{Loaded, Medium, MediumError, RecordStore, Trouble};
 use super::metrics::{DiskMetrics, Read, Written};
 use super::queue::{Job, Work, WriteQueue};
 use super::record::{RECORD_BYTES_MAX, RecordKey};
+use crate::cache::Backing;
 use crate::disk_tier::{Accepted, DiskError, DiskHead, DiskRecord, DiskState, DiskTier};
 use crate::key::KeyHash;
+use crate::purge_file::PurgeFile;
 
 /// Why there is no disk tier. A disk that does not work is not among the reasons: the tier is degraded then.
 #[derive(Debug, Error)]
@@ -33,6 +36,22 @@ pub enum DiskOpenError {
     /// The metrics are registered already.
     #[error("disk metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// What was purged cannot be kept.
+    #[error("the purge history at {}: {source}", path.display())]
+    Purges {
+        /// Where.
+        path: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+}
+
+impl DiskOpenError {
+    /// Whether it may pass by itself.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Purges { .. })
+    }
 }
 
 /// A disk tier. It works from [`Disk::open`] until it is closed or dropped.
@@ -63,6 +82,44 @@ pub(super) struct Shared {
 }
 
 impl Disk {
+    /// Everything that a cache needs to outlive a restart: the tier in the folder of `config`, and the purge history
+    /// beside it, bound to one another. Content that was written under another history is removed.
+    ///
+    /// Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// As [`Disk::open`], and when the purge history cannot be read or written.
+    pub async fn backing(
+        config: &DiskConfig,
+        clock: SharedClock,
+        entropy: &dyn Entropy,
+        registry: &Registry,
+    ) -> Result<(Arc<Self>, Backing), DiskOpenError> {
+        config.validate()?;
+        let beside = |what: &str| {
+            let mut path = config.dir.clone().into_os_string();
+            path.push(what);
+            PathBuf::from(path)
+        };
+        let path = beside(".purges");
+        let prepare = || {
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            lineage_of(&path, &beside(".lineage"), entropy)
+        };
+        let lineage = prepare().map_err(|source| DiskOpenError::Purges {
+            path: path.clone(),
+            source,
+        })?;
+        let disk = Arc::new(Self::open(config, lineage, clock, registry).await?);
+        let backing = Backing {
+            tier: Arc::clone(&disk) as Arc<dyn DiskTier>,
+            purges: Box::new(PurgeFile::new(path)),
+        };
+        Ok((disk, backing))
+    }
+
     /// Opens the folder of `config`. Its content is kept if it was written under the same `lineage`, and removed
     /// otherwise: the lineage is a number that goes with the purge history, and changes when that is lost.
     ///

@@ -63,7 +63,7 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    /// Writes every chunk that is not there yet; false when the disk is too slow to go on.
+    /// Writes every chunk; false when the disk is too slow to go on.
     async fn chunks(&mut self, batch: &[Arc<Job>]) -> bool {
         for job in batch {
             match &job.work {
@@ -75,9 +75,6 @@ impl Writing<'_> {
                     for (key, chunk) in chunk_keys(head).zip(chunks) {
                         if job.is_superseded() {
                             break;
-                        }
-                        if self.store.contains(key) {
-                            continue;
                         }
                         if !self.make_room(chunk).await {
                             return false;

@@ -4,6 +4,7 @@
 
 mod collapse;
 mod disk;
+mod disk_engine;
 mod disk_faults;
 mod disk_kill;
 mod disk_support;
