@@ -123,6 +123,7 @@ impl Fetcher {
             shared.metrics.failed(&error);
             return Err(error);
         };
+        target.pool().look_up_if_due();
         let mut tried = places_to_avoid(request, target);
         let mut error = FetchError::new(FetchErrorKind::NoAddress);
         for nth in 1..=config.tries_max {
@@ -160,7 +161,7 @@ impl Fetcher {
                 }
                 Err(failed) => {
                     lease.failed();
-                    error = failed.at(lease.socket());
+                    error = failed.at(Some(lease.socket()));
                     shared.metrics.failed(&error);
                     let is_over = error.kind == FetchErrorKind::TotalTimeout;
                     if is_over || !(error.is_unsent() || request.method.is_idempotent()) {
@@ -178,6 +179,7 @@ fn places_to_avoid(request: &FetchRequest, target: &Target) -> Vec<usize> {
     let places: Vec<usize> = target
         .pool()
         .addresses()
+        .into_iter()
         .enumerate()
         .filter(|(_, address)| request.avoid.contains(address))
         .map(|(place, _)| place)

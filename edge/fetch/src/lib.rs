@@ -6,6 +6,7 @@
 //! to everybody. The body of an answer is complete, or its end is an error, or it is flagged as one of which that cannot
 //! be told ([`BodyLength::UntilClose`]).
 
+mod addresses;
 mod asking;
 mod chunked;
 mod config;

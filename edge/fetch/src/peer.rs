@@ -78,7 +78,7 @@ impl PeerIdentity {
             return None;
         }
         let mut peer =
-            HttpPeer::new_mtls(lease.socket()?, name.to_owned(), Arc::clone(&self.cert_key));
+            HttpPeer::new_mtls(lease.socket(), name.to_owned(), Arc::clone(&self.cert_key));
         peer.group_key = self.group;
         peer.options.ca = Some(Arc::clone(&self.ca));
         peer.options.verify_cert = true;
@@ -90,10 +90,10 @@ impl PeerIdentity {
 
 /// The peer behind a lease, in clear.
 #[must_use]
-pub fn plain_peer(lease: &Lease, timeouts: &PeerTimeouts) -> Option<HttpPeer> {
-    let mut peer = HttpPeer::new(lease.socket()?, false, String::new());
+pub fn plain_peer(lease: &Lease, timeouts: &PeerTimeouts) -> HttpPeer {
+    let mut peer = HttpPeer::new(lease.socket(), false, String::new());
     set_common(&mut peer, timeouts);
-    Some(peer)
+    peer
 }
 
 fn set_common(peer: &mut HttpPeer, timeouts: &PeerTimeouts) {

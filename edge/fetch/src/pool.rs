@@ -1,15 +1,16 @@
 //! The addresses of one kind of upstream: the least-loaded healthy one first.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
+use arc_swap::ArcSwap;
 use mcsp_runtime::SharedClock;
-
 use thiserror::Error;
 
+use crate::addresses::{self, Address, Name};
 use crate::gate::Gate;
-use crate::shield::{Sharding, ShieldConfig, preference, shard_hash};
+use crate::shield::{Sharding, ShieldConfig, preference};
 
 /// How much a pool is asked, and when an address of it is left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,14 @@ pub struct PoolPolicy {
     pub in_flight_max: usize,
     /// Requests that may wait for their turn; more are refused at once. Default 4096.
     pub waiting_max: usize,
+    /// How often the names are looked up again, while the pool is asked, ms. Default 10000.
+    pub lookup_ms: u64,
+}
+
+impl PoolPolicy {
+    fn lookup_ms(&self) -> i64 {
+        i64::try_from(self.lookup_ms).unwrap_or(i64::MAX)
+    }
 }
 
 impl Default for PoolPolicy {
@@ -31,6 +40,7 @@ impl Default for PoolPolicy {
             unhealthy_ms: 2_000,
             in_flight_max: 1_024,
             waiting_max: 4_096,
+            lookup_ms: 10_000,
         }
     }
 }
@@ -49,33 +59,26 @@ pub struct ResolveError {
 #[derive(Debug)]
 pub struct Pool {
     server_name: String,
-    addresses: Vec<Address>,
+    names: Vec<Name>,
+    /// What the names stand for, as far as is known.
+    addresses: ArcSwap<Vec<Arc<Address>>>,
+    /// When they are next looked up, Unix milliseconds; never where they are addresses themselves.
+    lookup_due_ms: AtomicI64,
     policy: PoolPolicy,
     gate: Arc<Gate>,
     clock: SharedClock,
-}
-
-#[derive(Debug)]
-struct Address {
-    socket: SocketAddr,
-    /// What its share of the objects is told by, where they are shared out.
-    shard: u64,
-    in_flight: AtomicUsize,
-    /// In a row.
-    failures: AtomicU32,
-    /// Left alone until then, Unix milliseconds.
-    unhealthy_until_ms: AtomicI64,
 }
 
 /// One request's use of an address; given back when dropped.
 #[derive(Debug)]
 pub struct Lease {
     pool: Arc<Pool>,
+    address: Arc<Address>,
     place: usize,
 }
 
 impl Pool {
-    /// Resolves each `host:port` once. Blocks.
+    /// Looks each `host:port` up. Blocks.
     ///
     /// # Errors
     /// When one is not of this form or has no address, or when there are none.
@@ -85,20 +88,11 @@ impl Pool {
         policy: PoolPolicy,
         clock: &SharedClock,
     ) -> Result<Self, ResolveError> {
-        let mut known: Vec<Address> = Vec::new();
-        for address in addresses {
-            let found = address.to_socket_addrs().map_err(|error| ResolveError {
-                address: address.clone(),
-                expected: format!("host:port ({error})"),
-            })?;
-            for socket in found {
-                if known.iter().all(|address| address.socket != socket) {
-                    let shard = shard_hash(socket.to_string().as_bytes());
-                    known.push(Address::new(socket, shard));
-                }
-            }
-        }
-        Self::of(known, server_name, policy, clock)
+        let names = addresses.iter().map(|address| Name {
+            text: address.clone(),
+            id: None,
+        });
+        Self::of(names.collect(), server_name, policy, clock)
     }
 
     /// The parents of one region, among which objects are shared out: one address each, told by its id. Blocks.
@@ -111,43 +105,68 @@ impl Pool {
         policy: PoolPolicy,
         clock: &SharedClock,
     ) -> Result<Self, ResolveError> {
-        let mut known = Vec::new();
-        for parent in &shield.parent {
-            if parent.region != region {
-                continue;
-            }
-            let mut found = parent
-                .address
-                .to_socket_addrs()
-                .map_err(|error| ResolveError {
-                    address: parent.address.clone(),
-                    expected: format!("host:port ({error})"),
-                })?;
-            let shard = shard_hash(parent.id.as_bytes());
-            known.extend(found.next().map(|socket| Address::new(socket, shard)));
-        }
-        Self::of(known, &shield.server_name, policy, clock)
+        let parents = shield
+            .parent
+            .iter()
+            .filter(|parent| parent.region == region);
+        let names = parents.map(|parent| Name {
+            text: parent.address.clone(),
+            id: Some(parent.id.clone()),
+        });
+        Self::of(names.collect(), &shield.server_name, policy, clock)
     }
 
     fn of(
-        addresses: Vec<Address>,
+        names: Vec<Name>,
         server_name: &str,
         policy: PoolPolicy,
         clock: &SharedClock,
     ) -> Result<Self, ResolveError> {
-        if addresses.is_empty() {
+        let found = addresses::look_up(&names)?;
+        if found.is_empty() {
+            let texts: Vec<&str> = names.iter().map(|name| name.text.as_str()).collect();
             return Err(ResolveError {
-                address: server_name.to_owned(),
+                address: texts.join(", "),
                 expected: "a name with an address".to_owned(),
             });
         }
+        let lookup_due_ms = if addresses::may_change(&names) {
+            clock.now_ms().saturating_add(policy.lookup_ms())
+        } else {
+            i64::MAX
+        };
         Ok(Self {
             server_name: server_name.to_owned(),
-            addresses,
+            names,
+            addresses: ArcSwap::from_pointee(found),
+            lookup_due_ms: AtomicI64::new(lookup_due_ms),
             policy,
             gate: Gate::new(policy.in_flight_max, policy.waiting_max),
             clock: Arc::clone(clock),
         })
+    }
+
+    /// Looks the names up again beside the request that finds it is time; needs a runtime.
+    pub(crate) fn look_up_if_due(self: &Arc<Self>) {
+        let now_ms = self.clock.now_ms();
+        let due_ms = self.lookup_due_ms.load(Ordering::Relaxed);
+        if now_ms < due_ms {
+            return;
+        }
+        let next_ms = now_ms.saturating_add(self.policy.lookup_ms());
+        let is_ours = self
+            .lookup_due_ms
+            .compare_exchange(due_ms, next_ms, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok();
+        if is_ours {
+            let pool = Arc::clone(self);
+            tokio::spawn(async move {
+                let before = pool.addresses.load_full();
+                if let Some(found) = addresses::look_up_again(&pool.names, &before).await {
+                    pool.addresses.store(Arc::new(found));
+                }
+            });
+        }
     }
 
     /// What its certificates are checked against, and the `Host` it is asked for.
@@ -168,8 +187,8 @@ impl Pool {
                 address.in_flight.load(Ordering::Relaxed),
             )
         };
-        let (place, address) = self
-            .addresses
+        let addresses = self.addresses.load();
+        let (place, address) = addresses
             .iter()
             .enumerate()
             .filter(|(place, _)| !tried.contains(place))
@@ -177,6 +196,7 @@ impl Pool {
         address.in_flight.fetch_add(1, Ordering::Relaxed);
         Some(Lease {
             pool: Arc::clone(self),
+            address: Arc::clone(address),
             place,
         })
     }
@@ -194,8 +214,9 @@ impl Pool {
         let is_usable = |place: &usize, address: &Address| {
             !tried.contains(place) && address.unhealthy_until_ms.load(Ordering::Relaxed) <= now_ms
         };
+        let addresses = self.addresses.load();
         let usable = || {
-            self.addresses
+            addresses
                 .iter()
                 .enumerate()
                 .filter(|(place, address)| is_usable(place, address))
@@ -204,9 +225,9 @@ impl Pool {
             (members + 1, sum + address.in_flight.load(Ordering::Relaxed))
         });
         let capacity = sharding.capacity(in_flight, members);
-        let order = preference(object, self.addresses.iter().map(|address| address.shard));
+        let order = preference(object, addresses.iter().map(|address| address.shard));
         for place in order {
-            let Some(address) = self.addresses.get(place) else {
+            let Some(address) = addresses.get(place) else {
                 continue;
             };
             let taken = is_usable(&place, address)
@@ -219,6 +240,7 @@ impl Pool {
             if taken {
                 return Some(Lease {
                     pool: Arc::clone(self),
+                    address: Arc::clone(address),
                     place,
                 });
             }
@@ -229,28 +251,18 @@ impl Pool {
     /// Is there an address whose place is not in `tried`?
     #[must_use]
     pub fn has_another(&self, tried: &[usize]) -> bool {
-        (0..self.addresses.len()).any(|place| !tried.contains(&place))
+        (0..self.addresses.load().len()).any(|place| !tried.contains(&place))
     }
 
     pub(crate) fn gate(&self) -> &Arc<Gate> {
         &self.gate
     }
 
-    /// Every address, in order of place.
-    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.addresses.iter().map(|address| address.socket)
-    }
-}
-
-impl Address {
-    fn new(socket: SocketAddr, shard: u64) -> Self {
-        Self {
-            socket,
-            shard,
-            in_flight: AtomicUsize::new(0),
-            failures: AtomicU32::new(0),
-            unhealthy_until_ms: AtomicI64::new(i64::MIN),
-        }
+    /// Every address, in order of place, at the moment.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let addresses = self.addresses.load();
+        addresses.iter().map(|address| address.socket).collect()
     }
 }
 
@@ -267,32 +279,26 @@ impl Lease {
         self.place
     }
 
-    fn address(&self) -> Option<&Address> {
-        self.pool.addresses.get(self.place)
-    }
-
     /// Where to connect to.
     #[must_use]
-    pub fn socket(&self) -> Option<SocketAddr> {
-        self.address().map(|address| address.socket)
+    pub fn socket(&self) -> SocketAddr {
+        self.address.socket
     }
 
     /// The address answered.
     pub fn succeeded(&self) {
-        if let Some(address) = self.address() {
-            address.failures.store(0, Ordering::Relaxed);
-            address
-                .unhealthy_until_ms
-                .store(i64::MIN, Ordering::Relaxed);
-        }
+        let address = &self.address;
+        address.failures.store(0, Ordering::Relaxed);
+        address
+            .unhealthy_until_ms
+            .store(i64::MIN, Ordering::Relaxed);
     }
 
     /// The address could not be reached, broke off or did not answer in time.
     pub fn failed(&self) {
         let policy = self.pool.policy;
-        if let Some(address) = self.address()
-            && address.failures.fetch_add(1, Ordering::Relaxed) + 1 >= policy.failures_max
-        {
+        let address = &self.address;
+        if address.failures.fetch_add(1, Ordering::Relaxed) + 1 >= policy.failures_max {
             let unhealthy_ms = i64::try_from(policy.unhealthy_ms).unwrap_or(i64::MAX);
             let until_ms = self.pool.clock.now_ms().saturating_add(unhealthy_ms);
             address
@@ -304,135 +310,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(address) = self.address() {
-            address.in_flight.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.address.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use mcsp_runtime::ManualClock;
-
-    use super::*;
-
-    fn pool(clock: &Arc<ManualClock>) -> Arc<Pool> {
-        let clock: SharedClock = Arc::clone(clock) as SharedClock;
-        let addresses = [
-            "127.0.0.1:1".to_owned(),
-            "127.0.0.1:2".to_owned(),
-            "127.0.0.1:3".to_owned(),
-        ];
-        Arc::new(Pool::resolve(&addresses, "origin", PoolPolicy::default(), &clock).unwrap())
-    }
-
-    fn port(lease: &Lease) -> u16 {
-        lease.socket().unwrap().port()
-    }
-
-    #[test]
-    fn load_spreads_and_comes_back() {
-        let pool = pool(&ManualClock::new(0));
-        let leases: Vec<_> = (0..3).map(|_| pool.lease(&[]).unwrap()).collect();
-        assert_eq!(leases.iter().map(port).collect::<Vec<_>>(), [1, 2, 3]);
-        drop(leases.into_iter().nth(1));
-        // The first and the last were dropped too.
-        assert_eq!(port(&pool.lease(&[]).unwrap()), 1);
-    }
-
-    #[test]
-    fn a_failing_address_is_left_alone_for_a_while() {
-        let clock = ManualClock::new(0);
-        let pool = pool(&clock);
-        for _ in 0..3 {
-            let lease = pool.lease(&[1, 2]).unwrap();
-            assert_eq!(port(&lease), 1, "not yet, or the only one left");
-            lease.failed();
-        }
-        assert_eq!(port(&pool.lease(&[]).unwrap()), 2);
-        clock.advance(Duration::from_millis(2_000));
-        let lease = pool.lease(&[]).unwrap();
-        assert_eq!(port(&lease), 1, "it is tried again");
-        lease.failed();
-        drop(lease);
-        assert_eq!(
-            port(&pool.lease(&[]).unwrap()),
-            2,
-            "and one failure more is enough"
-        );
-        clock.advance(Duration::from_millis(2_000));
-        let lease = pool.lease(&[]).unwrap();
-        lease.succeeded();
-        drop(lease);
-        assert_eq!(port(&pool.lease(&[]).unwrap()), 1);
-    }
-
-    #[test]
-    fn when_all_fail_the_one_due_soonest_is_tried() {
-        let clock = ManualClock::new(0);
-        let pool = pool(&clock);
-        for place in [2, 0, 1] {
-            let others: Vec<usize> = (0..3).filter(|other| *other != place).collect();
-            for _ in 0..3 {
-                pool.lease(&others).unwrap().failed();
-            }
-            clock.advance(Duration::from_millis(10));
-        }
-        assert_eq!(port(&pool.lease(&[]).unwrap()), 3);
-        assert!(pool.lease(&[0, 1, 2]).is_none());
-        assert!(pool.has_another(&[0, 1]) && !pool.has_another(&[0, 1, 2]));
-    }
-
-    #[test]
-    fn an_object_keeps_to_its_address_until_that_is_full_or_fails() {
-        let clock = ManualClock::new(0);
-        let pool = pool(&clock);
-        let sharding = Sharding {
-            load_factor: 1.25,
-            in_flight_floor: 2,
-        };
-        let home = pool.lease_for(7, sharding, &[]).unwrap();
-        let again = pool.lease_for(7, sharding, &[]).unwrap();
-        assert_eq!(home.place(), again.place());
-        let overflow = pool.lease_for(7, sharding, &[]).unwrap();
-        assert_ne!(overflow.place(), home.place(), "two are its bound");
-        drop(again);
-        assert_eq!(
-            pool.lease_for(7, sharding, &[]).unwrap().place(),
-            home.place()
-        );
-        for _ in 0..3 {
-            home.failed();
-        }
-        let second = pool.lease_for(7, sharding, &[]).unwrap();
-        assert_eq!(
-            second.place(),
-            overflow.place(),
-            "the next in the same order"
-        );
-        let third = pool.lease_for(7, sharding, &[second.place()]).unwrap();
-        let last = pool
-            .lease_for(7, sharding, &[second.place(), third.place()])
-            .unwrap();
-        assert_eq!(last.place(), home.place(), "the only one left is tried");
-        clock.advance(Duration::from_millis(2_000));
-        drop(last);
-        assert_eq!(
-            pool.lease_for(7, sharding, &[]).unwrap().place(),
-            home.place()
-        );
-    }
-
-    #[test]
-    fn an_address_that_is_none_is_named() {
-        let clock: SharedClock = ManualClock::new(0);
-        let error =
-            Pool::resolve(&["nowhere".to_owned()], "o", PoolPolicy::default(), &clock).unwrap_err();
-        assert!(
-            error.to_string().starts_with("nowhere: expected host:port"),
-            "{error}"
-        );
-    }
-}
+mod tests;

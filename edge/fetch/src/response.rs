@@ -25,7 +25,7 @@ pub struct Response {
     /// When the head was there: `response_time` of the same.
     pub responded_ms: i64,
     length: BodyLength,
-    address: Option<SocketAddr>,
+    address: SocketAddr,
     received: u64,
     state: State,
     shared: Arc<Shared>,
@@ -112,7 +112,7 @@ impl Response {
 
     /// Who answers.
     #[must_use]
-    pub fn address(&self) -> Option<SocketAddr> {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
@@ -137,7 +137,7 @@ impl Response {
         let ongoing = match &mut self.state {
             State::Ongoing(ongoing) => ongoing,
             State::Ended => return Ok(None),
-            State::Failed(kind) => return Err(FetchError::new(*kind).at(self.address)),
+            State::Failed(kind) => return Err(FetchError::new(*kind).at(Some(self.address))),
         };
         let idle = Duration::from_millis(self.shared.config.idle_timeout_ms);
         let (until, kind) = match (Instant::now() + idle, self.deadline) {
@@ -165,7 +165,7 @@ impl Response {
     }
 
     fn fail(&mut self, error: FetchError) -> FetchError {
-        let error = error.at(self.address);
+        let error = error.at(Some(self.address));
         let before = std::mem::replace(&mut self.state, State::Failed(error.kind));
         if let State::Ongoing(ongoing) = before {
             ongoing.lease.failed();

@@ -95,9 +95,9 @@ impl Target {
     /// `None` for an address of TLS that has no name to be verified by.
     pub(crate) fn peer(&self, lease: &Lease, timeouts: &PeerTimeouts) -> Option<HttpPeer> {
         let mut peer = match &self.identity {
-            Some(identity) => identity.peer(lease, timeouts),
+            Some(identity) => identity.peer(lease, timeouts)?,
             None => plain_peer(lease, timeouts),
-        }?;
+        };
         if self.speaks_http2 {
             let options = &mut peer.options;
             options.alpn = ALPN::H2H1;

@@ -37,7 +37,7 @@ impl EdgeProxy {
         context.tried.push(lease.place());
         let timeouts = self.edge.config.upstream.peer_timeouts();
         let peer = match (context.route.as_deref(), &self.edge.home) {
-            (Some(Route::Plain(_)), _) => plain_peer(&lease, &timeouts),
+            (Some(Route::Plain(_)), _) => Some(plain_peer(&lease, &timeouts)),
             (_, Some(home)) => home.peer_identity.load().peer(&lease, &timeouts),
             (_, None) => None,
         };

@@ -104,7 +104,7 @@ impl Source<'_> {
             .headers
             .insert(RANGE, range_value(at, end.checked_sub(1)));
         request.headers.insert(IF_RANGE, etag);
-        request.avoid.extend(broken.address());
+        request.avoid.push(broken.address());
         let fetcher = &self.edge.fetcher;
         let response = fetcher
             .fetch(&request, self.target, &mut |_| {})
