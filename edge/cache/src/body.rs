@@ -59,8 +59,7 @@ struct State {
     held: u64,
     claims: Vec<Claim>,
     next_id: u64,
-    /// Bytes below were let go of: the body streams through.
-    floor: u64,
+    /// Bytes go when every reader has passed them.
     streams: bool,
     readers: HashMap<u64, u64>,
     killed: bool,
@@ -481,7 +480,6 @@ impl State {
                 break;
             }
             self.held -= entry.get().len() as u64;
-            self.floor = run_end;
             entry.remove();
         }
     }

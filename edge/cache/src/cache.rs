@@ -231,7 +231,11 @@ impl Cache {
             .filling(key, request)
             .filter(|entity| is_new(entity))
             .cloned()
-            .or_else(|| self.stored(key, request).filter(is_new));
+            .or_else(|| {
+                // What is stale by now is what is to be revalidated, not what somebody brought.
+                self.stored(key, request)
+                    .filter(|entity| is_new(entity) && entity.is_fresh(store.now_ms()))
+            });
         if let Some(entity) = newer {
             store.metrics.join("follow");
             return Join::Follow(Follow::settled(Outcome::Shared(entity)));
@@ -346,9 +350,20 @@ impl Cache {
             }
         }
         for entity in &reached.fills {
+            // One that is stored in part too: what its slices bring was asked for before the purge.
+            if ledger
+                .index
+                .get(entity.subject.slot)
+                .is_some_and(|held| held.id == entity.id)
+            {
+                store.drop_slot(&mut ledger, entity.subject.slot);
+            }
             entity.withdraw();
             entity.expire(generation);
             ledger.linger(entity);
+        }
+        for entity in &reached.lingering {
+            entity.expire(generation);
         }
         if !purge.soft {
             for entity in reached.fills.iter().chain(&reached.lingering) {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::body::{CHUNK_BYTES, Promise};
 use crate::entity::Entity;
@@ -55,6 +56,7 @@ impl Slice {
         let len = self.range.end - self.range.start;
         let share = self.store.fills.take(len).ok_or(Refused::NoRoom)?;
         self.begun = true;
+        self.entity.fillings.fetch_add(1, Ordering::AcqRel);
         // What comes is listed again, unless a purge came since it was asked for: then only its readers get it.
         if let Outcome::AskAgain = self.store.list(&self.entity, self.ticket) {
             self.store.withdraw(&self.entity);

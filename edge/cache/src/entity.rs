@@ -43,6 +43,9 @@ impl Subject {
 pub(crate) trait Keeper: Debug + Send + Sync {
     /// A counted copy of `data`; nothing when there is no memory for it.
     fn keep(&self, data: &[u8]) -> Option<Bytes>;
+
+    /// An entity that is stored has grown.
+    fn reweigh(&self, entity: &Entity);
 }
 
 /// Where the disk tier has the body.
@@ -68,6 +71,10 @@ pub struct Entity {
     /// No newcomer gets it, and it is not stored: a purge came since it was asked for, it streams through, or its
     /// origin has something else by now.
     withdrawn: AtomicBool,
+    /// Those who write it and have come to the head; changed before the ledger is.
+    pub(crate) fillings: AtomicUsize,
+    /// Later than that of what was asked for before; what the disk had comes before all.
+    pub(crate) order: u64,
     pub(crate) weight: AtomicUsize,
     pub(crate) disk: OnceLock<DiskBody>,
     pub(crate) wait: Duration,
@@ -95,6 +102,8 @@ impl Entity {
             expired_generation: AtomicU64::new(0),
             purged: AtomicBool::new(false),
             withdrawn: AtomicBool::new(false),
+            fillings: AtomicUsize::new(0),
+            order: id,
             weight: AtomicUsize::new(0),
             disk: OnceLock::new(),
             wait,

@@ -201,6 +201,7 @@ pub(crate) async fn load(entity: &Entity, disk: &DiskBody, position: u64) -> Res
     entity.body.put(claim, &counted);
     drop(loading);
     entity.body.seal();
+    keeper.reweigh(entity);
     Ok(())
 }
 

@@ -158,7 +158,7 @@ impl Store {
         let kept = self.kept.as_ref().ok_or(MissReason::NeverSeen)?;
         let cell_share = self.take(head.weight()).ok_or(MissReason::Evicted)?;
         let share = self.take(subject.weight()).ok_or(MissReason::Evicted)?;
-        let entity = Arc::new(Entity::new(
+        let mut entity = Entity::new(
             self.id(),
             subject,
             record.body_generation,
@@ -166,7 +166,9 @@ impl Store {
             Some(record.total_len),
             share,
             self.wait(),
-        ));
+        );
+        entity.order = 0;
+        let entity = Arc::new(entity);
         let _ = entity.disk.set(DiskBody {
             tier: Arc::clone(&kept.tier),
             body_id: record.body_id,

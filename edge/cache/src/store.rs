@@ -58,6 +58,17 @@ impl Keeper for Store {
         let share = self.take(data.len() as u64)?;
         Some(counted(data.into(), share))
     }
+
+    fn reweigh(&self, entity: &Entity) {
+        let mut ledger = self.ledger.lock();
+        let held = ledger.index.get(entity.subject.slot);
+        let Some(held) = held.filter(|held| held.id == entity.id).cloned() else {
+            return;
+        };
+        let departed = self.tier.insert(&held);
+        self.see_off(&mut ledger, &departed);
+        self.measure(&ledger);
+    }
 }
 
 impl Store {
@@ -196,6 +207,7 @@ impl Store {
             self.wait(),
         ));
         let claim = entity.body.promise(start, end);
+        entity.fillings.fetch_add(1, Ordering::AcqRel);
         let outcome = self.list(&entity, lead.ticket);
         self.end_flight(&lead.flight);
         lead.flight.settle(outcome);
@@ -267,7 +279,7 @@ impl Store {
     pub(crate) fn abandon(&self, entity: &Arc<Entity>, error: FillError) {
         self.metrics.fill(error.as_str());
         let mut ledger = self.ledger.lock();
-        if !entity.body.has_claims() {
+        if entity.fillings.fetch_sub(1, Ordering::AcqRel) == 1 {
             ledger.unlist(entity);
             if ledger.index.get(entity.subject.slot).is_none() {
                 ledger
@@ -283,7 +295,7 @@ impl Store {
     pub(crate) fn settle(self: &Arc<Self>, entity: &Arc<Entity>) -> Stored {
         let is_whole = entity.body.seal();
         let mut ledger = self.ledger.lock();
-        if !entity.body.has_claims() {
+        if entity.fillings.fetch_sub(1, Ordering::AcqRel) == 1 {
             ledger.unlist(entity);
         }
         let outcome = if entity.is_withdrawn() {
@@ -315,7 +327,7 @@ impl Store {
         if ledger
             .index
             .get(slot)
-            .is_some_and(|held| held.id > entity.id)
+            .is_some_and(|held| held.order > entity.order)
         {
             ledger.linger(entity);
             return Stored::Not;

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use mcsp_edge_cache::engine::{
-    CacheConfig, Follow, Followed, Join, Key, PurgeSelector, Variant,
-};
+use mcsp_edge_cache::engine::{CacheConfig, Follow, Followed, Join, Key, PurgeSelector, Variant};
 
 use crate::support::{Harness, any, drain, headers, lead, small, whole};
 
@@ -60,13 +58,22 @@ async fn what_came_since_the_lookup_is_handed_over_at_once() {
     };
     // But whoever wants to revalidate that very response leads.
     let known = Some(&entity);
-    let lead = lead(harness.cache.join(Key::new("/a"), &any(), harness.cache.ticket(), known));
-    let waits = harness.cache.join(Key::new("/a"), &any(), harness.cache.ticket(), known);
+    let lead = lead(
+        harness
+            .cache
+            .join(Key::new("/a"), &any(), harness.cache.ticket(), known),
+    );
+    let waits = harness
+        .cache
+        .join(Key::new("/a"), &any(), harness.cache.ticket(), known);
     lead.share(&entity);
     let Join::Follow(waits) = waits else {
         panic!("somebody revalidates");
     };
-    assert!(matches!(waits.wait(&any(), LONG).await, Followed::Shared(_)));
+    assert!(matches!(
+        waits.wait(&any(), LONG).await,
+        Followed::Shared(_)
+    ));
 }
 
 #[tokio::test]
@@ -99,7 +106,9 @@ async fn what_could_not_be_shared_is_not_waited_for_for_a_while() {
     let first = harness.lead("/a");
     let second = harness.lead("/a");
     drop((first, second));
-    harness.clock.advance(Duration::from_millis(small().pass_memory_ms));
+    harness
+        .clock
+        .advance(Duration::from_millis(small().pass_memory_ms));
     let _first = harness.lead("/a");
     assert!(matches!(join(&harness, "/a"), Join::Follow(_)));
 }
@@ -138,8 +147,14 @@ async fn a_response_for_other_selecting_headers_is_not_shared() {
     let mut response = harness.whole(Some(0), &[]);
     response.variant = Variant::of([http::header::ACCEPT_LANGUAGE], &english);
     let filling = lead.begin(response).unwrap();
-    assert!(matches!(same.wait(&english, LONG).await, Followed::Shared(_)));
-    assert!(matches!(other.wait(&french, LONG).await, Followed::AskAgain));
+    assert!(matches!(
+        same.wait(&english, LONG).await,
+        Followed::Shared(_)
+    ));
+    assert!(matches!(
+        other.wait(&french, LONG).await,
+        Followed::AskAgain
+    ));
     filling.complete().unwrap();
     // Now it is known, and the two are fetched side by side.
     assert!(matches!(
@@ -160,7 +175,10 @@ async fn nobody_waits_for_what_was_asked_for_before_a_purge() {
             let old = harness.lead("/a");
             let before = follow(&harness, "/a");
             harness.purge(selector, soft);
-            assert!(matches!(before.wait(&any(), LONG).await, Followed::AskAgain));
+            assert!(matches!(
+                before.wait(&any(), LONG).await,
+                Followed::AskAgain
+            ));
             let new = harness.lead("/a");
             let after = follow(&harness, "/a");
             let filling = old.begin(harness.whole(Some(0), &[])).unwrap();
@@ -168,7 +186,10 @@ async fn nobody_waits_for_what_was_asked_for_before_a_purge() {
             filling.complete().unwrap();
             assert!(harness.hit("/a").is_none());
             let _new = new.begin(harness.whole(Some(0), &[])).unwrap();
-            assert!(matches!(after.wait(&any(), LONG).await, Followed::Shared(_)));
+            assert!(matches!(
+                after.wait(&any(), LONG).await,
+                Followed::Shared(_)
+            ));
         }
     }
 }

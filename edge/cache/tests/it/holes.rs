@@ -21,7 +21,9 @@ async fn any_range_of_a_whole_body() {
         (body.len(), body.len() + 5),
         (7, 7),
     ] {
-        let read = drain(entity.reader(start as u64..end as u64)).await.unwrap();
+        let read = drain(entity.reader(start as u64..end as u64))
+            .await
+            .unwrap();
         let wanted = &body[start.min(body.len())..end.min(body.len())];
         assert_eq!(read, wanted, "{start}..{end}");
     }
@@ -33,8 +35,14 @@ async fn a_range_of_a_fill_waits_for_its_own_bytes_only() {
     let mut filling = harness.begin("/a", Some(30));
     let entity = harness.hit("/a").unwrap();
     let read = tokio::spawn(drain(entity.reader(10..15)));
-    filling.write(Bytes::from_static(b"0123456789")).await.unwrap();
-    filling.write(Bytes::from_static(b"abcdefghij")).await.unwrap();
+    filling
+        .write(Bytes::from_static(b"0123456789"))
+        .await
+        .unwrap();
+    filling
+        .write(Bytes::from_static(b"abcdefghij"))
+        .await
+        .unwrap();
     // The fill is not over, but the range is.
     assert_eq!(read.await.unwrap(), Ok(b"abcde".to_vec()));
 }
@@ -48,7 +56,10 @@ async fn a_range_of_a_cold_body_does_not_wait_for_what_is_before_it() {
     let part = harness.part(start, end, body.len());
     let mut filling = harness.lead("/film").begin(part).unwrap();
     let entity = harness.hit("/film").unwrap();
-    filling.write(Bytes::copy_from_slice(&body[start..end])).await.unwrap();
+    filling
+        .write(Bytes::copy_from_slice(&body[start..end]))
+        .await
+        .unwrap();
     assert_eq!(filling.complete(), Ok(Stored::Part));
     let entity_again = harness.hit("/film").unwrap();
     assert_eq!(entity_again.id(), entity.id());
@@ -56,7 +67,10 @@ async fn a_range_of_a_cold_body_does_not_wait_for_what_is_before_it() {
     assert_eq!(entity.held_bytes(), CHUNK as u64);
     let wanted = at as u64..at as u64 + 10;
     assert!(entity.holds(&wanted));
-    assert_eq!(drain(entity.reader(wanted)).await.unwrap(), body[at..at + 10]);
+    assert_eq!(
+        drain(entity.reader(wanted)).await.unwrap(),
+        body[at..at + 10]
+    );
     assert_eq!(
         drain(entity.reader(0..10)).await,
         Err(ReadError::Hole { at: 0 }),
@@ -71,7 +85,10 @@ async fn slices_that_meet_make_a_whole() {
     let last = 5 * CHUNK..body.len();
     let part = harness.part(last.start, last.end, body.len());
     let mut filling = harness.lead("/a").begin(part).unwrap();
-    filling.write(Bytes::copy_from_slice(&body[last])).await.unwrap();
+    filling
+        .write(Bytes::copy_from_slice(&body[last]))
+        .await
+        .unwrap();
     assert_eq!(filling.complete(), Ok(Stored::Part));
     let entity = harness.hit("/a").unwrap();
     let ticket = harness.cache.ticket();
@@ -88,7 +105,10 @@ async fn slices_that_meet_make_a_whole() {
         stored = filling.complete().unwrap();
     }
     assert_eq!(stored, Stored::Complete);
-    assert!(matches!(harness.cache.claim(&entity, 0..u64::MAX, ticket), Claim::Held));
+    assert!(matches!(
+        harness.cache.claim(&entity, 0..u64::MAX, ticket),
+        Claim::Held
+    ));
     let entity = harness.hit("/a").unwrap();
     assert!(entity.is_complete());
     assert_eq!(entity.body_bytes().unwrap().concat(), body);
@@ -103,11 +123,16 @@ async fn a_slice_that_dies_leaves_its_hole_and_what_else_there_was() {
         .lead("/a")
         .begin(harness.part(0, CHUNK, body.len()))
         .unwrap();
-    filling.write(Bytes::copy_from_slice(&body[..CHUNK])).await.unwrap();
+    filling
+        .write(Bytes::copy_from_slice(&body[..CHUNK]))
+        .await
+        .unwrap();
     filling.complete().unwrap();
     let entity = harness.hit("/a").unwrap();
     let wanted = 2 * CHUNK as u64..3 * CHUNK as u64;
-    let Claim::Lead(slice) = harness.cache.claim(&entity, wanted.clone(), harness.cache.ticket())
+    let Claim::Lead(slice) = harness
+        .cache
+        .claim(&entity, wanted.clone(), harness.cache.ticket())
     else {
         panic!("it is missing");
     };
@@ -116,9 +141,17 @@ async fn a_slice_that_dies_leaves_its_hole_and_what_else_there_was() {
     filling.write(Bytes::from_static(b"xx")).await.unwrap();
     drop(filling);
     assert_eq!(reader.next().await.unwrap().unwrap().len(), 2);
-    assert_eq!(reader.next().await, Err(ReadError::Hole { at: wanted.start + 2 }));
+    assert_eq!(
+        reader.next().await,
+        Err(ReadError::Hole {
+            at: wanted.start + 2
+        })
+    );
     let entity = harness.hit("/a").expect("still stored in part");
-    assert_eq!(drain(entity.reader(0..CHUNK as u64)).await.unwrap(), body[..CHUNK]);
+    assert_eq!(
+        drain(entity.reader(0..CHUNK as u64)).await.unwrap(),
+        body[..CHUNK]
+    );
 }
 
 #[tokio::test]
@@ -140,7 +173,11 @@ async fn any_order_of_slices_gives_the_same_body() {
         let body = pattern(CHUNK + roll(5 * CHUNK as u64) as usize);
         let total = body.len() as u64;
         let first = roll(total);
-        let part = harness.part(first as usize, (first + 1 + roll(total - first)) as usize, body.len());
+        let part = harness.part(
+            first as usize,
+            (first + 1 + roll(total - first)) as usize,
+            body.len(),
+        );
         let mut writing = vec![harness.lead("/a").begin(part).unwrap()];
         let entity = harness.hit("/a").unwrap();
         let mut is_whole = false;
@@ -148,8 +185,11 @@ async fn any_order_of_slices_gives_the_same_body() {
             match roll(4) {
                 0 if writing.len() < 4 => {
                     let start = roll(total);
-                    let claimed =
-                        harness.cache.claim(&entity, start..start + roll(total), harness.cache.ticket());
+                    let claimed = harness.cache.claim(
+                        &entity,
+                        start..start + roll(total),
+                        harness.cache.ticket(),
+                    );
                     if let Claim::Lead(slice) = claimed {
                         writing.push(slice.begin(total).unwrap());
                     }
@@ -171,8 +211,12 @@ async fn any_order_of_slices_gives_the_same_body() {
                         drop(filling);
                         continue;
                     }
-                    let end = at + (roll(200_000) as usize).min(end_of(&filling, total) as usize - at);
-                    filling.write(Bytes::copy_from_slice(&body[at..end])).await.unwrap();
+                    let end =
+                        at + (roll(200_000) as usize).min(end_of(&filling, total) as usize - at);
+                    filling
+                        .write(Bytes::copy_from_slice(&body[at..end]))
+                        .await
+                        .unwrap();
                     if filling.position() < end_of(&filling, total) {
                         writing.push(filling);
                     } else if filling.complete().unwrap() == Stored::Complete {

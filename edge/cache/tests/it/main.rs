@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bounds;
 mod collapse;
 mod disk;
 mod disk_engine;
@@ -11,5 +12,9 @@ mod disk_support;
 mod fills;
 mod holes;
 mod legacy;
+mod memory_disk;
 mod purging;
+mod restart;
+mod simulation;
 mod support;
+mod variants;

@@ -26,7 +26,9 @@ async fn filled() -> Harness {
             .store(key, key.as_bytes(), &[("surrogate-key", &tags)])
             .await;
     }
-    harness.store("/art/1", b"", &[("surrogate-key", "x")]).await;
+    harness
+        .store("/art/1", b"", &[("surrogate-key", "x")])
+        .await;
     harness
 }
 
@@ -72,12 +74,18 @@ async fn a_soft_purge_makes_stale_and_a_later_revalidation_makes_fresh() {
     assert!(harness.hit(KEYS[2]).unwrap().is_fresh(now));
     // Asked for before the purge: what it says is out of date.
     let cache = &harness.cache;
-    assert_eq!(cache.update_head(&entity, before, harness.head(&[])), Ok(false));
+    assert_eq!(
+        cache.update_head(&entity, before, harness.head(&[])),
+        Ok(false)
+    );
     assert!(!entity.is_fresh(now));
     let newer = harness.head(&[("etag", "\"2\"")]);
     assert_eq!(cache.update_head(&entity, cache.ticket(), newer), Ok(true));
     assert!(entity.is_fresh(now));
-    assert_eq!(harness.hit(KEYS[0]).unwrap().head().headers["etag"], "\"2\"");
+    assert_eq!(
+        harness.hit(KEYS[0]).unwrap().head().headers["etag"],
+        "\"2\""
+    );
 }
 
 #[tokio::test]
@@ -89,7 +97,12 @@ async fn an_unsafe_method_makes_all_variants_stale() {
 
 #[tokio::test]
 async fn a_purge_during_a_fill_keeps_it_out() {
-    for selector in [OneKey("/a".into()), Prefix("/".into()), SurrogateKey("s".into()), Everything] {
+    for selector in [
+        OneKey("/a".into()),
+        Prefix("/".into()),
+        SurrogateKey("s".into()),
+        Everything,
+    ] {
         for soft in [false, true] {
             let harness = Harness::new();
             let response = harness.whole(Some(4), &[("surrogate-key", "s")]);
@@ -138,9 +151,15 @@ async fn readers_of_what_was_purged_get_no_further_wherever_it_is() {
     let ticket = harness.cache.ticket();
     let key = Key::new("/replaced");
     let lead = crate::support::lead(harness.cache.join(key, &any(), ticket, Some(&known)));
-    lead.begin(harness.whole(Some(0), &[])).unwrap().complete().unwrap();
+    lead.begin(harness.whole(Some(0), &[]))
+        .unwrap()
+        .complete()
+        .unwrap();
     let mut filling = harness.begin("/died", Some(600_000));
-    filling.write(Bytes::copy_from_slice(&body[..400_000])).await.unwrap();
+    filling
+        .write(Bytes::copy_from_slice(&body[..400_000]))
+        .await
+        .unwrap();
     let mut died = whole(&harness.hit("/died").unwrap());
     drop(filling);
     for reader in [&mut stored, &mut replaced, &mut died] {
@@ -219,7 +238,9 @@ async fn a_miss_says_why() {
 #[tokio::test]
 async fn an_inspection_tells_what_is_held() {
     let harness = Harness::new();
-    harness.store("/a", b"0123456789", &[("cache-tag", "t1,t2")]).await;
+    harness
+        .store("/a", b"0123456789", &[("cache-tag", "t1,t2")])
+        .await;
     let inspection = harness.cache.inspect(Key::new("/a"));
     assert_eq!(inspection.missed, None);
     let [variant] = inspection.variants.as_slice() else {
@@ -229,7 +250,10 @@ async fn an_inspection_tells_what_is_held() {
     assert_eq!(variant.total_bytes, Some(10));
     assert_eq!(variant.surrogate_keys, ["t1", "t2"]);
     let _filling = harness.begin("/b", None);
-    assert_eq!(harness.cache.inspect(Key::new("/b")).variants[0].state, "filling");
+    assert_eq!(
+        harness.cache.inspect(Key::new("/b")).variants[0].state,
+        "filling"
+    );
 }
 
 #[test]

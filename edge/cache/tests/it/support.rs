@@ -120,7 +120,10 @@ impl Harness {
     }
 
     pub(crate) fn lead(&self, key: &str) -> Lead {
-        lead(self.cache.join(Key::new(key), &any(), self.cache.ticket(), None))
+        lead(
+            self.cache
+                .join(Key::new(key), &any(), self.cache.ticket(), None),
+        )
     }
 
     pub(crate) fn begin(&self, key: &str, len: Option<usize>) -> Filling {
@@ -205,4 +208,20 @@ pub(crate) async fn read_on(reader: &mut Reader) -> Result<Vec<u8>, ReadError> {
         body.extend_from_slice(&piece);
     }
     Ok(body)
+}
+
+/// Was exactly this read? Says where it differs, and does not print it all.
+pub(crate) fn assert_read(read: &Result<Vec<u8>, ReadError>, wanted: &[u8]) {
+    match read {
+        Ok(read) if read == wanted => {}
+        Ok(read) => {
+            let at = read.iter().zip(wanted).position(|(a, b)| a != b);
+            panic!(
+                "{} bytes for {}, differing at {at:?}",
+                read.len(),
+                wanted.len()
+            );
+        }
+        Err(error) => panic!("{error}"),
+    }
 }

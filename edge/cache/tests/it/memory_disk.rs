@@ -1,0 +1,133 @@
+//! A disk tier without a disk: what a restart leaves is what was stored.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use mcsp_edge_cache::engine::{
+    Accepted, DiskError, DiskHead, DiskRecord, DiskState, DiskTier, KeyHash,
+};
+use parking_lot::Mutex;
+
+#[derive(Debug, Default)]
+struct State {
+    records: HashMap<KeyHash, DiskRecord>,
+    chunks: HashMap<(u128, u32), Bytes>,
+    loads: usize,
+    fails: bool,
+    drops: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct MemoryDisk(Mutex<State>);
+
+impl MemoryDisk {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub(crate) fn chunk_loads(&self) -> usize {
+        self.0.lock().loads
+    }
+
+    pub(crate) fn fail(&self, fails: bool) {
+        self.0.lock().fails = fails;
+    }
+
+    pub(crate) fn drop_stores(&self, drops: bool) {
+        self.0.lock().drops = drops;
+    }
+
+    /// Loses every chunk with this index.
+    pub(crate) fn lose_chunks(&self, index: u32) {
+        self.0.lock().chunks.retain(|(_, held), _| *held != index);
+    }
+
+    /// Every body that a record names.
+    pub(crate) fn bodies(&self) -> Vec<(DiskHead, Vec<u8>)> {
+        let state = self.0.lock();
+        let heads = state.records.values().filter_map(|record| match record {
+            DiskRecord::Head(head) => Some(head),
+            DiskRecord::Rules { .. } => None,
+        });
+        heads
+            .map(|head| {
+                let chunks = (0..).map_while(|index| state.chunks.get(&(head.body_id, index)));
+                (head.clone(), chunks.flatten().copied().collect())
+            })
+            .collect()
+    }
+}
+
+fn failed() -> DiskError {
+    DiskError::Failed {
+        path: PathBuf::from("nowhere"),
+        reason: "told to".to_owned(),
+    }
+}
+
+#[async_trait]
+impl DiskTier for MemoryDisk {
+    fn may_hold(&self, slot: KeyHash) -> bool {
+        self.0.lock().records.contains_key(&slot)
+    }
+
+    async fn load(&self, slot: KeyHash) -> Result<Option<DiskRecord>, DiskError> {
+        let state = self.0.lock();
+        if state.fails {
+            return Err(failed());
+        }
+        Ok(state.records.get(&slot).cloned())
+    }
+
+    async fn load_chunk(&self, body_id: u128, index: u32) -> Result<Option<Bytes>, DiskError> {
+        // As a disk does, it takes its time.
+        tokio::task::yield_now().await;
+        let mut state = self.0.lock();
+        if state.fails {
+            return Err(failed());
+        }
+        state.loads += 1;
+        Ok(state.chunks.get(&(body_id, index)).cloned())
+    }
+
+    fn store(&self, slot: KeyHash, head: DiskHead, chunks: Vec<Bytes>) -> Accepted {
+        let mut state = self.0.lock();
+        if state.fails || state.drops {
+            return Accepted::Dropped;
+        }
+        for (index, chunk) in (0..).zip(chunks) {
+            // A copy, since a disk does not hold memory.
+            let chunk = Bytes::copy_from_slice(&chunk);
+            state.chunks.insert((head.body_id, index), chunk);
+        }
+        state.records.insert(slot, DiskRecord::Head(head));
+        Accepted::Queued
+    }
+
+    fn store_record(&self, slot: KeyHash, record: DiskRecord) -> Accepted {
+        let mut state = self.0.lock();
+        if state.fails {
+            return Accepted::Dropped;
+        }
+        state.records.insert(slot, record);
+        Accepted::Queued
+    }
+
+    fn remove(&self, slot: KeyHash) {
+        self.0.lock().records.remove(&slot);
+    }
+
+    fn state(&self) -> DiskState {
+        DiskState::Healthy
+    }
+
+    fn bytes(&self) -> u64 {
+        let state = self.0.lock();
+        state.chunks.values().map(|chunk| chunk.len() as u64).sum()
+    }
+
+    async fn close(&self) {}
+}

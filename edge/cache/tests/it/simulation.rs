@@ -1,0 +1,632 @@
+//! Seeded interleavings of requests, fills, slices, readers, purges, aborts, revalidations, evictions and restarts
+//! against a model. At each step every invariant is checked:
+//!
+//! - what is complete has exactly the bytes of one version, and nothing else ends as if it were complete;
+//! - what is fresh is of the version after the last purge that reaches its key; what was purged is not found, whatever
+//!   began before;
+//! - a reader gets only bytes of the version that it began with, and none after a hard purge;
+//! - memory is never exceeded, and all of it comes back;
+//! - who waits for a fetch gets no answer that was asked for before a purge.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use http::HeaderMap;
+use http::header::ACCEPT_LANGUAGE;
+use mcsp_edge_cache::engine::{
+    Backing, BodyPlan, CacheConfig, Claim, Entity, FillTicket, Filling, Follow, Followed, Join,
+    Key, Lead, Lookup, PurgeFile, PurgeSelector, ReadError, Reader, Stored, Variant,
+};
+use mcsp_runtime::{Entropy, SeededEntropy};
+
+use crate::memory_disk::MemoryDisk;
+use crate::support::{Harness, headers};
+
+/// Seeds of a run; `MCSP_SIMULATION_SEEDS` asks for more of them.
+const SEEDS: u64 = 50;
+const STEPS: usize = 250;
+const KEYS: usize = 4;
+const BODY_BYTES: usize = 300_000;
+const PIECE_BYTES: usize = 70_000;
+
+fn config() -> CacheConfig {
+    CacheConfig {
+        memory_bytes: 3 << 20,
+        object_bytes_max: 700_000,
+        fill_bytes_max: 2 << 20,
+        pinned_bytes_max: 1 << 20,
+        stream_window_bytes: 64 << 10,
+        pass_memory_ms: 0,
+        ..CacheConfig::default()
+    }
+}
+
+/// Which content of a key: the number of purges that reach the key when it was asked for.
+type Version = u64;
+
+/// One request's key: key 3 varies by language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Target {
+    key: usize,
+    french: bool,
+}
+
+impl Target {
+    fn text(self) -> String {
+        format!("/media/ng/c{}/seg", self.key)
+    }
+
+    fn request(self) -> HeaderMap {
+        headers(&[("accept-language", if self.french { "fr" } else { "en" })])
+    }
+
+    fn variant(self) -> Variant {
+        if self.key == 3 {
+            Variant::of([ACCEPT_LANGUAGE], &self.request())
+        } else {
+            Variant::default()
+        }
+    }
+
+    /// Every byte tells key, language and version.
+    fn byte(self, version: Version) -> u8 {
+        let french = u64::from(self.french && self.key == 3);
+        ((version * 8 + self.key as u64 * 2 + french) % 251) as u8
+    }
+}
+
+struct Fetch {
+    target: Target,
+    version: Version,
+    lead: Lead,
+}
+
+struct Writing {
+    target: Target,
+    version: Version,
+    filling: Filling,
+}
+
+struct Reading {
+    target: Target,
+    version: Version,
+    reader: Reader,
+    started: u64,
+}
+
+fn version_header(entity: &Entity) -> String {
+    let head = entity.head();
+    head.headers["x-version"].to_str().unwrap().to_owned()
+}
+
+/// Is every byte this one? By one comparison, since it is asked often.
+fn is_all(bytes: &[u8], byte: u8) -> bool {
+    bytes
+        .split_last()
+        .is_none_or(|(last, rest)| *last == byte && rest == &bytes[1..])
+}
+
+/// Lets a future go on as far as it gets without anybody else.
+async fn advance<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    for _ in 0..8 {
+        if let Poll::Ready(done) = futures::poll!(&mut future) {
+            return Some(done);
+        }
+    }
+    None
+}
+
+struct World {
+    harness: Harness,
+    disk: Arc<MemoryDisk>,
+    folder: tempfile::TempDir,
+    seed: u64,
+    /// Purges of each key so far, and hard ones.
+    purges: [Version; KEYS],
+    hard: [Version; KEYS],
+    fetches: Vec<Fetch>,
+    follows: Vec<(Target, Version, Follow)>,
+    writing: Vec<Writing>,
+    reading: Vec<Reading>,
+    seen: HashMap<&'static str, u64>,
+}
+
+fn start(disk: &Arc<MemoryDisk>, folder: &tempfile::TempDir) -> Harness {
+    Harness::backed(
+        config(),
+        Backing {
+            tier: disk.clone(),
+            purges: Box::new(PurgeFile::new(folder.path().join("purges"))),
+        },
+    )
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let disk = MemoryDisk::new();
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            harness: start(&disk, &folder),
+            disk,
+            folder,
+            seed,
+            purges: [0; KEYS],
+            hard: [0; KEYS],
+            fetches: Vec::new(),
+            follows: Vec::new(),
+            writing: Vec::new(),
+            reading: Vec::new(),
+            seen: HashMap::new(),
+        }
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
+    }
+
+    async fn step(&mut self, random: &SeededEntropy) {
+        let roll = |n: u64| random.next_u64() % n;
+        let target = Target {
+            key: roll(KEYS as u64) as usize,
+            french: roll(2) == 0,
+        };
+        match roll(100) {
+            0..20 => self.ask(target),
+            20..35 => self.head(roll(100), roll(10)),
+            35..62 => self.write(roll(64), roll(40) == 0).await,
+            62..66 => self.purge(target.key, roll(5), roll(2) == 0).await,
+            66..82 => self.look(target, roll(u64::MAX)).await,
+            82..92 => self.read(roll(64), roll(6)).await,
+            92..95 => self.claim(target, roll(u64::MAX)),
+            95..97 => self.revalidate(target, roll(2) == 0).await,
+            97 => self.crowd(roll(1000)).await,
+            98 => self.follow_up(),
+            _ => self.restart(roll(4) == 0).await,
+        }
+        self.check().await;
+    }
+
+    fn ask(&mut self, target: Target) {
+        let version = self.purges[target.key];
+        let cache = &self.harness.cache;
+        let text = target.text();
+        let ticket = cache.ticket();
+        match cache.join(Key::new(&text), &target.request(), ticket, None) {
+            Join::Lead(lead) => self.fetches.push(Fetch {
+                target,
+                version,
+                lead,
+            }),
+            Join::Follow(follow) => self.follows.push((target, version, follow)),
+        }
+    }
+
+    fn head(&mut self, roll: u64, how: u64) {
+        if self.fetches.is_empty() {
+            return;
+        }
+        let index = roll as usize % self.fetches.len();
+        let fetch = self.fetches.swap_remove(index);
+        let Fetch {
+            target,
+            version,
+            lead,
+        } = fetch;
+        let tag = format!("t{}", target.key);
+        let mut response = self.harness.whole(
+            Some(BODY_BYTES),
+            &[("surrogate-key", &tag), ("x-version", &version.to_string())],
+        );
+        response.variant = target.variant();
+        match how {
+            0 => return drop(lead),
+            1 => return lead.not_shareable("private", false),
+            2 => response.body = BodyPlan::Whole { total_len: None },
+            3 => {
+                response.body = BodyPlan::Part {
+                    range: 100_000..200_000,
+                    total_len: BODY_BYTES as u64,
+                }
+            }
+            _ => {}
+        }
+        let Ok(filling) = lead.begin(response) else {
+            return self.count("refused");
+        };
+        if version < self.purges[target.key] {
+            assert!(
+                filling.is_superseded(),
+                "a purge came since it was asked for"
+            );
+            self.count("superseded at the head");
+        }
+        self.writing.push(Writing {
+            target,
+            version,
+            filling,
+        });
+    }
+
+    async fn write(&mut self, roll: u64, dies: bool) {
+        if self.writing.is_empty() {
+            return;
+        }
+        let index = roll as usize % self.writing.len();
+        let mut writing = self.writing.swap_remove(index);
+        if dies {
+            return self.count("died");
+        }
+        let end = writing.filling.end().unwrap_or(BODY_BYTES as u64);
+        let left = (end - writing.filling.position()) as usize;
+        let byte = writing.target.byte(writing.version);
+        let piece = vec![byte; left.min(PIECE_BYTES)];
+        // A body that streams waits for its readers; here nobody waits.
+        let written = writing.filling.write(Bytes::from(piece)).now_or_never();
+        match written {
+            Some(Ok(())) if writing.filling.position() < end => self.writing.push(writing),
+            Some(Ok(())) => {
+                let superseded = writing.filling.is_superseded();
+                let stored = writing.filling.complete().unwrap();
+                if writing.version < self.purges[writing.target.key] {
+                    assert_eq!(stored, Stored::Not, "asked for before a purge");
+                    assert!(superseded);
+                    self.count("superseded at the end");
+                }
+                if stored == Stored::Complete {
+                    self.count("complete");
+                }
+            }
+            Some(Err(_)) => self.count("write refused"),
+            None => self.count("stream stalled"),
+        }
+    }
+
+    async fn purge(&mut self, key: usize, how: u64, soft: bool) {
+        let text = Target { key, french: false }.text();
+        let selector = match how {
+            0 => PurgeSelector::Key(text.into()),
+            1 => PurgeSelector::Prefix(format!("/media/ng/c{key}/").into()),
+            2 => PurgeSelector::SurrogateKey(format!("t{key}").into()),
+            3 => PurgeSelector::ContentId(format!("c{key}").into()),
+            _ => PurgeSelector::Everything,
+        };
+        let all = selector == PurgeSelector::Everything;
+        self.harness.purge(selector, soft);
+        for reached in 0..KEYS {
+            if all || reached == key {
+                self.purges[reached] += 1;
+                if !soft {
+                    self.hard[reached] = self.purges[reached];
+                }
+            }
+        }
+        // As a node does before it acknowledges a purge.
+        self.harness.cache.flush_purges().await.unwrap();
+        self.count(if soft { "soft purge" } else { "hard purge" });
+    }
+
+    /// What is found is of a version that may be served, and a reader begins on it.
+    async fn look(&mut self, target: Target, roll: u64) {
+        let text = target.text();
+        let (key, request) = (Key::new(&text), target.request());
+        let found = match self.harness.cache.lookup(key, &request) {
+            Lookup::OnDisk => {
+                self.count("on disk");
+                self.harness.cache.load(key, &request).await
+            }
+            found => found,
+        };
+        let Lookup::Hit(entity) = found else {
+            return self.count("miss");
+        };
+        let version = self.version_of(target, &entity);
+        let start = roll % BODY_BYTES as u64;
+        let start = if roll % 3 == 0 { start } else { 0 };
+        self.reading.push(Reading {
+            target,
+            version,
+            reader: entity.reader(start..u64::MAX),
+            started: start,
+        });
+        self.count("hit");
+    }
+
+    /// The version that an entity is of, which must be one that may be served.
+    fn version_of(&self, target: Target, entity: &Arc<Entity>) -> Version {
+        let now = self.harness.cache.now_ms();
+        let last = self.purges[target.key];
+        let version: Version = version_header(entity).parse().unwrap();
+        if let Some(bytes) = entity.reader(0..u64::MAX).try_next() {
+            assert_eq!(
+                bytes[0],
+                target.byte(version),
+                "seed {}: foreign bytes",
+                self.seed
+            );
+        }
+        assert!(
+            version >= self.hard[target.key],
+            "seed {}: {target:?} of version {version} was purged",
+            self.seed
+        );
+        if entity.is_fresh(now) && !entity.is_expired() {
+            assert_eq!(
+                version, last,
+                "seed {}: fresh, but older than a purge",
+                self.seed
+            );
+        }
+        version
+    }
+
+    async fn read(&mut self, roll: u64, ends: u64) {
+        if self.reading.is_empty() {
+            return;
+        }
+        let index = roll as usize % self.reading.len();
+        let mut reading = self.reading.swap_remove(index);
+        let target = reading.target;
+        let is_purged = reading.version < self.hard[target.key];
+        let next = match advance(reading.reader.next()).await {
+            Some(next) => next,
+            // It waits for a writer, who must be there.
+            None => {
+                assert!(reading.reader.entity().is_filling());
+                return self.reading.push(reading);
+            }
+        };
+        match next {
+            Ok(Some(bytes)) => {
+                assert!(!is_purged, "seed {}: a byte after a hard purge", self.seed);
+                let byte = target.byte(reading.version);
+                assert!(
+                    is_all(&bytes, byte),
+                    "seed {}: bytes of two versions",
+                    self.seed
+                );
+                if ends > 0 {
+                    self.reading.push(reading);
+                }
+            }
+            Ok(None) => {
+                assert_eq!(
+                    reading.reader.position(),
+                    BODY_BYTES as u64,
+                    "the end is the end"
+                );
+                assert!(reading.started <= BODY_BYTES as u64);
+                self.count("read to the end");
+            }
+            Err(ReadError::Purged) => {
+                assert!(is_purged, "seed {}: nobody purged it", self.seed);
+                self.count("reader purged");
+            }
+            Err(ReadError::Hole { at }) => {
+                assert!(at < BODY_BYTES as u64);
+                self.count("hole");
+            }
+            Err(ReadError::NoRoom) => self.count("no room"),
+            Err(ReadError::Stalled { .. }) => panic!("nobody waits here"),
+        }
+    }
+
+    /// Somebody fetches what an entity lacks. The origin has another version after each purge, so that the validators
+    /// match only without one.
+    fn claim(&mut self, target: Target, roll: u64) {
+        let Some(reading) = self.reading.iter().find(|reading| reading.target == target) else {
+            return;
+        };
+        let entity = Arc::clone(reading.reader.entity());
+        let version = reading.version;
+        let ticket: FillTicket = self.harness.cache.ticket();
+        let start = roll % BODY_BYTES as u64;
+        let wanted = start..start + 1 + (roll >> 32) % BODY_BYTES as u64;
+        let Claim::Lead(slice) = self.harness.cache.claim(&entity, wanted, ticket) else {
+            return;
+        };
+        if roll % 7 == 0 {
+            return;
+        }
+        if version < self.purges[target.key] {
+            slice.changed();
+            assert!(entity.is_withdrawn());
+            return self.count("changed");
+        }
+        let Ok(filling) = slice.begin(BODY_BYTES as u64) else {
+            return self.count("slice refused");
+        };
+        self.count("slice");
+        self.writing.push(Writing {
+            target,
+            version,
+            filling,
+        });
+    }
+
+    /// A soft purge makes stale; the origin says that nothing changed, and it is fresh again under its new version.
+    async fn revalidate(&mut self, target: Target, before: bool) {
+        let Some(entity) = self.harness.hit_for(&target.text(), &target.request()) else {
+            return;
+        };
+        let cache = &self.harness.cache;
+        let ticket = cache.ticket();
+        if before {
+            // A purge comes while the origin answers.
+            let text = target.text();
+            self.harness.purge(PurgeSelector::Key(text.into()), true);
+            self.purges[target.key] += 1;
+            cache.flush_purges().await.unwrap();
+            let head = self
+                .harness
+                .head(&[("x-version", &version_header(&entity))]);
+            let updated = cache.update_head(&entity, ticket, head);
+            assert!(updated != Ok(true), "asked for before a purge");
+            assert!(!entity.is_fresh(cache.now_ms()));
+            self.count("late revalidation");
+        } else if !entity.is_expired() {
+            let head = self
+                .harness
+                .head(&[("x-version", &version_header(&entity))]);
+            assert!(matches!(
+                cache.update_head(&entity, ticket, head),
+                Ok(true) | Err(_)
+            ));
+            self.count("revalidation");
+        }
+    }
+
+    /// Others come and push out what is there.
+    async fn crowd(&mut self, from: u64) {
+        for n in from..from + 6 {
+            let lead = self.harness.cache.join(
+                Key::new(&format!("/crowd/{n}")),
+                &HeaderMap::new(),
+                self.harness.cache.ticket(),
+                None,
+            );
+            let Join::Lead(lead) = lead else { continue };
+            let Ok(mut filling) = lead.begin(self.harness.whole(Some(BODY_BYTES), &[])) else {
+                continue;
+            };
+            let body = Bytes::from(vec![255; BODY_BYTES]);
+            if let Some(Ok(())) = filling.write(body).now_or_never() {
+                filling.complete().unwrap();
+            }
+        }
+        self.count("crowd");
+    }
+
+    /// Those who wait and have an answer take it.
+    fn follow_up(&mut self) {
+        for (target, asked, follow) in std::mem::take(&mut self.follows) {
+            let request = target.request();
+            let wait = follow.wait(&request, Duration::from_secs(60));
+            match wait.now_or_never() {
+                Some(Followed::Shared(entity)) => {
+                    let version = self.version_of(target, &entity);
+                    assert!(
+                        version >= asked,
+                        "asked for before a purge that it came after"
+                    );
+                    self.count("followed");
+                }
+                Some(_) => self.count("asks again"),
+                // Nobody can wait on: the leader is still at it.
+                None => self.count("waits"),
+            }
+        }
+    }
+
+    /// The process dies, or stops in order; the disk stays.
+    async fn restart(&mut self, in_order: bool) {
+        if in_order {
+            self.harness.cache.close().await;
+        }
+        self.drop_all();
+        // The old one is gone before the new one comes.
+        self.harness = Harness::new();
+        self.harness = start(&self.disk, &self.folder);
+        self.count("restart");
+    }
+
+    fn drop_all(&mut self) {
+        self.fetches.clear();
+        self.follows.clear();
+        self.writing.clear();
+        self.reading.clear();
+    }
+
+    async fn check(&mut self) {
+        let cache = &self.harness.cache;
+        assert!(
+            cache.used_bytes() <= config().memory_bytes,
+            "seed {}",
+            self.seed
+        );
+        assert!(cache.bytes() <= config().memory_bytes);
+        for key in 0..KEYS {
+            for french in [false, true] {
+                let target = Target { key, french };
+                let Some(entity) = self.harness.hit_for(&target.text(), &target.request()) else {
+                    continue;
+                };
+                assert!(!entity.is_withdrawn() && !entity.is_purged());
+                let version = self.version_of(target, &entity);
+                let Some(body) = entity.body_bytes() else {
+                    continue;
+                };
+                let bytes: usize = body.iter().map(Bytes::len).sum();
+                assert_eq!(
+                    bytes, BODY_BYTES,
+                    "seed {}: what is complete is whole",
+                    self.seed
+                );
+                let byte = target.byte(version);
+                assert!(body.iter().all(|chunk| is_all(chunk, byte)));
+            }
+        }
+    }
+
+    /// When all have gone, so has what they held.
+    fn finish(mut self) -> HashMap<&'static str, u64> {
+        self.drop_all();
+        let cache = &self.harness.cache;
+        assert_eq!(cache.fill_bytes(), 0, "seed {}", self.seed);
+        self.harness.purge(PurgeSelector::Everything, false);
+        assert_eq!(cache.used_bytes(), 0, "seed {}", self.seed);
+        for (head, body) in self.disk.bodies() {
+            assert_eq!(
+                body.len() as u64,
+                head.total_len,
+                "only what is whole is on disk"
+            );
+        }
+        self.seen
+    }
+}
+
+#[tokio::test]
+async fn no_interleaving_breaks_an_invariant() {
+    let mut seen: HashMap<&'static str, u64> = HashMap::new();
+    let asked = std::env::var("MCSP_SIMULATION_SEEDS").ok();
+    let seeds = asked.and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS);
+    for seed in 0..seeds {
+        let random = SeededEntropy::new(seed);
+        let mut world = World::new(seed);
+        for _ in 0..STEPS {
+            world.step(&random).await;
+        }
+        for (what, count) in world.finish() {
+            *seen.entry(what).or_default() += count;
+        }
+    }
+    // A simulation in which something never happens says nothing about it.
+    for what in [
+        "superseded at the head",
+        "superseded at the end",
+        "died",
+        "complete",
+        "hard purge",
+        "soft purge",
+        "on disk",
+        "hit",
+        "read to the end",
+        "reader purged",
+        "hole",
+        "slice",
+        "changed",
+        "late revalidation",
+        "revalidation",
+        "crowd",
+        "followed",
+        "asks again",
+        "restart",
+    ] {
+        assert!(seen.contains_key(what), "{what} never happened: {seen:?}");
+    }
+}
