@@ -27,6 +27,32 @@ const rows = tests.flatMap(suite => suite.tests).filter(test => !test.browser_on
 console.log(JSON.stringify(rows.map(test => ({ id: test.id, name: test.name, kind: test.kind || 'required' }))))
 ";
 
+/// Required tests of the release that no proxy can pass and keep to RFC 9111 as it was published. The release is of the
+/// time of its drafts; the suite has since changed them.
+const OVERTAKEN: [(&str, &str); 13] = [
+    ("age-parse-nonnumeric", NOT_A_NUMBER),
+    ("age-parse-negative", NOT_A_NUMBER),
+    ("age-parse-float", NOT_A_NUMBER),
+    ("age-parse-parameter", NOT_A_NUMBER),
+    ("age-parse-numeric-parameter", NOT_A_NUMBER),
+    ("age-parse-prefix-twoline", FIRST_COUNTS),
+    ("age-parse-dup-0", FIRST_COUNTS),
+    ("age-parse-dup-0-twoline", FIRST_COUNTS),
+    ("age-parse-dup-old", FIRST_COUNTS),
+    ("stale-close-must-revalidate", OWN_ERROR),
+    ("stale-close-proxy-revalidate", OWN_ERROR),
+    ("stale-close-no-cache", OWN_ERROR),
+    ("stale-close-s-maxage=2", OWN_ERROR),
+];
+const NOT_A_NUMBER: &str =
+    "RFC 9111 §5.1: an Age that is no number is ignored; the test wants it to be stale";
+const FIRST_COUNTS: &str =
+    "RFC 9111 §5.1: of several Ages the first counts; the test wants them to be stale";
+const OWN_ERROR: &str = "RFC 9111 §5.2.2.2: a disconnected cache answers 504; the test takes any answer that is not the origin's for a hit";
+
+/// The kind under which [`OVERTAKEN`] tests are counted.
+pub const KIND_OVERTAKEN: &str = "overtaken by RFC 9111";
+
 /// A test of the suite.
 #[derive(Debug, Clone, Deserialize)]
 struct Listed {
@@ -134,7 +160,9 @@ impl PublicSuite {
         })?;
         let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
         for test in listed {
-            let of_kind = counts.entry(test.kind).or_default();
+            let overtaken = OVERTAKEN.iter().find(|(id, _)| *id == test.id);
+            let kind = overtaken.map_or(test.kind, |_| KIND_OVERTAKEN.to_owned());
+            let of_kind = counts.entry(kind).or_default();
             of_kind.total += 1;
             let reason = match results.get(&test.id) {
                 Some(Value::Bool(true)) => continue,
@@ -144,6 +172,7 @@ impl PublicSuite {
                 }
                 _ => "not run".to_owned(),
             };
+            let reason = overtaken.map_or(reason, |(_, why)| (*why).to_owned());
             of_kind.failed.push(Failed {
                 id: test.id,
                 name: test.name,

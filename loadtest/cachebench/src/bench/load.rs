@@ -126,7 +126,7 @@ impl Load<'_> {
         command
             .args(["-c", &self.core.to_string(), "h2load", "-t", "1", "-m", "1"])
             .args(["-c", &self.connections.to_string()])
-            .args(["-D", &format!("{:.1}", whole.as_secs_f64())])
+            .args(["-D", &format!("{}ms", whole.as_millis())])
             .arg(format!("--log-file={}", log_file.display()))
             .arg("-i")
             .arg(&list_file)
@@ -152,6 +152,10 @@ impl Load<'_> {
             .map_err(|_| fault("not done in time".to_owned()))?
             .map_err(|error| fault(error.to_string()))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(fault(format!("{}: {said}", output.status)));
+        }
         failures(&text).map_or(Ok(()), |reason| Err(fault(reason)))?;
         let log = std::fs::read_to_string(&log_file)
             .map_err(|source| BenchError::file(&log_file, source))?;

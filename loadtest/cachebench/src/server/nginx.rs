@@ -10,11 +10,8 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
     let is_conformance = matches!(plan.purpose, Purpose::Conformance);
     let is_stock = is_conformance || plan.kind == Kind::NginxStock;
     make_folder(&plan.folder.join("temporary"))?;
-    // nginx has files only; "memory" are files in memory.
-    let store = match plan.purpose {
-        Purpose::Memory => memory_folder(plan)?,
-        _ => plan.folder.join("cache"),
-    };
+    // It has files only: what is in memory, the kernel has there.
+    let store = plan.folder.join("cache");
     make_folder(&store)?;
     let store = store.display();
     let (zone, size) = match plan.purpose {
@@ -49,7 +46,7 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
             let port = free_port()?;
             let listen = format!(
                 "listen 127.0.0.1:{port} ssl http2 backlog=4096; ssl_certificate {}; ssl_certificate_key {}; \
-                 ssl_protocols TLSv1.3; ssl_buffer_size 16k; http2_max_requests 1000000;",
+                 ssl_protocols TLSv1.3; ssl_buffer_size 16k;",
                 certificate.cert.display(),
                 certificate.key.display(),
             );
@@ -115,14 +112,4 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
         .await?;
     server.tls = tls_port.map(loopback);
     Ok(server)
-}
-
-/// A folder in memory, removed with what an earlier run left.
-fn memory_folder(plan: &Plan<'_>) -> Result<std::path::PathBuf, BenchError> {
-    let name = plan.kind.name().replace(' ', "-");
-    let folder = std::path::Path::new("/dev/shm").join(format!("mcsp-cachebench-{name}"));
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder).map_err(|source| BenchError::file(&folder, source))?;
-    }
-    Ok(folder)
 }

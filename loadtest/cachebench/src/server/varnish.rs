@@ -53,12 +53,17 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
         .await?;
     if let Some(certificate) = plan.certificate {
         let tls = free_port()?;
+        // It refuses to be root.
+        let user = match rustix::process::geteuid().is_root() {
+            true => "user = \"nobody\"\n",
+            false => "",
+        };
         let config = write(
             &plan.folder.join("hitch.conf"),
             &format!(
                 "frontend = \"[127.0.0.1]:{tls}\"\nbackend = \"[127.0.0.1]:{proxied}\"\npem-file = \"{}\"\n\
                  alpn-protos = \"h2, http/1.1\"\nwrite-proxy-v2 = on\nworkers = 1\nbacklog = 4096\n\
-                 tls-protos = TLSv1.3\ndaemon = off\nocsp-dir = \"\"\n",
+                 tls-protos = TLSv1.3\ndaemon = off\nocsp-dir = \"\"\n{user}",
                 certificate.both.display()
             ),
         )?;
