@@ -11,9 +11,11 @@ use crate::wire::Wire;
 /// Chunks in one write, beside what stands before and after them.
 const CHUNKS_MAX: usize = 16;
 
-/// Where a stream takes one slice at a time (TLS libraries without vectored writes), a head and a first chunk that fit
-/// in this many bytes together are copied into one write: one TLS record.
-const COALESCED_BYTES_MAX: usize = 16 << 10;
+/// Head and body that fit in this many bytes together are copied into one slice: cheaper for the system than two.
+const COPIED_BYTES_MAX: usize = 2 << 10;
+
+/// The same where a stream takes one slice at a time: one write, one TLS record.
+const COPIED_BYTES_MAX_SINGLE: usize = 16 << 10;
 
 /// How the body's end is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,13 +159,21 @@ impl Output {
         after: &[u8],
         flushes: bool,
     ) -> Result<(), SendError> {
-        let mut chunks = chunks;
-        if !wire.is_vectored()
-            && let Some((first, rest)) = chunks.split_first()
-            && self.before.len() + first.len() <= COALESCED_BYTES_MAX
-        {
-            self.before.extend_from_slice(first);
-            chunks = rest;
+        let bytes: usize = chunks.iter().map(Bytes::len).sum();
+        let copied_bytes_max = if wire.is_vectored() {
+            COPIED_BYTES_MAX
+        } else {
+            COPIED_BYTES_MAX_SINGLE
+        };
+        if self.before.len() + bytes + after.len() <= copied_bytes_max {
+            for chunk in chunks {
+                self.before.extend_from_slice(chunk);
+            }
+            self.before.extend_from_slice(after);
+            wire.write(&mut [IoSlice::new(&self.before)], flushes)
+                .await?;
+            self.before.clear();
+            return Ok(());
         }
         let mut batches = chunks.chunks(CHUNKS_MAX);
         let mut batch = batches.next().unwrap_or_default();

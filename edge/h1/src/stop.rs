@@ -10,8 +10,17 @@ use tokio::sync::watch;
 pub(crate) struct Stop {
     receiver: watch::Receiver<bool>,
     is_stopped: bool,
-    wake_up: Option<(Pin<Box<dyn Future<Output = ()> + Send>>, Waker)>,
+    wake_up: Option<WakeUp>,
 }
+
+/// What wakes a task when the node is to end.
+struct WakeUp {
+    /// Registered with the channel for as long as it lives; its result is asked of the channel itself.
+    _waiting: Waiting,
+    waker: Waker,
+}
+
+type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Stop {
     pub(crate) fn new(receiver: watch::Receiver<bool>) -> Self {
@@ -23,9 +32,9 @@ impl Stop {
         }
     }
 
-    /// Whether the node has been told to end. A sender that is gone leaves things as they were.
+    /// Whether the node has been told to end. A sender that is gone has said its last word.
     pub(crate) fn is_stopped(&mut self) -> bool {
-        if !self.is_stopped && self.receiver.has_changed().unwrap_or(false) {
+        if !self.is_stopped && self.receiver.has_changed().unwrap_or(true) {
             self.is_stopped = *self.receiver.borrow_and_update();
             self.wake_up = None;
         }
@@ -40,22 +49,25 @@ impl Stop {
         let is_armed = self
             .wake_up
             .as_ref()
-            .is_some_and(|(_, waker)| waker.will_wake(context.waker()));
+            .is_some_and(|wake_up| wake_up.waker.will_wake(context.waker()));
         if is_armed {
             return Poll::Pending;
         }
         let mut receiver = self.receiver.clone();
-        let mut wake_up: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+        let mut waiting: Waiting = Box::pin(async move {
             // Gone with its sender, it wakes nobody: nobody is left to ask for an end.
             if receiver.wait_for(|stop| *stop).await.is_err() {
                 std::future::pending::<()>().await;
             }
         });
-        let poll = wake_up.as_mut().poll(context);
+        let poll = waiting.as_mut().poll(context);
         if poll.is_ready() {
             self.is_stopped = true;
         }
-        self.wake_up = Some((wake_up, context.waker().clone()));
+        self.wake_up = Some(WakeUp {
+            _waiting: waiting,
+            waker: context.waker().clone(),
+        });
         poll
     }
 }

@@ -131,7 +131,11 @@ impl Wire {
     ) -> Poll<io::Result<()>> {
         while !slices.is_empty() {
             let stream = Pin::new(&mut *self.stream);
-            let bytes = ready!(stream.poll_write_vectored(context, slices))?;
+            // One slice goes by the simpler system call.
+            let bytes = ready!(match &**slices {
+                [slice] => stream.poll_write(context, slice),
+                _ => stream.poll_write_vectored(context, slices),
+            })?;
             if bytes == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::Uri;
 use http::uri::PathAndQuery;
+use memchr::memchr;
 
 use super::host::is_authority;
 use crate::refusal::Refusal;
@@ -26,12 +27,9 @@ pub(super) fn parse(
     is_options: bool,
 ) -> Result<Target, Refusal> {
     let bytes = &head[range.clone()];
-    // White space cannot be here any more. A fragment is no part of a target; what drops it in silence and what does not
-    // would disagree about what was asked for.
-    if bytes
-        .iter()
-        .any(|byte| byte.is_ascii_control() || *byte == b'#')
-    {
+    // A fragment is no part of a target; what drops it in silence and what does not would disagree about what was asked
+    // for. Control characters are refused with the path.
+    if memchr(b'#', bytes).is_some() {
         return Err(Refusal::Target);
     }
     match bytes {
