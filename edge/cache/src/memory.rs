@@ -17,6 +17,10 @@ use crate::key::KeyHash;
 const SHARDS_MAX: u64 = 16;
 /// A shard's capacity in parts of a hundred of its part of the memory.
 const SHARD_CAPACITY_PERCENT: u64 = 150;
+/// S3-FIFO's small queue and its memory of what left, in parts of the memory: of the evictions that foyer has, and of
+/// these shares, the best over steady, shifting and scanned popularity (`tests/it/ratios.rs` prints the table).
+const SMALL_RATIO: f64 = 0.05;
+const GHOST_RATIO: f64 = 0.5;
 /// What makes room in a shard for a moment. No key's text has this hash but by 1 in 2^128.
 const BALLAST: KeyHash = KeyHash(u128::MAX);
 
@@ -87,12 +91,19 @@ impl MemoryTier {
     pub(crate) fn new(memory_bytes: u64, object_bytes_max: u64) -> Self {
         let count = (memory_bytes / (4 * object_bytes_max.max(1))).clamp(1, SHARDS_MAX);
         let capacity = memory_bytes / count * SHARD_CAPACITY_PERCENT / 100;
+        // The shares are of the memory, foyer's of the capacity.
+        let part = 100.0 / SHARD_CAPACITY_PERCENT as f64;
+        let eviction = S3FifoConfig {
+            small_queue_capacity_ratio: SMALL_RATIO * part,
+            ghost_queue_capacity_ratio: GHOST_RATIO * part,
+            small_to_main_freq_threshold: 1,
+        };
         let departures = Arc::new(Departures::default());
         let shard = || Shard {
             held: CacheBuilder::new(usize::try_from(capacity).unwrap_or(usize::MAX))
                 .with_name("edge")
                 .with_shards(1)
-                .with_eviction_config(S3FifoConfig::default())
+                .with_eviction_config(eviction.clone())
                 .with_hash_builder(BuildHashed::default())
                 .with_weighter(|_key: &KeyHash, held: &Held| match held {
                     Held::Entity(entity) => entity.weight.load(Ordering::Acquire),
