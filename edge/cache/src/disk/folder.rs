@@ -205,6 +205,20 @@ mod tests {
     }
 
     #[test]
+    fn another_folder_in_its_place_is_noticed() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("cache");
+        let layout = Layout::new(64 << 20, 1);
+        let held = Folder::hold(&dir, &layout).unwrap();
+        assert!(held.check().is_ok());
+        fs::rename(&dir, root.path().join("elsewhere")).unwrap();
+        assert!(held.check().is_err());
+        let other = Folder::hold(&dir, &layout).unwrap();
+        assert!(held.check().is_err());
+        assert!(other.check().is_ok());
+    }
+
+    #[test]
     fn blocks_are_few_and_fit() {
         for bytes in [64 << 20, 8 << 30, 1 << 40, 4 << 40] {
             let layout = Layout::new(bytes, 0);

@@ -33,6 +33,8 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 const READS_MAX: usize = 64;
 /// Threads that may wait for the disk at once.
 const THREADS_MAX: usize = 32;
+/// Threads that check and copy what was read and is to be written.
+const WORKERS: usize = 2;
 /// The engine's write buffer. It has two. One batch of the tier fits, with room for its padding.
 const BUFFER_BYTES: usize = 12 << 20;
 
@@ -97,7 +99,7 @@ impl Medium for FoyerFolder {
             return Err(self.failed("the disk is still at work on what it was asked before"));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
+            .worker_threads(WORKERS)
             .max_blocking_threads(THREADS_MAX)
             .thread_name("edge-disk")
             .enable_time()

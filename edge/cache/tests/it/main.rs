@@ -7,6 +7,8 @@ mod collapse;
 mod disk;
 mod disk_engine;
 mod disk_faults;
+mod disk_faulty;
+mod disk_folder;
 mod disk_kill;
 mod disk_support;
 mod fills;
