@@ -1,0 +1,89 @@
+//! Sets of byte values: what a value contains, and what a transformation or a pattern can care about.
+
+/// A set of the 256 byte values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ByteSet([u64; 4]);
+
+impl ByteSet {
+    /// All byte values.
+    pub const ALL: Self = Self([u64::MAX; 4]);
+    /// None.
+    pub const EMPTY: Self = Self([0; 4]);
+
+    /// The byte values that occur in `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut set = Self::EMPTY;
+        for byte in bytes {
+            set.0[usize::from(byte >> 6)] |= 1 << (byte & 63);
+        }
+        set
+    }
+
+    /// The same, known while compiling.
+    #[must_use]
+    pub const fn literal(bytes: &[u8]) -> Self {
+        let mut set = [0u64; 4];
+        let mut i = 0;
+        while i < bytes.len() {
+            set[(bytes[i] >> 6) as usize] |= 1 << (bytes[i] & 63);
+            i += 1;
+        }
+        Self(set)
+    }
+
+    /// With a range of values, inclusive.
+    #[must_use]
+    pub const fn with_range(mut self, first: u8, last: u8) -> Self {
+        let mut byte = first;
+        loop {
+            self.0[(byte >> 6) as usize] |= 1 << (byte & 63);
+            if byte == last {
+                return self;
+            }
+            byte += 1;
+        }
+    }
+
+    /// Adds one value.
+    pub fn insert(&mut self, byte: u8) {
+        self.0[usize::from(byte >> 6)] |= 1 << (byte & 63);
+    }
+
+    /// Whether a value is in the set.
+    #[must_use]
+    pub fn contains(&self, byte: u8) -> bool {
+        self.0[usize::from(byte >> 6)] & (1 << (byte & 63)) != 0
+    }
+
+    /// Whether the sets share a value.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        (self.0[0] & other.0[0]) | (self.0[1] & other.0[1]) | (self.0[2] & other.0[2]) | (self.0[3] & other.0[3]) != 0
+    }
+
+    /// Whether every value of `other` is in this set.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.0.iter().zip(other.0).all(|(mine, theirs)| theirs & !mine == 0)
+    }
+
+    /// Adds all of `other`.
+    pub fn extend(&mut self, other: &Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine |= theirs;
+        }
+    }
+
+    /// How many values are in the set.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        self.0.iter().map(|word| word.count_ones()).sum()
+    }
+
+    /// Whether the set is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0 == [0; 4]
+    }
+}
