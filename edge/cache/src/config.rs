@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::disk::DiskConfig;
+
 /// The cache's part of the node's configuration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,6 +34,8 @@ pub struct CacheConfig {
     /// How long a key whose response could not be shared is fetched without waiting for one another, ms. Default
     /// 10000; 0 to 600000.
     pub pass_memory_ms: u64,
+    /// A disk tier behind the memory. Default none.
+    pub disk: Option<DiskConfig>,
 }
 
 impl Default for CacheConfig {
@@ -46,6 +50,7 @@ impl Default for CacheConfig {
             waiters_max: 16_384,
             variants_max: 32,
             pass_memory_ms: 10_000,
+            disk: None,
         }
     }
 }

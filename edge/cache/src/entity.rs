@@ -172,6 +172,12 @@ impl Entity {
         self.body.holds(range)
     }
 
+    /// Does the disk tier have the body? What of it is not in memory is loaded by readers.
+    #[must_use]
+    pub fn is_on_disk(&self) -> bool {
+        self.disk.get().is_some()
+    }
+
     /// The whole body in order, when it is complete. No copy, no lock.
     #[must_use]
     pub fn body_bytes(&self) -> Option<&[Bytes]> {

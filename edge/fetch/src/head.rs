@@ -116,8 +116,8 @@ pub(crate) fn parse(head: &[u8], fields_max: usize) -> Result<Parts, Fault> {
 /// What a final head says of its body; leaves one `Content-Length` of many that agree, and no `Transfer-Encoding`.
 pub(crate) fn body_length(method: &Method, head: &mut Parts) -> Result<BodyLength, Fault> {
     let announced = content_length(&head.headers)?;
-    let is_chunked = is_chunked(head)?;
-    if is_chunked && announced.is_some() {
+    let coding = coding(head)?;
+    if coding != Coding::None && announced.is_some() {
         return Err(Fault::BothLengths);
     }
     if let Some(length) = announced {
@@ -134,7 +134,7 @@ pub(crate) fn body_length(method: &Method, head: &mut Parts) -> Result<BodyLengt
         return Ok(BodyLength::None);
     }
     Ok(match announced {
-        _ if is_chunked => BodyLength::Marked,
+        _ if coding == Coding::Chunked => BodyLength::Marked,
         Some(length) => BodyLength::Known(length),
         None => BodyLength::UntilClose,
     })
@@ -165,20 +165,37 @@ fn digits(text: &[u8]) -> Option<u64> {
     })
 }
 
+/// What a head says of transfer codings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    None,
+    Chunked,
+    /// A name that is no coding's: the body is as it is, until the connection's end (RFC 9112 section 6.3, rule 4).
+    Nameless,
+}
+
+/// Codings that change the bytes (RFC 9112 section 7.2): none was asked for.
+const REAL_CODINGS: [&str; 5] = ["gzip", "x-gzip", "deflate", "compress", "x-compress"];
+
 /// We ask for no transfer coding, so `chunked` alone, once, may come, and not from HTTP/1.0 (RFC 9112 section 6.1).
-fn is_chunked(head: &Parts) -> Result<bool, Fault> {
+fn coding(head: &Parts) -> Result<Coding, Fault> {
     let mut values = head.headers.get_all(TRANSFER_ENCODING).iter();
     let Some(first) = values.next() else {
-        return Ok(false);
+        return Ok(Coding::None);
     };
-    let is_plain = first
-        .as_bytes()
-        .trim_ascii()
-        .eq_ignore_ascii_case(b"chunked");
-    if !is_plain || values.next().is_some() || head.version != Version::HTTP_11 {
+    if values.next().is_some() || head.version != Version::HTTP_11 {
         return Err(Fault::TransferEncoding);
     }
-    Ok(true)
+    let name = first.to_str().map_err(|_| Fault::TransferEncoding)?.trim();
+    if name.eq_ignore_ascii_case("chunked") {
+        return Ok(Coding::Chunked);
+    }
+    let is_word = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_real = REAL_CODINGS.iter().any(|real| name.eq_ignore_ascii_case(real));
+    if !is_word || is_real {
+        return Err(Fault::TransferEncoding);
+    }
+    Ok(Coding::Nameless)
 }
 
 /// Does the connection outlive this answer (RFC 9112 section 9.3)?

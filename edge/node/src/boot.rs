@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mcsp_auth_edge::{MediaKeyring, Revocations, TokenPolicy, TokenVerifier};
-use mcsp_edge_cache::engine::{Cache, CacheError};
+use mcsp_edge_cache::disk::{Disk, DiskOpenError};
+use mcsp_edge_cache::engine::{Backing, Cache, CacheError};
 use mcsp_edge_fetch::{Fetcher, FetcherError};
 use mcsp_edge_proxy::{
     AccessLog, Edge, EdgeError, EdgeParts, FeedState, HomeParts, RegionUpstream,
@@ -39,6 +40,8 @@ pub(crate) enum BootError {
     Geo(#[from] GeoError),
     #[error("{0}")]
     Cache(#[from] CacheError),
+    #[error("cache: {0}")]
+    Disk(#[from] DiskOpenError),
     #[error("{0}")]
     Fetch(#[from] FetcherError),
     #[error("{0}")]
@@ -127,8 +130,9 @@ impl Membership {
 }
 
 impl Prepared {
-    /// Reads every file that the configuration names and puts the parts together. Binds nothing, writes nothing.
-    pub(crate) fn new(config: NodeConfig) -> Result<Self, BootError> {
+    /// Reads every file that the configuration names and puts the parts together. Binds nothing, writes nothing; `backing` is
+    /// what the cache keeps over a restart.
+    pub(crate) fn new(config: NodeConfig, backing: Option<Backing>) -> Result<Self, BootError> {
         config.validate()?;
         let clock = SystemClock::shared();
         let membership = Membership::new(&config)?;
@@ -139,7 +143,11 @@ impl Prepared {
             .map(GeoDb::open)
             .transpose()?
             .map(Arc::new);
-        let cache = Cache::open(config.cache.clone(), Arc::clone(&clock), registry())?;
+        let (cache_config, cache_clock) = (config.cache.clone(), Arc::clone(&clock));
+        let cache = match backing {
+            Some(backing) => Cache::open_with(cache_config, cache_clock, registry(), backing)?,
+            None => Cache::open(cache_config, cache_clock, registry())?,
+        };
         let fetcher = Fetcher::new(config.fetch.clone(), Arc::clone(&clock), registry())?;
         let revocations = Revocations::new(Arc::clone(&clock));
         let keyring = Arc::new(MediaKeyring::new(Arc::clone(&clock)));
@@ -192,6 +200,16 @@ impl Prepared {
         fs::create_dir_all(dir).map_err(fault)?;
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(fault)
     }
+}
+
+/// Opens what the cache keeps over a restart, if the configuration has it.
+pub(crate) async fn backing(config: &NodeConfig) -> Result<Option<Backing>, BootError> {
+    let Some(disk) = &config.cache.disk else {
+        return Ok(None);
+    };
+    let (clock, entropy) = (SystemClock::shared(), SystemEntropy);
+    let (_, backing) = Disk::backing(disk, clock, &entropy, registry()).await?;
+    Ok(Some(backing))
 }
 
 /// Origins know an edge by its certificate; one that names another PoP would only be refused later.

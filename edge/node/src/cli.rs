@@ -40,19 +40,21 @@ enum Command {
 /// Exit status: 0 for a clean stop, 64 for a configuration that cannot be used, 1 for everything else.
 pub(crate) fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run { config } => conclude(prepare(&config).and_then(run::run)),
-        Command::Check { config } => match prepare(&config) {
-            Ok(prepared) => {
-                say(&format!(
-                    "{} can be used: node {} of {}\n",
-                    config.display(),
-                    prepared.config.node,
-                    prepared.config.pop
-                ));
-                ExitCode::SUCCESS
+        Command::Run { config } => conclude(load(&config).and_then(run::run)),
+        Command::Check { config } => {
+            match load(&config).and_then(|config| Prepared::new(config, None)) {
+                Ok(prepared) => {
+                    say(&format!(
+                        "{} can be used: node {} of {}\n",
+                        config.display(),
+                        prepared.config.node,
+                        prepared.config.pop
+                    ));
+                    ExitCode::SUCCESS
+                }
+                Err(error) => conclude(Err(error)),
             }
-            Err(error) => conclude(Err(error)),
-        },
+        }
         Command::DefaultConfig => {
             say(DEFAULT_TOML);
             ExitCode::SUCCESS
@@ -60,8 +62,8 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-fn prepare(path: &Path) -> Result<Prepared, BootError> {
-    Prepared::new(NodeConfig::load(path)?)
+fn load(path: &Path) -> Result<NodeConfig, BootError> {
+    Ok(NodeConfig::load(path)?)
 }
 
 fn conclude(result: Result<(), BootError>) -> ExitCode {

@@ -296,6 +296,7 @@ impl NodeConfig {
 
 #[cfg(test)]
 mod tests {
+    use mcsp_edge_cache::disk::DiskConfig;
     use mcsp_runtime::parse_config;
 
     use super::*;
@@ -332,7 +333,13 @@ mod tests {
         printed.dedup();
         assert_eq!(known, printed);
         let text = |value: &dyn std::fmt::Debug| format!("{value:?}");
-        assert_eq!(text(&config.cache), text(&CacheConfig::default()));
+        let disk = config.cache.disk.clone().unwrap();
+        assert_eq!(text(&disk), text(&DiskConfig::in_dir(&disk.dir)));
+        let memory = CacheConfig {
+            disk: None,
+            ..config.cache.clone()
+        };
+        assert_eq!(text(&memory), text(&CacheConfig::default()));
         assert_eq!(text(&config.fetch), text(&FetchConfig::default()));
         assert_eq!(text(&config.h1), text(&Limits::default()));
         assert_eq!(

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::addresses::Addresses;
 use crate::admin::{self, Health};
-use crate::boot::{BootError, Prepared};
+use crate::boot::{BootError, Prepared, backing};
 use crate::config::NodeConfig;
 use crate::feed::FeedClient;
 use crate::listener::{Doorway, Listening};
@@ -27,23 +27,30 @@ use crate::watch as background;
 const REUSE_TRIES: usize = 2;
 
 /// Runs until a signal, then drains.
-pub(crate) fn run(prepared: Prepared) -> Result<(), BootError> {
-    init_logging("mcsp-edge", &prepared.config.log_level)?;
-    prepared.make_state_dir()?;
+pub(crate) fn run(config: NodeConfig) -> Result<(), BootError> {
+    config.validate()?;
+    init_logging("mcsp-edge", &config.log_level)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if prepared.config.worker_threads > 0 {
-        runtime.worker_threads(prepared.config.worker_threads);
+    if config.worker_threads > 0 {
+        runtime.worker_threads(config.worker_threads);
     }
     let runtime = runtime
         .thread_name("edge")
         .enable_all()
         .build()
         .map_err(|source| BootError::io("runtime", source))?;
-    let access_log = prepared.access_log.clone();
-    let result = runtime.block_on(serve(prepared));
+    let result = runtime.block_on(async {
+        let backing = backing(&config).await?;
+        let prepared = Prepared::new(config, backing)?;
+        prepared.make_state_dir()?;
+        let (cache, access_log) = (prepared.cache.clone(), prepared.access_log.clone());
+        let served = serve(prepared).await;
+        cache.close().await;
+        access_log.flush();
+        served
+    });
     // What did not drain in time is not waited for.
     runtime.shutdown_background();
-    access_log.flush();
     result
 }
 

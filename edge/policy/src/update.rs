@@ -38,10 +38,19 @@ pub fn selects(stored: &Validators, not_modified: &HeaderMap, now_ms: i64) -> bo
     }
 }
 
+/// Fields that a stored body depends on (section 3.2), beside its `Content-Type`, which origins do correct.
+static OF_THE_BODY: [HeaderName; 5] = [
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::ETAG,
+    HeaderName::from_static("content-md5"),
+];
+
 /// The stored header with the fields of a newer one in place of its own (section 3.2); the newer one is a 304, or a
 /// 200 to HEAD. `also` are the names of [`StorePlan::strip`](crate::store::StorePlan::strip) for the newer one.
 ///
-/// All fields change but hop-by-hop ones and `Content-Length`. An `Age` that the newer one does not repeat, and a
+/// All fields change but hop-by-hop ones and those that the stored body depends on. An `Age` that the newer one does not repeat, and a
 /// `Date` that it lacks, must not make the updated response old: the first goes, the second becomes `response_ms`.
 #[must_use]
 pub fn merge(
@@ -52,7 +61,12 @@ pub fn merge(
 ) -> HeaderMap {
     let mut update = newer.clone();
     strip_for_storing(&mut update, also);
-    update.remove(header::CONTENT_LENGTH);
+    for name in &OF_THE_BODY {
+        // What a stored body depends on stays with it, wherever the newer header got its own from.
+        if *name == header::CONTENT_LENGTH || stored.contains_key(name) {
+            update.remove(name);
+        }
+    }
     let mut merged = stored.clone();
     merged.remove(header::AGE);
     merged.insert(header::DATE, http_date_value(response_ms));

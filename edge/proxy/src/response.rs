@@ -59,7 +59,7 @@ mod tests {
 
     fn decorated(path: &str, is_tls: bool) -> ResponseHeader {
         let fixture = Fixture::new("lhr1");
-        let mut head = request("GET", path);
+        let head = request("GET", path);
         let mut context = fixture.classified(&head);
         context.is_tls = is_tls;
         context.cache_status = Some("lhr1; hit".to_owned());

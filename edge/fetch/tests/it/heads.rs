@@ -81,7 +81,7 @@ async fn what_breaks_the_protocol_is_refused_and_counted() {
             Fault::TransferEncoding,
         ),
         (
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\nabc",
             Fault::TransferEncoding,
         ),
         (

@@ -242,6 +242,11 @@ impl FeedClient {
         if !self.cursor.has_state() {
             return;
         }
+        // What is written down as applied must be so after a restart too.
+        if self.applier.cache.flush_purges().await.is_err() {
+            tracing::error!("purges could not be written down");
+            return;
+        }
         let journal = &mut self.applier.journal;
         self.cursor.epoch().clone_into(&mut journal.epoch);
         journal.applied_sequence = self.cursor.applied_sequence();

@@ -84,10 +84,16 @@ fn what_a_304_changes() {
             &["Content-Type: text/html"],
         ),
         (
-            "3.2: ETag",
-            &[r#"ETag: W/"1""#],
+            "3.2: ETag is the body's and stays",
             &[r#"ETag: "1""#],
+            &[r#"ETag: "2""#],
             &[r#"ETag: "1""#],
+        ),
+        (
+            "3.2: Content-Encoding is the body's and stays",
+            &["Content-Encoding: gzip"],
+            &["Content-Encoding: br"],
+            &["Content-Encoding: gzip"],
         ),
         (
             "3.2: Content-Length stays",

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHORIZATION, RANGE, VIA};
+use http::header::{
+    ACCEPT_LANGUAGE, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHORIZATION, RANGE, VIA,
+};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -14,6 +16,7 @@ use mcsp_edge_policy::cache_control::RequestDirectives;
 use mcsp_edge_policy::conditional::remove_conditions;
 use mcsp_edge_policy::hop_by_hop::strip_for_forwarding;
 use mcsp_edge_policy::store::{SetCookie, StoreRules};
+use mcsp_edge_policy::surrogate::{CAPABILITY, SURROGATE_CAPABILITY};
 use mcsp_edge_policy::vary::normal_value;
 
 use crate::context::RequestContext;
@@ -22,12 +25,6 @@ use crate::plain::{PlainRequest, host_of};
 use crate::route::{MediaKind, Route};
 use crate::stage::is_forged;
 
-/// Says to an origin that this cache follows `Surrogate-Control` (W3C Edge Architecture), and under which name it may be
-/// spoken to alone.
-const SURROGATE_CAPABILITY: (HeaderName, &str) = (
-    HeaderName::from_static("surrogate-capability"),
-    "mcsp-edge=\"Surrogate/1.0\"",
-);
 /// By which name the node stands in `Via` (RFC 9110 section 7.6.3).
 const VIA_VALUE: &str = "1.1 mcsp-edge";
 
@@ -43,13 +40,18 @@ const NEGATIVE_S_MAX: u32 = 60;
 pub(crate) enum Selects<'r> {
     Nothing,
     Fields(&'r HeaderMap),
+    /// With this in place of `Accept-Language`: see [`mcsp_edge_policy::vary::language`].
+    InLanguage(&'r HeaderMap, &'r [u8]),
 }
 
 impl Selecting for Selects<'_> {
     fn value(&self, name: &HeaderName) -> Option<Cow<'_, [u8]>> {
         match self {
             Self::Nothing => None,
-            Self::Fields(fields) => normal_value(fields, name),
+            Self::InLanguage(_, language) if *name == ACCEPT_LANGUAGE => {
+                Some(Cow::Borrowed(language))
+            }
+            Self::Fields(fields) | Self::InLanguage(fields, _) => normal_value(fields, name),
         }
     }
 }
@@ -218,8 +220,7 @@ fn plain_fields(request: &Parts) -> HeaderMap {
         fields.insert(HOST, host);
     }
     fields.append(VIA, HeaderValue::from_static(VIA_VALUE));
-    let (name, value) = SURROGATE_CAPABILITY;
-    fields.insert(name, HeaderValue::from_static(value));
+    fields.append(&SURROGATE_CAPABILITY, HeaderValue::from_static(CAPABILITY));
     fields
 }
 
@@ -269,7 +270,7 @@ mod tests {
     fn queries_make_no_copies() {
         let fixture = Fixture::new("lhr1");
         let key = |path: &str| {
-            let mut head = request("GET", path);
+            let head = request("GET", path);
             let context = fixture.classified(&head);
             let route = context.route.as_deref().unwrap();
             Asking::new(route, head.as_ref()).map(|asking| asking.key.to_owned())

@@ -14,9 +14,10 @@ use mcsp_edge_policy::age::Exchange;
 use mcsp_edge_policy::conditional::Validators;
 use mcsp_edge_policy::freshness::Failure;
 use mcsp_edge_policy::hop_by_hop::strip_for_storing;
-use mcsp_edge_policy::range::ContentRange;
+use mcsp_edge_policy::range::{ByteRange, ContentRange};
 use mcsp_edge_policy::store::{Candidate, Refusal, StorePlan, StoreRules, decide};
 use mcsp_edge_policy::update;
+use mcsp_edge_policy::vary::language;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -40,6 +41,8 @@ pub(crate) struct Errand {
     pub(crate) asked: HeaderMap,
     /// Absolute, as in the key.
     pub(crate) target_uri: String,
+    /// Is a body whole that ends with its connection?
+    pub(crate) believes_close: bool,
     /// To be validated.
     pub(crate) stale: Option<Arc<Entity>>,
 }
@@ -47,8 +50,8 @@ pub(crate) struct Errand {
 /// What became of it.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It is being stored; read it.
-    Stored(Arc<Entity>),
+    /// It is being stored; read it. Of a part: which.
+    Stored(Arc<Entity>, Option<ByteRange>),
     /// The origin said 304: what is held is good.
     Validated(Arc<Entity>),
     /// The origin failed; what is held may stand in.
@@ -85,12 +88,7 @@ impl Errand {
         }
     }
 
-    async fn run(
-        mut self,
-        lead: Lead,
-        tell: oneshot::Sender<Fetched>,
-        interim: mpsc::Sender<Parts>,
-    ) {
+    async fn run(self, lead: Lead, tell: oneshot::Sender<Fetched>, interim: mpsc::Sender<Parts>) {
         let started = Instant::now();
         let answer = self.ask(&interim).await;
         drop(interim);
@@ -105,35 +103,21 @@ impl Errand {
         }
     }
 
-    /// With conditions when there is something to validate; without when the origin answers for something else.
-    async fn ask(&mut self, interim: &mpsc::Sender<Parts>) -> Result<Response, FetchError> {
+    /// With conditions when there is something to validate.
+    async fn ask(&self, interim: &mpsc::Sender<Parts>) -> Result<Response, FetchError> {
         let mut on_interim = |head: Parts| {
             // A client that does not take them misses some: they are hints.
             let _ = interim.try_send(head);
         };
-        let edge = Arc::clone(&self.edge);
+        let fetcher = &self.edge.fetcher;
         let Some(stale) = &self.stale else {
-            let fetch = edge
-                .fetcher
-                .fetch(&self.request, &self.target, &mut on_interim);
-            return fetch.await;
+            return fetcher
+                .fetch(&self.request, &self.target, &mut on_interim)
+                .await;
         };
-        let validators = validators_of(stale);
-        let mut conditional = self.request.clone();
-        validators.make_conditional(&mut conditional.headers);
-        let fetcher = &edge.fetcher;
-        let answer = fetcher
-            .fetch(&conditional, &self.target, &mut on_interim)
-            .await?;
-        let is_of_another = answer.head.status == StatusCode::NOT_MODIFIED
-            && !update::selects(&validators, &answer.head.headers, answer.responded_ms);
-        if !is_of_another {
-            return Ok(answer);
-        }
-        self.stale = None;
-        fetcher
-            .fetch(&self.request, &self.target, &mut on_interim)
-            .await
+        let mut request = self.request.clone();
+        validators_of(stale).make_conditional(&mut request.headers);
+        fetcher.fetch(&request, &self.target, &mut on_interim).await
     }
 
     fn judge(
@@ -249,7 +233,10 @@ impl Errand {
         match lead.begin(new) {
             Ok(filling) => {
                 let entity = Arc::clone(filling.entity());
-                (Outcome::Stored(entity), Some((filling, response)))
+                let part = ContentRange::of(&response.head.headers)
+                    .filter(|_| response.head.status == StatusCode::PARTIAL_CONTENT)
+                    .and_then(|range| range.range);
+                (Outcome::Stored(entity, part), Some((filling, response)))
             }
             Err(refused) => private(response, refused.as_str()),
         }
@@ -262,14 +249,15 @@ impl Errand {
     ) -> Result<NewResponse, &'static str> {
         let fields = &response.head.headers;
         let body = match response.length() {
-            // Whether anything is missing cannot be told (RFC 9112 section 8).
-            BodyLength::UntilClose => return Err("close-delimited"),
+            // Whether anything is missing of it cannot be told; whoever has a plain origin has chosen to believe that a
+            // connection that ends without an error ends a body (RFC 9112 section 8).
+            BodyLength::UntilClose if !self.believes_close => return Err("close-delimited"),
             _ if response.head.status == StatusCode::PARTIAL_CONTENT => part_of(fields, response)?,
             BodyLength::Known(bytes) => BodyPlan::Whole {
                 total_len: Some(bytes),
             },
             BodyLength::None => BodyPlan::Whole { total_len: Some(0) },
-            BodyLength::Marked => BodyPlan::Whole { total_len: None },
+            BodyLength::Marked | BodyLength::UntilClose => BodyPlan::Whole { total_len: None },
         };
         let tags = surrogate_keys(fields).ok_or("surrogate-keys")?;
         let status = match &body {
@@ -282,7 +270,11 @@ impl Errand {
             kept.remove(http::header::CONTENT_RANGE);
         }
         let lifetimes = life::lifetimes_of(&plan.freshness, response.responded_ms);
-        let selects = Selects::Fields(&self.asked);
+        let language = language::of_response(&plan.vary, &self.asked, fields);
+        let selects = match &language {
+            Some(language) => Selects::InLanguage(&self.asked, language),
+            None => Selects::Fields(&self.asked),
+        };
         Ok(NewResponse {
             head: StoredHead::new(status, kept, lifetimes),
             body,
@@ -292,7 +284,8 @@ impl Errand {
     }
 }
 
-/// A part may be put together with others only by a strong validator (RFC 9110 section 15.3.7.3).
+/// A part is stored as it is. It is put together with others by a strong validator only (RFC 9110 section 15.3.7.3), which
+/// whoever asks for those looks at.
 fn part_of(fields: &HeaderMap, response: &Response) -> Result<BodyPlan, &'static str> {
     let Some(ContentRange {
         range: Some(range),
@@ -305,10 +298,6 @@ fn part_of(fields: &HeaderMap, response: &Response) -> Result<BodyPlan, &'static
         && bytes != range.length()
     {
         return Err("content-range");
-    }
-    let validators = Validators::of(fields, response.responded_ms);
-    if validators.strong_etag().is_none() {
-        return Err("no-strong-validator");
     }
     Ok(BodyPlan::Part {
         range: range.first..range.last.saturating_add(1),

@@ -6,9 +6,11 @@ use std::time::Duration;
 use http::StatusCode;
 use http::header::{IF_RANGE, RANGE};
 use mcsp_edge_cache::engine::{Entity, Followed, Join, Key, Lead, Lookup, MissReason};
+use mcsp_edge_fetch::{BodyLength, Response};
 use mcsp_edge_policy::cache_status::Forward;
 use mcsp_edge_policy::freshness::{Freshness, Reuse, Why};
-use mcsp_edge_policy::range::{Fitted, RangeRequest};
+use mcsp_edge_policy::range::{ByteRange, Fitted, RangeRequest, range_value};
+use mcsp_edge_policy::vary::language;
 
 use super::answering;
 use super::asking::{Asking, Selects};
@@ -17,13 +19,16 @@ use super::errand::{Awaited, Errand, Fetched, Outcome};
 use super::life;
 use super::passing::{self, told_interim};
 use super::report::Report;
-use super::send::Sending;
+use super::send::{Sending, Sent};
 use super::slices;
 use crate::context::RequestContext;
 use crate::edge::Edge;
 
 /// How often a request looks again because what it waited for came to nothing.
 const ROUNDS_MAX: usize = 4;
+
+/// A client that wants a part of a response that is not stored, and not larger than this, gets all of it.
+const PART_WORTH_ASKING_BYTES: u64 = 256 << 10;
 
 /// What is done with what is held.
 enum Verdict {
@@ -173,14 +178,27 @@ impl<C: ClientStream> Flow<'_, C> {
     }
 
     async fn send(&mut self, entity: &Arc<Entity>, report: Report) -> Result<(), SendFault> {
+        self.send_part(entity, report, None).await
+    }
+
+    async fn send_part(
+        &mut self,
+        entity: &Arc<Entity>,
+        report: Report,
+        part: Option<ByteRange>,
+    ) -> Result<(), SendFault> {
         let sending = Sending {
+            part,
             edge: self.edge,
             asking: self.asking,
             entity,
             report,
             now_ms: self.edge.clock.now_ms(),
         };
-        sending.send(self.client, self.context).await
+        match sending.send(self.client, self.context).await? {
+            Sent::Answered => Ok(()),
+            Sent::Missing => Box::pin(self.pass(Forward::Partial, None)).await,
+        }
     }
 
     fn errand(&self, stale: Option<Arc<Entity>>) -> Option<Errand> {
@@ -191,8 +209,9 @@ impl<C: ClientStream> Flow<'_, C> {
             rules: self.asking.rules(self.edge),
             asked: match self.asking.selects {
                 Selects::Fields(fields) => fields.clone(),
-                Selects::Nothing => http::HeaderMap::new(),
+                Selects::Nothing | Selects::InLanguage(..) => http::HeaderMap::new(),
             },
+            believes_close: self.asking.plain().is_some(),
             target_uri: self.asking.key.to_owned(),
             stale,
         })
@@ -222,7 +241,7 @@ impl<C: ClientStream> Flow<'_, C> {
             return self.fail(answering::no_origin()).await;
         };
         let slice = self.first_slice(known.as_ref());
-        if let Some(slice) = &slice {
+        if let Some(slice) = slice.as_ref().or(self.rest_of(known.as_ref()).as_ref()) {
             errand.request.headers.insert(RANGE, slice.clone());
         }
         let Awaited { fetched, interim } = errand.start(lead);
@@ -236,14 +255,20 @@ impl<C: ClientStream> Flow<'_, C> {
             ..Report::default()
         };
         match outcome {
-            Outcome::Stored(entity) => {
+            Outcome::Stored(entity, part) => {
+                let status = match part {
+                    Some(_) => StatusCode::PARTIAL_CONTENT,
+                    None => entity.head().status,
+                };
                 let report = Report {
-                    forward_status: Some(entity.head().status.as_u16()),
+                    forward_status: Some(status.as_u16()),
                     is_stored: true,
                     age_s: self.age_of(&entity),
                     ..report
                 };
-                self.send(&entity, report).await
+                let asked = self.asking.request.headers.get(RANGE);
+                let part = part.filter(|_| asked.is_some() && asked == slice.as_ref());
+                self.send_part(&entity, report, part).await
             }
             Outcome::Validated(entity) => {
                 let report = Report {
@@ -255,11 +280,7 @@ impl<C: ClientStream> Flow<'_, C> {
             }
             Outcome::Covered(entity) => self.cover(&entity, wait).await,
             Outcome::Private(response, reason) => {
-                let has_range = self.asking.request.headers.contains_key(RANGE);
-                let is_sliced =
-                    slice.is_some() || (has_range && response.head.status == StatusCode::OK);
-                if is_sliced {
-                    // It was asked for all; this client wants a part.
+                if !self.is_what_was_asked(&response) {
                     drop(response);
                     return self.pass(forward, Some(reason)).await;
                 }
@@ -277,6 +298,27 @@ impl<C: ClientStream> Flow<'_, C> {
         }
     }
 
+    /// Is an answer to what was asked for all clients one to this client too: the whole for the whole, its very range for a
+    /// range?
+    fn is_what_was_asked(&self, response: &Response) -> bool {
+        let range = self.asking.request.headers.get(RANGE);
+        match response.head.status {
+            // What is small is sent whole rather than asked for again: a range may be ignored (RFC 9110 section 14.2).
+            StatusCode::OK => {
+                let is_small = |bytes| bytes <= PART_WORTH_ASKING_BYTES;
+                range.is_none()
+                    || matches!(response.length(), BodyLength::Known(bytes) if is_small(bytes))
+            }
+            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
+                range.is_some()
+                    && range
+                        == slices::first_slice(&RangeRequest::of(&self.asking.request.headers))
+                            .as_ref()
+            }
+            _ => true,
+        }
+    }
+
     fn age_of(&self, entity: &Entity) -> Option<u32> {
         let now_ms = self.edge.clock.now_ms();
         Some(self.freshness(entity, now_ms).age_s(now_ms)).filter(|age_s| *age_s > 0)
@@ -289,6 +331,16 @@ impl<C: ClientStream> Flow<'_, C> {
             return None;
         }
         slices::first_slice(&RangeRequest::of(headers))
+    }
+
+    /// What is asked for to complete the beginning of a response that is held without a validator. An origin that then sends
+    /// that part alone is asked again for all, since nothing says that the two belong together.
+    fn rest_of(&self, known: Option<&Arc<Entity>>) -> Option<http::HeaderValue> {
+        let entity = known.filter(|entity| !entity.is_complete() && !entity.is_filling())?;
+        let held = entity.held_bytes();
+        let is_beginning = held > 0 && entity.holds(&(0..held));
+        let wants_all = !self.asking.request.headers.contains_key(RANGE);
+        (is_beginning && wants_all).then(|| range_value(held, None))
     }
 
     /// The origin failed, and what is held stands in.
@@ -369,7 +421,27 @@ async fn find(edge: &Edge, asking: &Asking<'_>) -> Result<Arc<Entity>, MissReaso
     };
     match found {
         Lookup::Hit(entity) => Ok(entity),
+        Lookup::Miss(MissReason::Variant) => {
+            find_by_language(edge, asking).ok_or(MissReason::Variant)
+        }
         Lookup::Miss(reason) => Err(reason),
         Lookup::OnDisk => Err(MissReason::NeverSeen),
     }
+}
+
+/// A variant in a language that the client wants above all others.
+fn find_by_language(edge: &Edge, asking: &Asking<'_>) -> Option<Arc<Entity>> {
+    let Selects::Fields(fields) = asking.selects else {
+        return None;
+    };
+    let key = Key::new(asking.key);
+    language::of_request(fields).iter().find_map(|language| {
+        match edge
+            .cache
+            .lookup(key, &Selects::InLanguage(fields, language))
+        {
+            Lookup::Hit(entity) => Some(entity),
+            Lookup::OnDisk | Lookup::Miss(_) => None,
+        }
+    })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::header::{IF_RANGE, RANGE};
 use mcsp_edge_cache::engine::{FillError, Filling};
-use mcsp_edge_fetch::{FetchRequest, Response, Target};
+use mcsp_edge_fetch::{BodyLength, FetchRequest, Response, Target};
 use mcsp_edge_policy::range::{ContentRange, range_value};
 
 use super::errand::{Errand, validators_of};
@@ -55,7 +55,8 @@ impl Source<'_> {
                     }
                 }
                 Ok(None) => {
-                    if response.is_complete() {
+                    // One that ends with its connection was begun only where that is believed.
+                    if response.is_complete() || response.length() == BodyLength::UntilClose {
                         if let Err(error) = filling.complete() {
                             tracing::debug!(%error, "a fill is not what it said");
                         }

@@ -35,6 +35,14 @@ const OF_NOT_MODIFIED: [HeaderName; 7] = [
 /// How often what is missing of a body is asked for, for one answer. Each time brings up to 8 MiB.
 const BRINGS_MAX: usize = 256;
 
+/// Was there an answer?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Answered,
+    /// No: what is missing of the entity cannot be had. Nothing was said to the client.
+    Missing,
+}
+
 /// An entity on its way to a client.
 pub(crate) struct Sending<'a> {
     pub(crate) edge: &'a Arc<Edge>,
@@ -42,6 +50,8 @@ pub(crate) struct Sending<'a> {
     pub(crate) entity: &'a Arc<Entity>,
     pub(crate) report: Report,
     pub(crate) now_ms: i64,
+    /// What the origin sent when it was asked for the client's very range: that is what the client gets.
+    pub(crate) part: Option<ByteRange>,
 }
 
 impl Sending<'_> {
@@ -50,7 +60,7 @@ impl Sending<'_> {
         &self,
         client: &mut C,
         context: &mut RequestContext,
-    ) -> Result<(), SendFault> {
+    ) -> Result<Sent, SendFault> {
         let head = self.entity.head();
         let Some(prepared) = prepared::of(self.entity, &head) else {
             return Err(SendFault::Answer("a head without its lines".to_owned()));
@@ -74,15 +84,57 @@ impl Sending<'_> {
             }
         }
         match self.fit(&head, prepared) {
-            Fitted::Whole => self.whole(client, context, &head, prepared).await,
-            Fitted::One(range) => self.one(client, context, prepared, range).await,
-            Fitted::Many(ranges) => self.many(client, context, prepared, &ranges).await,
+            Fitted::Whole => {
+                let end = self.entity.total_len().unwrap_or(u64::MAX);
+                if !self.asking.is_head && !self.can_begin(context, 0..end).await {
+                    return Ok(Sent::Missing);
+                }
+                self.whole(client, context, &head, prepared).await
+            }
+            Fitted::One(range) => {
+                let wanted = range.first..range.last.saturating_add(1);
+                if !self.can_begin(context, wanted).await {
+                    return Ok(Sent::Missing);
+                }
+                self.one(client, context, prepared, range).await
+            }
+            Fitted::Many(ranges) => {
+                for range in &ranges {
+                    let wanted = range.first..range.last.saturating_add(1);
+                    if !self.can_begin(context, wanted).await {
+                        return Ok(Sent::Missing);
+                    }
+                }
+                self.many(client, context, prepared, &ranges).await
+            }
             Fitted::None => self.unsatisfiable(client, context, prepared).await,
         }
     }
 
+    /// Is the beginning of a stretch here, or does it come? What is missing at the beginning is asked for before anything is
+    /// said, so that the client learns of a failure by another answer than a cut one.
+    async fn can_begin(&self, context: &RequestContext, range: Range<u64>) -> bool {
+        let entity = self.entity;
+        if entity.is_filling() && range.start > 0 {
+            return match entity.reader(range.clone()).next().await {
+                Ok(_) => true,
+                Err(ReadError::Hole { .. }) => self.bring(context, range).await,
+                Err(_) => false,
+            };
+        }
+        entity.is_complete()
+            || entity.is_filling()
+            || entity.is_on_disk()
+            || range.is_empty()
+            || entity.holds(&(range.start..range.start + 1))
+            || self.bring(context, range).await
+    }
+
     /// Which of its bytes the client asks for; ranges are for a `GET` that is answered with 200.
     fn fit(&self, head: &StoredHead, prepared: &Prepared) -> Fitted {
+        if let Some(part) = self.part {
+            return Fitted::One(part);
+        }
         let request = &self.asking.request.headers;
         if self.asking.request.method != Method::GET
             || head.status != StatusCode::OK
@@ -104,7 +156,7 @@ impl Sending<'_> {
         context: &mut RequestContext,
         status: StatusCode,
         prepared: &Prepared,
-    ) -> Result<(), SendFault> {
+    ) -> Result<Sent, SendFault> {
         context.status = status.as_u16();
         let mut head = client.head(status);
         for name in &OF_NOT_MODIFIED {
@@ -121,7 +173,7 @@ impl Sending<'_> {
         };
         client.begin(head, length)?;
         client.finish().await?;
-        Ok(())
+        Ok(Sent::Answered)
     }
 
     async fn unsatisfiable<C: ClientStream>(
@@ -129,7 +181,7 @@ impl Sending<'_> {
         client: &mut C,
         context: &mut RequestContext,
         prepared: &Prepared,
-    ) -> Result<(), SendFault> {
+    ) -> Result<Sent, SendFault> {
         let status = StatusCode::RANGE_NOT_SATISFIABLE;
         context.status = status.as_u16();
         let mut head = client.head(status);
@@ -142,7 +194,7 @@ impl Sending<'_> {
         self.report.put(self.edge, context, &mut head);
         client.begin(head, Length::Known(0))?;
         client.finish().await?;
-        Ok(())
+        Ok(Sent::Answered)
     }
 
     async fn whole<C: ClientStream>(
@@ -151,7 +203,7 @@ impl Sending<'_> {
         context: &mut RequestContext,
         stored: &StoredHead,
         prepared: &Prepared,
-    ) -> Result<(), SendFault> {
+    ) -> Result<Sent, SendFault> {
         context.status = stored.status.as_u16();
         let mut head = client.head(stored.status);
         head.prepared(prepared);
@@ -161,7 +213,7 @@ impl Sending<'_> {
             && !self.entity.is_purged()
         {
             client.send_full(head, pieces).await?;
-            return Ok(());
+            return Ok(Sent::Answered);
         }
         let length = match self.entity.total_len() {
             Some(bytes) => Length::Known(bytes),
@@ -173,7 +225,7 @@ impl Sending<'_> {
             self.stretch(client, context, 0..end).await?;
         }
         client.finish().await?;
-        Ok(())
+        Ok(Sent::Answered)
     }
 
     async fn one<C: ClientStream>(
@@ -182,7 +234,7 @@ impl Sending<'_> {
         context: &mut RequestContext,
         prepared: &Prepared,
         range: ByteRange,
-    ) -> Result<(), SendFault> {
+    ) -> Result<Sent, SendFault> {
         let status = StatusCode::PARTIAL_CONTENT;
         context.status = status.as_u16();
         let mut head = client.head(status);
@@ -196,12 +248,12 @@ impl Sending<'_> {
         let wanted = range.first..range.last.saturating_add(1);
         if self.entity.is_complete() {
             client.send_full(head, &self.held(wanted)).await?;
-            return Ok(());
+            return Ok(Sent::Answered);
         }
         client.begin(head, Length::Known(range.length()))?;
         self.stretch(client, context, wanted).await?;
         client.finish().await?;
-        Ok(())
+        Ok(Sent::Answered)
     }
 
     /// The pieces of a stretch that is in memory.
@@ -216,7 +268,7 @@ impl Sending<'_> {
         context: &mut RequestContext,
         prepared: &Prepared,
         ranges: &[ByteRange],
-    ) -> Result<(), SendFault> {
+    ) -> Result<Sent, SendFault> {
         let status = StatusCode::PARTIAL_CONTENT;
         let total = self.entity.total_len().unwrap_or(0);
         let seed = u128::from(self.edge.entropy.next_u64()) << 64
@@ -242,7 +294,7 @@ impl Sending<'_> {
             }
         }
         client.finish().await?;
-        Ok(())
+        Ok(Sent::Answered)
     }
 
     /// Sends a stretch as it comes; what nobody brings is asked for.

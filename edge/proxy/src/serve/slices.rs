@@ -45,7 +45,7 @@ pub(crate) fn first_slice(range: &RangeRequest) -> Option<http::HeaderValue> {
 
 /// Could what `entity` lacks of `range` be had? Only the origin's word that it still has the same bytes allows that.
 pub(crate) fn can_be_completed(entity: &Entity) -> bool {
-    entity.is_filling() || validators_of(entity).strong_etag().is_some()
+    entity.is_filling() || entity.is_on_disk() || validators_of(entity).strong_etag().is_some()
 }
 
 /// Sees to it that what is missing at the beginning of `range` comes. False: it will not.

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     fn status(fixture: &Fixture, path: &str) -> Option<StatusCode> {
-        let mut head = request("GET", path);
+        let head = request("GET", path);
         let mut context = fixture.context();
         let flow = run_all(&fixture.edge, &head, &mut context);
         flow.break_value().map(|answer| answer.status)

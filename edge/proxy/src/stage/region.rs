@@ -183,7 +183,7 @@ mod tests {
             ),
         ];
         for (path, viewer, wanted) in cases {
-            let mut head = request("GET", &path);
+            let head = request("GET", &path);
             let mut context = fixture.classified(&head);
             context.identity = viewer.map(identity);
             let flow = run(&fixture.edge, &head, &mut context);

@@ -62,7 +62,7 @@ mod tests {
 
     fn answer(pop: &str, path: &str) -> Option<(StatusCode, Option<String>)> {
         let fixture = Fixture::new(pop);
-        let mut head = request("GET", path);
+        let head = request("GET", path);
         let mut context = fixture.classified(&head);
         match run(&fixture.edge, &head, &mut context) {
             ControlFlow::Continue(()) => None,

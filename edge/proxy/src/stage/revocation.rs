@@ -35,7 +35,7 @@ mod tests {
     fn an_ended_session_is_refused_at_once() {
         let fixture = Fixture::new("los1");
         let token = fixture.media_token(Residency::Global, 0);
-        let mut head = request(
+        let head = request(
             "GET",
             &format!("/media/{token}/global/{CONTENT}/v360/1.m4s"),
         );

@@ -146,7 +146,7 @@ mod tests {
     use crate::stage::testing::{CONTENT, Fixture, NOW_MS, OTHER_CONTENT, request};
 
     fn media_outcome(fixture: &Fixture, path: &str) -> Result<(), (StatusCode, &'static str)> {
-        let mut head = request("GET", path);
+        let head = request("GET", path);
         let mut context = fixture.classified(&head);
         match run(&fixture.edge, &head, &mut context) {
             ControlFlow::Continue(()) => Ok(()),
