@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::account::{Share, counted};
+use crate::sealed::{Sealed, slice};
 
 /// Bodies are kept in chunks of this size, the last one shorter: large enough that a hit is a few writes.
 pub(crate) const CHUNK_BYTES: u64 = 256 << 10;
@@ -65,58 +66,6 @@ struct State {
     killed: bool,
 }
 
-/// A whole body.
-#[derive(Debug)]
-pub(crate) struct Sealed {
-    chunks: Box<[Bytes]>,
-    /// Where each chunk begins; empty when all but the last are of [`CHUNK_BYTES`].
-    starts: Box<[u64]>,
-    len: u64,
-}
-
-impl Sealed {
-    pub(crate) fn chunks(&self) -> &[Bytes] {
-        &self.chunks
-    }
-
-    /// Can chunk `n` be found at `n` times [`CHUNK_BYTES`]?
-    pub(crate) fn is_regular(&self) -> bool {
-        self.starts.is_empty()
-    }
-
-    /// What one chunk holds from `position` to before `end`.
-    fn slice_at(&self, position: u64, end: u64) -> Option<Bytes> {
-        let end = end.min(self.len);
-        if position >= end {
-            return None;
-        }
-        let (index, start) = if self.is_regular() {
-            let index = position / CHUNK_BYTES;
-            (usize::try_from(index).ok()?, index * CHUNK_BYTES)
-        } else {
-            let index = self.starts.partition_point(|start| *start <= position) - 1;
-            (index, *self.starts.get(index)?)
-        };
-        slice(self.chunks.get(index)?, start, position, end)
-    }
-}
-
-/// The part of a run that begins at `start` from `position` to before `end`.
-fn slice(run: &Bytes, start: u64, position: u64, end: u64) -> Option<Bytes> {
-    // Both offsets lie within one run, so they fit a usize.
-    let from = usize::try_from(position.checked_sub(start)?).ok()?;
-    let to = usize::try_from(end - start)
-        .unwrap_or(usize::MAX)
-        .min(run.len());
-    if from >= to {
-        return None;
-    }
-    if from == 0 && to == run.len() {
-        return Some(run.clone());
-    }
-    Some(run.slice(from..to))
-}
-
 #[derive(Debug)]
 pub(crate) struct Body {
     state: Mutex<State>,
@@ -146,7 +95,7 @@ impl Body {
 
     pub(crate) fn total(&self) -> Option<u64> {
         match self.sealed.get() {
-            Some(sealed) => Some(sealed.len),
+            Some(sealed) => Some(sealed.len()),
             None => self.state.lock().total,
         }
     }
@@ -154,7 +103,7 @@ impl Body {
     /// Bytes held.
     pub(crate) fn held(&self) -> u64 {
         match self.sealed.get() {
-            Some(sealed) => sealed.len,
+            Some(sealed) => sealed.len(),
             None => self.state.lock().held,
         }
     }
@@ -351,16 +300,7 @@ impl Body {
             return false;
         }
         let runs = std::mem::take(&mut state.runs);
-        let starts: Box<[u64]> = runs.keys().copied().collect();
-        let is_regular = starts
-            .iter()
-            .enumerate()
-            .all(|(index, start)| *start == index as u64 * CHUNK_BYTES);
-        let sealed = Sealed {
-            chunks: runs.into_values().collect(),
-            starts: if is_regular { Box::default() } else { starts },
-            len: total,
-        };
+        let sealed = Sealed::new(runs, total);
         let _ = self.sealed.set(sealed);
         drop(state);
         self.progress.send_replace(());
@@ -412,6 +352,9 @@ impl Body {
         state.next_id += 1;
         let id = state.next_id;
         state.readers.insert(id, position);
+        if state.streams {
+            self.drained.notify_one();
+        }
         Some(id)
     }
 

@@ -25,6 +25,7 @@ use crate::memory::MemoryTier;
 use crate::metrics::CacheMetrics;
 use crate::purge::{Purge, PurgeReport, PurgeSelector};
 use crate::purge_log::{NotDurable, PurgeLog, PurgeStore};
+use crate::restoring::Turn;
 use crate::store::{Kept, Store};
 use crate::vary::{Selecting, VaryTable};
 
@@ -126,6 +127,7 @@ impl Cache {
                 ledger: Mutex::new(Ledger::with_history(history)),
                 next_id: AtomicU64::new(1),
                 waiters: Arc::default(),
+                restoring: Arc::default(),
                 clock,
                 kept,
                 config,
@@ -207,6 +209,14 @@ impl Cache {
     /// Brings back into memory what the disk has, after [`Lookup::OnDisk`]. [`Lookup::Hit`] or [`Lookup::Miss`]. Ends
     /// within the disk tier's deadline.
     pub async fn load(&self, key: Key<'_>, request: &dyn Selecting) -> Lookup {
+        let turn = self.store.restoring.enter(key.hash());
+        if let Turn::Second(mut done) = turn {
+            // Ends when the sender is dropped. What the first found is in memory then, unless it is another variant.
+            let _ = done.changed().await;
+            if let Some(entity) = self.stored(key, request) {
+                return Lookup::Hit(entity);
+            }
+        }
         match self.store.restore(key, request).await {
             Ok(entity) if entity.variant().matches(request) => Lookup::Hit(entity),
             Ok(_) => Lookup::Miss(MissReason::Variant),

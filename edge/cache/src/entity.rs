@@ -15,6 +15,7 @@ use crate::disk_tier::DiskTier;
 use crate::head::{HeadCell, StoredHead};
 use crate::key::{KeyHash, OwnedKey};
 use crate::reader::Reader;
+use crate::sealed::Sealed;
 use crate::vary::Variant;
 
 /// What is counted for an entity beside its head and body: its parts, and its places in the indexes.
@@ -181,7 +182,7 @@ impl Entity {
     /// The whole body in order, when it is complete. No copy, no lock.
     #[must_use]
     pub fn body_bytes(&self) -> Option<&[Bytes]> {
-        self.body.sealed().map(crate::body::Sealed::chunks)
+        self.body.sealed().map(Sealed::chunks)
     }
 
     /// One chunk of a complete body.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -15,6 +16,9 @@ use crate::vary::Variant;
 
 /// Runs of a chunk that are made one when there are more, so that a body that drips in does not become a list of drops.
 const RUNS_MAX: u64 = 64;
+
+/// How long a response that streams through waits for its first reader, and after its last one.
+const ATTACH_GRACE: Duration = Duration::from_secs(1);
 
 /// What of the body the response brings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -280,7 +284,12 @@ impl Filling {
                 return Err(FillError::Purged);
             }
             if readers == 0 {
-                return Err(FillError::Abandoned);
+                // Whoever was handed the entity may not have come to read it yet.
+                let waits = tokio::time::timeout(ATTACH_GRACE, self.entity.body.drained()).await;
+                if waits.is_err() {
+                    return Err(FillError::Abandoned);
+                }
+                continue;
             }
             if held == 0 || held + len <= window {
                 if let Some(kept) = self.store.keep(piece) {

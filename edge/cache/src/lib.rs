@@ -1,12 +1,26 @@
-//! The edge's segment cache: a `pingora-cache` storage with explicit completeness and generation-ordered purges.
+//! The edge's cache of responses.
 //!
-//! An object is either **complete** (in the memory tier, never partial) or a **fill in flight** (readable by everybody
-//! who waits for it from the moment its header is known). A fill that dies is an error to each of its readers and is
-//! never stored. Each purge opens a new generation; a fill that was asked for in an earlier one is neither admitted
-//! nor joined, so that it cannot bring back what was purged.
+//! An **entity** is a stored response: a head, and a body of which every byte is held, promised by a writer that is at
+//! it, or a hole. Completeness is explicit: nothing looks like the end of a body but its end, a fill that dies leaves a
+//! hole that its readers are told of, and whoever fetches the rest may go on there. An entity is readable by all from
+//! the moment its head is known, each reader at its own pace, in any range; a body that outgrows the cache streams
+//! through a window at the pace of its slowest reader.
 //!
-//! Memory is bounded twice: complete objects by [`CacheConfig::memory_bytes`], bytes of fills by
-//! [`CacheConfig::fill_bytes_max`].
+//! **Collapse.** [`engine::Cache::join`] makes one request lead a fetch and others wait for its head, a bounded number
+//! for a bounded time.
+//!
+//! **Purges.** Each opens a new generation. What was asked for in an earlier one, and is reached by it, is neither
+//! stored nor handed to anyone, so that it cannot bring back what was purged; readers of what a hard purge removed get
+//! no further. The history of purges outlives a restart, and what the disk has is held against it when it is loaded.
+//!
+//! **Memory.** Every byte is counted where it is allocated and given back where it is freed, be it the memory tier, a
+//! fill or a slow reader that has it: [`engine::CacheConfig::memory_bytes`] is never exceeded. What does not fit passes
+//! through.
+//!
+//! **Tiers.** Memory by foyer's S3-FIFO; a disk tier ([`disk`]) behind [`engine::DiskTier`]. Hits in memory take no lock
+//! of the ledger, which orders all that changes.
+//!
+//! The `pingora-cache` storage, which the node serves from until the engine takes over, is apart in `legacy`.
 
 mod account;
 mod body;
@@ -33,6 +47,8 @@ mod purge_file;
 mod purge_log;
 mod reader;
 mod restore;
+mod restoring;
+mod sealed;
 mod store;
 mod surrogate;
 mod vary;

@@ -21,6 +21,7 @@ use crate::memories::MissReason;
 use crate::memory::MemoryTier;
 use crate::metrics::CacheMetrics;
 use crate::purge_log::PurgeLog;
+use crate::restoring::Restoring;
 use crate::surrogate::within_bounds;
 use crate::vary::VaryTable;
 
@@ -50,6 +51,7 @@ pub(crate) struct Store {
     pub(crate) generation: AtomicU64,
     pub(crate) next_id: AtomicU64,
     pub(crate) waiters: Arc<AtomicU64>,
+    pub(crate) restoring: Arc<Restoring>,
     pub(crate) kept: Option<Kept>,
 }
 

@@ -34,7 +34,7 @@ async fn memory_is_used_up_and_never_exceeded() {
 
 /// Ten thousand clients, each behind on a response of its own or on a popular one, holding the piece they were last
 /// given, while new responses keep coming.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn ten_thousand_slow_readers_hold_no_more_than_the_memory() {
     let limit = 32 << 20;
     let harness = Harness::with(CacheConfig {
@@ -112,7 +112,7 @@ fn rss_bytes() -> u64 {
 }
 
 /// What slow readers hold does not push out everything else: beyond their share, nothing leaves for newcomers.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn slow_readers_do_not_empty_the_cache() {
     let harness = Harness::new();
     let mut slow = Vec::new();

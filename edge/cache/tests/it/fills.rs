@@ -198,7 +198,7 @@ async fn a_reader_that_holds_up_a_stream_is_left_behind() {
     ));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_nobody_reads_ends() {
     let harness = Harness::new();
     let mut filling = harness.begin("/big", None);

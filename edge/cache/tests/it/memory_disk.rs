@@ -16,6 +16,7 @@ struct State {
     records: HashMap<KeyHash, DiskRecord>,
     chunks: HashMap<(u128, u32), Bytes>,
     loads: usize,
+    record_loads: usize,
     fails: bool,
     drops: bool,
 }
@@ -30,6 +31,10 @@ impl MemoryDisk {
 
     pub(crate) fn chunk_loads(&self) -> usize {
         self.0.lock().loads
+    }
+
+    pub(crate) fn record_loads(&self) -> usize {
+        self.0.lock().record_loads
     }
 
     pub(crate) fn fail(&self, fails: bool) {
@@ -75,15 +80,17 @@ impl DiskTier for MemoryDisk {
     }
 
     async fn load(&self, slot: KeyHash) -> Result<Option<DiskRecord>, DiskError> {
-        let state = self.0.lock();
+        // As a disk does, it takes its time.
+        tokio::task::yield_now().await;
+        let mut state = self.0.lock();
         if state.fails {
             return Err(failed());
         }
+        state.record_loads += 1;
         Ok(state.records.get(&slot).cloned())
     }
 
     async fn load_chunk(&self, body_id: u128, index: u32) -> Result<Option<Bytes>, DiskError> {
-        // As a disk does, it takes its time.
         tokio::task::yield_now().await;
         let mut state = self.0.lock();
         if state.fails {

@@ -193,6 +193,23 @@ async fn variants_outlive_a_restart() {
 }
 
 #[tokio::test]
+async fn many_that_ask_at_once_load_once() {
+    let machine = Machine::new();
+    let harness = machine.start();
+    harness.store("/a", b"a", &[]).await;
+    let harness = machine.start();
+    let request = any();
+    let loads = (0..50).map(|_| harness.cache.load(Key::new("/a"), &request));
+    for found in futures::future::join_all(loads).await {
+        assert!(matches!(found, Lookup::Hit(_)));
+    }
+    assert_eq!(
+        (machine.disk.record_loads(), machine.disk.chunk_loads()),
+        (1, 1)
+    );
+}
+
+#[tokio::test]
 async fn a_chunk_that_is_lost_is_a_hole() {
     let machine = Machine::new();
     let harness = machine.start();

@@ -10,21 +10,20 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
 use http::HeaderMap;
-use http::header::ACCEPT_LANGUAGE;
 use mcsp_edge_cache::engine::{
     Backing, BodyPlan, CacheConfig, Claim, Entity, FillTicket, Filling, Follow, Followed, Join,
-    Key, Lead, Lookup, PurgeFile, PurgeSelector, ReadError, Reader, Stored, Variant,
+    Key, Lead, Lookup, PurgeFile, PurgeSelector, ReadError, Reader, Stored,
 };
 use mcsp_runtime::{Entropy, SeededEntropy};
 
 use crate::memory_disk::MemoryDisk;
-use crate::support::{Harness, headers};
+use crate::simulation_model::{Target, Version, advance, is_all, version_header};
+use crate::support::Harness;
 
 /// Seeds of a run; `MCSP_SIMULATION_SEEDS` asks for more of them.
 const SEEDS: u64 = 50;
@@ -45,40 +44,6 @@ fn config() -> CacheConfig {
     }
 }
 
-/// Which content of a key: the number of purges that reach the key when it was asked for.
-type Version = u64;
-
-/// One request's key: key 3 varies by language.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Target {
-    key: usize,
-    french: bool,
-}
-
-impl Target {
-    fn text(self) -> String {
-        format!("/media/ng/c{}/seg", self.key)
-    }
-
-    fn request(self) -> HeaderMap {
-        headers(&[("accept-language", if self.french { "fr" } else { "en" })])
-    }
-
-    fn variant(self) -> Variant {
-        if self.key == 3 {
-            Variant::of([ACCEPT_LANGUAGE], &self.request())
-        } else {
-            Variant::default()
-        }
-    }
-
-    /// Every byte tells key, language and version.
-    fn byte(self, version: Version) -> u8 {
-        let french = u64::from(self.french && self.key == 3);
-        ((version * 8 + self.key as u64 * 2 + french) % 251) as u8
-    }
-}
-
 struct Fetch {
     target: Target,
     version: Version,
@@ -96,29 +61,6 @@ struct Reading {
     version: Version,
     reader: Reader,
     started: u64,
-}
-
-fn version_header(entity: &Entity) -> String {
-    let head = entity.head();
-    head.headers["x-version"].to_str().unwrap().to_owned()
-}
-
-/// Is every byte this one? By one comparison, since it is asked often.
-fn is_all(bytes: &[u8], byte: u8) -> bool {
-    bytes
-        .split_last()
-        .is_none_or(|(last, rest)| *last == byte && rest == &bytes[1..])
-}
-
-/// Lets a future go on as far as it gets without anybody else.
-async fn advance<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = std::pin::pin!(future);
-    for _ in 0..8 {
-        if let Poll::Ready(done) = futures::poll!(&mut future) {
-            return Some(done);
-        }
-    }
-    None
 }
 
 struct World {
@@ -326,7 +268,7 @@ impl World {
         };
         let version = self.version_of(target, &entity);
         let start = roll % BODY_BYTES as u64;
-        let start = if roll % 3 == 0 { start } else { 0 };
+        let start = if roll.is_multiple_of(3) { start } else { 0 };
         self.reading.push(Reading {
             target,
             version,
@@ -429,7 +371,7 @@ impl World {
         let Claim::Lead(slice) = self.harness.cache.claim(&entity, wanted, ticket) else {
             return;
         };
-        if roll % 7 == 0 {
+        if roll.is_multiple_of(7) {
             return;
         }
         if version < self.purges[target.key] {
