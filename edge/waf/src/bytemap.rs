@@ -68,6 +68,12 @@ impl ByteSet {
         self.0.iter().zip(other.0).all(|(mine, theirs)| theirs & !mine == 0)
     }
 
+    /// All values but these.
+    #[must_use]
+    pub fn complement(&self) -> Self {
+        Self(self.0.map(|word| !word))
+    }
+
     /// Adds all of `other`.
     pub fn extend(&mut self, other: &Self) {
         for (mine, theirs) in self.0.iter_mut().zip(other.0) {
@@ -85,5 +91,15 @@ impl ByteSet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0 == [0; 4]
+    }
+
+    /// The set as 32 bytes, to compare and to hash.
+    #[must_use]
+    pub fn to_bits(&self) -> [u8; 32] {
+        let mut out = [0; 32];
+        for (chunk, word) in out.chunks_exact_mut(8).zip(self.0) {
+            chunk.copy_from_slice(&word.to_le_bytes());
+        }
+        out
     }
 }

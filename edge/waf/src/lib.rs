@@ -5,8 +5,27 @@
 
 mod body;
 mod bytemap;
+mod collections;
+mod compile;
 mod error;
+mod filter;
 pub mod lang;
+mod limits;
+mod operator;
+mod pattern;
+mod ruleset;
+mod ticks;
+mod transaction;
 mod transform;
+mod verdict;
 
+pub use body::Processor;
+pub use collections::Collections;
+pub use compile::Loader;
 pub use error::{LoadError, LoadErrorKind, Location};
+pub use limits::{Beyond, LimitError, Limits};
+pub use ruleset::RuleSet;
+pub use ticks::{MonotonicTicks, Ticks};
+pub use transaction::{Client, Environment, Transaction};
+pub use transform::Transformation;
+pub use verdict::{AuditEvent, Block, Outcome, RuleMatch, Scores, excerpt};

@@ -1,0 +1,201 @@
+//! One request and its response on their way through the rules.
+//!
+//! Phases run in order: request head (1), request body (2), response head (3), response body (4), logging (5). A caller that
+//! skips one skips its rules.
+
+mod dynamic;
+mod effects;
+mod inputs;
+mod intake;
+mod report;
+mod run;
+mod store;
+mod text;
+mod values;
+mod vars;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::body::Processor;
+use crate::bytemap::ByteSet;
+use crate::collections::Collections;
+use crate::lang::ast::EngineMode;
+use crate::lang::variables::Variable;
+use crate::limits::Limits;
+use crate::ruleset::{RuleMask, RuleSet, TargetRemoval};
+use crate::ticks::Ticks;
+use crate::verdict::{Block, Outcome, RuleMatch};
+
+pub(crate) use store::is_stored;
+use store::Store;
+use values::Values;
+use vars::Vars;
+
+/// What all transactions of a node share beside the rules.
+#[derive(Debug)]
+pub struct Environment {
+    /// Bounds.
+    pub limits: Limits,
+    /// Time spent.
+    pub ticks: Arc<dyn Ticks>,
+    /// Counters that outlive a transaction.
+    pub collections: Collections,
+}
+
+/// Whose request it is.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// The client's address.
+    pub address: IpAddr,
+    /// Its port; 0 if not known.
+    pub port: u16,
+    /// The address it connected to.
+    pub server: IpAddr,
+    /// The port it connected to.
+    pub server_port: u16,
+    /// Its country, ISO 3166-1 alpha-2, if known.
+    pub country: Option<String>,
+    /// The transaction's id, unpredictable to the client.
+    pub id: String,
+    /// When the request began, milliseconds since the Unix epoch.
+    pub now_ms: i64,
+}
+
+/// A transaction.
+#[derive(Debug)]
+pub struct Transaction {
+    set: Arc<RuleSet>,
+    environment: Arc<Environment>,
+    client: Client,
+    values: Values,
+    store: Store,
+    vars: Vars,
+    units: Units,
+    engine: EngineMode,
+    audit: bool,
+    processor: Option<Processor>,
+    force_request_body: bool,
+    request_body_access: bool,
+    response_body_access: bool,
+    request_body: Vec<u8>,
+    response_body: Vec<u8>,
+    body_cut: bool,
+    arguments: usize,
+    removed: RuleMask,
+    removals: Vec<Arc<TargetRemoval>>,
+    /// What the rule that runs has matched, and what the one before it in its chain had.
+    matched: Vec<Matched>,
+    matched_before: Vec<Matched>,
+    opened: Vec<(Variable, Box<[u8]>)>,
+    matches: Vec<RuleMatch>,
+    matches_left_out: usize,
+    highest_severity: u8,
+    blocked: Option<Block>,
+    enforced: bool,
+    allowed_through: u8,
+    overrun: bool,
+    spent_us: u64,
+    began_us: u64,
+    status: Option<u16>,
+    body_error: Option<String>,
+}
+
+/// A value that matched.
+#[derive(Debug, Clone)]
+struct Matched {
+    variable: Variable,
+    name: Option<Box<[u8]>>,
+    value: Box<[u8]>,
+}
+
+/// What is known of each unit of the rule set in this phase.
+#[derive(Debug, Default)]
+struct Units {
+    known: Vec<bool>,
+    bytes: Vec<ByteSet>,
+    candidates: Vec<u64>,
+}
+
+impl Transaction {
+    /// A transaction in which nothing has been looked at.
+    #[must_use]
+    pub fn new(set: &Arc<RuleSet>, environment: &Arc<Environment>, client: Client) -> Self {
+        let limits = &environment.limits;
+        let mut values = Values::default();
+        values.reset(set.filters.words(), limits.scratch_bytes_max);
+        let mut vars = Vars::default();
+        vars.reset(set.names.list.len(), limits.variables_max);
+        let mut transaction = Self {
+            set: set.clone(),
+            environment: environment.clone(),
+            client,
+            values,
+            store: Store::default(),
+            vars,
+            units: Units::default(),
+            engine: set.settings.engine,
+            audit: true,
+            processor: None,
+            force_request_body: false,
+            request_body_access: set.settings.request_body,
+            response_body_access: set.settings.response_body,
+            request_body: Vec::new(),
+            response_body: Vec::new(),
+            body_cut: false,
+            arguments: 0,
+            removed: RuleMask::default(),
+            removals: Vec::new(),
+            matched: Vec::new(),
+            matched_before: Vec::new(),
+            opened: Vec::new(),
+            matches: Vec::new(),
+            matches_left_out: 0,
+            highest_severity: u8::MAX,
+            blocked: None,
+            enforced: false,
+            allowed_through: 0,
+            overrun: false,
+            spent_us: 0,
+            began_us: 0,
+            status: None,
+            body_error: None,
+        };
+        transaction.describe_client();
+        transaction
+    }
+
+    /// Whether the request's body is to be handed over.
+    #[must_use]
+    pub fn wants_request_body(&self) -> bool {
+        self.is_active() && self.request_body_access && self.environment.limits.request_body_bytes_max > 0
+    }
+
+    /// Whether the response's body is to be handed over; ask after its head.
+    #[must_use]
+    pub fn wants_response_body(&self) -> bool {
+        let content_type = self.scalar(Variable::ResponseContentType);
+        self.is_active() && self.response_body_access && self.set.wants_response_body(content_type)
+    }
+
+    fn is_active(&self) -> bool {
+        self.engine != EngineMode::Off && !self.overrun && !self.is_blocked()
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.enforced && self.blocked.is_some()
+    }
+
+    fn outcome(&self) -> Outcome {
+        match &self.blocked {
+            _ if self.overrun => Outcome::Overrun,
+            Some(block) if self.enforced => Outcome::Block(block.clone()),
+            _ => Outcome::Pass,
+        }
+    }
+
+    /// The value of a plain variable, empty if it has none.
+    fn scalar(&self, variable: Variable) -> &[u8] {
+        self.store.list(variable).first().map(|entry| self.values.get(entry.value)).unwrap_or_default()
+    }
+}

@@ -1,0 +1,124 @@
+//! A transaction's bytes: every value once, with what is known of it, and the results of transformations beside it.
+
+use crate::bytemap::ByteSet;
+use crate::filter::Filters;
+use crate::transform::Transformation;
+
+/// A value's number within its transaction.
+pub(super) type ValueId = u32;
+
+/// No value.
+pub(super) const NONE: ValueId = ValueId::MAX;
+
+/// All values of a transaction, in one buffer.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    bytes: Vec<u8>,
+    spans: Vec<(u32, u32)>,
+    sets: Vec<ByteSet>,
+    /// By value and transformation: the result's number and one, or 0 when it is not known yet.
+    results: Vec<u32>,
+    /// By value: its candidates, and whether they are known.
+    candidates: Vec<u64>,
+    scanned: Vec<bool>,
+    words: usize,
+    scratch: Vec<u8>,
+    bytes_max: usize,
+    full: bool,
+}
+
+impl Values {
+    /// Forgets everything, keeps the memory.
+    pub(super) fn reset(&mut self, words: usize, bytes_max: usize) {
+        self.bytes.clear();
+        self.spans.clear();
+        self.sets.clear();
+        self.results.clear();
+        self.candidates.clear();
+        self.scanned.clear();
+        self.words = words;
+        self.bytes_max = bytes_max;
+        self.full = false;
+    }
+
+    /// Whether a value did not fit any more. Values that did not fit are cut.
+    pub(super) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Gives back memory beyond what an ordinary transaction needs.
+    pub(super) fn shrink(&mut self, bytes: usize) {
+        self.bytes.shrink_to(bytes);
+        self.scratch.shrink_to(bytes);
+        self.results.shrink_to(bytes);
+        self.candidates.shrink_to(bytes / 8);
+    }
+
+    /// Keeps a value.
+    pub(super) fn push(&mut self, value: &[u8]) -> ValueId {
+        let room = self.bytes_max.saturating_sub(self.bytes.len());
+        self.full |= value.len() > room;
+        let value = &value[..value.len().min(room)];
+        let start = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        self.bytes.extend_from_slice(value);
+        self.register(start, ByteSet::of(value))
+    }
+
+    fn register(&mut self, start: u32, set: ByteSet) -> ValueId {
+        let id = u32::try_from(self.spans.len()).unwrap_or(NONE - 1);
+        let end = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        self.spans.push((start, end));
+        self.sets.push(set);
+        self.results.resize(self.results.len() + Transformation::COUNT, 0);
+        self.candidates.resize(self.candidates.len() + self.words, 0);
+        self.scanned.push(false);
+        id
+    }
+
+    /// A value's bytes.
+    pub(super) fn get(&self, id: ValueId) -> &[u8] {
+        match self.spans.get(id as usize) {
+            Some((start, end)) => &self.bytes[*start as usize..*end as usize],
+            None => &[],
+        }
+    }
+
+    /// The byte values in a value.
+    pub(super) fn set(&self, id: ValueId) -> &ByteSet {
+        &self.sets[id as usize]
+    }
+
+    /// The result of one transformation; the value itself if nothing changes.
+    pub(super) fn transform(&mut self, id: ValueId, step: Transformation) -> ValueId {
+        if !self.sets[id as usize].meets(&step.touches()) && step.touches() != ByteSet::ALL {
+            return id;
+        }
+        let place = id as usize * Transformation::COUNT + step as usize;
+        if let Some(known) = self.results[place].checked_sub(1) {
+            return known;
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        step.apply(self.get(id), &mut scratch);
+        let result = if scratch == self.get(id) { id } else { self.push(&scratch) };
+        self.scratch = scratch;
+        self.results[place] = result + 1;
+        result
+    }
+
+    /// The result of a pipeline.
+    pub(super) fn pipeline(&mut self, id: ValueId, steps: &[Transformation]) -> ValueId {
+        steps.iter().fold(id, |id, step| self.transform(id, *step))
+    }
+
+    /// The filters that a value satisfies by its literals.
+    pub(super) fn candidates(&mut self, id: ValueId, filters: &Filters) -> &[u64] {
+        let range = id as usize * self.words..(id as usize + 1) * self.words;
+        if !self.scanned[id as usize] {
+            self.scanned[id as usize] = true;
+            let (start, end) = self.spans[id as usize];
+            filters.scan(&self.bytes[start as usize..end as usize], &mut self.candidates[range.clone()]);
+        }
+        &self.candidates[range]
+    }
+}
