@@ -13,6 +13,7 @@ pub mod lang;
 mod limits;
 mod operator;
 mod pattern;
+pub mod replay;
 mod ruleset;
 mod ticks;
 mod transaction;

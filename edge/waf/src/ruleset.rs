@@ -267,4 +267,11 @@ impl RuleSet {
         let named = |types: &Vec<String>| types.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(essence));
         self.settings.response_body && self.settings.response_types.as_ref().is_none_or(named)
     }
+
+    /// The paranoia level that a rule is tagged with.
+    #[must_use]
+    pub fn paranoia_of(&self, id: u64) -> Option<u8> {
+        let rule = self.phases.iter().flatten().map(|index| &self.rules[*index as usize]).find(|rule| rule.id == id)?;
+        rule.tags.iter().find_map(|tag| tag.strip_prefix("paranoia-level/")?.parse().ok())
+    }
 }

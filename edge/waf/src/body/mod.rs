@@ -59,11 +59,11 @@ impl Processor {
 /// A body that its processor cannot read. The message is for `REQBODY_ERROR_MSG`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{processor} parsing error: {message}")]
-pub struct BodyError {
+pub(crate) struct BodyError {
     /// Whose error.
-    pub processor: &'static str,
+    pub(crate) processor: &'static str,
     /// What.
-    pub message: &'static str,
+    pub(crate) message: &'static str,
 }
 
 /// Takes a name and a value; `false` when there is no room for more.

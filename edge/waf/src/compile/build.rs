@@ -27,7 +27,9 @@ pub(super) fn build(loader: Loader) -> Result<RuleSet, LoadError> {
         items.retain(|item| !matches!(item, Item::Chain(chain, _) if above(chain, level)));
     }
     let mut builder = Builder { defaults: loader.defaults, ..Builder::default() };
-    (0..10).for_each(|digit: u8| drop(builder.names.intern(&digit.to_string())));
+    for digit in 0..10 {
+        builder.names.intern(&digit.to_string());
+    }
     for item in items {
         match item {
             Item::Marker(name) => builder.markers.push((name, builder.phases.each_ref().map(Vec::len))),

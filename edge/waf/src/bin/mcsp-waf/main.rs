@@ -1,1 +1,107 @@
-fn main(){}
+//! Tries the engine on rules and regression tests, and measures it.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)] // Talking to a person is what this program does.
+
+mod bench;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use mcsp_edge_waf::replay::{self, Generation};
+
+/// The WAF engine on rules and tests.
+#[derive(Debug, Parser)]
+struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Loads a folder of rules and says how many there are, or where the first mistake is.
+    Check {
+        /// The folder of `*.conf` files.
+        rules: PathBuf,
+    },
+    /// Replays regression tests and prints counts by rule file and the tests that failed.
+    Replay {
+        /// The folder of `*.conf` files.
+        #[arg(long)]
+        rules: PathBuf,
+        /// The tests, one JSON object a line.
+        #[arg(long)]
+        tests: PathBuf,
+        /// The rules' generation.
+        #[arg(long, value_enum)]
+        generation: Version,
+        /// The paranoia level, 1 to 4; all of them if not given.
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=4))]
+        paranoia: Option<u8>,
+    },
+    /// Measures processor time a request at paranoia level 1, and memory of one rule set.
+    Bench {
+        /// The folder of `*.conf` files.
+        #[arg(long)]
+        rules: PathBuf,
+        /// The rules' generation.
+        #[arg(long, value_enum)]
+        generation: Version,
+        /// Requests of each kind.
+        #[arg(long, default_value_t = 20_000)]
+        requests: u32,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Version {
+    V3,
+    V4,
+}
+
+impl From<Version> for Generation {
+    fn from(version: Version) -> Self {
+        match version {
+            Version::V3 => Self::V3,
+            Version::V4 => Self::V4,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let done = match Options::parse().command {
+        Command::Check { rules } => replay::load(&rules, Generation::V4, 4).map(|set| println!("{} rules", set.len())).map_err(Into::into),
+        Command::Replay { rules, tests, generation, paranoia } => run_replay(&rules, &tests, generation.into(), paranoia),
+        Command::Bench { rules, generation, requests } => bench::run(&rules, generation.into(), requests),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type AnyError = Box<dyn std::error::Error>;
+
+fn run_replay(rules: &PathBuf, tests: &PathBuf, generation: Generation, paranoia: Option<u8>) -> Result<(), AnyError> {
+    let cases = replay::read_cases(&std::fs::read_to_string(tests)?)?;
+    let levels = paranoia.map_or(1..=4, |level| level..=level);
+    for level in levels {
+        let set = replay::load(rules, generation, level)?;
+        let tallies = replay::replay(&set, &cases, level);
+        let (mut passed, mut total) = (0, 0);
+        for (file, tally) in &tallies {
+            let all = tally.passed + tally.failed.len();
+            println!("{file}: {} of {all} passed, {} of them refused before the rules", tally.passed, tally.refused);
+            for (title, reason) in &tally.failed {
+                println!("  {title}: {reason}");
+            }
+            passed += tally.passed;
+            total += all;
+        }
+        println!("paranoia {level}: {passed} of {total} passed");
+    }
+    Ok(())
+}
