@@ -154,6 +154,7 @@ async fn feed(folder: &Path, store: &MediaKeyStore) -> Result<Feed, BenchError> 
         clock,
         entropy: SystemEntropy::shared(),
         signing_pops: Arc::new(|pop| pop == POP),
+        home_pops: None,
     })
     .await
     .map_err(fault)?;

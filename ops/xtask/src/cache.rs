@@ -74,7 +74,7 @@ fn build(built: Built) -> Result<PathBuf, Failure> {
 }
 
 /// The folder whose `node_modules` has the public suite.
-fn public_suite() -> Result<PathBuf, Failure> {
+pub(crate) fn public_suite() -> Result<PathBuf, Failure> {
     let folder = target_dir().join("tools/http-cache-tests");
     let stamp = folder.join("installed.txt");
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == PUBLIC_SUITE) {

@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Instant;
 
+use crate::cache;
 use crate::demo::{self, Profile};
 use crate::setup;
 use crate::shell::{Failure, cargo, command, has_program, output, run, say, target_dir};
@@ -60,12 +61,14 @@ pub(crate) fn test(filter: &[&str]) -> Result<(), Failure> {
         lint()?;
         policy()?;
     }
+    let cache_suite = cache::public_suite()?;
     let bin_dir = demo::build(Profile::Dev)?;
     say("tests");
     run(runner(filter)
         // What a test says is the news; forty lines of the runtime's frames under it push it out of short reports.
         .env("RUST_BACKTRACE", "0")
         .env("MCSP_TEST_BIN_DIR", &bin_dir)
+        .env("MCSP_TEST_CACHE_SUITE", &cache_suite)
         .env("MCSP_TEST_SITE", &assets.site)
         .env("MCSP_TEST_NODE", &assets.node)
         .env("MCSP_TEST_VIDEO", &assets.video)
