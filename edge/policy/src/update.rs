@@ -39,11 +39,10 @@ pub fn selects(stored: &Validators, not_modified: &HeaderMap, now_ms: i64) -> bo
 }
 
 /// Fields that a stored body depends on (section 3.2), beside its `Content-Type`, which origins do correct.
-static OF_THE_BODY: [HeaderName; 5] = [
+static OF_THE_BODY: [HeaderName; 4] = [
     header::CONTENT_LENGTH,
     header::CONTENT_ENCODING,
     header::CONTENT_RANGE,
-    header::ETAG,
     HeaderName::from_static("content-md5"),
 ];
 
@@ -62,10 +61,11 @@ pub fn merge(
     let mut update = newer.clone();
     strip_for_storing(&mut update, also);
     for name in &OF_THE_BODY {
-        // What a stored body depends on stays with it, wherever the newer header got its own from.
-        if *name == header::CONTENT_LENGTH || stored.contains_key(name) {
-            update.remove(name);
-        }
+        update.remove(name);
+    }
+    // A body that had no tag may get one.
+    if stored.contains_key(header::ETAG) {
+        update.remove(header::ETAG);
     }
     let mut merged = stored.clone();
     merged.remove(header::AGE);

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use mcsp_api::ViewerIdentity;
 use mcsp_auth_edge::MediaGrant;
+use mcsp_edge_cache::engine::Filling;
 use mcsp_geo::Place;
 use mcsp_telemetry::TraceContext;
 
@@ -37,6 +38,8 @@ pub struct RequestContext {
     /// Why the edge answered by itself, or what else `Cache-Status` should say.
     pub(crate) detail: Option<&'static str>,
     pub(crate) cache_status: Option<String>,
+    /// The answer is being kept.
+    pub(crate) keeping: Option<Filling>,
     /// Of the answer that was begun; 0 before.
     pub(crate) status: u16,
 }
@@ -62,6 +65,7 @@ impl RequestContext {
             is_unverified: false,
             detail: None,
             cache_status: None,
+            keeping: None,
             status: 0,
         }
     }

@@ -3,14 +3,13 @@
 
 mod answering;
 mod forwarding;
+mod keeping;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mcsp_edge_cache::engine::{Purge, PurgeSelector};
-use mcsp_edge_policy::invalidation::invalidated;
 use mcsp_telemetry::TraceContext;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, Result};
@@ -21,7 +20,6 @@ use crate::access_log;
 use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::response::decorate;
-use crate::route::Route;
 use crate::stage;
 
 /// The edge as a pingora proxy.
@@ -150,16 +148,19 @@ impl ProxyHttp for EdgeProxy {
         response: &mut ResponseHeader,
         context: &mut RequestContext,
     ) -> Result<()> {
-        if let Some(Route::Plain(plain)) = context.route.as_deref() {
-            let method = &session.req_header().method;
-            for uri in invalidated(method, response.status, &plain.key, &response.headers) {
-                self.edge.cache.purge(&Purge {
-                    selector: PurgeSelector::Key(Arc::from(uri)),
-                    soft: false,
-                });
-            }
-        }
+        keeping::see_head(&self.edge, session.req_header().as_ref(), response, context);
         decorate(&self.edge, context, response)
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        context: &mut RequestContext,
+    ) -> Result<Option<Duration>> {
+        keeping::see_body(context, body.as_ref(), end_of_stream);
+        Ok(None)
     }
 
     async fn fail_to_proxy(

@@ -68,17 +68,24 @@ impl TraceContext {
     /// The first piece of work of a new trace; of all traces, the share `sample_ratio` (0 to 1) is sampled.
     #[must_use]
     pub fn root(entropy: &dyn Entropy, sample_ratio: f64) -> Self {
-        let mut trace_id = [0; 16];
-        entropy.fill(&mut trace_id);
+        // One draw for both ids: drawing is most of the work.
+        let mut drawn = [0; 24];
+        entropy.fill(&mut drawn);
+        let (mut trace_id, mut span_id) = ([0; 16], [0; 8]);
+        trace_id.copy_from_slice(&drawn[..16]);
+        span_id.copy_from_slice(&drawn[16..]);
         if trace_id == [0; 16] {
             trace_id[15] = 1;
+        }
+        if span_id == [0; 8] {
+            span_id[7] = 1;
         }
         let [.., a, b, c, d] = trace_id;
         // The id is random, so its last bits are as good as another draw, and every node would decide alike.
         let draw = f64::from(u32::from_be_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0);
         Self {
             trace_id,
-            span_id: fresh_span_id(entropy),
+            span_id,
             sampled: draw < sample_ratio,
         }
     }

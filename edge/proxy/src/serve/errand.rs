@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{CONTENT_RANGE, DATE};
 use http::response::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use mcsp_edge_cache::engine::{
@@ -12,6 +13,7 @@ use mcsp_edge_cache::engine::{
 use mcsp_edge_fetch::{BodyLength, FetchError, FetchRequest, Response, Target};
 use mcsp_edge_policy::age::Exchange;
 use mcsp_edge_policy::conditional::Validators;
+use mcsp_edge_policy::date::http_date_value;
 use mcsp_edge_policy::freshness::Failure;
 use mcsp_edge_policy::hop_by_hop::strip_for_storing;
 use mcsp_edge_policy::range::{ByteRange, ContentRange};
@@ -188,7 +190,16 @@ impl Errand {
         fields: &HeaderMap,
         response: &Response,
     ) -> Result<StorePlan, Refusal> {
-        let candidate = Candidate {
+        decide(&self.candidate(status, fields, response), &self.rules)
+    }
+
+    fn candidate<'a>(
+        &'a self,
+        status: StatusCode,
+        fields: &'a HeaderMap,
+        response: &Response,
+    ) -> Candidate<'a> {
+        Candidate {
             method: &Method::GET,
             target_uri: &self.target_uri,
             request: &self.asked,
@@ -198,8 +209,7 @@ impl Errand {
                 request_ms: response.requested_ms,
                 response_ms: response.responded_ms,
             },
-        };
-        decide(&candidate, &self.rules)
+        }
     }
 
     /// Begins to store the answer, if it may be stored.
@@ -259,29 +269,43 @@ impl Errand {
             BodyLength::None => BodyPlan::Whole { total_len: Some(0) },
             BodyLength::Marked | BodyLength::UntilClose => BodyPlan::Whole { total_len: None },
         };
-        let tags = surrogate_keys(fields).ok_or("surrogate-keys")?;
-        let status = match &body {
-            BodyPlan::Part { .. } => StatusCode::OK,
-            BodyPlan::Whole { .. } => response.head.status,
-        };
-        let mut kept = fields.clone();
-        strip_for_storing(&mut kept, &plan.strip);
-        if matches!(body, BodyPlan::Part { .. }) {
-            kept.remove(http::header::CONTENT_RANGE);
-        }
-        let lifetimes = life::lifetimes_of(&plan.freshness, response.responded_ms);
-        let language = language::of_response(&plan.vary, &self.asked, fields);
-        let selects = match &language {
-            Some(language) => Selects::InLanguage(&self.asked, language),
-            None => Selects::Fields(&self.asked),
-        };
-        Ok(NewResponse {
-            head: StoredHead::new(status, kept, lifetimes),
-            body,
-            variant: Variant::of(plan.vary.names().iter().cloned(), &selects),
-            tags,
-        })
+        let candidate = self.candidate(response.head.status, fields, response);
+        new_response(plan, &candidate, body)
     }
+}
+
+/// What is to be kept of a response that may be.
+pub(crate) fn new_response(
+    plan: &StorePlan,
+    candidate: &Candidate<'_>,
+    body: BodyPlan,
+) -> Result<NewResponse, &'static str> {
+    let fields = candidate.response;
+    let received_ms = candidate.exchange.response_ms;
+    let tags = surrogate_keys(fields).ok_or("surrogate-keys")?;
+    let mut kept = fields.clone();
+    strip_for_storing(&mut kept, &plan.strip);
+    // RFC 9110 section 6.6.1.
+    if !kept.contains_key(DATE) {
+        kept.insert(DATE, http_date_value(received_ms));
+    }
+    let mut status = candidate.status;
+    if matches!(body, BodyPlan::Part { .. }) {
+        kept.remove(CONTENT_RANGE);
+        status = StatusCode::OK;
+    }
+    let language = language::of_response(&plan.vary, candidate.request, fields);
+    let selects = match &language {
+        Some(language) => Selects::InLanguage(candidate.request, language),
+        None => Selects::Fields(candidate.request),
+    };
+    let lifetimes = life::lifetimes_of(&plan.freshness, received_ms);
+    Ok(NewResponse {
+        head: StoredHead::new(status, kept, lifetimes),
+        body,
+        variant: Variant::of(plan.vary.names().iter().cloned(), &selects),
+        tags,
+    })
 }
 
 /// A part is stored as it is. It is put together with others by a strong validator only (RFC 9110 section 15.3.7.3), which

@@ -45,7 +45,9 @@ use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::stage;
 
+pub(crate) use asking::Selects;
 pub use door::{Door, DoorConfig};
+pub(crate) use errand::new_response;
 
 /// Paths of MCSP's own that are routed, never kept.
 const ROUTED_PREFIXES: [&str; 3] = ["/api/", "/storage/", "/.well-known/"];

@@ -13,10 +13,9 @@ use mcsp_edge_policy::conditional::Validators;
 use crate::response::{EXPOSED, SERVER_NAME};
 
 /// Fields that are for our own nodes, or that each answer gets anew.
-const NOT_SENT: [&str; 5] = [
+const NOT_SENT: [&str; 4] = [
     "surrogate-key",
     "cache-tag",
-    "cache-status",
     "traceparent",
     "mcsp-cache-control",
 ];

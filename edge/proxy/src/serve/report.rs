@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use http::HeaderName;
 use http::header::{AGE, STRICT_TRANSPORT_SECURITY};
+use http::{HeaderName, HeaderValue};
 use mcsp_api::headers::TRACEPARENT;
 use mcsp_edge_policy::cache_status::{CACHE_STATUS, CacheStatus, Forward};
 use mcsp_edge_policy::cmsd::{CMSD_DYNAMIC, Dynamic};
@@ -14,6 +14,7 @@ use crate::edge::Edge;
 
 /// Server Timing (W3C).
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+static TIMING_OF_HIT: HeaderValue = HeaderValue::from_static("cache;desc=hit");
 
 /// How the cache took part.
 #[derive(Debug, Clone, Copy, Default)]
@@ -90,6 +91,7 @@ impl Report {
     fn put_timing(&self, edge: &Edge, context: &RequestContext, head: &mut impl HeadLines) {
         let word = if self.is_hit { "hit" } else { "fwd" };
         match self.origin_wait {
+            None if self.is_hit => head.field(&SERVER_TIMING, &TIMING_OF_HIT),
             None => head.field_fmt(&SERVER_TIMING, format_args!("cache;desc={word}")),
             Some(wait) => head.field_fmt(
                 &SERVER_TIMING,
@@ -110,15 +112,11 @@ impl Report {
 
 /// What every answer has.
 pub(crate) fn put_common(edge: &Edge, context: &RequestContext, head: &mut impl HeadLines) {
-    let trace = &context.trace;
+    let value = traceparent(context);
+    let value = std::str::from_utf8(&value).unwrap_or_default();
     head.field_fmt(
         &HeaderName::from_static(TRACEPARENT),
-        format_args!(
-            "00-{}-{}-0{}",
-            Hex(&trace.trace_id),
-            Hex(&trace.span_id),
-            u8::from(trace.sampled)
-        ),
+        format_args!("{value}"),
     );
     let hsts_s = edge.config.hsts_max_age_s;
     if context.is_tls && hsts_s > 0 {
@@ -126,19 +124,35 @@ pub(crate) fn put_common(edge: &Edge, context: &RequestContext, head: &mut impl 
     }
 }
 
-/// Bytes in lower-case hexadecimal.
-struct Hex<'a>(&'a [u8]);
+/// `TraceContext::header_value` without an allocation.
+fn traceparent(context: &RequestContext) -> [u8; 55] {
+    let trace = &context.trace;
+    let mut value = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    put_hex(&mut value[3..35], &trace.trace_id);
+    put_hex(&mut value[36..52], &trace.span_id);
+    value[54] = b'0' + u8::from(trace.sampled);
+    value
+}
 
-impl std::fmt::Display for Hex<'_> {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0_u8; 64];
-        let mut used = 0;
-        for (byte, pair) in self.0.iter().zip(text.chunks_exact_mut(2)) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
-            used += 2;
+fn put_hex(out: &mut [u8], bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
+        if let [high, low] = pair {
+            *high = DIGITS[usize::from(byte >> 4)];
+            *low = DIGITS[usize::from(byte & 15)];
         }
-        out.write_str(std::str::from_utf8(&text[..used]).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::testing::Fixture;
+
+    #[test]
+    fn the_trace_is_written_as_the_standard_has_it() {
+        let context = Fixture::new("lhr1").context();
+        let value = traceparent(&context);
+        assert_eq!(value.as_slice(), context.trace.header_value().as_bytes());
     }
 }

@@ -85,8 +85,13 @@ impl Node {
         origins: &[SocketAddr],
         extra: &str,
     ) -> Self {
+        Self::start_from(dir, pop, &config(dir, pop, identity, origins, extra)).await
+    }
+
+    /// With this configuration, whose `state_dir` is `{pop}-state` in `dir`.
+    pub(crate) async fn start_from(dir: &Path, pop: &str, text: &str) -> Self {
         let file = dir.join(format!("{pop}.toml"));
-        std::fs::write(&file, config(dir, pop, identity, origins, extra)).unwrap();
+        std::fs::write(&file, text).unwrap();
         let state = dir.join(format!("{pop}-state"));
         let addresses = state.join("addresses.json");
         // Of an earlier run.

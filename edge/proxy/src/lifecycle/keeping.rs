@@ -1,0 +1,113 @@
+//! What an unsafe request means for the cache: what it makes stale (RFC 9111 section 4.4), and an answer to `POST` that says
+//! that it is a copy of its own URI (RFC 9110 section 9.3.3), which is kept.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use http::header::CONTENT_LENGTH;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method};
+use mcsp_edge_cache::engine::{BodyPlan, Filling, Join, Key, Purge, PurgeSelector};
+use mcsp_edge_policy::age::Exchange;
+use mcsp_edge_policy::invalidation::invalidated;
+use mcsp_edge_policy::store::{Candidate, StoreRules, decide};
+use pingora_http::ResponseHeader;
+
+use crate::context::RequestContext;
+use crate::edge::Edge;
+use crate::plain::PlainRequest;
+use crate::route::Route;
+use crate::serve::{Selects, new_response};
+
+/// Looks at an answer's head on a plain route.
+pub(super) fn see_head(
+    edge: &Edge,
+    request: &Parts,
+    response: &ResponseHeader,
+    context: &mut RequestContext,
+) {
+    let Some(route) = context.route.clone() else {
+        return;
+    };
+    let Route::Plain(plain) = &*route else {
+        return;
+    };
+    let headers = &response.headers;
+    for uri in invalidated(&request.method, response.status, &plain.key, headers) {
+        // Gone, not stale: it must not stand in for anything any more.
+        edge.cache.purge(&Purge {
+            selector: PurgeSelector::Key(Arc::from(uri)),
+            soft: false,
+        });
+    }
+    if request.method == Method::POST {
+        context.keeping = begin(edge, plain, request, response, context);
+    }
+}
+
+fn begin(
+    edge: &Edge,
+    plain: &PlainRequest,
+    request: &Parts,
+    response: &ResponseHeader,
+    context: &RequestContext,
+) -> Option<Filling> {
+    let now_ms = edge.clock.now_ms();
+    let waited_ms = i64::try_from(context.started.elapsed().as_millis()).unwrap_or(0);
+    let candidate = Candidate {
+        method: &Method::POST,
+        target_uri: &plain.key,
+        request: &request.headers,
+        status: response.status,
+        response: &response.headers,
+        exchange: Exchange {
+            request_ms: now_ms.saturating_sub(waited_ms),
+            response_ms: now_ms,
+        },
+    };
+    let rules = StoreRules {
+        honours_request: plain.route.client_directives,
+        ..StoreRules::default()
+    };
+    let plan = decide(&candidate, &rules).ok()?;
+    // Of a known length, so that it never has to wait for a reader.
+    let total_len = Some(length_of(&response.headers)?);
+    let new = new_response(&plan, &candidate, BodyPlan::Whole { total_len }).ok()?;
+    let ticket = edge.cache.ticket();
+    let selects = Selects::Fields(&request.headers);
+    match edge
+        .cache
+        .join(Key::new(&plain.key), &selects, ticket, None)
+    {
+        Join::Lead(lead) => lead.begin(new).ok(),
+        Join::Follow(_) => None,
+    }
+}
+
+fn length_of(headers: &HeaderMap) -> Option<u64> {
+    headers
+        .get(CONTENT_LENGTH)
+        .map(HeaderValue::to_str)?
+        .ok()?
+        .parse()
+        .ok()
+}
+
+/// Takes the next bytes of the answer.
+pub(super) fn see_body(context: &mut RequestContext, piece: Option<&Bytes>, is_end: bool) {
+    let Some(mut filling) = context.keeping.take() else {
+        return;
+    };
+    if let Some(piece) = piece.filter(|piece| !piece.is_empty()) {
+        // One that would have to wait is not kept.
+        let Some(Ok(())) = filling.write(piece.clone()).now_or_never() else {
+            return;
+        };
+    }
+    if !is_end {
+        context.keeping = Some(filling);
+    } else if let Err(error) = filling.complete() {
+        tracing::debug!(%error, "an answer to POST is not what it said");
+    }
+}
