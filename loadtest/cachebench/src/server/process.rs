@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use mcsp_loadtest_cluster::{Process, ProcessSpec};
 use rustix::param::clock_ticks_per_second;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 
 use super::{Kind, Plan};
@@ -19,6 +20,7 @@ const POLL: Duration = Duration::from_millis(30);
 
 /// A running server.
 #[derive(Debug)]
+#[must_use = "a server ends when it is dropped"]
 pub struct Server {
     /// Which.
     pub kind: Kind,
@@ -115,6 +117,19 @@ impl Server {
     pub async fn stop(mut self) {
         for process in self.processes.iter_mut().rev() {
             process.stop(Duration::from_secs(5)).await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Workers outlive a master that is killed; those of one that was stopped are gone.
+        for pid in self.pids().into_iter().rev() {
+            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+            if let Some(pid) = pid {
+                // An error means that it has ended.
+                let _ = kill_process(pid, Signal::KILL);
+            }
         }
     }
 }
