@@ -255,6 +255,11 @@ fn headers(
     let mut collected: Vec<Vec<u8>> = Vec::new();
     loop {
         let (line, _) = lines.next().ok_or(error("part headers without end"))?;
+        // Readers differ on a carriage return too many: taking it off shows what the lenient ones see.
+        let line = match line.iter().rposition(|b| *b != b'\r') {
+            Some(last) => &line[..=last],
+            None => &[],
+        };
         if line.is_empty() {
             break;
         }

@@ -7,7 +7,7 @@ use crate::error::{LoadError, LoadErrorKind, Location};
 /// One argument of a directive, unquoted.
 #[derive(Debug, Clone)]
 pub struct Token {
-    /// Its text; `\"` within double quotes has become `"`, everything else is as written.
+    /// Its text; `\"` within double quotes has become `"`, four backslashes two; everything else is as written.
     pub text: String,
     file: Arc<str>,
     /// (offset in `text`, line, column), ascending: where each run of text that is contiguous in the file starts.
@@ -177,6 +177,14 @@ impl Cursor<'_> {
                     text.push(quote);
                     self.bump();
                 }
+                (Some(b'\\'), Some(_)) if self.text[self.at..].starts_with(br"\\\\") => {
+                    // Apache halves backslashes, libmodsecurity does not. Published sets are read by both: where they write
+                    // four they mean one escaped, where they write two they mean that too.
+                    runs.push(run(&text, self));
+                    text.extend_from_slice(br"\\");
+                    (0..4).for_each(|_| self.bump());
+                    runs.push(run(&text, self));
+                }
                 (Some(byte), _) => {
                     text.push(byte);
                     self.bump();
@@ -192,5 +200,34 @@ impl Cursor<'_> {
             file: self.file.clone(),
             runs,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<Vec<String>> {
+        let lines = lines(&Arc::from("f"), text.as_bytes()).unwrap();
+        let words = |line: Line| std::iter::once(line.name.text).chain(line.arguments.into_iter().map(|token| token.text)).collect();
+        lines.into_iter().map(words).collect()
+    }
+
+    #[test]
+    fn quotes_continuations_and_comments() {
+        let text = "# \\\n # \n\nSecX a \"b \\\" c\" \\\n  d\\e\r\n  SecY 'f \"g'\n";
+        assert_eq!(words(text), vec![vec!["SecX", "a", "b \" c", "d\\e"], vec!["SecY", "f \"g"]]);
+        assert_eq!(words(r#"S "[\\\\]" "\\a""#), vec![vec!["S", r"[\\]", r"\\a"]]);
+    }
+
+    #[test]
+    fn places_survive_continuations() {
+        let line = lines(&Arc::from("f"), b"\n  SecX \"ab\\\ncd\\\"ef\"").unwrap().remove(0);
+        let token = &line.arguments[0];
+        assert_eq!(token.text, "abcd\"ef");
+        let place = |offset| (token.location(offset).line, token.location(offset).column);
+        assert_eq!((place(0), place(1)), ((2, 8), (2, 9)));
+        assert_eq!((place(2), place(5)), ((3, 1), (3, 5)));
+        assert_eq!(lines(&Arc::from("f"), b"SecX \"ab").unwrap_err().location.column, 6);
     }
 }

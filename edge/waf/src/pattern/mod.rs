@@ -39,7 +39,7 @@ impl Pattern {
                 .build();
             match linear {
                 Ok(regex) => return Ok(Self::Linear(regex)),
-                Err(error) if !rewritten.backtracking => return Err(error.to_string()),
+                Err(error) if !rewritten.backtracking => return Err(reason(&error)),
                 Err(_) => {}
             }
         }
@@ -47,7 +47,7 @@ impl Pattern {
             .backtrack_limit(STEPS_MAX)
             .build()
             .map(|regex| Self::Backtracking(Box::new(regex)))
-            .map_err(|error| error.to_string())
+            .map_err(|error| reason(&error))
     }
 
     /// Whether the pattern occurs.
@@ -81,6 +81,11 @@ impl Pattern {
     }
 }
 
+/// The last line of an engine's message: the ones before show the pattern.
+fn reason(error: &dyn std::fmt::Display) -> String {
+    error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+}
+
 /// Bytes above ASCII as private-use characters, one each: no letter, digit or blank is added.
 fn as_text(value: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(value) {
@@ -98,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_spelling_of_pcre_is_understood() {
-        let table: [(&str, &[u8], bool); 11] = [
+        let table: [(&str, &[u8], bool); 14] = [
             (r"\x{5c}a", b"\\a", true),
             (r"^[[\]]+$", b"[]", true),
             (r"^[!--]$", b"%", true),
@@ -107,6 +112,9 @@ mod tests {
             (r"a$", b"a\n", false),
             (r"\w", "é".as_bytes(), false),
             (r"[\x80-\xff]", b"\xe9", true),
+            (r"^${a{2}$", b"{aa", false),
+            (r"^a{2}{$", b"aa{", true),
+            ("^[é]+$", "é".as_bytes(), true),
             (r"a++b", b"aab", true),
             (r"^(?!x)a(?=b)", b"ab", true),
             (r"(a)\1", b"ab", false),

@@ -58,6 +58,16 @@ pub(super) fn rewrite(source: &str) -> Rewritten {
                 out.possessive = true;
                 out.text.push('+');
             }
+            '{' if !class => match quantifier(rest) {
+                Some(length) => {
+                    out.text.push_str(&rest[..length]);
+                    used = length;
+                    previous = '}';
+                    rest = &rest[used..];
+                    continue;
+                }
+                None => out.text.push_str("\\{"),
+            },
             '(' if !class => {
                 out.backtracking |= ["(?=", "(?!", "(?<=", "(?<!", "(?>"].iter().any(|start| rest.starts_with(start));
                 out.text.push('(');
@@ -66,16 +76,37 @@ pub(super) fn rewrite(source: &str) -> Rewritten {
                     used = 2;
                 }
             }
-            letter => out.text.push(letter),
+            letter => push_bytes(letter, &mut out.text),
         }
         // A quantifier's own '?' or '+' is not one that a further '+' could make possessive again.
-        previous = if class && letter == '-' || !class { letter } else { 'c' };
-        if letter == '(' {
-            previous = '(';
-        }
+        previous = match letter {
+            '{' => 'e',
+            '-' => letter,
+            _ if class => 'c',
+            letter => letter,
+        };
         rest = &rest[used..];
     }
     out
+}
+
+/// A letter beyond ASCII is its bytes, in a class too: PCRE without its Unicode mode sees nothing else.
+fn push_bytes(letter: char, out: &mut String) {
+    if letter.is_ascii() {
+        out.push(letter);
+        return;
+    }
+    for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
+        out.push_str(&format!("\\x{byte:02x}"));
+    }
+}
+
+/// The length of a counted repetition; any other brace is itself.
+fn quantifier(rest: &str) -> Option<usize> {
+    let end = rest.find('}')?;
+    let (least, most) = rest[1..end].split_once(',').unwrap_or((&rest[1..end], ""));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    (!least.is_empty() && digits(least) && digits(most)).then_some(end + 1)
 }
 
 /// Writes the escape at the start of `rest`; the length of what was read.
@@ -101,7 +132,7 @@ fn escape(rest: &str, class: bool, out: &mut Rewritten) -> usize {
         letter if letter.is_ascii_alphanumeric() || letter.is_ascii_punctuation() && !matches!(letter, '<' | '>') => {
             out.text.push_str(&rest[..used]);
         }
-        letter => out.text.push(letter),
+        letter => push_bytes(letter, &mut out.text),
     }
     used
 }

@@ -114,15 +114,15 @@ pub fn load(folder: &Path, generation: Generation, paranoia: u8) -> Result<Arc<R
     loader.compile()
 }
 
-/// Replays the tests of rules up to `paranoia` and counts by rule file.
+/// Replays the tests of rules up to `paranoia` and counts by rule file. `all` is the set with the rules of every level.
 #[must_use]
-pub fn replay(set: &Arc<RuleSet>, cases: &[Case], paranoia: u8) -> BTreeMap<String, Tally> {
+pub fn replay(set: &Arc<RuleSet>, all: &RuleSet, cases: &[Case], paranoia: u8) -> BTreeMap<String, Tally> {
     let limits = Limits { budget_us: 1_000_000, matches_max: 1000, arguments_max: 5000, ..Limits::default() };
     let ticks = Arc::new(MonotonicTicks::default());
     let environment = Arc::new(Environment { limits, ticks, collections: Collections::new(1000) });
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
     for case in cases {
-        if set.paranoia_of(case.rule).is_some_and(|level| level > paranoia) {
+        if all.paranoia_of(case.rule).is_some_and(|level| level > paranoia) {
             continue;
         }
         let tally = tallies.entry(case.file.clone()).or_default();

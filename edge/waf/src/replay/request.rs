@@ -27,11 +27,12 @@ pub(super) fn parse(raw: &[u8]) -> Result<Request<'_>, &'static str> {
     if method.is_empty() || !method.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b)) {
         return Err("a method that is no token");
     }
-    if method == b"CONNECT" {
-        return Err("CONNECT");
+    if method == b"CONNECT" && !target.contains(&b':') {
+        return Err("CONNECT without a port");
     }
-    if !matches!(protocol, b"HTTP/1.0" | b"HTTP/1.1") {
-        return Err("a version that is not 1.0 or 1.1");
+    let version = protocol.strip_prefix(b"HTTP/").ok_or("not HTTP")?;
+    if !matches!(version, [b'1'..=b'9'] | [b'1'..=b'9', b'.', b'0'..=b'9']) {
+        return Err("a version before 1.0, or none");
     }
     if target.contains(&b'#') {
         return Err("a fragment in the target");
@@ -49,6 +50,10 @@ pub(super) fn parse(raw: &[u8]) -> Result<Request<'_>, &'static str> {
         headers.push((name, value));
     }
     check_host(&headers, protocol)?;
+    if all(&headers, b"transfer-encoding").next().is_some() {
+        // RFC 9112 section 6.1: the length is removed before the request goes on.
+        headers.retain(|(name, _)| !name.eq_ignore_ascii_case(b"content-length"));
+    }
     let (body, cut_off) = body(&headers, rest)?;
     Ok(Request { method, target, protocol, headers, body, cut_off })
 }

@@ -1,10 +1,13 @@
 //! What callers hand over, phase by phase.
 
+use std::borrow::Cow;
+
 use super::Transaction;
 use super::values::NONE;
 use crate::body::{Processor, urlencoded};
 use crate::lang::variables::Variable;
 use crate::limits::Beyond;
+use crate::transform::hex_pair;
 use crate::verdict::{Block, Outcome};
 
 impl Transaction {
@@ -33,14 +36,15 @@ impl Transaction {
             Some(at) => (&without_fragment[..at], &without_fragment[at + 1..]),
             None => (without_fragment, &without_fragment[..0]),
         };
-        let base = path.iter().rposition(|b| matches!(b, b'/' | b'\\')).map_or(path, |at| &path[at + 1..]);
+        let path = path_bytes(path);
+        let base = path.iter().rposition(|b| matches!(b, b'/' | b'\\')).map_or(path.as_ref(), |at| &path[at + 1..]);
         let mut put = |variable, value: &[u8]| self.store.put(&mut self.values, variable, value);
         put(Variable::RequestLine, line);
         put(Variable::RequestMethod, method);
         put(Variable::RequestProtocol, protocol);
         put(Variable::RequestUriRaw, target);
         put(Variable::RequestUri, relative);
-        put(Variable::RequestFilename, path);
+        put(Variable::RequestFilename, &path);
         put(Variable::RequestBasename, base);
         put(Variable::QueryString, query);
         let broken = self.arguments_of(query, true);
@@ -211,6 +215,21 @@ impl Transaction {
         let size = self.arguments.to_string();
         self.store.put(&mut self.values, Variable::ArgsCombinedSize, size.as_bytes());
     }
+}
+
+/// A path with its escapes decoded once, as servers map it to files; a broken escape stays.
+fn path_bytes(path: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b'%', path).is_none() {
+        return Cow::Borrowed(path);
+    }
+    let mut out = Vec::with_capacity(path.len());
+    let mut at = 0;
+    while let Some(&byte) = path.get(at) {
+        let decoded = if byte == b'%' { hex_pair(path, at + 1) } else { None };
+        out.push(decoded.unwrap_or(byte));
+        at += if decoded.is_some() { 3 } else { 1 };
+    }
+    Cow::Owned(out)
 }
 
 /// A target without scheme and authority.

@@ -88,9 +88,10 @@ type AnyError = Box<dyn std::error::Error>;
 fn run_replay(rules: &PathBuf, tests: &PathBuf, generation: Generation, paranoia: Option<u8>) -> Result<(), AnyError> {
     let cases = replay::read_cases(&std::fs::read_to_string(tests)?)?;
     let levels = paranoia.map_or(1..=4, |level| level..=level);
+    let all = replay::load(rules, generation, 4)?;
     for level in levels {
         let set = replay::load(rules, generation, level)?;
-        let tallies = replay::replay(&set, &cases, level);
+        let tallies = replay::replay(&set, &all, &cases, level);
         let (mut passed, mut total) = (0, 0);
         for (file, tally) in &tallies {
             let all = tally.passed + tally.failed.len();
