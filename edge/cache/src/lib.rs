@@ -19,8 +19,6 @@
 //!
 //! **Tiers.** Memory by foyer's S3-FIFO; a disk tier ([`disk`]) behind [`engine::DiskTier`]. Hits in memory take no lock
 //! of the ledger, which orders all that changes.
-//!
-//! The `pingora-cache` storage, which the node serves from until the engine takes over, is apart in `legacy`.
 
 mod account;
 mod body;
@@ -38,7 +36,6 @@ mod index;
 mod inspection;
 mod key;
 mod ledger;
-mod legacy;
 mod memories;
 mod memory;
 mod metrics;
@@ -53,13 +50,7 @@ mod store;
 mod surrogate;
 mod vary;
 
-// Goes away with `legacy`.
-pub use legacy::{
-    BodyReader, CacheConfig, CacheConfigError, CacheError, EdgeCache, FillTicket, Inspection,
-    Purge, PurgeReport, PurgeSelector, SURROGATE_KEY,
-};
-
-/// The engine; its names move to the crate's root when the old storage goes.
+/// What the node serves from.
 pub mod engine {
     pub use crate::cache::{Backing, Cache, CacheError, Lookup};
     pub use crate::claim::{Claim, Slice};

@@ -13,7 +13,6 @@ mod disk_kill;
 mod disk_support;
 mod fills;
 mod holes;
-mod legacy;
 mod memory_disk;
 mod purging;
 mod ratios;
