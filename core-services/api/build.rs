@@ -1,13 +1,14 @@
 //! Generates the gRPC interfaces.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const PROTOS: [&str; 7] = [
+    const PROTOS: [&str; 8] = [
         "proto/auth.proto",
         "proto/content.proto",
         "proto/events.proto",
         "proto/feed.proto",
         "proto/kv.proto",
         "proto/playback.proto",
+        "proto/purge.proto",
         "proto/upload.proto",
     ];
     // They carry secrets: `src/redacted.rs` says how they are shown.

@@ -54,6 +54,8 @@ pub struct FeedCursor {
     applied: u64,
     /// While a snapshot is being received: the number up to which it is the whole state.
     snapshot_end: Option<u64>,
+    /// Where the feed was when the stream was opened; nothing until it has said so.
+    head: Option<u64>,
     heard_ms: Option<i64>,
     failures: u32,
 }
@@ -93,9 +95,18 @@ impl FeedCursor {
         !self.epoch.is_empty() && self.snapshot_end.is_none()
     }
 
-    /// What to ask the origin for. `subscriber` is the PoP's id and node name, or a region's id.
+    /// Has all been applied that the feed held when this stream was opened? Until then purges may be on their way that
+    /// were made while one was away.
     #[must_use]
-    pub fn request(&self, subscriber: &str) -> SubscribeRequest {
+    pub fn is_caught_up(&self) -> bool {
+        self.has_state() && self.head.is_some_and(|head| self.applied >= head)
+    }
+
+    /// What to ask the origin for, on a stream that is opened now. `subscriber` is the PoP's id and node name, or a
+    /// region's id.
+    #[must_use]
+    pub fn request(&mut self, subscriber: &str) -> SubscribeRequest {
+        self.head = None;
         SubscribeRequest {
             subscriber: subscriber.to_owned(),
             epoch: self.epoch.clone(),
@@ -124,6 +135,7 @@ impl FeedCursor {
                 self.epoch = reset.epoch;
                 self.applied = 0;
                 self.snapshot_end = Some(reset.snapshot_end);
+                self.head = Some(reset.snapshot_end);
                 FeedStep::Reset
             }
             Message::Entry(entry) if self.epoch.is_empty() => {
@@ -136,6 +148,9 @@ impl FeedCursor {
             Message::Entry(entry) => FeedStep::Apply(entry),
             Message::Heartbeat(heartbeat) => {
                 if !self.epoch.is_empty() {
+                    // An origin that does not say where its feed is has sent all it had.
+                    let head = heartbeat.head_sequence.max(heartbeat.last_sequence);
+                    self.head.get_or_insert(head);
                     self.applied(heartbeat.last_sequence);
                 }
                 FeedStep::Nothing
@@ -210,8 +225,15 @@ mod tests {
     }
 
     fn heartbeat(last_sequence: u64) -> FeedMessage {
+        behind(last_sequence, last_sequence)
+    }
+
+    fn behind(last_sequence: u64, head_sequence: u64) -> FeedMessage {
         FeedMessage {
-            message: Some(Message::Heartbeat(Heartbeat { last_sequence })),
+            message: Some(Message::Heartbeat(Heartbeat {
+                last_sequence,
+                head_sequence,
+            })),
         }
     }
 
@@ -260,6 +282,28 @@ mod tests {
         assert_eq!(apply(&mut cursor, entry(7)), Some(7));
         assert_eq!(apply(&mut cursor, entry(12)), Some(12));
         assert!(cursor.has_state());
+    }
+
+    #[test]
+    fn one_who_was_away_is_caught_up_only_where_the_feed_was_when_it_came_back() {
+        let mut cursor = FeedCursor::resumed("e", 3);
+        assert!(cursor.has_state() && !cursor.is_caught_up());
+        assert_eq!(cursor.request("los1").after_sequence, 3);
+        assert_eq!(cursor.receive(behind(3, 5), 0), Ok(FeedStep::Nothing));
+        assert!(!cursor.is_caught_up());
+        assert_eq!(apply(&mut cursor, entry(4)), Some(4));
+        assert!(!cursor.is_caught_up());
+        assert_eq!(apply(&mut cursor, entry(5)), Some(5));
+        assert!(cursor.is_caught_up());
+        // What came after the stream was opened is on time however late it is.
+        assert_eq!(cursor.receive(behind(5, 9), 0), Ok(FeedStep::Nothing));
+        assert!(cursor.is_caught_up());
+        assert_eq!(cursor.request("los1").after_sequence, 5);
+        assert!(!cursor.is_caught_up(), "a new stream has said nothing yet");
+        assert_eq!(cursor.receive(reset("f", 2), 0), Ok(FeedStep::Reset));
+        assert!(!cursor.is_caught_up());
+        assert_eq!(cursor.receive(behind(2, 2), 0), Ok(FeedStep::Nothing));
+        assert!(cursor.is_caught_up());
     }
 
     #[test]

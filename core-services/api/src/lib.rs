@@ -37,7 +37,7 @@ pub mod proto {
     pub mod playback {
         tonic::include_proto!("mcsp.playback.v1");
     }
-    /// `mcsp.feed.v1`: the edge feed.
+    /// `mcsp.feed.v1`: the edge feed, and operators' purges by it.
     pub mod feed {
         tonic::include_proto!("mcsp.feed.v1");
     }

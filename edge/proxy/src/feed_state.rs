@@ -11,6 +11,8 @@ pub struct FeedState {
     clock: SharedClock,
     /// Unix milliseconds; [`NEVER`] until the first whole snapshot.
     contact_ms: AtomicI64,
+    /// When this run of the node began, Unix milliseconds; [`NEVER`] once the feed was heard of in it.
+    begun_ms: AtomicI64,
 }
 
 const NEVER: i64 = i64::MIN;
@@ -19,8 +21,10 @@ impl FeedState {
     /// Not heard of yet.
     #[must_use]
     pub fn new(clock: SharedClock) -> Arc<Self> {
+        let begun_ms = AtomicI64::new(clock.now_ms());
         Arc::new(Self {
             clock,
+            begun_ms,
             contact_ms: AtomicI64::new(NEVER),
         })
     }
@@ -29,6 +33,7 @@ impl FeedState {
     pub fn touch(&self) {
         self.contact_ms
             .store(self.clock.now_ms(), Ordering::Release);
+        self.begun_ms.store(NEVER, Ordering::Release);
     }
 
     /// What an earlier run of the node knew, as of `contact_ms`; a time that lies ahead counts as now.
@@ -57,9 +62,13 @@ impl FeedState {
     }
 
     /// Must an object that its origin vouched for at `validated_ms` (Unix milliseconds) be revalidated before it is
-    /// served? Yes, when neither the feed nor the origin was heard of for `within_ms`.
+    /// served? Yes, when neither the feed nor the origin was heard of for `within_ms`; and for what an earlier run of the
+    /// node left on disk, until this one has caught up with the feed: it may have been purged while no node ran.
     #[must_use]
     pub fn needs_revalidation(&self, validated_ms: i64, within_ms: u64) -> bool {
+        if validated_ms < self.begun_ms.load(Ordering::Acquire) {
+            return true;
+        }
         let vouched_ms = self.contact_ms().unwrap_or(NEVER).max(validated_ms);
         let age_ms = self.clock.now_ms().saturating_sub(vouched_ms);
         u64::try_from(age_ms).is_ok_and(|age_ms| age_ms > within_ms)
@@ -91,5 +100,23 @@ mod tests {
         assert!(feed.is_within(10_001) && !feed.is_within(10_000));
         feed.restore(i64::MAX);
         assert_eq!(feed.age_ms(), Some(0));
+    }
+
+    #[test]
+    fn what_an_earlier_run_left_is_revalidated_until_the_feed_has_been_heard_in_this_one() {
+        let clock = ManualClock::new(1_000_000);
+        let feed = FeedState::new(clock.clone());
+        feed.restore(999_999);
+        assert!(
+            feed.is_within(10_000),
+            "tokens are judged by what was known"
+        );
+        assert!(feed.needs_revalidation(999_998, 10_000));
+        assert!(
+            !feed.needs_revalidation(1_000_000, 10_000),
+            "this run's own"
+        );
+        feed.touch();
+        assert!(!feed.needs_revalidation(999_998, 10_000));
     }
 }

@@ -11,11 +11,12 @@ use mcsp_identity::Peer;
 use mcsp_runtime::{SharedClock, SharedEntropy, SystemEntropy, hex_lower};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::acknowledgements::{Acknowledgements, Subscriber};
 use crate::entry::{
     PeerPosition, RETENTION, Stored, TOPIC, TOPIC_EPOCH, from_record, offset_after, sequence_of,
     to_record,
 };
+use crate::nodes::{Connected, Nodes, Subscriber};
+use crate::progress::HomePops;
 use crate::state::State;
 use crate::{FeedError, metrics, refresh};
 
@@ -42,6 +43,8 @@ pub struct FeedOptions {
     pub entropy: SharedEntropy,
     /// To which PoPs the region's HMAC media keys are sent. Other regions' origins never get them.
     pub signing_pops: SigningPops,
+    /// The PoPs whose home is the region. Nothing: every edge that follows the feed counts as a node of it.
+    pub home_pops: Option<HomePops>,
 }
 
 /// The feed of one region. Clones are the same feed.
@@ -55,7 +58,7 @@ struct Inner {
     epoch: String,
     /// Also held while an entry is published, so that what is decided by the state is true of it.
     state: Mutex<State>,
-    acknowledgements: Acknowledgements,
+    nodes: Arc<Nodes>,
     places: Arc<Semaphore>,
     closed: watch::Sender<bool>,
 }
@@ -86,6 +89,7 @@ impl Feed {
             clock,
             entropy: SystemEntropy::shared(),
             signing_pops: Arc::new(|_| false),
+            home_pops: None,
         })
         .await
     }
@@ -103,7 +107,7 @@ impl Feed {
                 options,
                 epoch,
                 state: Mutex::new(State::default()),
-                acknowledgements: Acknowledgements::default(),
+                nodes: Nodes::new(),
                 places: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
                 closed: watch::Sender::new(false),
             }),
@@ -171,7 +175,15 @@ impl Feed {
     /// What every subscriber has applied, for operators.
     #[must_use]
     pub fn subscribers(&self) -> Vec<Subscriber> {
-        self.inner.acknowledgements.list()
+        self.inner.nodes.list()
+    }
+
+    pub(crate) fn nodes(&self) -> &Arc<Nodes> {
+        &self.inner.nodes
+    }
+
+    pub(crate) fn home_pops(&self) -> Option<&HomePops> {
+        self.inner.options.home_pops.as_ref()
     }
 
     /// Ends every subscription; further ones are refused. Called when the node stops, so that it need not wait for
@@ -213,6 +225,25 @@ impl Feed {
         Ok(state.mirrored(region).cloned())
     }
 
+    /// Every purge of `region` up to `position` is carried out by whoever has applied `sequence` here.
+    pub(crate) async fn covered(&self, region: &str, position: PeerPosition, sequence: u64) {
+        let mut state = self.inner.state.lock().await;
+        state.covered(region.to_owned(), position, sequence);
+        self.inner.nodes.bump();
+    }
+
+    /// Under which number this feed has what `region` published at `position`, or one after it; nothing while it has
+    /// neither.
+    pub(crate) async fn mirrored_as(
+        &self,
+        region: &str,
+        position: &PeerPosition,
+    ) -> Result<Option<u64>, FeedError> {
+        let mut state = self.inner.state.lock().await;
+        self.catch_up(&mut state).await?;
+        Ok(state.mirrored_as(region, position))
+    }
+
     /// Writes the oldest entries of the state again that the log took before `before_ms`; returns how many.
     pub(crate) async fn rewrite_older_than(
         &self,
@@ -251,6 +282,7 @@ impl Feed {
         // Taken in by reading, so that the state is what the log says.
         self.catch_up(state).await?;
         metrics::published(&self.inner.options.region, sequence_of(offset));
+        self.inner.nodes.bump();
         Ok(sequence_of(offset))
     }
 
@@ -334,11 +366,16 @@ impl Feed {
         let _ = closed.wait_for(|closed| *closed).await;
     }
 
-    pub(crate) fn acknowledge(&self, request: &AcknowledgeRequest) {
-        let now_ms = self.now_ms();
+    /// A subscriber says how far it got; `pop` is its PoP by its certificate.
+    pub(crate) fn acknowledge(&self, request: &AcknowledgeRequest, pop: Option<&str>) {
+        let is_same_epoch = request.epoch == self.inner.epoch;
         self.inner
-            .acknowledgements
-            .note(request, request.epoch == self.inner.epoch, now_ms);
+            .nodes
+            .acknowledge(request, pop, is_same_epoch, self.now_ms());
+    }
+
+    pub(crate) fn connected(&self, subscriber: &str, pop: Option<&str>) -> Connected {
+        self.inner.nodes.connected(subscriber, pop, self.now_ms())
     }
 }
 

@@ -44,7 +44,8 @@ impl EdgeFeed for EdgeFeedService {
             Status::unavailable("the feed is closing, or has as many subscribers as it takes")
         })?;
         let secrets = self.feed.trusts_with_secrets(&peer);
-        let subscription = Subscription::begin(self.feed.clone(), &request, secrets, place)
+        let feed = self.feed.clone();
+        let subscription = Subscription::begin(feed, &request, pop_of(&peer), secrets, place)
             .await
             .map_err(status_of)?;
         tracing::info!(
@@ -76,14 +77,19 @@ impl EdgeFeed for EdgeFeedService {
         let peer = peer_of(&request)?;
         let request = request.into_inner();
         check_name(&peer, &request.subscriber)?;
-        self.feed.acknowledge(&request);
+        self.feed.acknowledge(&request, pop_of(&peer));
         Ok(Response::new(AcknowledgeResponse {}))
     }
 }
 
-fn peer_of<T>(request: &Request<T>) -> Result<Peer, Status> {
+pub(crate) fn peer_of<T>(request: &Request<T>) -> Result<Peer, Status> {
     let peer = request.extensions().get::<Peer>().cloned();
     peer.ok_or_else(|| Status::unauthenticated("the caller has no verified name"))
+}
+
+/// The PoP of a caller that is an edge.
+fn pop_of(peer: &Peer) -> Option<&str> {
+    peer.is_edge().then(|| peer.0.account())
 }
 
 /// A subscriber's name begins with what its certificate says: the PoP's id, or the region's.
@@ -104,7 +110,7 @@ fn check_name(peer: &Peer, subscriber: &str) -> Result<(), Status> {
     }
 }
 
-fn status_of(error: FeedError) -> Status {
+pub(crate) fn status_of(error: FeedError) -> Status {
     if error.is_retryable() {
         return Status::unavailable(error.to_string());
     }

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use mcsp_telemetry::registry;
-use prometheus::{IntGauge, IntGaugeVec, Opts};
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
 static LAST: LazyLock<Option<IntGaugeVec>> = LazyLock::new(|| {
     gauges(
@@ -30,6 +30,13 @@ static MIRRORED: LazyLock<Option<IntGaugeVec>> = LazyLock::new(|| {
         "The last entry of a peer region's feed that was taken over.",
         "region",
     )
+});
+
+static PURGES: LazyLock<Option<IntCounterVec>> = LazyLock::new(|| {
+    let opts = Opts::new("mcsp_feed_operator_purges_total", "Purges by operators.");
+    let counter = IntCounterVec::new(opts, &["kind", "mode"]).ok()?;
+    registry().register(Box::new(counter.clone())).ok()?;
+    Some(counter)
 });
 
 /// `None` only when another part of the process took the name, which its own tests would show.
@@ -64,6 +71,13 @@ pub(crate) fn forget_subscriber(subscriber: &str) {
 
 pub(crate) fn mirrored(region: &str, sequence: u64) {
     set(&MIRRORED, region, sequence);
+}
+
+pub(crate) fn purged(kind: &str, soft: bool) {
+    if let Some(purges) = PURGES.as_ref() {
+        let mode = if soft { "soft" } else { "hard" };
+        purges.with_label_values(&[kind, mode]).inc();
+    }
 }
 
 /// Counts an open subscription for as long as it lives.

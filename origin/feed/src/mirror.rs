@@ -99,6 +99,8 @@ impl Mirror {
         let opened = tokio::time::timeout(OPEN_TIMEOUT, client.subscribe(request)).await;
         let mut stream = opened.map_err(|_| MirrorError::Silent)??.into_inner();
         let mut unacknowledged = 0;
+        // The purge that stands for those that a snapshot leaves out.
+        let mut stands_for = None;
         loop {
             let message = next(&mut stream).await?;
             let before = cursor.applied_sequence();
@@ -110,11 +112,18 @@ impl Mirror {
                     false
                 }
                 FeedStep::Reset => {
-                    self.reset().await?;
+                    stands_for = Some(self.reset().await?);
                     false
                 }
                 FeedStep::Nothing => true,
             };
+            if let Some(sequence) = stands_for.take_if(|_| cursor.has_state()) {
+                let position = PeerPosition {
+                    epoch: cursor.epoch().to_owned(),
+                    sequence: cursor.applied_sequence(),
+                };
+                self.feed.covered(&self.peer, position, sequence).await;
+            }
             metrics::mirrored(&self.peer, cursor.applied_sequence());
             unacknowledged += u32::from(cursor.applied_sequence() != before);
             if unacknowledged >= ACKNOWLEDGE_EVERY || (idle && unacknowledged > 0) {
@@ -144,8 +153,8 @@ impl Mirror {
     }
 
     /// The peer does not hold what this region misses, or is another log, or was never followed. Purges may be among
-    /// what was missed, so every edge of this region has to revalidate.
-    async fn reset(&self) -> Result<(), FeedError> {
+    /// what was missed, so every edge of this region has to revalidate. Returns the number of the purge that says so.
+    async fn reset(&self) -> Result<u64, FeedError> {
         tracing::warn!(
             peer = self.peer,
             "the peer's feed begins anew; edges revalidate everything"
@@ -154,10 +163,7 @@ impl Mirror {
             target: Some(Target::Everything(true)),
             soft: true,
         };
-        self.feed
-            .publish_as(&self.peer, Change::Purge(purge))
-            .await?;
-        Ok(())
+        self.feed.publish_as(&self.peer, Change::Purge(purge)).await
     }
 }
 

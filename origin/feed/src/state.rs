@@ -13,6 +13,8 @@ use crate::entry::{PeerPosition, Stored};
 const LIVE_MAX: usize = 400_000;
 /// How many sources are remembered; more than can be under way between an event's entry and the commit of its offset.
 const SOURCES_MAX: usize = 50_000;
+/// How many mirrored purges are remembered with their number in their own region's feed.
+const MIRRORED_MAX: usize = 10_000;
 /// The state is not looked through for what has expired before it holds so much.
 const PRUNE_MIN: usize = 1_000;
 
@@ -40,6 +42,17 @@ pub(crate) struct State {
     sources_in_order: VecDeque<String>,
     /// Where mirroring of each peer region got to.
     mirrored: HashMap<String, PeerPosition>,
+    /// Mirrored purges, oldest first.
+    purges: VecDeque<MirroredPurge>,
+}
+
+/// A purge of another region.
+#[derive(Debug)]
+struct MirroredPurge {
+    region: String,
+    /// Where it is in that region's feed, and in this one.
+    position: PeerPosition,
+    sequence: u64,
 }
 
 impl Default for State {
@@ -59,6 +72,7 @@ impl State {
             sources: HashSet::new(),
             sources_in_order: VecDeque::new(),
             mirrored: HashMap::new(),
+            purges: VecDeque::new(),
         }
     }
 
@@ -76,6 +90,10 @@ impl State {
         if let Some(position) = &stored.mirrored {
             self.mirrored
                 .insert(stored.entry.region.clone(), position.clone());
+            if let Some(Change::Purge(_)) = stored.entry.change {
+                let region = stored.entry.region.clone();
+                self.covered(region, position.clone(), stored.entry.sequence);
+            }
         }
         if let Some(subject) = subject(&stored.entry) {
             if let Some(replaced) = self.subjects.insert(subject, stored.entry.sequence) {
@@ -96,6 +114,35 @@ impl State {
     /// Where mirroring of the region got to.
     pub(crate) fn mirrored(&self, region: &str) -> Option<&PeerPosition> {
         self.mirrored.get(region)
+    }
+
+    /// Every purge of a region's feed up to `position` is carried out by whoever has applied `sequence` of this one.
+    pub(crate) fn covered(&mut self, region: String, position: PeerPosition, sequence: u64) {
+        self.purges.push_back(MirroredPurge {
+            region,
+            position,
+            sequence,
+        });
+        if self.purges.len() > MIRRORED_MAX {
+            self.purges.pop_front();
+        }
+    }
+
+    /// Under which number this feed has the purge at `position` of a region's feed. When that is not remembered and
+    /// mirroring is past it, a later number, which nobody has applied who has not applied the purge.
+    pub(crate) fn mirrored_as(&self, region: &str, position: &PeerPosition) -> Option<u64> {
+        let is_there = |there: &PeerPosition| {
+            there.epoch == position.epoch && there.sequence >= position.sequence
+        };
+        let remembered = self
+            .purges
+            .iter()
+            .find(|purge| purge.region == region && is_there(&purge.position));
+        match remembered {
+            Some(purge) => Some(purge.sequence),
+            None if self.mirrored.get(region).is_some_and(is_there) => Some(self.sequence),
+            None => None,
+        }
     }
 
     /// Live entries after `after` and up to `end`, in order, at most `max`.
@@ -239,6 +286,40 @@ mod tests {
         assert_eq!(sequences(&state.page(4, 4, 100, 0)), [0; 0]);
         assert_eq!(sequences(&state.page(0, 4, 2, 0)), [2, 3]);
         assert!(state.knows("s3") && !state.knows("s9"));
+    }
+
+    #[test]
+    fn a_mirrored_purge_is_found_by_its_own_number() {
+        let mut state = State::default();
+        let at = |sequence: u64| PeerPosition {
+            epoch: "e".to_owned(),
+            sequence,
+        };
+        let mirrored = |own: u64, there: u64, change: Change| Stored {
+            mirrored: Some(at(there)),
+            ..stored(own, "a", change)
+        };
+        let purge = || Change::Purge(mcsp_api::proto::feed::Purge::default());
+        assert_eq!(state.mirrored_as("a", &at(3)), None);
+        state.take(mirrored(1, 3, purge()), 0);
+        state.take(stored(2, "b", purge()), 0);
+        state.take(mirrored(3, 7, purge()), 0);
+        state.take(mirrored(4, 8, keys("1")), 0);
+        state.take(stored(5, "b", purge()), 0);
+        let found: Vec<_> = [1, 3, 4, 7, 8, 9]
+            .map(|n| state.mirrored_as("a", &at(n)))
+            .into();
+        assert_eq!(
+            found,
+            [Some(1), Some(1), Some(3), Some(3), Some(5), None],
+            "8 is no purge, so its number here is not kept"
+        );
+        assert_eq!(state.mirrored_as("b", &at(1)), None);
+        let other = PeerPosition {
+            epoch: "f".to_owned(),
+            sequence: 1,
+        };
+        assert_eq!(state.mirrored_as("a", &other), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::entry::is_secret;
 use crate::metrics::StreamCount;
+use crate::nodes::Connected;
 use crate::{Feed, FeedError};
 
 /// How many entries of the state are copied at once.
@@ -27,15 +28,18 @@ pub(crate) struct Subscription {
     snapshot_end: Option<u64>,
     _place: OwnedSemaphorePermit,
     _count: StreamCount,
+    _connected: Connected,
 }
 
 impl Subscription {
     pub(crate) async fn begin(
         feed: Feed,
         request: &SubscribeRequest,
+        pop: Option<&str>,
         secrets: bool,
         place: OwnedSemaphorePermit,
     ) -> Result<Self, FeedError> {
+        let connected = feed.connected(&request.subscriber, pop);
         let bounds = feed.bounds().await?;
         // Entries are held from `first_offset + 1` on, so whoever has applied `first_offset` misses none. One who has
         // applied more than there is knows another history.
@@ -49,9 +53,11 @@ impl Subscription {
             snapshot_end: None,
             _place: place,
             _count: StreamCount::begin(),
+            _connected: connected,
         };
         if resumes {
-            subscription.push(heartbeat(request.after_sequence));
+            let head = bounds.next_offset;
+            subscription.push(heartbeat(request.after_sequence, head));
         } else {
             subscription.reset().await?;
         }
@@ -89,7 +95,7 @@ impl Subscription {
             self.snapshot_end = None;
             self.sent = end;
             // The newest entry of the state may be older than its end.
-            self.push(heartbeat(end));
+            self.push(heartbeat(end, end));
         }
         for entry in page {
             self.queue_entry(entry);
@@ -110,7 +116,7 @@ impl Subscription {
             self.queue_entry(stored.entry);
         }
         if self.queue.is_empty() {
-            self.push(heartbeat(self.sent));
+            self.push(heartbeat(self.sent, self.sent));
         }
         Ok(())
     }
@@ -131,7 +137,10 @@ impl Subscription {
     }
 }
 
-/// Says that everything up to `last_sequence` was sent.
-fn heartbeat(last_sequence: u64) -> Message {
-    Message::Heartbeat(Heartbeat { last_sequence })
+/// Says that everything up to `last_sequence` was sent, of a feed that is at `head_sequence`.
+fn heartbeat(last_sequence: u64, head_sequence: u64) -> Message {
+    Message::Heartbeat(Heartbeat {
+        last_sequence,
+        head_sequence,
+    })
 }

@@ -1,5 +1,7 @@
 //! `mcsp-origin`: the regional node.
 
+mod operator;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,6 +41,10 @@ enum Command {
     },
     /// Print a configuration with every key, its default and its range.
     DefaultConfig,
+    /// Remove something from the cache of every node, or make it stale; wait until all have.
+    Purge(operator::PurgeArgs),
+    /// Who has carried out a purge.
+    PurgeStatus(operator::StatusArgs),
     /// The certificate authority of one machine. In a cluster the mesh issues certificates instead.
     Ca {
         #[command(subcommand)]
@@ -80,10 +86,25 @@ enum CaCommand {
     },
 }
 
+/// The command line is wrong (`EX_USAGE` of sysexits).
+const EXIT_USAGE: u8 = 64;
+
 fn main() -> ExitCode {
     install_crypto_provider();
-    match execute(Arguments::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+    let command = match Arguments::try_parse() {
+        Ok(arguments) => arguments.command,
+        Err(error) => {
+            // `--help` and `--version` come this way too, and are no faults.
+            let _ = error.print();
+            return if error.use_stderr() {
+                EXIT_USAGE.into()
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match execute(command) {
+        Ok(status) => status,
         Err(error) => {
             // The log may not be there yet, and a person should see it either way.
             let _ = writeln!(std::io::stderr(), "mcsp-origin: {error}");
@@ -92,8 +113,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn execute(command: Command) -> Result<(), NodeError> {
-    match command {
+fn execute(command: Command) -> Result<ExitCode, NodeError> {
+    let done = match command {
         Command::Run { config, roles } => {
             let mut config = Config::load(&config)?;
             if let Some(roles) = roles {
@@ -110,7 +131,10 @@ fn execute(command: Command) -> Result<(), NodeError> {
         }
         Command::DefaultConfig => say(DEFAULT_TOML.trim_end()),
         Command::Ca { command } => authority(command),
-    }
+        Command::Purge(args) => return Ok(operator::purge(&args)),
+        Command::PurgeStatus(args) => return Ok(operator::status(&args)),
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn run(config: Config) -> Result<(), NodeError> {

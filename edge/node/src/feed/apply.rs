@@ -192,25 +192,27 @@ impl Applier {
 
     fn purge(&mut self, purge: Purge) -> Result<(), String> {
         let soft = purge.soft;
-        let selectors = match purge.target {
-            // By key, which tells it whatever the origin said of surrogate keys, and by surrogate key.
-            Some(Target::ContentId(id)) => vec![PurgeSelector::ContentId(id.into())],
-            Some(Target::SurrogateKey(key)) => vec![PurgeSelector::SurrogateKey(key.into())],
-            Some(Target::Prefix(prefix)) => vec![PurgeSelector::Prefix(prefix.into())],
-            Some(Target::Everything(true)) => vec![PurgeSelector::Everything],
-            Some(Target::Everything(false)) | None => {
+        let selector = match purge.target {
+            Some(Target::Key(key)) => PurgeSelector::Key(key.into()),
+            // By its place in keys, whatever the origin said of surrogate keys, and by surrogate key.
+            Some(Target::ContentId(id)) => PurgeSelector::ContentId(id.into()),
+            Some(Target::SurrogateKey(key)) => PurgeSelector::SurrogateKey(key.into()),
+            Some(Target::Prefix(prefix)) => PurgeSelector::Prefix(prefix.into()),
+            // A kind of target that this build does not know: what it is about may be anything.
+            Some(Target::Everything(true)) | None => PurgeSelector::Everything,
+            Some(Target::Everything(false)) => {
                 return Err("a purge without a target".to_owned());
             }
         };
-        for selector in selectors {
-            let report = self.cache.purge(&CachePurge { selector, soft });
-            tracing::info!(
-                soft,
-                objects = report.objects,
-                fills = report.fills,
-                "purged"
-            );
-        }
+        let kind = selector.kind();
+        let report = self.cache.purge(&CachePurge { selector, soft });
+        tracing::info!(
+            kind,
+            soft,
+            objects = report.objects,
+            fills = report.fills,
+            "purged"
+        );
         Ok(())
     }
 }

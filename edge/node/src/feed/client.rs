@@ -6,27 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcsp_api::feed::{FeedCursor, FeedFault, FeedStep, SILENCE_MS_MAX};
+use mcsp_api::proto::feed::FeedMessage;
 use mcsp_api::proto::feed::edge_feed_client::EdgeFeedClient;
-use mcsp_api::proto::feed::{AcknowledgeRequest, FeedMessage};
 use mcsp_edge_proxy::{FeedState, RegionUpstream};
 use mcsp_identity::WorkloadIdentity;
 use mcsp_runtime::{SharedEntropy, Shutdown};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
-use tonic::transport::Channel;
 
 use super::apply::Applier;
 use super::connect::{ConnectError, connect};
 use super::journal::Journal;
+use super::report::Report;
 use crate::boot::{Membership, Prepared};
 use crate::metrics::NodeMetrics;
 
 /// How often what changed is written down, and how often the time of the last contact is.
 const SAVE_TICK: Duration = Duration::from_secs(1);
 const SAVE_CONTACT_MS: i64 = 5_000;
-/// How long an origin may take to hear how far we got.
-const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a stream ended. Another will be opened.
 #[derive(Debug, Error)]
@@ -65,6 +63,8 @@ pub(crate) struct FeedClient {
     metrics: NodeMetrics,
     is_dirty: bool,
     saved_contact_ms: i64,
+    /// Writes what is known, beside the stream; ends with whether it could.
+    saving: Option<JoinHandle<bool>>,
 }
 
 impl FeedClient {
@@ -101,6 +101,7 @@ impl FeedClient {
             metrics,
             is_dirty: false,
             saved_contact_ms: 0,
+            saving: None,
         };
         client.restore();
         client
@@ -150,7 +151,9 @@ impl FeedClient {
                 () = shutdown.wait() => break,
             }
         }
-        self.save().await;
+        self.saved().await;
+        self.save();
+        self.saved().await;
     }
 
     /// One stream, to its end.
@@ -191,14 +194,16 @@ impl FeedClient {
                     self.receive(message?.ok_or(Cut::Closed)?)?;
                 }
                 () = report.finished(), if report.is_under_way() => {}
+                () = self.saved(), if self.saving.is_some() => {}
                 _ = ticks.tick() => {
                     if heard.elapsed() > silence {
                         return Err(Cut::Silence);
                     }
-                    self.save_if_due().await;
+                    self.save_if_due();
                 }
                 () = std::future::ready(()), if report.is_due(&self.cursor) => {
-                    report.begin(client.clone(), self.cursor.acknowledgement(&self.subscriber));
+                    let request = self.cursor.acknowledgement(&self.subscriber);
+                    report.begin(client.clone(), request, self.applier.cache.clone());
                 }
             }
         }
@@ -217,6 +222,9 @@ impl FeedClient {
         }
         if self.cursor.has_state() {
             self.applier.complete();
+        }
+        // What was missed while the stream was away is applied before anything is believed again.
+        if self.cursor.is_caught_up() {
             self.state.touch();
         }
         self.is_dirty |= self.cursor.applied_sequence() != before;
@@ -226,15 +234,17 @@ impl FeedClient {
         Ok(())
     }
 
-    async fn save_if_due(&mut self) {
+    fn save_if_due(&mut self) {
         let contact_ms = self.state.contact_ms().unwrap_or(0);
-        if self.is_dirty || contact_ms.saturating_sub(self.saved_contact_ms) >= SAVE_CONTACT_MS {
-            self.save().await;
+        let is_due =
+            self.is_dirty || contact_ms.saturating_sub(self.saved_contact_ms) >= SAVE_CONTACT_MS;
+        if is_due && self.saving.is_none() {
+            self.save();
         }
     }
 
-    /// Writes down what is known, if it is whole.
-    async fn save(&mut self) {
+    /// Begins to write down what is known, if it is whole.
+    fn save(&mut self) {
         let (Some(dir), Some(contact_ms)) = (self.state_dir.clone(), self.state.contact_ms())
         else {
             return;
@@ -242,69 +252,38 @@ impl FeedClient {
         if !self.cursor.has_state() {
             return;
         }
-        // What is written down as applied must be so after a restart too.
-        if self.applier.cache.flush_purges().await.is_err() {
-            tracing::error!("purges could not be written down");
-            return;
-        }
-        let journal = &mut self.applier.journal;
+        let mut journal = self.applier.journal.clone();
         self.cursor.epoch().clone_into(&mut journal.epoch);
         journal.applied_sequence = self.cursor.applied_sequence();
         journal.contact_ms = contact_ms;
-        let journal = journal.clone();
-        match tokio::task::spawn_blocking(move || journal.save(&dir)).await {
-            Ok(Ok(())) => {
-                self.is_dirty = false;
-                self.saved_contact_ms = contact_ms;
+        self.is_dirty = false;
+        self.saved_contact_ms = contact_ms;
+        let cache = self.applier.cache.clone();
+        self.saving = Some(tokio::spawn(async move {
+            // What is written down as applied must be so after a restart too.
+            if let Err(error) = cache.flush_purges().await {
+                tracing::error!(%error, "what the feed told is not written down");
+                return false;
             }
-            Ok(Err(error)) => {
-                tracing::error!(%error, "what the feed told could not be written down");
-            }
-            Err(error) => tracing::error!(%error, "what the feed told could not be written down"),
-        }
-    }
-}
-
-/// Telling the origin how far we got: one call at a time, beside the stream.
-#[derive(Debug, Default)]
-struct Report {
-    under_way: Option<JoinHandle<()>>,
-    told: Option<(String, u64)>,
-}
-
-impl Report {
-    fn is_under_way(&self) -> bool {
-        self.under_way.is_some()
-    }
-
-    fn is_due(&self, cursor: &FeedCursor) -> bool {
-        let told = self
-            .told
-            .as_ref()
-            .map(|(epoch, sequence)| (epoch.as_str(), *sequence));
-        !self.is_under_way()
-            && cursor.has_state()
-            && told != Some((cursor.epoch(), cursor.applied_sequence()))
-    }
-
-    fn begin(&mut self, mut client: EdgeFeedClient<Channel>, request: AcknowledgeRequest) {
-        self.told = Some((request.epoch.clone(), request.applied_sequence));
-        self.under_way = Some(tokio::spawn(async move {
-            match tokio::time::timeout(ACKNOWLEDGE_TIMEOUT, client.acknowledge(request)).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(status)) => {
-                    tracing::warn!(%status, "the origin did not take an acknowledgement");
-                }
-                Err(_) => tracing::warn!("the origin took too long over an acknowledgement"),
-            }
+            let fault = match tokio::task::spawn_blocking(move || journal.save(&dir)).await {
+                Ok(Ok(())) => return true,
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            tracing::error!(
+                error = fault,
+                "what the feed told could not be written down"
+            );
+            false
         }));
     }
 
-    async fn finished(&mut self) {
-        if let Some(task) = &mut self.under_way {
-            // It only logs; there is nothing to hand on.
-            let _ = task.await;
-            self.under_way = None;
+    /// Waits for the end of the writing that is under way.
+    async fn saved(&mut self) {
+        if let Some(task) = &mut self.saving {
+            let is_saved = task.await.unwrap_or(false);
+            self.saving = None;
+            self.is_dirty |= !is_saved;
         }
     }
 }

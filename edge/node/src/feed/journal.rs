@@ -18,8 +18,8 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 /// Sessions of a kind that are kept; those that expire first go first.
 const SESSIONS_MAX: usize = 200_000;
 
-/// Keys and revocations in force, and where in which feed they are from. Purges are not in it: the cache is in memory,
-/// so a restart has nothing that they could be about.
+/// Keys and revocations in force, and where in which feed they are from. Purges are not in it: the cache keeps
+/// its own history of them, which is on disk before this says that they were applied.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Journal {

@@ -5,6 +5,7 @@
 extern crate mcsp_origin_feed as mcsp_feed;
 
 mod mirror;
+mod purges;
 mod sources;
 mod subscribe;
 mod support;

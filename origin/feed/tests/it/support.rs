@@ -55,6 +55,7 @@ pub(crate) async fn open(log: &SharedEventLog, name: &str, clock: SharedClock, s
         clock,
         entropy: SeededEntropy::new(seed),
         signing_pops: Arc::new(|pop| pop.starts_with("own")),
+        home_pops: None,
     })
     .await
     .unwrap()

@@ -10,7 +10,7 @@ use mcsp_audit::Audit;
 use mcsp_auth_edge::MediaKeyStore;
 use mcsp_db::Db;
 use mcsp_events::SharedEventLog;
-use mcsp_feed::{Feed, FeedOptions, FeedSources, Mirror};
+use mcsp_feed::{Feed, FeedOptions, FeedSources, Mirror, NodeTable, Purges, PurgesParts};
 use mcsp_geo::residency::PolicyEngine;
 use mcsp_kv::SharedKv;
 use mcsp_media_origin::MediaOrigin;
@@ -258,14 +258,18 @@ impl Composer<'_> {
         let log = self.events()?;
         let pops = Arc::new(self.site.references.pops.clone());
         let region = self.site.references.region.id.clone();
+        let home_pops = pops.iter().filter(|pop| pop.region == region);
+        let home_pops = home_pops.map(|pop| pop.id.clone()).collect();
         let feed = Feed::open_with(FeedOptions {
             log: log.clone(),
             region: self.site.references.region.id.clone(),
             clock: self.site.clock.clone(),
             entropy: self.site.entropy.clone(),
             signing_pops: Arc::new(move |pop| pops.holds_signing_keys(pop, &region)),
+            home_pops: Some(Arc::new(home_pops)),
         })
         .await?;
+        self.purges(&feed).await?;
         self.grpc.add_service(mcsp_feed::grpc_service(feed.clone()));
         let (sources, member) = (FeedSources::new(feed.clone()), self.site.member.clone());
         let sources_log = log.clone();
@@ -284,6 +288,32 @@ impl Composer<'_> {
         }
         self.playback(content, &feed, log).await?;
         Ok(Some(feed))
+    }
+
+    /// Operators' purges, and who of the feed's nodes has carried them out.
+    async fn purges(&mut self, feed: &Feed) -> Result<(), NodeError> {
+        let db = promised(self.engines.feed_db.as_ref(), "engines.feed_db")?;
+        // Before anyone is told who has what.
+        drop(NodeTable::open(feed.clone(), db.clone()).await?);
+        let purges = Purges::new(PurgesParts {
+            feed: feed.clone(),
+            audit: self.audit(&db).await?,
+            peers: self.peers()?,
+        });
+        self.grpc.add_service(purges.operators());
+        self.grpc.add_service(purges.regions());
+        let (kept, table_db) = (feed.clone(), db.clone());
+        self.tasks
+            .push(BackgroundTask::new("feed-nodes", move |shutdown| {
+                let (feed, db) = (kept.clone(), table_db.clone());
+                async move {
+                    let table = NodeTable::open(feed, db).await?;
+                    table.run(shutdown).await;
+                    Ok::<_, mcsp_db::DbError>(())
+                }
+            }));
+        self.check_db("feed_db", db);
+        Ok(())
     }
 
     async fn playback(

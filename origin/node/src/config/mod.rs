@@ -159,6 +159,9 @@ pub struct EnginesConfig {
     /// Default `sqlite:{data_dir}/content.db`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_db: Option<String>,
+    /// Default `sqlite:{data_dir}/feed.db`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feed_db: Option<String>,
     /// Default with the role `events`: `redb:{data_dir}/events.redb`; without it `mcsp://host:port/server_name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<String>,

@@ -13,6 +13,8 @@ pub struct EngineUris {
     pub upload_db: Option<String>,
     /// The content service's database.
     pub content_db: Option<String>,
+    /// The feed's: its nodes, and the audit log of purges.
+    pub feed_db: Option<String>,
     /// The event log.
     pub events: Option<String>,
     /// The key-value store.
@@ -63,6 +65,12 @@ impl Config {
                 Role::Content,
                 "content",
                 self.engines.content_db.as_ref(),
+                &mut faults,
+            ),
+            feed_db: self.database(
+                Role::Feed,
+                "feed",
+                self.engines.feed_db.as_ref(),
                 &mut faults,
             ),
             events: self.placed(

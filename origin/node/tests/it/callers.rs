@@ -8,18 +8,20 @@ use mcsp_identity::{CallerTable, SpiffeId};
 use crate::endpoints::grpc_methods;
 
 const HERE: &str = "ng-lagos";
-const CALLERS: [(&str, &str); 11] = [
+const CALLERS: [(&str, &str); 13] = [
     ("edge", "los1"),
     ("edge", "origin"),
     (HERE, "origin"),
     (HERE, "auth"),
     (HERE, "upload"),
     (HERE, "media"),
+    (HERE, "operator"),
     (HERE, "unheard-of"),
     ("global-london", "origin"),
     ("global-london", "auth"),
     ("global-london", "upload"),
     ("global-london", "media"),
+    ("global-london", "operator"),
 ];
 
 /// The callers of [`CALLERS`] that may use each interface of a server in Lagos.
@@ -70,6 +72,11 @@ const ROWS: &[(&str, &[&str])] = &[
             "global-london/origin",
         ],
     ),
+    (
+        "mcsp.feed.v1.PurgeProgress",
+        &["ng-lagos/origin", "global-london/origin"],
+    ),
+    ("mcsp.feed.v1.Purges", &["ng-lagos/operator"]),
     (
         "mcsp.kv.v1.KeyValue",
         &["ng-lagos/origin", "ng-lagos/auth", "ng-lagos/upload"],

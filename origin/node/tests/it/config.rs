@@ -48,6 +48,7 @@ fn the_printed_configuration_is_the_default_one_and_names_every_key() {
         "auth_db",
         "upload_db",
         "content_db",
+        "feed_db",
         "events",
         "kv",
         "objects",

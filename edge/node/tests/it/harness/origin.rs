@@ -438,6 +438,7 @@ async fn feed_to(
             &sender,
             Message::Heartbeat(Heartbeat {
                 last_sequence: sent,
+                head_sequence: sent,
             }),
         )
         .await
