@@ -7,8 +7,10 @@ use mcsp_identity::{EDGE_NAMESPACE, IdentityConfig, LocalCa, SpiffeId};
 use crate::error::ClusterError;
 use crate::topology::{Layout, POPS, REGIONS, TRUST_DOMAIN};
 
-/// Services that call others under their own names, and the worker.
-const ACCOUNTS: [&str; 6] = ["origin", "auth", "upload", "content", "playback", "media"];
+/// Services that call others under their own names, the worker, and the person who operates.
+const ACCOUNTS: [&str; 7] = [
+    "origin", "auth", "upload", "content", "playback", "media", "operator",
+];
 
 fn identity_error(error: impl std::fmt::Display) -> ClusterError {
     ClusterError::Identity(error.to_string())

@@ -125,7 +125,8 @@ fn edge(layout: &Layout, addresses: &Addresses, pop: &Pop) -> Result<Value, Clus
     }))
 }
 
-fn write_toml(path: &Path, value: &Value) -> Result<(), ClusterError> {
+/// Writes a configuration file.
+pub(crate) fn write_toml(path: &Path, value: &Value) -> Result<(), ClusterError> {
     let text = toml::to_string(value)
         .map_err(|error| ClusterError::Broken(format!("{}: {error}", path.display())))?;
     fs::write(path, text).map_err(|source| ClusterError::file(path, source))

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // Talking to a person is what this program does.
 
 mod bench;
+mod bench_purge;
 mod demo;
 mod soak;
 
@@ -68,6 +69,21 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         first_seed: u64,
     },
+    /// Measure a purge to every node of a fleet, and print it as JSON
+    BenchPurge {
+        /// The folder with mcsp-origin and mcsp-edge
+        #[arg(long)]
+        bin_dir: PathBuf,
+        /// Where the fleet keeps its files; emptied
+        #[arg(long)]
+        data_dir: PathBuf,
+        /// How many edges
+        #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=99))]
+        nodes: u16,
+        /// How many purges
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+        purges: u64,
+    },
     /// Measure upload-complete to playable once, and print it as JSON
     BenchFirstPlay {
         #[command(flatten)]
@@ -93,6 +109,19 @@ async fn main() -> ExitCode {
             first_seed,
         } => soak::kill(places.into(), first_seed, seeds).await,
         Command::BenchFirstPlay { places, video } => bench::first_play(places.into(), &video).await,
+        Command::BenchPurge {
+            bin_dir,
+            data_dir,
+            nodes,
+            purges,
+        } => {
+            let layout = Layout {
+                site: bin_dir.clone(),
+                bin_dir,
+                data_dir,
+            };
+            bench_purge::run(layout, usize::from(nodes), purges).await
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,6 +9,7 @@ mod bench;
 mod cache;
 mod checks;
 mod demo;
+mod purge;
 mod report;
 mod setup;
 mod shell;
@@ -27,7 +28,8 @@ Commands:
   demo [--video FILE]      two regions, three PoPs, a real upload, and a page that plays it; Ctrl-C stops everything
   test [FILTER]            all set-up, then format, lint and every test
   check                    what a commit needs: format, lint, unit tests of the crates that changed
-  bench NAME               a benchmark beside its peers, in one run; names: first-play, edge-cache, hit-ratio
+  bench NAME               a benchmark beside its peers, in one run; names: first-play, edge-cache,
+                           hit-ratio, purge
   conformance NAME         suites of tests by the RFCs, ours and public ones; names: http-cache
   soak NAME [--seeds N]    what is too long for every commit; names: kill
   setup                    install what the machine lacks, and nothing else
@@ -41,6 +43,7 @@ Examples:
   cargo xtask test mcsp-edge
   cargo xtask bench first-play
   cargo xtask bench edge-cache --passes 3 --only h2 --only c=32
+  cargo xtask bench purge --purges 100
   cargo xtask conformance http-cache
   cargo xtask conformance http-cache --peer varnish
   cargo xtask soak kill --seeds 200
@@ -63,10 +66,11 @@ fn main() -> ExitCode {
         ["bench", "first-play", options @ ..] => bench::first_play(options),
         ["bench", "edge-cache", options @ ..] => cache::edge_cache(options),
         ["bench", "hit-ratio", options @ ..] => cache::hit_ratio(options),
+        ["bench", "purge", options @ ..] => purge::run(options),
         ["bench", rest @ ..] => Err(unknown(
             "benchmark",
             rest.first(),
-            "first-play, edge-cache, hit-ratio",
+            "first-play, edge-cache, hit-ratio, purge",
         )),
         ["conformance", "http-cache", options @ ..] => cache::conformance(options),
         ["conformance", rest @ ..] => Err(unknown("suite", rest.first(), "http-cache")),

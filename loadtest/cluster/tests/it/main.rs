@@ -10,6 +10,7 @@ mod demo;
 mod harness;
 mod kill;
 mod playback;
+mod purge;
 mod regions;
 mod tabs;
 mod tokens;
