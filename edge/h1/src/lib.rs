@@ -40,5 +40,5 @@ pub use exchange::{BodyLength, Exchange, Peer};
 pub use handler::{Delegation, Handler, Next};
 pub use limits::{Limits, LimitsError};
 pub use metrics::H1Metrics;
-pub use parse::{HeadInfo, ParsedHead, parse_head};
+pub use parse::{HeadInfo, ParsedHead, is_authority, parse_head};
 pub use refusal::Refusal;

@@ -31,6 +31,7 @@ mod response;
 mod route;
 mod serve;
 mod stage;
+mod target;
 mod upstream;
 
 pub use access_log::AccessLog;

@@ -2,7 +2,8 @@
 
 /// Whether these bytes are `uri-host [ ":" port ]` with a host that is not empty. User information is refused with the
 /// rest: `@` is in none of the sets (RFC 9110 4.2.4).
-pub(super) fn is_authority(bytes: &[u8]) -> bool {
+#[must_use]
+pub fn is_authority(bytes: &[u8]) -> bool {
     let (host, port) = match bytes {
         [b'[', ..] => match memchr::memchr(b']', bytes) {
             Some(end) if is_ip_literal(&bytes[1..end]) => bytes.split_at(end + 1),

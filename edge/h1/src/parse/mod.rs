@@ -9,6 +9,7 @@ mod target;
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 
+pub use host::is_authority;
 pub(crate) use scan::{Scan, Scanner};
 
 use crate::body::Framing;

@@ -16,8 +16,8 @@ use pingora_proxy::Session;
 use super::EdgeProxy;
 use super::answering::is_connect_failure;
 use crate::context::RequestContext;
-use crate::plain::host_of;
 use crate::route::Route;
+use crate::target::host_of;
 use crate::upstream::Pool;
 
 use std::sync::Arc;

@@ -21,9 +21,10 @@ use mcsp_edge_policy::vary::normal_value;
 
 use crate::context::RequestContext;
 use crate::edge::Edge;
-use crate::plain::{PlainRequest, host_of};
+use crate::plain::PlainRequest;
 use crate::route::{MediaKind, Route};
 use crate::stage::is_forged;
+use crate::target::host_of;
 
 /// By which name the node stands in `Via` (RFC 9110 section 7.6.3).
 const VIA_VALUE: &str = "1.1 mcsp-edge";

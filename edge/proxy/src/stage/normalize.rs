@@ -1,22 +1,29 @@
-//! `normalize`: begins the trace, and takes what only our own nodes may say out of what goes on to origins.
+//! `normalize`: refuses a host that is none, begins the trace, and takes what only our own nodes may say out of what goes on to origins.
 
 use std::ops::ControlFlow;
 
 use http::header::{FORWARDED, HOST, HeaderName};
 use http::request::Parts;
+use mcsp_api::ProblemKind;
 use mcsp_api::headers::PRIVATE_PREFIX;
 use mcsp_telemetry::{TraceContext, trace_from_headers};
 use pingora_http::RequestHeader;
 
 use super::Flow;
+use crate::answer::Answer;
 use crate::context::RequestContext;
 use crate::edge::Edge;
+use crate::target::has_sound_host;
 
 /// Where clients might claim to be someone else, beside our own private headers.
 const CLAIMS: [HeaderName; 2] = [FORWARDED, HeaderName::from_static("x-real-ip")];
 const CLAIM_PREFIX: &str = "x-forwarded-";
 
 pub(super) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) -> Flow {
+    if !has_sound_host(request) {
+        let text = "the request does not name one host, and nothing beside it";
+        return ControlFlow::Break(Answer::problem(ProblemKind::InvalidRequest, "host", text));
+    }
     let client_trace = trace_from_headers(&request.headers);
     if let Some(theirs) = client_trace {
         // The id is taken over so that a client can find its request; whether it is recorded is ours to say.
