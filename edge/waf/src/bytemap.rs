@@ -95,7 +95,7 @@ impl ByteSet {
 
     /// The set as 32 bytes, to compare and to hash.
     #[must_use]
-    pub fn to_bits(&self) -> [u8; 32] {
+    pub fn to_bits(self) -> [u8; 32] {
         let mut out = [0; 32];
         for (chunk, word) in out.chunks_exact_mut(8).zip(self.0) {
             chunk.copy_from_slice(&word.to_le_bytes());

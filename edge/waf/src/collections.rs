@@ -23,6 +23,9 @@ pub struct Collections {
 
 type Key = (Variable, Box<[u8]>);
 
+/// A variable's name and value.
+pub(crate) type Named = (Box<[u8]>, Arc<[u8]>);
+
 #[derive(Debug, Default)]
 struct Record {
     variables: Vec<(Box<[u8]>, Stored)>,
@@ -51,17 +54,12 @@ impl Collections {
     }
 
     /// The live variables of a record.
-    pub(crate) fn all(&self, collection: Variable, key: &[u8], now_ms: i64) -> Vec<(Box<[u8]>, Arc<[u8]>)> {
+    pub(crate) fn all(&self, collection: Variable, key: &[u8], now_ms: i64) -> Vec<Named> {
         let key = (collection, key.into());
         let shard = self.shard(&key).lock();
         let live = |stored: &Stored| stored.expires_ms.is_none_or(|at| at > now_ms);
         let variables = shard.get(&key).map(|record| record.variables.as_slice()).unwrap_or_default();
         variables.iter().filter(|(_, stored)| live(stored)).map(|(name, stored)| (name.clone(), stored.value.clone())).collect()
-    }
-
-    /// One live variable.
-    pub(crate) fn get(&self, collection: Variable, key: &[u8], name: &[u8], now_ms: i64) -> Option<Arc<[u8]>> {
-        self.all(collection, key, now_ms).into_iter().find(|(known, _)| **known == *name).map(|(_, value)| value)
     }
 
     /// Changes a variable: `change` gets the live value and gives the new one, or `None` to remove it.
@@ -110,15 +108,19 @@ impl Collections {
 mod tests {
     use super::*;
 
+    fn get(collections: &Collections, collection: Variable, key: &[u8], now_ms: i64) -> Option<Arc<[u8]>> {
+        collections.all(collection, key, now_ms).into_iter().next().map(|(_, value)| value)
+    }
+
     #[test]
     fn variables_live_until_they_expire() {
         let collections = Collections::new(16);
         let set = |value: &'static [u8], now| collections.update((Variable::Ip, b"1.2.3.4"), b"n", now, |_| Some(value.to_vec()));
         set(b"1", 0);
         collections.expire(Variable::Ip, b"1.2.3.4", b"n", 100);
-        assert_eq!(collections.get(Variable::Ip, b"1.2.3.4", b"n", 99).as_deref(), Some(&b"1"[..]));
-        assert_eq!(collections.get(Variable::Ip, b"1.2.3.4", b"n", 100), None);
-        assert_eq!(collections.get(Variable::Global, b"1.2.3.4", b"n", 0), None);
+        assert_eq!(get(&collections, Variable::Ip, b"1.2.3.4", 99).as_deref(), Some(&b"1"[..]));
+        assert_eq!(get(&collections, Variable::Ip, b"1.2.3.4", 100), None);
+        assert_eq!(get(&collections, Variable::Global, b"1.2.3.4", 0), None);
     }
 
     #[test]
@@ -129,6 +131,6 @@ mod tests {
         let count = || collections.shards.iter().map(|shard| shard.lock().len()).sum::<usize>();
         assert_eq!(count(), SHARDS);
         add(5000, IDLE_MS);
-        assert!(collections.get(Variable::Ip, &5000u32.to_be_bytes(), b"n", IDLE_MS).is_some());
+        assert!(get(&collections, Variable::Ip, &5000u32.to_be_bytes(), IDLE_MS).is_some());
     }
 }

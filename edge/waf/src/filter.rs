@@ -47,11 +47,14 @@ impl Filters {
     }
 }
 
+/// A requirement's literals and bytes.
+type Key = (Option<Vec<Vec<u8>>>, [u8; 32]);
+
 /// Collects requirements, then builds the filters.
 #[derive(Debug, Default)]
 pub(crate) struct FilterBuilder {
     literals: HashMap<Vec<u8>, Vec<FilterId>>,
-    known: HashMap<(Option<Vec<Vec<u8>>>, [u8; 32]), FilterId>,
+    known: HashMap<Key, FilterId>,
     unconditional: Vec<FilterId>,
     bytes: Vec<ByteSet>,
 }
@@ -98,7 +101,7 @@ impl FilterBuilder {
             let built = AhoCorasickBuilder::new()
                 .ascii_case_insensitive(true)
                 .match_kind(MatchKind::Standard)
-                .kind(Some(AhoCorasickKind::ContiguousNFA))
+                .kind(Some(AhoCorasickKind::DFA))
                 .build(literals.iter().map(|(literal, _)| literal));
             Some(built.map_err(|error| error.to_string())?)
         };

@@ -226,7 +226,7 @@ mod tests {
         let token = &line.arguments[0];
         assert_eq!(token.text, "abcd\"ef");
         let place = |offset| (token.location(offset).line, token.location(offset).column);
-        assert_eq!((place(0), place(1)), ((2, 8), (2, 9)));
+        assert_eq!((place(0), place(1)), ((2, 9), (2, 10)));
         assert_eq!((place(2), place(5)), ((3, 1), (3, 5)));
         assert_eq!(lines(&Arc::from("f"), b"SecX \"ab").unwrap_err().location.column, 6);
     }

@@ -12,7 +12,7 @@ use crate::verdict::{Block, Outcome};
 
 impl Transaction {
     pub(super) fn describe_client(&mut self) {
-        let client = self.client.clone();
+        let client = &self.client;
         let mut put = |variable, value: &[u8]| self.store.put(&mut self.values, variable, value);
         put(Variable::RemoteAddr, client.address.to_canonical().to_string().as_bytes());
         put(Variable::RemotePort, client.port.to_string().as_bytes());

@@ -112,7 +112,10 @@ struct Matched {
 /// What is known of each unit of the rule set in this phase.
 #[derive(Debug, Default)]
 struct Units {
-    known: Vec<bool>,
+    /// Counts phases.
+    round: u32,
+    /// By unit: the round in which it was filled.
+    known: Vec<u32>,
     bytes: Vec<ByteSet>,
     candidates: Vec<u64>,
 }
@@ -122,8 +125,7 @@ impl Transaction {
     #[must_use]
     pub fn new(set: &Arc<RuleSet>, environment: &Arc<Environment>, client: Client) -> Self {
         let limits = &environment.limits;
-        let mut values = Values::default();
-        values.reset(set.filters.words(), limits.scratch_bytes_max);
+        let values = Values::new(set.filters.words(), limits.scratch_bytes_max);
         let mut vars = Vars::default();
         vars.reset(set.names.list.len(), limits.variables_max);
         let mut transaction = Self {

@@ -93,7 +93,7 @@ impl Transaction {
         {
             return false;
         }
-        let argument = self.resolve(set, rule, &test.argument).into_owned();
+        let argument = self.resolve(set, rule, &test.argument);
         let check = Check { set, rule, test, head, argument: &argument };
         let mut matched = false;
         for target in &rule.targets {
@@ -106,8 +106,7 @@ impl Transaction {
     fn unit_passes(&mut self, set: &RuleSet, unit: u32, filter: FilterId) -> bool {
         let words = set.filters.words();
         let at = unit as usize;
-        if !self.units.known[at] {
-            self.units.known[at] = true;
+        if self.units.begin(at, words) {
             self.fill_unit(set, at);
         }
         set.filters.passes(filter, &self.units.candidates[at * words..(at + 1) * words], &self.units.bytes[at])
@@ -158,7 +157,7 @@ impl Transaction {
             return self.slot_target(check, target, slot);
         }
         if matches!(check.test.operator, Operator::Country) {
-            return !self.store.list(Variable::Geo).is_empty() != check.test.negated;
+            return self.store.list(Variable::Geo).is_empty() == check.test.negated;
         }
         if is_stored(target.variable) {
             return self.stored_target(check, target);
@@ -180,27 +179,33 @@ impl Transaction {
     /// A transaction variable by its slot: the most frequent target, and most often a number.
     fn slot_target(&mut self, check: &Check<'_>, target: &Member, slot: u32) -> bool {
         if let Operator::Country = check.test.operator {
-            return !self.store.list(Variable::Geo).is_empty() != check.test.negated;
+            return self.store.list(Variable::Geo).is_empty() == check.test.negated;
         }
         let value = self.vars.slot(slot);
         if target.count {
             return self.count(check, target, usize::from(value.is_some()));
         }
         let Some(value) = value else { return false };
-        let name = check.set.names.list.get(slot as usize).cloned();
+        let name = || check.set.names.list.get(slot as usize).cloned();
         if let (Operator::Compare(comparison), true) = (&check.test.operator, check.steps().is_empty()) {
             if comparison.holds(value.number(), leading_number(check.argument)) == check.test.negated {
                 return false;
             }
-            let matched = Matched { variable: Variable::Tx, name, value: value.bytes().into() };
+            let matched = Matched { variable: Variable::Tx, name: name(), value: value.bytes().into() };
             self.on_match(check, matched, Some(Hit::Whole));
             return true;
         }
         let value = value.bytes().into_owned();
-        self.loose(check, Variable::Tx, name, &value)
+        self.loose(check, Variable::Tx, name(), &value)
     }
 
     fn count(&mut self, check: &Check<'_>, target: &Member, count: usize) -> bool {
+        if let (Operator::Compare(comparison), true) = (&check.test.operator, check.steps().is_empty()) {
+            let number = i64::try_from(count).unwrap_or(i64::MAX);
+            if comparison.holds(number, leading_number(check.argument)) == check.test.negated {
+                return false;
+            }
+        }
         let text = count.to_string();
         self.loose(check, target.variable, None, text.as_bytes())
     }
@@ -338,12 +343,22 @@ fn flow(set: &RuleSet, head: u32) -> Flow {
 }
 
 impl super::Units {
+    /// Forgets what was known.
     fn reset(&mut self, units: usize, words: usize) {
-        self.known.clear();
-        self.known.resize(units, false);
-        self.bytes.clear();
+        self.round += 1;
+        self.known.resize(units, 0);
         self.bytes.resize(units, ByteSet::EMPTY);
-        self.candidates.clear();
         self.candidates.resize(units * words, 0);
+    }
+
+    /// Empties a unit that was not asked for in this round; true if it was not.
+    fn begin(&mut self, at: usize, words: usize) -> bool {
+        if self.known[at] == self.round {
+            return false;
+        }
+        self.known[at] = self.round;
+        self.bytes[at] = ByteSet::EMPTY;
+        self.candidates[at * words..(at + 1) * words].fill(0);
+        true
     }
 }

@@ -35,11 +35,6 @@ impl Default for Store {
 }
 
 impl Store {
-    /// Empties every collection.
-    pub(super) fn reset(&mut self) {
-        self.lists.iter_mut().for_each(Vec::clear);
-    }
-
     /// The members of a collection.
     pub(super) fn list(&self, variable: Variable) -> &[Entry] {
         &self.lists[variable as usize]

@@ -10,6 +10,9 @@ pub(super) type ValueId = u32;
 /// No value.
 pub(super) const NONE: ValueId = ValueId::MAX;
 
+/// Room at the start, in values: what an ordinary request needs.
+const VALUES: usize = 128;
+
 /// All values of a transaction, in one buffer.
 #[derive(Debug, Default)]
 pub(super) struct Values {
@@ -28,30 +31,24 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// Forgets everything, keeps the memory.
-    pub(super) fn reset(&mut self, words: usize, bytes_max: usize) {
-        self.bytes.clear();
-        self.spans.clear();
-        self.sets.clear();
-        self.results.clear();
-        self.candidates.clear();
-        self.scanned.clear();
-        self.words = words;
-        self.bytes_max = bytes_max;
-        self.full = false;
+    /// An empty buffer for `words` words of candidates a value, and `bytes_max` bytes in all.
+    pub(super) fn new(words: usize, bytes_max: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(4096),
+            spans: Vec::with_capacity(VALUES),
+            sets: Vec::with_capacity(VALUES),
+            results: Vec::with_capacity(VALUES * Transformation::COUNT),
+            candidates: Vec::with_capacity(VALUES * words),
+            scanned: Vec::with_capacity(VALUES),
+            words,
+            bytes_max,
+            ..Self::default()
+        }
     }
 
     /// Whether a value did not fit any more. Values that did not fit are cut.
     pub(super) fn is_full(&self) -> bool {
         self.full
-    }
-
-    /// Gives back memory beyond what an ordinary transaction needs.
-    pub(super) fn shrink(&mut self, bytes: usize) {
-        self.bytes.shrink_to(bytes);
-        self.scratch.shrink_to(bytes);
-        self.results.shrink_to(bytes);
-        self.candidates.shrink_to(bytes / 8);
     }
 
     /// Keeps a value.

@@ -99,3 +99,6 @@ pub(crate) fn hex_pair(input: &[u8], at: usize) -> Option<u8> {
     let low = hex_value(*input.get(at + 1)?)?;
     Some(high << 4 | low)
 }
+
+#[cfg(test)]
+mod tests;

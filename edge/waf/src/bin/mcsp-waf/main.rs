@@ -4,7 +4,7 @@
 
 mod bench;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -85,7 +85,7 @@ fn main() -> ExitCode {
 
 type AnyError = Box<dyn std::error::Error>;
 
-fn run_replay(rules: &PathBuf, tests: &PathBuf, generation: Generation, paranoia: Option<u8>) -> Result<(), AnyError> {
+fn run_replay(rules: &Path, tests: &Path, generation: Generation, paranoia: Option<u8>) -> Result<(), AnyError> {
     let cases = replay::read_cases(&std::fs::read_to_string(tests)?)?;
     let levels = paranoia.map_or(1..=4, |level| level..=level);
     let all = replay::load(rules, generation, 4)?;
