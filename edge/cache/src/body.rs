@@ -184,43 +184,43 @@ impl Body {
             return Promise::AllHeld;
         }
         let end = state.total.map_or(range.end, |total| range.end.min(total));
-        let mut position = range.start;
-        let mut awaited = false;
-        while position < end {
-            let run = state.runs.range(..=position).next_back();
-            if let Some(run_end) = run.map(|(start, run)| start + run.len() as u64)
-                && run_end > position
-            {
-                position = run_end;
-                continue;
-            }
-            if let Some(claim) = state.claims.iter().find(|claim| claim.covers(position)) {
-                awaited = true;
-                position = claim.end.unwrap_or(end);
-                continue;
-            }
-            let next_run = state.runs.range(position..).next().map(|(start, _)| *start);
-            let next_claim = state
-                .claims
-                .iter()
-                .map(|claim| claim.next)
-                .filter(|next| *next > position)
-                .min();
-            let hole_end = [next_run, next_claim]
-                .into_iter()
-                .flatten()
-                .fold(end, u64::min);
-            let id = state.claim(position, Some(hole_end));
-            return Promise::Made {
-                id,
-                range: position..hole_end,
+        let (hole, awaited) = state.first_hole(range.start, end);
+        let Some(position) = hole else {
+            return if awaited {
+                Promise::OthersAreAtIt
+            } else {
+                Promise::AllHeld
             };
+        };
+        let next_run = state.runs.range(position..).next().map(|(start, _)| *start);
+        let next_claim = state
+            .claims
+            .iter()
+            .map(|claim| claim.next)
+            .filter(|next| *next > position)
+            .min();
+        let hole_end = [next_run, next_claim]
+            .into_iter()
+            .flatten()
+            .fold(end, u64::min);
+        let id = state.claim(position, Some(hole_end));
+        Promise::Made {
+            id,
+            range: position..hole_end,
         }
-        if awaited {
-            Promise::OthersAreAtIt
-        } else {
-            Promise::AllHeld
+    }
+
+    /// Is each byte of `range` that the body has held or promised?
+    pub(crate) fn is_coming(&self, range: &Range<u64>) -> bool {
+        if self.sealed.get().is_some() {
+            return true;
         }
+        let state = self.state.lock();
+        if self.sealed.get().is_some() {
+            return true;
+        }
+        let end = state.total.map_or(range.end, |total| range.end.min(total));
+        state.first_hole(range.start, end).0.is_none()
     }
 
     /// Takes `data` at the place where the claim `id` stands, where there is nothing yet. A killed body counts the
@@ -394,6 +394,27 @@ impl State {
             end,
         });
         self.next_id
+    }
+
+    /// The first byte from `position` to before `end` that is neither held nor promised, and whether one before it is
+    /// promised.
+    fn first_hole(&self, mut position: u64, end: u64) -> (Option<u64>, bool) {
+        let mut awaited = false;
+        while position < end {
+            let run = self.runs.range(..=position).next_back();
+            if let Some(run_end) = run.map(|(start, run)| start + run.len() as u64)
+                && run_end > position
+            {
+                position = run_end;
+                continue;
+            }
+            let Some(claim) = self.claims.iter().find(|claim| claim.covers(position)) else {
+                return (Some(position), awaited);
+            };
+            awaited = true;
+            position = claim.end.unwrap_or(end);
+        }
+        (None, awaited)
     }
 
     fn fill_gaps(&mut self, start: u64, end: u64, data: &Bytes) {

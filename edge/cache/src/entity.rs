@@ -173,6 +173,12 @@ impl Entity {
         self.body.holds(range)
     }
 
+    /// Is every byte of `range` that the body has in memory, or being brought?
+    #[must_use]
+    pub fn is_coming(&self, range: &Range<u64>) -> bool {
+        !self.is_purged() && self.body.is_coming(range)
+    }
+
     /// Does the disk tier have the body? What of it is not in memory is loaded by readers.
     #[must_use]
     pub fn is_on_disk(&self) -> bool {

@@ -1,5 +1,7 @@
 //! Ranges of whole bodies, of fills in flight, and of bodies that are stored in part.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use mcsp_edge_cache::engine::{Claim, ReadError, Stored};
 use mcsp_runtime::{Entropy, SeededEntropy};
@@ -236,4 +238,24 @@ async fn any_order_of_slices_gives_the_same_body() {
 
 fn end_of(filling: &mcsp_edge_cache::engine::Filling, total: u64) -> u64 {
     filling.end().unwrap_or(total)
+}
+
+#[tokio::test]
+async fn a_fill_speaks_for_its_own_bytes_only() {
+    let harness = Harness::new();
+    let mut filling = harness
+        .lead("/a")
+        .begin(harness.part(CHUNK, 2 * CHUNK, 3 * CHUNK))
+        .unwrap();
+    let entity = Arc::clone(filling.entity());
+    let at = |chunk: u64| chunk * CHUNK as u64;
+    filling.write(Bytes::from(vec![1; 100])).await.unwrap();
+    assert!(entity.is_filling());
+    assert!(entity.is_coming(&(at(1)..at(2))));
+    for missing in [0..1, at(1)..at(2) + 1, at(2)..at(3), 0..u64::MAX] {
+        assert!(!entity.is_coming(&missing), "{missing:?}");
+    }
+    drop(filling);
+    assert!(entity.is_coming(&(at(1)..at(1) + 100)));
+    assert!(!entity.is_coming(&(at(1)..at(2))));
 }

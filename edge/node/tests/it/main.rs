@@ -14,6 +14,7 @@ mod feed;
 mod freshness;
 mod harness;
 mod lifecycle;
+mod parts;
 mod plain;
 mod residency;
 mod storage;

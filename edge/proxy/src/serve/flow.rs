@@ -87,7 +87,11 @@ impl<C: ClientStream> Flow<'_, C> {
                     let wait_max = Duration::from_millis(edge.config.collapse_wait_ms);
                     match follow.wait(&self.asking.selects, wait_max).await {
                         Followed::Shared(entity) => {
-                            if let Some(report) = self.share_of(&entity, forward) {
+                            // A part of it may not be the part that this client needs; what was looked at and came
+                            // back the same will not become more.
+                            let is_known = known.as_ref().is_some_and(|k| k.id() == entity.id());
+                            let is_for_him = is_known || self.has_what_is_asked(&entity);
+                            if is_for_him && let Some(report) = self.share_of(&entity, forward) {
                                 return self.send(&entity, report).await;
                             }
                         }
@@ -114,18 +118,18 @@ impl<C: ClientStream> Flow<'_, C> {
         let now_ms = self.edge.clock.now_ms();
         let freshness = self.freshness(entity, now_ms);
         let reuse = freshness.judge(now_ms, &self.asking.directives);
-        let is_in_flight = entity.is_filling() && !entity.is_complete();
-        if is_in_flight && reuse == Reuse::Fresh {
-            return Verdict::Serve(Report {
-                forward: Some(Forward::UriMiss),
-                is_collapsed: true,
-                ..Report::default()
-            });
-        }
         if !self.has_what_is_asked(entity) {
             return Verdict::Validate(Forward::Partial);
         }
-        let hit = Report::hit(freshness.ttl_s(now_ms), freshness.age_s(now_ms));
+        let hit = if entity.is_filling() && !entity.is_complete() && reuse == Reuse::Fresh {
+            Report {
+                forward: Some(Forward::UriMiss),
+                is_collapsed: true,
+                ..Report::default()
+            }
+        } else {
+            Report::hit(freshness.ttl_s(now_ms), freshness.age_s(now_ms))
+        };
         // While neither the feed nor the origin has vouched for an object of late, it is revalidated before it is
         // served; its windows for an origin that fails stay open.
         self.context.is_unverified = self.is_unverified(entity);
@@ -152,14 +156,15 @@ impl<C: ClientStream> Flow<'_, C> {
 
     /// Is what the client asks for held, or can be brought?
     fn has_what_is_asked(&self, entity: &Entity) -> bool {
-        if entity.is_complete() || self.asking.is_head || slices::can_be_completed(entity) {
+        if entity.is_complete() || self.asking.is_head {
             return true;
         }
         let total = entity.total_len().unwrap_or(u64::MAX);
-        match RangeRequest::of(&self.asking.request.headers).fit(total) {
-            Fitted::One(range) => entity.holds(&(range.first..range.last.saturating_add(1))),
-            _ => entity.holds(&(0..total)),
-        }
+        let range = match RangeRequest::of(&self.asking.request.headers).fit(total) {
+            Fitted::One(range) => range.first..range.last.saturating_add(1),
+            _ => 0..total,
+        };
+        slices::can_be_had(entity, &range)
     }
 
     /// What is said to one who waited for another's fetch; nothing when what came of it is not for him.
@@ -236,7 +241,9 @@ impl<C: ClientStream> Flow<'_, C> {
         known: Option<Arc<Entity>>,
         forward: Forward,
     ) -> Result<(), SendFault> {
-        let Some(mut errand) = self.errand(known.clone()) else {
+        // That what is held is good helps nobody who needs what is missing of it.
+        let validated = known.clone().filter(|_| forward != Forward::Partial);
+        let Some(mut errand) = self.errand(validated) else {
             lead.not_shareable("no-origin", false);
             return self.fail(answering::no_origin()).await;
         };

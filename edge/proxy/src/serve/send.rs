@@ -111,23 +111,34 @@ impl Sending<'_> {
         }
     }
 
-    /// Is the beginning of a stretch here, or does it come? What is missing at the beginning is asked for before anything is
-    /// said, so that the client learns of a failure by another answer than a cut one.
+    /// Is the beginning of a stretch here, or does it come, and can the rest be had? What is missing at the beginning is
+    /// asked for before anything is said, so that the client learns of a failure by another answer than a cut one.
     async fn can_begin(&self, context: &RequestContext, range: Range<u64>) -> bool {
         let entity = self.entity;
-        if entity.is_filling() && range.start > 0 {
-            return match entity.reader(range.clone()).next().await {
-                Ok(_) => true,
-                Err(ReadError::Hole { .. }) => self.bring(context, range).await,
-                Err(_) => false,
-            };
+        if entity.is_purged() {
+            return false;
         }
-        entity.is_complete()
-            || entity.is_filling()
-            || entity.is_on_disk()
-            || range.is_empty()
-            || entity.holds(&(range.start..range.start + 1))
-            || self.bring(context, range).await
+        if range.is_empty() || entity.is_complete() {
+            return true;
+        }
+        if !slices::can_be_had(entity, &range) {
+            return false;
+        }
+        let first = range.start..range.start.saturating_add(1);
+        if entity.is_on_disk() || entity.holds(&first) {
+            return true;
+        }
+        if !entity.is_coming(&first) {
+            return self.bring(context, range).await;
+        }
+        if range.start == 0 {
+            return true;
+        }
+        match entity.reader(range.clone()).next().await {
+            Ok(_) => true,
+            Err(ReadError::Hole { .. }) => self.bring(context, range).await,
+            Err(_) => false,
+        }
     }
 
     /// Which of its bytes the client asks for; ranges are for a `GET` that is answered with 200.

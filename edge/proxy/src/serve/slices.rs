@@ -43,9 +43,10 @@ pub(crate) fn first_slice(range: &RangeRequest) -> Option<http::HeaderValue> {
     }
 }
 
-/// Could what `entity` lacks of `range` be had? Only the origin's word that it still has the same bytes allows that.
-pub(crate) fn can_be_completed(entity: &Entity) -> bool {
-    entity.is_filling() || entity.is_on_disk() || validators_of(entity).strong_etag().is_some()
+/// Is each byte of `range` here, or on its way, or could it be had? Only the origin's word that it still has the same bytes
+/// allows to ask for what is missing, and that somebody fills another part of the body says nothing of this one.
+pub(crate) fn can_be_had(entity: &Entity, range: &Range<u64>) -> bool {
+    entity.is_on_disk() || entity.is_coming(range) || validators_of(entity).strong_etag().is_some()
 }
 
 /// Sees to it that what is missing at the beginning of `range` comes. False: it will not.
