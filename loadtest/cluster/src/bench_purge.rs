@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 /// The pause of a viewer between an answer and the next request: what the second figure is exact to.
-const VIEWER_PAUSE: Duration = Duration::from_millis(5);
+const VIEWER_PAUSE: Duration = Duration::from_millis(10);
 /// Longest wait for anything here.
 const PATIENCE: Duration = Duration::from_secs(30);
 const BODY_BYTES: usize = 16 * 1024;

@@ -61,9 +61,9 @@ async fn a_purge_reaches_every_node_and_one_that_was_away_when_it_is_back() {
         answer.bytes().await.expect("all of it");
         status.contains("; hit")
     };
-    for index in 0..urls.len() {
+    for (index, pop) in POPS.iter().enumerate() {
         is_hit(index).await;
-        assert!(is_hit(index).await, "{}", POPS[index].id);
+        assert!(is_hit(index).await, "{}", pop.id);
     }
 
     let words = [
@@ -76,8 +76,8 @@ async fn a_purge_reaches_every_node_and_one_that_was_away_when_it_is_back() {
         (&3.into(), &3.into()),
         "{answer}"
     );
-    for index in 0..urls.len() {
-        assert!(!is_hit(index).await, "{} has it still", POPS[index].id);
+    for (index, pop) in POPS.iter().enumerate() {
+        assert!(!is_hit(index).await, "{} has it still", pop.id);
     }
 
     stage.cluster.kill("abv1").expect("killed");
