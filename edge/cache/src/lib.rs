@@ -21,6 +21,7 @@
 //! of the ledger, which orders all that changes.
 
 mod account;
+mod ahead;
 mod body;
 mod cache;
 mod claim;

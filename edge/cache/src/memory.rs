@@ -129,6 +129,11 @@ impl MemoryTier {
         }
     }
 
+    /// Is anything in the slot? Asking does not make it look used.
+    pub(crate) fn holds(&self, slot: KeyHash) -> bool {
+        self.shard(slot).held.contains(&slot)
+    }
+
     /// Inserts under its present weight, and returns what had to leave for it.
     pub(crate) fn insert(&self, entity: &Arc<Entity>) -> Vec<Arc<Entity>> {
         entity.weigh();

@@ -26,6 +26,8 @@ pub struct PrefetchConfig {
     pub waiting_max: usize,
     /// How many are fetched at once. Default 4; 1 to 256.
     pub running_max: usize,
+    /// While as many fetches for viewers are under way on the node, none is made ahead. Default 64; 1 to 100000.
+    pub viewer_fetches_max: usize,
     /// An object that has waited for longer is given up: its player has asked for it by now, ms. Default 4000; 10 to
     /// 60000.
     pub wait_ms_max: u64,
@@ -42,6 +44,7 @@ impl Default for PrefetchConfig {
             ahead_max: 2,
             waiting_max: 256,
             running_max: 4,
+            viewer_fetches_max: 64,
             wait_ms_max: 4_000,
             run_timeout_ms: 10_000,
             recheck_ms: 20,
@@ -74,6 +77,12 @@ impl PrefetchConfig {
         between("prefetch.ahead_max", self.ahead_max, 0, 8)?;
         between("prefetch.waiting_max", self.waiting_max, 1, 65_536)?;
         between("prefetch.running_max", self.running_max, 1, 256)?;
+        between(
+            "prefetch.viewer_fetches_max",
+            self.viewer_fetches_max,
+            1,
+            100_000,
+        )?;
         between("prefetch.wait_ms_max", self.wait_ms_max, 10, 60_000)?;
         between("prefetch.run_timeout_ms", self.run_timeout_ms, 100, 600_000)?;
         between("prefetch.recheck_ms", self.recheck_ms, 1, 1_000)

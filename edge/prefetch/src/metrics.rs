@@ -5,6 +5,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 #[derive(Debug, Clone)]
 pub(crate) struct PrefetchMetrics {
     offered: IntCounterVec,
+    pub(crate) unwanted: IntCounter,
     done: IntCounterVec,
     pub(crate) bytes: IntCounter,
     pub(crate) used: IntCounter,
@@ -16,11 +17,13 @@ impl PrefetchMetrics {
     pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let counters =
             |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), &["outcome"]);
+        let offered = counters(
+            "mcsp_edge_prefetch_offered_total",
+            "Objects that are likely to be asked for next: queued, known (queued or running already), unwanted (held, being filled or purged), disabled.",
+        )?;
         let metrics = Self {
-            offered: counters(
-                "mcsp_edge_prefetch_offered_total",
-                "Objects that are likely to be asked for next: queued, known (queued or running already), unwanted (held, being filled or purged), disabled.",
-            )?,
+            unwanted: offered.with_label_values(&["unwanted"]),
+            offered,
             done: counters(
                 "mcsp_edge_prefetch_done_total",
                 "Objects that were queued, by what became of them: stored, not_stored, failed, timeout, unwanted, late, displaced, forgotten.",

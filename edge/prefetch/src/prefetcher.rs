@@ -138,6 +138,11 @@ impl<W: Work> Prefetcher<W> {
         (Offered::Queued, "queued")
     }
 
+    /// Counts an object that [`Work::wants`] would say no to, for callers who know before they make a job of it.
+    pub fn unwanted(&self) {
+        self.metrics.unwanted.inc();
+    }
+
     /// Gives up what waits and `is_gone`, such as purged. What is being fetched is left to the cache's own rule, that a
     /// fill which began before a purge is not admitted.
     pub fn forget(&self, is_gone: impl Fn(&W::Job) -> bool) {
