@@ -77,7 +77,10 @@ pub async fn run(options: &Options<'_>, say: &dyn Fn(&str)) -> Result<Vec<Row>, 
         let folder = options.data_dir.join(kind.name().replace(' ', "-"));
         let plan = Plan {
             kind,
-            purpose: Purpose::Budget(budget),
+            purpose: Purpose::Budget {
+                bytes: budget,
+                objects: (options.objects as f64 * CACHE_SHARE) as u64,
+            },
             folder: &folder,
             origin: origin.address,
             certificate: None,

@@ -62,7 +62,12 @@ pub enum Purpose {
     /// Hits from disk: next to nothing fits into memory.
     Disk,
     /// So many bytes of cache, and what does not fit is evicted.
-    Budget(u64),
+    Budget {
+        /// The bytes.
+        bytes: u64,
+        /// How many objects of the run's mean size these are.
+        objects: u64,
+    },
 }
 
 /// How a server is to be started.

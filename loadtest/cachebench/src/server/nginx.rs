@@ -15,13 +15,18 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
     make_folder(&store)?;
     let store = store.display();
     let (zone, size) = match plan.purpose {
-        Purpose::Conformance => ("my-cache:8m", "1000m".to_owned()),
-        Purpose::Memory | Purpose::Disk => ("my-cache:64m", "4g".to_owned()),
-        Purpose::Budget(bytes) => ("my-cache:64m", bytes.to_string()),
+        Purpose::Conformance => ("my-cache:8m".to_owned(), "1000m".to_owned()),
+        Purpose::Memory | Purpose::Disk => ("my-cache:64m".to_owned(), "4g".to_owned()),
+        // Its manager looks at bytes only every 10 s and would let it grow far beyond; a full zone evicts at once. A key
+        // takes 128 bytes of it (1 MiB holds about 8000).
+        Purpose::Budget { bytes, objects } => (
+            format!("my-cache:{}", (objects * 128).max(64 << 10)),
+            bytes.to_string(),
+        ),
     };
     let hand_over = match plan.purpose {
         // Its cache manager looks every 10 s unless told otherwise; here a budget is to be kept.
-        Purpose::Budget(_) => " manager_sleep=50ms manager_files=1000 manager_threshold=1s",
+        Purpose::Budget { .. } => " manager_sleep=50ms manager_files=1000 manager_threshold=1s",
         _ => "",
     };
     let files = if is_stock {

@@ -89,7 +89,7 @@ fn cache(plan: &Plan<'_>) -> String {
              pinned_bytes_max = 8388608\n[cache.disk]\ndir = \"{}\"\nbytes = 2147483648\n",
             disk.display()
         ),
-        Purpose::Budget(bytes) => format!(
+        Purpose::Budget { bytes, .. } => format!(
             "[cache]\nmemory_bytes = {bytes}\nobject_bytes_max = 2097152\nfill_bytes_max = 8388608\n\
              pinned_bytes_max = 8388608\n"
         ),

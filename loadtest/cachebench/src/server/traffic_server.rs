@@ -74,7 +74,7 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
         Purpose::Memory => (512 << 20, 2_u64 << 30),
         Purpose::Disk => (1 << 20, 2 << 30),
         // What is in its memory is on its disk too.
-        Purpose::Budget(bytes) => (i64::try_from(bytes).unwrap_or(-1), bytes),
+        Purpose::Budget { bytes, .. } => (i64::try_from(bytes).unwrap_or(-1), bytes),
     };
     let threads = match plan.core {
         Some(_) => ONE_CORE,

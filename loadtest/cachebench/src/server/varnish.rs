@@ -18,7 +18,7 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
         Purpose::Conformance => "malloc,64M".to_owned(),
         Purpose::Memory => "malloc,1G".to_owned(),
         Purpose::Disk => format!("file,{},2G", plan.folder.join("store").display()),
-        Purpose::Budget(bytes) => format!("malloc,{bytes}"),
+        Purpose::Budget { bytes, .. } => format!("malloc,{bytes}"),
     };
     let mut words: Vec<String> = ["varnishd", "-F", "-j", "none", "-n"]
         .map(str::to_owned)
