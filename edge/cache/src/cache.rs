@@ -23,7 +23,6 @@ use crate::ledger::Ledger;
 use crate::memories::MissReason;
 use crate::memory::MemoryTier;
 use crate::metrics::CacheMetrics;
-use crate::purge::{Purge, PurgeReport, PurgeSelector};
 use crate::purge_log::{NotDurable, PurgeLog, PurgeStore};
 use crate::restoring::Turn;
 use crate::store::{Kept, Store};
@@ -316,81 +315,6 @@ impl Cache {
             store.rewrite_head(entity, &cell.head, ticket.generation);
         }
         Ok(true)
-    }
-
-    /// Makes what is stored for a key stale, with all its variants: an unsafe method succeeded on it (RFC 9111
-    /// section 4.4).
-    pub fn invalidate(&self, key: Key<'_>) -> PurgeReport {
-        self.purge(&Purge {
-            selector: PurgeSelector::Key(Arc::from(key.text())),
-            soft: true,
-        })
-    }
-
-    /// Carries out a purge. When it returns, no lookup finds what it removed, no fill asked for before it can be joined or
-    /// stored, and readers of what it removed get no further. [`Self::flush_purges`] makes it outlive a restart.
-    pub fn purge(&self, purge: &Purge) -> PurgeReport {
-        let store = &self.store;
-        let mode = if purge.soft { "soft" } else { "hard" };
-        store
-            .metrics
-            .purges
-            .with_label_values(&[purge.selector.kind(), mode])
-            .inc();
-        let mut ledger = store.ledger.lock();
-        let record = ledger.history.purge(purge);
-        let generation = record.generation;
-        store.generation.store(generation, Ordering::Release);
-        if let Some(kept) = &store.kept {
-            kept.purges.append(record, &ledger.history);
-        }
-        let reached = ledger.reach(&purge.selector);
-        for slot in &reached.stored {
-            if purge.soft {
-                if let Some(entity) = ledger.index.get(*slot) {
-                    entity.expire(generation);
-                }
-            } else if let Some(entity) = store.drop_slot(&mut ledger, *slot) {
-                entity.kill();
-                let hash = entity.key().hash();
-                ledger.misses.remember(hash, MissReason::Purged);
-                if let Some(kept) = &store.kept {
-                    kept.tier.remove(*slot);
-                }
-            }
-        }
-        for entity in &reached.fills {
-            // One that is stored in part too: what its slices bring was asked for before the purge.
-            if ledger
-                .index
-                .get(entity.subject.slot)
-                .is_some_and(|held| held.id == entity.id)
-            {
-                store.drop_slot(&mut ledger, entity.subject.slot);
-            }
-            entity.withdraw();
-            entity.expire(generation);
-            ledger.linger(entity);
-        }
-        for entity in &reached.lingering {
-            entity.expire(generation);
-        }
-        if !purge.soft {
-            for entity in reached.fills.iter().chain(&reached.lingering) {
-                entity.kill();
-            }
-        }
-        for flight in &reached.flights {
-            flight.settle(Outcome::AskAgain);
-        }
-        store.measure(&ledger);
-        drop(ledger);
-        store.metrics.purged.inc_by(reached.stored.len() as u64);
-        PurgeReport {
-            generation,
-            objects: reached.stored.len(),
-            fills: reached.fills.len() + reached.flights.len(),
-        }
     }
 
     /// Waits until every purge so far would outlive a loss of power. At once without a disk tier.

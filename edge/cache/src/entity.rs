@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -68,6 +68,8 @@ pub struct Entity {
     head: ArcSwap<HeadCell>,
     /// The generation of the last soft purge that reached it.
     expired_generation: AtomicU64,
+    /// When the first soft purge since its head was brought reached it, ms since the Unix epoch.
+    expired_at_ms: AtomicI64,
     purged: AtomicBool,
     /// No newcomer gets it, and it is not stored: a purge came since it was asked for, it streams through, or its
     /// origin has something else by now.
@@ -101,6 +103,7 @@ impl Entity {
             body: Body::new(total),
             head: ArcSwap::new(head),
             expired_generation: AtomicU64::new(0),
+            expired_at_ms: AtomicI64::new(0),
             purged: AtomicBool::new(false),
             withdrawn: AtomicBool::new(false),
             fillings: AtomicUsize::new(0),
@@ -209,6 +212,13 @@ impl Entity {
         self.expired_generation.load(Ordering::Acquire) > self.head.load().generation
     }
 
+    /// Since when it is stale by a soft purge, ms since the Unix epoch; nothing unless [`Self::is_expired`].
+    #[must_use]
+    pub fn expired_at_ms(&self) -> Option<i64> {
+        self.is_expired()
+            .then(|| self.expired_at_ms.load(Ordering::Acquire))
+    }
+
     /// Fresh by its lifetimes, and not made stale since.
     #[must_use]
     pub fn is_fresh(&self, now_ms: i64) -> bool {
@@ -233,8 +243,12 @@ impl Entity {
         self.withdrawn.store(true, Ordering::Release);
     }
 
-    /// Made stale by the soft purge of `generation`.
-    pub(crate) fn expire(&self, generation: u64) {
+    /// Made stale by the soft purge of `generation`, at `now_ms`. A later one does not make it younger. Called under the
+    /// ledger's lock.
+    pub(crate) fn expire(&self, generation: u64, now_ms: i64) {
+        if !self.is_expired() {
+            self.expired_at_ms.store(now_ms, Ordering::Release);
+        }
         self.expired_generation
             .fetch_max(generation, Ordering::AcqRel);
     }

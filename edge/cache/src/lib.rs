@@ -43,6 +43,7 @@ mod metrics;
 mod purge;
 mod purge_file;
 mod purge_log;
+mod purging;
 mod reader;
 mod restore;
 mod restoring;

@@ -192,7 +192,8 @@ impl Store {
         }
         let since = ledger.history.since(record.generation, key.text(), tags);
         if since.soft > 0 {
-            entity.expire(since.soft);
+            // When that was is not written down: before all that its origin allowed it to be stale for.
+            entity.expire(since.soft, entity.head().lifetimes.received_ms);
         }
         self.enter(&mut ledger, &entity);
         self.measure(&ledger);

@@ -1,5 +1,7 @@
 //! Purges, and fills and readers that cross them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use mcsp_edge_cache::engine::PurgeSelector::{
     ContentId, Everything, Key as OneKey, Prefix, SurrogateKey,
@@ -89,10 +91,29 @@ async fn a_soft_purge_makes_stale_and_a_later_revalidation_makes_fresh() {
 }
 
 #[tokio::test]
-async fn an_unsafe_method_makes_all_variants_stale() {
+async fn an_unsafe_method_takes_away_what_is_stored() {
     let harness = filled().await;
     assert_eq!(harness.cache.invalidate(Key::new(KEYS[1])).objects, 1);
-    assert!(harness.hit(KEYS[1]).unwrap().is_expired());
+    assert!(harness.hit(KEYS[1]).is_none() && harness.hit(KEYS[0]).is_some());
+}
+
+#[tokio::test]
+async fn what_a_soft_purge_reached_is_stale_since_then_however_often_it_is_purged_again() {
+    let harness = filled().await;
+    let entity = harness.hit(KEYS[0]).unwrap();
+    assert_eq!(entity.expired_at_ms(), None);
+    let purged_ms = harness.cache.now_ms();
+    for _ in 0..3 {
+        harness.purge(SurrogateKey("t-x".into()), true);
+        assert_eq!(entity.expired_at_ms(), Some(purged_ms));
+        harness.clock.advance(Duration::from_secs(3600));
+    }
+    let cache = &harness.cache;
+    let head = harness.head(&[]);
+    assert_eq!(cache.update_head(&entity, cache.ticket(), head), Ok(true));
+    assert_eq!(entity.expired_at_ms(), None);
+    harness.purge(SurrogateKey("t-x".into()), true);
+    assert_eq!(entity.expired_at_ms(), Some(cache.now_ms()));
 }
 
 #[tokio::test]
@@ -268,4 +289,32 @@ fn a_configuration_out_of_range_is_named() {
         error.to_string(),
         "cache: memory_bytes = 1: expected 8388608 to 4398046511104"
     );
+}
+
+#[tokio::test]
+async fn an_unsafe_request_takes_from_newcomers_and_not_from_readers() {
+    let harness = Harness::new();
+    harness.store("http://a/stored", b"stored", &[]).await;
+    let stored = harness.hit("http://a/stored").unwrap();
+    let mut of_stored = whole(&stored);
+    let mut filling = harness.begin("http://a/filled", Some(6));
+    let before = harness.cache.ticket();
+    filling.write(Bytes::from_static(b"fil")).await.unwrap();
+    let of_filled = whole(&harness.hit("http://a/filled").unwrap());
+    for key in ["http://a/stored", "http://a/filled"] {
+        harness.cache.invalidate(Key::new(key));
+        assert!(harness.hit(key).is_none(), "{key}");
+    }
+    assert_eq!(of_stored.next().await.unwrap().unwrap(), "stored");
+    filling.write(Bytes::from_static(b"led")).await.unwrap();
+    assert_eq!(drain(of_filled).await.unwrap(), b"filled");
+    // What was asked for before is not kept, and not brought back.
+    assert_eq!(filling.complete(), Ok(Stored::Not));
+    assert!(harness.hit("http://a/filled").is_none());
+    let head = harness.head(&[]);
+    assert_eq!(harness.cache.update_head(&stored, before, head), Ok(false));
+    // The feed's word ends what an unsafe request spared.
+    let mut late = whole(&stored);
+    harness.purge(Everything, false);
+    assert_eq!(late.next().await, Err(ReadError::Purged));
 }
