@@ -1,14 +1,12 @@
 //! What an unsafe request means for the cache: what it makes stale (RFC 9111 section 4.4), and an answer to `POST` that says
 //! that it is a copy of its own URI (RFC 9110 section 9.3.3), which is kept.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use futures::FutureExt as _;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
-use mcsp_edge_cache::engine::{BodyPlan, Filling, Join, Key, Purge, PurgeSelector};
+use mcsp_edge_cache::engine::{BodyPlan, Filling, Join, Key};
 use mcsp_edge_policy::age::Exchange;
 use mcsp_edge_policy::invalidation::invalidated;
 use mcsp_edge_policy::store::{Candidate, StoreRules, decide};
@@ -36,10 +34,7 @@ pub(super) fn see_head(
     let headers = &response.headers;
     for uri in invalidated(&request.method, response.status, &plain.key, headers) {
         // Gone, not stale: it must not stand in for anything any more.
-        edge.cache.purge(&Purge {
-            selector: PurgeSelector::Key(Arc::from(uri)),
-            soft: false,
-        });
+        edge.cache.invalidate(Key::new(&uri));
     }
     if request.method == Method::POST {
         context.keeping = begin(edge, plain, request, response, context);

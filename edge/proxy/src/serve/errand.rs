@@ -163,7 +163,7 @@ impl Errand {
         let stale = self.stale.as_ref()?;
         let now_ms = self.edge.clock.now_ms();
         let freshness = life::freshness_of(&stale.head().lifetimes);
-        let freshness = life::in_force(stale, &freshness, now_ms);
+        let freshness = life::in_force(stale, &freshness);
         (freshness.may_cover_failure(now_ms) && !stale.is_purged()).then_some(stale)
     }
 

@@ -109,14 +109,14 @@ impl<C: ClientStream> Flow<'_, C> {
         Box::pin(self.pass(Forward::Miss, Some("lock"))).await
     }
 
-    fn freshness(&self, entity: &Entity, now_ms: i64) -> Freshness {
+    fn freshness(&self, entity: &Entity) -> Freshness {
         let freshness = life::freshness_of(&entity.head().lifetimes);
-        life::in_force(entity, &freshness, now_ms)
+        life::in_force(entity, &freshness)
     }
 
     fn judge(&mut self, entity: &Arc<Entity>) -> Verdict {
         let now_ms = self.edge.clock.now_ms();
-        let freshness = self.freshness(entity, now_ms);
+        let freshness = self.freshness(entity);
         let reuse = freshness.judge(now_ms, &self.asking.directives);
         if !self.has_what_is_asked(entity) {
             return Verdict::Validate(Forward::Partial);
@@ -170,7 +170,7 @@ impl<C: ClientStream> Flow<'_, C> {
     /// What is said to one who waited for another's fetch; nothing when what came of it is not for him.
     fn share_of(&self, entity: &Entity, forward: Forward) -> Option<Report> {
         let now_ms = self.edge.clock.now_ms();
-        let freshness = self.freshness(entity, now_ms);
+        let freshness = self.freshness(entity);
         let is_usable = freshness.is_fresh(now_ms) && !freshness.always_validate;
         // A stale one is shared when its origin has failed and it may stand in.
         let is_covering = !is_usable && !entity.is_filling() && freshness.may_cover_failure(now_ms);
@@ -328,7 +328,7 @@ impl<C: ClientStream> Flow<'_, C> {
 
     fn age_of(&self, entity: &Entity) -> Option<u32> {
         let now_ms = self.edge.clock.now_ms();
-        Some(self.freshness(entity, now_ms).age_s(now_ms)).filter(|age_s| *age_s > 0)
+        Some(self.freshness(entity).age_s(now_ms)).filter(|age_s| *age_s > 0)
     }
 
     /// The slice to begin with, where nothing is held and a client wants what is far from the beginning.
@@ -359,7 +359,7 @@ impl<C: ClientStream> Flow<'_, C> {
         };
         self.edge.metrics.stale.with_label_values(&[why]).inc();
         let now_ms = self.edge.clock.now_ms();
-        let freshness = self.freshness(entity, now_ms);
+        let freshness = self.freshness(entity);
         let report = Report {
             origin_wait: Some(wait),
             detail: Some(if self.context.is_unverified {

@@ -45,23 +45,52 @@ pub(crate) fn freshness_of(lifetimes: &Lifetimes) -> Freshness {
     }
 }
 
-/// The lifetimes in force: those of a response that a soft purge reached are over since a moment ago. It may still be
-/// served while it is revalidated, and in place of a failure, as long as its origin allowed that.
-pub(crate) fn in_force(entity: &Entity, freshness: &Freshness, now_ms: i64) -> Freshness {
-    if !entity.is_expired() {
-        return *freshness;
+/// The lifetimes in force: that of a response that a soft purge reached ended when it did. It may still be served while it
+/// is revalidated, and in place of a failure, for as long from then on as its origin allowed that.
+pub(crate) fn in_force(entity: &Entity, freshness: &Freshness) -> Freshness {
+    match entity.expired_at_ms() {
+        None => *freshness,
+        Some(expired_at_ms) => ended(freshness, expired_at_ms),
     }
+}
+
+fn ended(freshness: &Freshness, expired_at_ms: i64) -> Freshness {
     Freshness {
         lifetime_ms: freshness
             .lifetime_ms
-            .min(freshness.age_ms(now_ms).saturating_sub(1)),
+            .min(expired_at_ms.saturating_sub(freshness.born_ms)),
         ..*freshness
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use mcsp_edge_policy::cache_control::RequestDirectives;
+    use mcsp_edge_policy::freshness::Reuse;
+
     use super::*;
+
+    #[test]
+    fn a_soft_purge_ends_the_lifetime_and_its_windows_end_after_it() {
+        let kept = Freshness {
+            born_ms: 0,
+            lifetime_ms: 600_000,
+            basis: Basis::None,
+            stale_while_revalidate_ms: 1_000,
+            stale_if_error_ms: 5_000,
+            always_validate: false,
+            never_stale: false,
+        };
+        let ended = ended(&kept, 100_000);
+        let judged = |now_ms| ended.judge(now_ms, &RequestDirectives::default());
+        assert_eq!(judged(100_000), Reuse::StaleWhileRevalidate);
+        assert_eq!(judged(100_999), Reuse::StaleWhileRevalidate);
+        assert!(matches!(judged(101_001), Reuse::Validate(_)));
+        assert!(ended.may_cover_failure(104_999));
+        assert!(!ended.may_cover_failure(105_001) && !ended.may_cover_failure(7_200_000));
+        // One that was stale before stays as stale as it was.
+        assert_eq!(super::ended(&kept, 700_000), kept);
+    }
 
     proptest::proptest! {
         #[test]
