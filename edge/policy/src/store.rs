@@ -15,8 +15,12 @@ use crate::vary::{Vary, VaryFault};
 /// What a route does with `Set-Cookie` in a response that may be stored otherwise (RFC 9111 section 7.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SetCookie {
-    /// Store it: the origin's cache directives are to be believed.
+    /// Store it where the origin means it for all: it gives a lifetime, and says `public` or `s-maxage` or speaks to
+    /// caches like this one ([`crate::targeted`]). `max-age` alone is often said by who thinks of browsers only, and one
+    /// client's session would be everybody's.
     #[default]
+    IfShared,
+    /// Store it: the origin's cache directives are to be believed.
     Store,
     /// Do not store the response.
     Refuse,
@@ -45,7 +49,7 @@ pub struct StoreRules {
     pub stale_while_revalidate_s: u32,
     /// `stale-if-error` where the origin gave none, seconds (section 4.2.4 permits it by configuration). Default 0.
     pub stale_if_error_s: u32,
-    /// What happens to `Set-Cookie`. Default [`SetCookie::Store`].
+    /// What happens to `Set-Cookie`. Default [`SetCookie::IfShared`].
     pub set_cookie: SetCookie,
 }
 
@@ -61,7 +65,7 @@ impl Default for StoreRules {
             lifetime_max_s: None,
             stale_while_revalidate_s: 0,
             stale_if_error_s: 0,
-            set_cookie: SetCookie::Store,
+            set_cookie: SetCookie::IfShared,
         }
     }
 }
@@ -121,7 +125,7 @@ pub enum Refusal {
     /// The request has `Authorization` and nothing in the response allows sharing the answer (section 3.5).
     #[error("authorization")]
     Authorization,
-    /// `Set-Cookie`, where the route refuses it.
+    /// `Set-Cookie`, where the route refuses it, or where it is not said to be for all.
     #[error("set-cookie")]
     SetCookie,
     /// `Vary: *`: no later request is known to match (section 4.1).
@@ -169,12 +173,19 @@ pub fn decide(candidate: &Candidate<'_>, rules: &StoreRules) -> Result<StorePlan
         .collect();
     if candidate.response.contains_key(header::SET_COOKIE) {
         match rules.set_cookie {
-            SetCookie::Store => {}
+            SetCookie::IfShared | SetCookie::Store => {}
             SetCookie::Refuse => return Err(Refusal::SetCookie),
             SetCookie::Strip => strip.push(header::SET_COOKIE),
         }
     }
     let freshness = freshness(candidate, &control, rules);
+    if rules.set_cookie == SetCookie::IfShared
+        && candidate.response.contains_key(header::SET_COOKIE)
+        && !strip.contains(&header::SET_COOKIE)
+        && !(freshness.basis.is_explicit() && is_meant_for_all(&control))
+    {
+        return Err(Refusal::SetCookie);
+    }
     check_method(candidate, freshness.basis)?;
     if !is_reusable(candidate.response, directives, &freshness) {
         return Err(Refusal::NoLifetime);
@@ -252,6 +263,12 @@ fn check_method(candidate: &Candidate<'_>, basis: Basis) -> Result<(), Refusal> 
 /// Section 3.5.
 fn is_shareable(directives: &ResponseDirectives) -> bool {
     directives.public || directives.must_revalidate || directives.s_maxage_s.is_some()
+}
+
+/// Does the origin say that it means caches that many share?
+fn is_meant_for_all(control: &ResponseControl) -> bool {
+    let directives = &control.directives;
+    directives.public || directives.s_maxage_s.is_some() || control.targeted_by.is_some()
 }
 
 /// Whether a later request could have any use of it. What only the route allows, such as covering failures, is no

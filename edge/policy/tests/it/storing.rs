@@ -144,8 +144,42 @@ fn what_is_refused() {
             None,
         ),
         (
-            "7.3: cookies of the origin",
+            "7.3: cookies of the origin, which may think of browsers only",
             fresh(&["Set-Cookie: a=b"]),
+            Some(Refusal::SetCookie),
+        ),
+        (
+            "7.3: cookies for all",
+            fresh(&["Set-Cookie: a=b", "Cache-Control: public"]),
+            None,
+        ),
+        (
+            "7.3: cookies for shared caches",
+            fresh(&["Set-Cookie: a=b", "Cache-Control: s-maxage=5"]),
+            None,
+        ),
+        (
+            "7.3: cookies for caches like this one",
+            fresh(&["Set-Cookie: a=b", "CDN-Cache-Control: max-age=5"]),
+            None,
+        ),
+        (
+            "7.3: cookies for all, of a lifetime that is guessed",
+            Case::answered(&[
+                "Set-Cookie: a=b",
+                "Cache-Control: public",
+                "Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT",
+            ]),
+            Some(Refusal::SetCookie),
+        ),
+        (
+            "5.2.2.7: cookies that are not kept",
+            fresh(&["Set-Cookie: a=b", r#"Cache-Control: private="set-cookie""#]),
+            None,
+        ),
+        (
+            "7.3: cookies stored",
+            fresh(&["Set-Cookie: a=b"]).rules(|rules| rules.set_cookie = SetCookie::Store),
             None,
         ),
         (
