@@ -32,12 +32,27 @@ static NEVER_LISTED: [HeaderName; 6] = [
     header::CONTENT_RANGE,
 ];
 
-/// Takes out of a message what must not be forwarded.
-pub fn strip_for_forwarding(headers: &mut HeaderMap) {
-    let listed: Vec<HeaderName> = members(headers, &header::CONNECTION)
+/// Whether a field is of one hop whatever `Connection` says.
+#[must_use]
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name)
+}
+
+/// Whether `Connection` takes fields out of this message that would be forwarded otherwise.
+#[must_use]
+pub fn connection_takes_fields(headers: &HeaderMap) -> bool {
+    listed(headers).any(|name| !is_hop_by_hop(&name) && headers.contains_key(name))
+}
+
+fn listed(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> + use<'_> {
+    members(headers, &header::CONNECTION)
         .filter_map(|member| HeaderName::from_bytes(member).ok())
         .filter(|name| !NEVER_LISTED.contains(name))
-        .collect();
+}
+
+/// Takes out of a message what must not be forwarded.
+pub fn strip_for_forwarding(headers: &mut HeaderMap) {
+    let listed: Vec<HeaderName> = listed(headers).collect();
     for name in listed.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }

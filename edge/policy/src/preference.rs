@@ -8,6 +8,8 @@ use crate::fields::members;
 const PREFERENCES_MAX: usize = 24;
 /// Weights are kept in thousandths.
 const WEIGHT_ONE: u16 = 1_000;
+/// Begins a normal form.
+const NORMAL_FORM: u8 = 1;
 
 /// One member of the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,9 +48,12 @@ impl<'a> Preferences<'a> {
         self.entries[..self.count].iter()
     }
 
-    /// `name` or `name;weight` in lower case, joined by commas.
+    /// `name` or `name;weight` in lower case, joined by commas, behind a mark that no field holds: a list that is not
+    /// understood and stands for itself cannot be written as the normal form of another.
     pub(crate) fn normal_form(&self) -> Vec<u8> {
-        let mut form = Vec::with_capacity(self.iter().map(|entry| entry.name.len() + 6).sum());
+        let length: usize = self.iter().map(|entry| entry.name.len() + 6).sum();
+        let mut form = Vec::with_capacity(1 + length);
+        form.push(NORMAL_FORM);
         for (index, entry) in self.iter().enumerate() {
             if index > 0 {
                 form.push(b',');

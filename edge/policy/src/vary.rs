@@ -1,6 +1,6 @@
 //! `Vary`: which stored variant answers a request (RFC 9111 section 4.1), with the normalisation that section allows.
 //!
-//! * any field: its lines are joined and white space around commas goes;
+//! * any field: its lines are joined and white space around commas goes; empty members too in fields that are lists;
 //! * `Accept-Language`, `Accept-Encoding`: case and order of members with their weights do not matter;
 //! * `Cookie`: split lines (RFC 9113 section 8.2.3) are one.
 //!
@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, header};
 
-use crate::fields::{Members, members};
+use crate::fields::{members, unquoted_position};
 use crate::preference::Preferences;
 
 /// Most fields that `Vary` may name for the response to be stored.
@@ -133,16 +133,33 @@ pub fn normal_value<'a>(request: &'a HeaderMap, name: &HeaderName) -> Option<Cow
         return Some(Cow::Borrowed(first));
     }
     let separator = if *name == header::COOKIE { b';' } else { b',' };
+    let drops_empty = is_list(name);
     let mut value = Vec::with_capacity(first.len());
+    let mut is_first = true;
     for line in request.get_all(name) {
-        for member in Members::separated(line.as_bytes(), separator) {
-            if !value.is_empty() {
+        let mut rest = Some(line.as_bytes());
+        while let Some(members) = rest {
+            let end = unquoted_position(members, separator);
+            let (member, after) = members.split_at(end.unwrap_or(members.len()));
+            rest = end.map(|_| after.get(1..).unwrap_or_default());
+            let member = member.trim_ascii();
+            if drops_empty && member.is_empty() {
+                continue;
+            }
+            if !is_first {
                 value.push(separator);
             }
+            is_first = false;
             value.extend_from_slice(member);
         }
     }
     Some(Cow::Owned(value))
+}
+
+/// Fields that are lists by definition, in which an empty member means nothing (RFC 9110 section 5.6.1). In any other, an
+/// origin may see a difference that must then be one here too.
+fn is_list(name: &HeaderName) -> bool {
+    is_preference(name) || *name == header::ACCEPT || *name == header::ACCEPT_CHARSET
 }
 
 /// Fields whose members are a set of preferences.

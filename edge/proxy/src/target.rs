@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
-use http::header::HOST;
+use http::header::{COOKIE, HOST};
 use http::request::Parts;
-use http::{HeaderMap, Version};
+use http::{HeaderMap, HeaderValue, Version};
 use mcsp_edge_h1::is_authority;
 
 /// The host that a request names: the target's authority, otherwise the `Host` header.
@@ -41,8 +41,22 @@ pub(crate) fn has_sound_host(request: &Parts) -> bool {
 /// The `Host` field, if there is one; nothing when there are more.
 fn only_host(headers: &HeaderMap) -> Option<Option<&[u8]>> {
     let mut lines = headers.get_all(HOST).iter();
-    let first = lines.next().map(http::HeaderValue::as_bytes);
+    let first = lines.next().map(HeaderValue::as_bytes);
     lines.next().is_none().then_some(first)
+}
+
+/// The one line that cookies in several make, as HTTP/2 may send them and HTTP/1.1 origins cannot read them (RFC 9113
+/// section 8.2.3). Nothing where there is no more than one.
+pub(crate) fn one_cookie_line(headers: &HeaderMap) -> Option<HeaderValue> {
+    let lines: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if lines.len() < 2 {
+        return None;
+    }
+    HeaderValue::from_bytes(&lines.join(&b"; "[..])).ok()
 }
 
 /// A host without its port; an IPv6 address keeps its brackets.
@@ -150,9 +164,8 @@ mod tests {
 
     #[test]
     fn a_host_is_a_host_and_nothing_else_on_every_protocol() {
-        let is_sound = |version, target: &str, hosts: &[&str]| {
-            has_sound_host(&asked(version, target, hosts))
-        };
+        let is_sound =
+            |version, target: &str, hosts: &[&str]| has_sound_host(&asked(version, target, hosts));
         for version in [Version::HTTP_11, Version::HTTP_2] {
             for host in ["a.example", "A:8080", "[::1]:443", "a:"] {
                 assert!(is_sound(version, "/x", &[host]), "{host}");
@@ -177,12 +190,29 @@ mod tests {
             assert!(!is_sound(version, "https://me@a/x", &[]));
             assert!(is_sound(version, "https://A/x", &["a"]));
         }
-        assert!(is_sound(Version::HTTP_11, "http://a/x", &["b"]), "the target wins");
+        assert!(
+            is_sound(Version::HTTP_11, "http://a/x", &["b"]),
+            "the target wins"
+        );
         assert!(!is_sound(Version::HTTP_2, "https://a/x", &["b"]));
         assert!(is_sound(Version::HTTP_10, "/x", &[]));
         assert!(is_sound(Version::HTTP_2, "https://a/x", &[]));
         assert!(!is_sound(Version::HTTP_2, "/x", &[]));
         assert!(!is_sound(Version::HTTP_2, "/x", &[""]));
+    }
+
+    #[test]
+    fn cookies_in_lines_are_one() {
+        let line = |cookies: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for cookie in cookies {
+                headers.append(COOKIE, HeaderValue::from_static(cookie));
+            }
+            one_cookie_line(&headers)
+        };
+        assert_eq!(line(&[]), None);
+        assert_eq!(line(&["a=1"]), None);
+        assert_eq!(line(&["a=1", "b=2; c=3"]).unwrap(), "a=1; b=2; c=3");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::EdgeProxy;
 use super::answering::is_connect_failure;
 use crate::context::RequestContext;
 use crate::route::Route;
-use crate::target::host_of;
+use crate::target::{host_of, one_cookie_line};
 use crate::upstream::Pool;
 
 use std::sync::Arc;
@@ -71,6 +71,9 @@ impl EdgeProxy {
         request.set_uri(path.into());
         for name in withheld(route, &request.headers) {
             request.remove_header(&name);
+        }
+        if let Some(cookies) = one_cookie_line(&request.headers) {
+            request.insert_header(COOKIE, cookies)?;
         }
         let host = match route {
             // Signed by the client, so it is the client's.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::{
-    ACCEPT_LANGUAGE, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHORIZATION, RANGE, VIA,
+    ACCEPT_LANGUAGE, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHORIZATION, RANGE, VIA,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -14,7 +14,7 @@ use mcsp_edge_cache::engine::Selecting;
 use mcsp_edge_fetch::{FetchRequest, Target};
 use mcsp_edge_policy::cache_control::RequestDirectives;
 use mcsp_edge_policy::conditional::remove_conditions;
-use mcsp_edge_policy::hop_by_hop::strip_for_forwarding;
+use mcsp_edge_policy::hop_by_hop::{connection_takes_fields, is_hop_by_hop, strip_for_forwarding};
 use mcsp_edge_policy::store::{SetCookie, StoreRules};
 use mcsp_edge_policy::surrogate::{CAPABILITY, SURROGATE_CAPABILITY};
 use mcsp_edge_policy::vary::normal_value;
@@ -24,7 +24,7 @@ use crate::edge::Edge;
 use crate::plain::PlainRequest;
 use crate::route::{MediaKind, Route};
 use crate::stage::is_forged;
-use crate::target::host_of;
+use crate::target::{host_of, one_cookie_line};
 
 /// By which name the node stands in `Via` (RFC 9110 section 7.6.3).
 const VIA_VALUE: &str = "1.1 mcsp-edge";
@@ -52,9 +52,29 @@ impl Selecting for Selects<'_> {
             Self::InLanguage(_, language) if *name == ACCEPT_LANGUAGE => {
                 Some(Cow::Borrowed(language))
             }
-            Self::Fields(fields) | Self::InLanguage(fields, _) => normal_value(fields, name),
+            Self::Fields(fields) | Self::InLanguage(fields, _) => {
+                // What the origin is not told has not selected its answer.
+                is_forwarded(name).then(|| normal_value(fields, name))?
+            }
         }
     }
+}
+
+/// Is it a field that a plain origin gets as the client said it, but for what `Connection` names?
+fn is_forwarded(name: &HeaderName) -> bool {
+    let is_ours = matches!(*name, PROXY_AUTHORIZATION | EXPECT | CONTENT_LENGTH);
+    !is_ours && !is_hop_by_hop(name) && !is_forged(name)
+}
+
+/// A client's fields without those that its `Connection` takes out of the message; nothing where it takes none. They are
+/// looked up, waited for and asked with alike: an answer is stored under what its origin was told, or one client would
+/// write what is given to others.
+pub(super) fn without_listed(request: &Parts) -> Option<HeaderMap> {
+    connection_takes_fields(&request.headers).then(|| {
+        let mut fields = request.headers.clone();
+        strip_for_forwarding(&mut fields);
+        fields
+    })
 }
 
 /// A request on a cached route.
@@ -64,6 +84,8 @@ pub(crate) struct Asking<'r> {
     /// The cache key.
     pub(crate) key: &'r str,
     pub(crate) request: &'r Parts,
+    /// See [`without_listed`].
+    fields: &'r HeaderMap,
     pub(crate) selects: Selects<'r>,
     /// What the client says of caching, as far as the route listens.
     pub(crate) directives: RequestDirectives,
@@ -73,14 +95,14 @@ pub(crate) struct Asking<'r> {
 
 impl<'r> Asking<'r> {
     /// Nothing for a route whose answers are not kept.
-    pub(crate) fn new(route: &'r Route, request: &'r Parts) -> Option<Self> {
+    pub(crate) fn new(route: &'r Route, request: &'r Parts, fields: &'r HeaderMap) -> Option<Self> {
         let none = RequestDirectives::default();
         let (key, selects, directives) = match route {
             Route::Media(media) => (media.origin_path.as_str(), Selects::Nothing, none),
             Route::Web(path) => (path.as_str(), Selects::Nothing, none),
             Route::Plain(plain) => (
                 &*plain.key,
-                Selects::Fields(&request.headers),
+                Selects::Fields(fields),
                 RequestDirectives::parse(&request.headers),
             ),
             Route::Api(_) | Route::Storage(_) => return None,
@@ -90,6 +112,7 @@ impl<'r> Asking<'r> {
             route,
             key,
             request,
+            fields,
             selects,
             only_if_cached: directives.only_if_cached,
             directives: if listens { directives } else { none },
@@ -168,7 +191,7 @@ impl<'r> Asking<'r> {
         let path: PathAndQuery = path.parse().ok()?;
         let mut request = FetchRequest::new(self.request.method.clone(), path);
         request.headers = match self.plain() {
-            Some(_) => plain_fields(self.request),
+            Some(_) => plain_fields(self.request, self.fields),
             None => own_fields(edge, &self.request.headers),
         };
         let trace = context.trace.child(&*edge.entropy).header_value();
@@ -202,18 +225,18 @@ fn own_fields(edge: &Edge, asked: &HeaderMap) -> HeaderMap {
 }
 
 /// A plain origin gets what the client said, but for what is of one hop, and for claims that only our nodes may make.
-fn plain_fields(request: &Parts) -> HeaderMap {
-    let mut fields = request.headers.clone();
-    strip_for_forwarding(&mut fields);
+fn plain_fields(request: &Parts, fields: &HeaderMap) -> HeaderMap {
+    let mut fields = fields.clone();
     let unwanted: Vec<HeaderName> = fields
         .keys()
-        .filter(|name| {
-            is_forged(name) || matches!(**name, PROXY_AUTHORIZATION | EXPECT | CONTENT_LENGTH)
-        })
+        .filter(|name| !is_forwarded(name))
         .cloned()
         .collect();
     for name in unwanted {
         fields.remove(name);
+    }
+    if let Some(cookies) = one_cookie_line(&fields) {
+        fields.insert(COOKIE, cookies);
     }
     if let Some(host) = host_of(request)
         && let Ok(host) = HeaderValue::from_str(host)
@@ -251,7 +274,7 @@ mod tests {
         }
         let context = fixture.classified(&head);
         let route = context.route.as_deref().unwrap();
-        let asking = Asking::new(route, head.as_ref()).unwrap();
+        let asking = Asking::new(route, head.as_ref(), &head.headers).unwrap();
         let names = |request: FetchRequest| {
             let mut names: Vec<String> = request.headers.keys().map(ToString::to_string).collect();
             names.sort();
@@ -274,7 +297,7 @@ mod tests {
             let head = request("GET", path);
             let context = fixture.classified(&head);
             let route = context.route.as_deref().unwrap();
-            Asking::new(route, head.as_ref()).map(|asking| asking.key.to_owned())
+            Asking::new(route, head.as_ref(), &head.headers).map(|asking| asking.key.to_owned())
         };
         assert_eq!(key("/assets/app.js").as_deref(), Some("/assets/app.js"));
         assert_eq!(key("/assets/app.js?1"), key("/assets/app.js?2"));

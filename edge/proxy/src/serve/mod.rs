@@ -103,9 +103,11 @@ async fn answer<C: ClientStream>(
         return answering::send(edge, client, context, answer, is_head).await;
     }
     let route = context.route.clone();
+    let stripped = asking::without_listed(request);
+    let fields = stripped.as_ref().unwrap_or(&request.headers);
     let asking = route
         .as_deref()
-        .and_then(|route| Asking::new(route, request));
+        .and_then(|route| Asking::new(route, request, fields));
     let Some(asking) = asking else {
         return answering::send(edge, client, context, answering::internal(), is_head).await;
     };
