@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use mcsp_api::ViewerIdentity;
 use mcsp_auth_edge::MediaGrant;
-use mcsp_edge_cache::engine::Filling;
+use mcsp_edge_cache::engine::{FillTicket, Filling};
 use mcsp_geo::Place;
 use mcsp_telemetry::TraceContext;
 
@@ -38,6 +38,8 @@ pub struct RequestContext {
     /// Why the edge answered by itself, or what else `Cache-Status` should say.
     pub(crate) detail: Option<&'static str>,
     pub(crate) cache_status: Option<String>,
+    /// The cache's generation when the request went out, where its answer may be kept.
+    pub(crate) asked_of: Option<FillTicket>,
     /// The answer is being kept.
     pub(crate) keeping: Option<Filling>,
     /// Of the answer that was begun; 0 before.
@@ -65,6 +67,7 @@ impl RequestContext {
             is_unverified: false,
             detail: None,
             cache_status: None,
+            asked_of: None,
             keeping: None,
             status: 0,
         }

@@ -68,7 +68,10 @@ impl ProxyHttp for EdgeProxy {
         // What goes on to an origin is made of this head.
         stage::strip(session.req_header_mut());
         match flow.break_value() {
-            None => Ok(false),
+            None => {
+                keeping::note_time(&self.edge, context);
+                Ok(false)
+            }
             Some(answer) => {
                 self.answer(session, context, answer).await?;
                 Ok(true)

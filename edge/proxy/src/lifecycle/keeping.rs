@@ -6,8 +6,9 @@ use futures::FutureExt as _;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
-use mcsp_edge_cache::engine::{BodyPlan, Filling, Join, Key};
+use mcsp_edge_cache::engine::{BodyPlan, FillTicket, Filling, Join, Key};
 use mcsp_edge_policy::age::Exchange;
+use mcsp_edge_policy::hop_by_hop::connection_takes_fields;
 use mcsp_edge_policy::invalidation::invalidated;
 use mcsp_edge_policy::store::{Candidate, StoreRules, decide};
 use pingora_http::ResponseHeader;
@@ -17,6 +18,13 @@ use crate::edge::Edge;
 use crate::plain::PlainRequest;
 use crate::route::Route;
 use crate::serve::{Selects, new_response};
+
+/// Before the request goes out: what reaches the cache from here on came after what the origin answers was made.
+pub(super) fn note_time(edge: &Edge, context: &mut RequestContext) {
+    if let Some(Route::Plain(_)) = context.route.as_deref() {
+        context.asked_of = Some(edge.cache.ticket());
+    }
+}
 
 /// Looks at an answer's head on a plain route.
 pub(super) fn see_head(
@@ -32,12 +40,20 @@ pub(super) fn see_head(
         return;
     };
     let headers = &response.headers;
-    for uri in invalidated(&request.method, response.status, &plain.key, headers) {
-        // Gone, not stale: it must not stand in for anything any more.
+    let uris = invalidated(&request.method, response.status, &plain.key, headers);
+    if uris.is_empty() {
+        return;
+    }
+    // Gone, not stale: it must not stand in for anything any more. The target goes first.
+    let key = Key::new(&plain.key);
+    let asked = context.asked_of.unwrap_or_else(|| edge.cache.ticket());
+    let ticket = edge.cache.supersede(key, asked);
+    for uri in uris.into_iter().filter(|uri| **uri != *plain.key) {
         edge.cache.invalidate(Key::new(&uri));
     }
-    if request.method == Method::POST {
-        context.keeping = begin(edge, plain, request, response, context);
+    if request.method == Method::POST && context.asked_of.is_some() {
+        let lead = ticket.and_then(|ticket| begin(edge, plain, request, response, context, ticket));
+        context.keeping = lead;
     }
 }
 
@@ -47,7 +63,12 @@ fn begin(
     request: &Parts,
     response: &ResponseHeader,
     context: &RequestContext,
+    ticket: FillTicket,
 ) -> Option<Filling> {
+    // What the origin was asked with is not what the client said, which would select the answer.
+    if connection_takes_fields(&request.headers) {
+        return None;
+    }
     let now_ms = edge.clock.now_ms();
     let waited_ms = i64::try_from(context.started.elapsed().as_millis()).unwrap_or(0);
     let candidate = Candidate {
@@ -69,7 +90,6 @@ fn begin(
     // Of a known length, so that it never has to wait for a reader.
     let total_len = Some(length_of(&response.headers)?);
     let new = new_response(&plan, &candidate, BodyPlan::Whole { total_len }).ok()?;
-    let ticket = edge.cache.ticket();
     let selects = Selects::Fields(&request.headers);
     match edge
         .cache
