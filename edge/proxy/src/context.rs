@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::HeaderMap;
 use mcsp_api::ViewerIdentity;
 use mcsp_auth_edge::MediaGrant;
 use mcsp_edge_cache::engine::{FillTicket, Filling};
@@ -40,6 +41,8 @@ pub struct RequestContext {
     pub(crate) cache_status: Option<String>,
     /// The cache's generation when the request went out, where its answer may be kept.
     pub(crate) asked_of: Option<FillTicket>,
+    /// Fields of the origin's answer that are for this client and not kept with it.
+    pub(crate) own_fields: HeaderMap,
     /// The answer is being kept.
     pub(crate) keeping: Option<Filling>,
     /// Of the answer that was begun; 0 before.
@@ -68,6 +71,7 @@ impl RequestContext {
             detail: None,
             cache_status: None,
             asked_of: None,
+            own_fields: HeaderMap::new(),
             keeping: None,
             status: 0,
         }

@@ -17,6 +17,7 @@ mod lifecycle;
 mod parts;
 mod plain;
 mod residency;
+mod sharing;
 mod storage;
 mod tls;
 mod tokens;

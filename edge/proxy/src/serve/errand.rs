@@ -15,9 +15,10 @@ use mcsp_edge_policy::age::Exchange;
 use mcsp_edge_policy::conditional::Validators;
 use mcsp_edge_policy::date::http_date_value;
 use mcsp_edge_policy::freshness::Failure;
-use mcsp_edge_policy::hop_by_hop::strip_for_storing;
+use mcsp_edge_policy::hop_by_hop::{is_hop_by_hop, strip_for_storing};
 use mcsp_edge_policy::range::{ByteRange, ContentRange};
 use mcsp_edge_policy::store::{Candidate, Refusal, StorePlan, StoreRules, decide};
+use mcsp_edge_policy::targeted::ResponseControl;
 use mcsp_edge_policy::update;
 use mcsp_edge_policy::vary::language;
 use tokio::sync::{mpsc, oneshot};
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 
 use super::asking::Selects;
 use super::life;
+use super::prepared::is_public;
 use super::pump::pump;
 use crate::edge::Edge;
 
@@ -69,6 +71,9 @@ pub(crate) enum Outcome {
 pub(crate) struct Fetched {
     pub(crate) outcome: Outcome,
     pub(crate) wait: Duration,
+    /// Of the answer's fields those that are for the client that caused it and not kept (RFC 9111 sections 5.2.2.4
+    /// and 5.2.2.7).
+    pub(crate) own: HeaderMap,
 }
 
 /// What the client that caused it waits for.
@@ -92,13 +97,21 @@ impl Errand {
 
     async fn run(self, lead: Lead, tell: oneshot::Sender<Fetched>, interim: mpsc::Sender<Parts>) {
         let started = Instant::now();
-        let answer = self.ask(&interim).await;
+        let mut answer = self.ask(&interim).await;
+        if let Ok(response) = &answer
+            && self.is_of_another(response)
+        {
+            drop(answer);
+            answer = self.ask_anew(&interim).await;
+        }
         drop(interim);
+        let own = answer.as_ref().map(own_fields).unwrap_or_default();
         let (outcome, body) = self.judge(lead, answer);
         // The client may be gone; then nobody wants to know.
         let _ = tell.send(Fetched {
             outcome,
             wait: started.elapsed(),
+            own,
         });
         if let Some((filling, response)) = body {
             pump(&self, filling, response).await;
@@ -107,19 +120,39 @@ impl Errand {
 
     /// With conditions when there is something to validate.
     async fn ask(&self, interim: &mpsc::Sender<Parts>) -> Result<Response, FetchError> {
+        let Some(stale) = &self.stale else {
+            return self.ask_anew(interim).await;
+        };
+        let mut request = self.request.clone();
+        validators_of(stale).make_conditional(&mut request.headers);
+        self.fetch(&request, interim).await
+    }
+
+    /// Without.
+    async fn ask_anew(&self, interim: &mpsc::Sender<Parts>) -> Result<Response, FetchError> {
+        self.fetch(&self.request, interim).await
+    }
+
+    async fn fetch(
+        &self,
+        request: &FetchRequest,
+        interim: &mpsc::Sender<Parts>,
+    ) -> Result<Response, FetchError> {
         let mut on_interim = |head: Parts| {
             // A client that does not take them misses some: they are hints.
             let _ = interim.try_send(head);
         };
         let fetcher = &self.edge.fetcher;
-        let Some(stale) = &self.stale else {
-            return fetcher
-                .fetch(&self.request, &self.target, &mut on_interim)
-                .await;
-        };
-        let mut request = self.request.clone();
-        validators_of(stale).make_conditional(&mut request.headers);
-        fetcher.fetch(&request, &self.target, &mut on_interim).await
+        fetcher.fetch(request, &self.target, &mut on_interim).await
+    }
+
+    /// Is it a 304 for something else than what is held (RFC 9111 section 4.3.4)?
+    fn is_of_another(&self, response: &Response) -> bool {
+        response.head.status == StatusCode::NOT_MODIFIED
+            && self.stale.as_ref().is_some_and(|stale| {
+                let newer = &response.head.headers;
+                !update::selects(&validators_of(stale), newer, response.responded_ms)
+            })
     }
 
     fn judge(
@@ -143,7 +176,7 @@ impl Errand {
         };
         let status = response.head.status;
         if let Some(stale) = &self.stale {
-            if status == StatusCode::NOT_MODIFIED {
+            if status == StatusCode::NOT_MODIFIED && !self.is_of_another(&response) {
                 self.freshen(stale, lead.ticket(), &response);
                 lead.share(stale);
                 return (Outcome::Validated(Arc::clone(stale)), None);
@@ -272,6 +305,22 @@ impl Errand {
         let candidate = self.candidate(response.head.status, fields, response);
         new_response(plan, &candidate, body)
     }
+}
+
+fn own_fields(response: &Response) -> HeaderMap {
+    let directives = ResponseControl::of(&response.head.headers).directives;
+    let named = directives.no_cache.fields().iter();
+    let named = named.chain(directives.private.fields());
+    let mut own = HeaderMap::new();
+    for name in named.filter(|name| is_public(name) && !is_hop_by_hop(name)) {
+        if own.contains_key(name) {
+            continue;
+        }
+        for value in response.head.headers.get_all(name) {
+            own.append(name.clone(), value.clone());
+        }
+    }
+    own
 }
 
 /// What is to be kept of a response that may be.

@@ -253,9 +253,12 @@ impl<C: ClientStream> Flow<'_, C> {
         }
         let Awaited { fetched, interim } = errand.start(lead);
         let fetched = told_interim(self.client, fetched, interim).await?;
-        let Ok(Fetched { outcome, wait }) = fetched else {
+        let Ok(Fetched { outcome, wait, own }) = fetched else {
             return self.fail(answering::internal()).await;
         };
+        if matches!(outcome, Outcome::Stored(..) | Outcome::Validated(_)) {
+            self.context.own_fields = own;
+        }
         let report = Report {
             forward: Some(forward),
             origin_wait: Some(wait),
@@ -322,6 +325,8 @@ impl<C: ClientStream> Flow<'_, C> {
                         == slices::first_slice(&RangeRequest::of(&self.asking.request.headers))
                             .as_ref()
             }
+            // What was asked for all was asked without conditions of this client.
+            StatusCode::NOT_MODIFIED => false,
             _ => true,
         }
     }

@@ -11,6 +11,7 @@ use mcsp_edge_policy::date::http_date_value;
 use mcsp_edge_policy::hop_by_hop::strip_for_forwarding;
 use tokio::sync::{mpsc, oneshot};
 
+use super::answering;
 use super::client::{ClientStream, HeadLines, Length, SendFault};
 use super::prepared::public_fields;
 use super::report::Report;
@@ -74,6 +75,16 @@ pub(super) async fn pass_on<C: ClientStream>(
     mut response: Response,
     mut report: Report,
 ) -> Result<(), SendFault> {
+    // Nothing is said before the body begins or turns out to be none: a client learns of a failure by its status.
+    let mut piece = match response.next_chunk().await {
+        Ok(piece) => piece,
+        Err(error) => {
+            tracing::debug!(%error, "an origin failed before its answer's body");
+            let answer = answering::of_failure(&error);
+            context.detail = Some(answer.detail);
+            return answering::send(edge, client, context, answer, false).await;
+        }
+    };
     let status = response.head.status;
     let fields = forwarded_fields(&response, context);
     report.age_s = age_field_s(&response.head.headers);
@@ -82,12 +93,12 @@ pub(super) async fn pass_on<C: ClientStream>(
     head.fields(&fields);
     report.put(edge, context, &mut head);
     client.begin(head, length_of(&response))?;
-    loop {
-        match response.next_chunk().await {
-            Ok(Some(piece)) => client.write(piece).await?,
-            Ok(None) => break,
+    while let Some(bytes) = piece {
+        client.write(bytes).await?;
+        piece = match response.next_chunk().await {
+            Ok(piece) => piece,
             Err(error) => return Err(SendFault::Answer(error.to_string())),
-        }
+        };
     }
     client.finish().await
 }

@@ -65,6 +65,7 @@ impl Report {
         if let Some(age_s) = self.age_s {
             head.field_u64(&AGE, u64::from(age_s));
         }
+        head.fields(&context.own_fields);
         context.detail = self.detail.or(context.detail);
         let status = CacheStatus {
             cache: &edge.name,
