@@ -159,7 +159,10 @@ async fn a_304_for_something_else_is_not_believed() {
     let (node, _shop, _dir) = node().await;
     for _ in 0..2 {
         let answer = node.request(Method::GET, "/changed").send().await.unwrap();
-        assert!(cache_status(&answer).contains("fwd-status=200"), "{answer:?}");
+        assert!(
+            cache_status(&answer).contains("fwd-status=200"),
+            "{answer:?}"
+        );
         assert_eq!(answer.text().await.unwrap(), "whole");
     }
 }

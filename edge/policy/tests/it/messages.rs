@@ -137,13 +137,20 @@ fn what_a_connection_takes_out_of_a_message() {
     use mcsp_edge_policy::hop_by_hop::connection_takes_fields;
     let rows: &[(&[&str], bool)] = &[
         (&["Connection: close"], false),
-        (&["Connection: keep-alive, TE", "Keep-Alive: x", "TE: x"], false),
+        (
+            &["Connection: keep-alive, TE", "Keep-Alive: x", "TE: x"],
+            false,
+        ),
         (&["Connection: Origin"], false),
         (&["Connection: Origin", "Origin: a"], true),
         (&["Connection: host", "Host: a"], false),
         (&["Origin: a"], false),
     ];
     for (lines, expected) in rows {
-        assert_eq!(connection_takes_fields(&headers(lines)), *expected, "{lines:?}");
+        assert_eq!(
+            connection_takes_fields(&headers(lines)),
+            *expected,
+            "{lines:?}"
+        );
     }
 }
