@@ -167,6 +167,7 @@ impl Prepared {
                 geo,
                 cache: cache.clone(),
                 fetcher,
+                prefetch: config.prefetch.clone(),
                 keyring: Arc::clone(&keyring),
                 verifier: Arc::clone(&verifier),
                 revocations: Arc::clone(&revocations),

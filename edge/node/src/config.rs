@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use mcsp_edge_cache::engine::CacheConfig;
 use mcsp_edge_fetch::FetchConfig;
 use mcsp_edge_h1::Limits;
+use mcsp_edge_prefetch::PrefetchConfig;
 use mcsp_edge_proxy::{ProxyConfig, RouteConfig};
 use mcsp_edge_tls::TlsConfig;
 use mcsp_identity::IdentityConfig;
@@ -67,6 +68,8 @@ pub(crate) struct NodeConfig {
     pub(crate) cache: CacheConfig,
     #[serde(default)]
     pub(crate) fetch: FetchConfig,
+    #[serde(default)]
+    pub(crate) prefetch: PrefetchConfig,
     #[serde(default)]
     pub(crate) h1: Limits,
     #[serde(default)]
@@ -341,6 +344,7 @@ mod tests {
         };
         assert_eq!(text(&memory), text(&CacheConfig::default()));
         assert_eq!(text(&config.fetch), text(&FetchConfig::default()));
+        assert_eq!(text(&config.prefetch), text(&PrefetchConfig::default()));
         assert_eq!(text(&config.h1), text(&Limits::default()));
         assert_eq!(
             text(&config.connections),

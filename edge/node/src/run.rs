@@ -152,6 +152,7 @@ fn start_background(
         metrics.clone(),
         shutdown.clone(),
     ));
+    tokio::spawn(Arc::clone(&prepared.edge).fetch_ahead(shutdown.clone()));
     let Some(membership) = &prepared.membership else {
         return tokio::spawn(std::future::ready(()));
     };

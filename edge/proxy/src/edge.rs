@@ -6,10 +6,11 @@ use arc_swap::ArcSwap;
 use mcsp_auth_edge::{MediaKeyring, Revocations, TokenVerifier};
 use mcsp_edge_cache::engine::Cache;
 use mcsp_edge_fetch::Fetcher;
+use mcsp_edge_prefetch::{PrefetchConfig, PrefetchConfigError, Prefetcher};
 use mcsp_geo::GeoDb;
 use mcsp_identity::WorkloadIdentity;
 use mcsp_pop_config::{PopManifest, PopSet};
-use mcsp_runtime::{SharedClock, SharedEntropy};
+use mcsp_runtime::{SharedClock, SharedEntropy, Shutdown};
 use mcsp_telemetry::RedMetrics;
 use prometheus::Registry;
 use thiserror::Error;
@@ -19,6 +20,7 @@ use crate::config::{ProxyConfig, ProxyConfigError};
 use crate::feed_state::FeedState;
 use crate::metrics::ProxyMetrics;
 use crate::plain::{PlainRoutes, RouteConfig};
+use crate::serve::{FetchAhead, Underway};
 use crate::upstream::{PeerIdentity, Upstreams};
 
 /// What a node hands to its proxy.
@@ -38,6 +40,8 @@ pub struct EdgeParts {
     pub cache: Cache,
     /// Asks origins for what the cache does not have.
     pub fetcher: Fetcher,
+    /// What is fetched before viewers ask for it.
+    pub prefetch: PrefetchConfig,
     /// Keys of media URLs; filled by the feed.
     pub keyring: Arc<MediaKeyring>,
     /// Keys of access tokens; filled by the feed. Judges login sessions by `revocations`.
@@ -71,6 +75,9 @@ pub enum EdgeError {
     /// A value cannot be used.
     #[error("{0}")]
     Config(#[from] ProxyConfigError),
+    /// A value of the prefetcher's cannot be used.
+    #[error("{0}")]
+    Prefetch(#[from] PrefetchConfigError),
     /// The node's identity cannot be used.
     #[error("{0}")]
     Identity(String),
@@ -96,6 +103,9 @@ pub struct Edge {
     pub(crate) geo: Option<Arc<GeoDb>>,
     pub(crate) cache: Cache,
     pub(crate) fetcher: Fetcher,
+    pub(crate) prefetcher: Arc<Prefetcher<FetchAhead>>,
+    /// Fetches that viewers wait for.
+    pub(crate) viewer_fetches: Underway,
     pub(crate) keyring: Arc<MediaKeyring>,
     pub(crate) verifier: Arc<TokenVerifier>,
     pub(crate) revocations: Arc<Revocations>,
@@ -152,6 +162,7 @@ impl Edge {
     /// When a value cannot be used, the PoP is unknown, or `registry` has a proxy's metrics already.
     pub fn new(parts: EdgeParts, registry: &Registry) -> Result<Arc<Self>, EdgeError> {
         parts.config.validate()?;
+        parts.prefetch.validate()?;
         let metrics = ProxyMetrics::register(registry, parts.red.as_ref())?;
         let routes = PlainRoutes::new(
             &parts.routes,
@@ -176,6 +187,9 @@ impl Edge {
                 .iter()
                 .map(|base| base.to_ascii_lowercase()),
         );
+        let viewer_fetches = Underway::default();
+        let work = FetchAhead::new(&parts.cache, &viewer_fetches, &parts.prefetch);
+        let prefetcher = Prefetcher::new(work, parts.prefetch, registry)?;
         Ok(Arc::new(Self {
             name: parts.pop_id,
             home,
@@ -186,6 +200,8 @@ impl Edge {
             geo: parts.geo,
             cache: parts.cache,
             fetcher: parts.fetcher,
+            prefetcher,
+            viewer_fetches,
             keyring: parts.keyring,
             verifier: parts.verifier,
             revocations: parts.revocations,
@@ -195,6 +211,11 @@ impl Edge {
             red: parts.red,
             access_log: parts.access_log,
         }))
+    }
+
+    /// Fetches ahead what viewers are likely to ask for next, until `stop`.
+    pub async fn fetch_ahead(self: Arc<Self>, stop: Shutdown) {
+        Arc::clone(&self.prefetcher).run(stop).await;
     }
 
     /// Presents another certificate to origins from now on; `generation` tells identities apart and rises.

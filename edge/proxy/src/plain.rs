@@ -1,5 +1,6 @@
 //! Plain routes: origins that speak HTTP without TLS and know nothing of MCSP. What they answer is cached by their own
-//! headers alone, no token is asked for, and other methods are passed on as they come.
+//! headers alone, no token is asked for, and other methods are passed on as they come. One with `Set-Cookie` is kept only
+//! where its origin says that it is for all, see [`mcsp_edge_policy::store::SetCookie::IfShared`].
 
 use std::sync::Arc;
 
@@ -157,7 +158,7 @@ fn address_of(upstream: &str) -> Option<String> {
 pub(crate) struct PlainRoute {
     pub(crate) name: String,
     hosts: Vec<String>,
-    path_prefix: String,
+    pub(crate) path_prefix: String,
     query: QueryConfig,
     pub(crate) client_directives: bool,
     pub(crate) body_bytes_max: u64,
@@ -293,13 +294,7 @@ impl PlainRoutes {
 
 impl PlainRequest {
     /// `path` is the normal form that `route` was chosen by, so that one key has one route.
-    fn new(
-        route: &Arc<PlainRoute>,
-        request: &Parts,
-        host: &str,
-        path: &str,
-        is_tls: bool,
-    ) -> Self {
+    fn new(route: &Arc<PlainRoute>, request: &Parts, host: &str, path: &str, is_tls: bool) -> Self {
         let query = request.uri.query();
         let mut key =
             String::with_capacity(16 + host.len() + path.len() + query.map_or(0, str::len));

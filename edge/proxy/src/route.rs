@@ -1,6 +1,6 @@
 //! What kind of request it is.
 
-use mcsp_api::media_path::MediaPath;
+use mcsp_api::media_path::{MEDIA_PREFIX, MediaPath};
 use mcsp_api::{ContentId, Residency};
 
 use crate::plain::PlainRequest;
@@ -51,6 +51,18 @@ impl MediaRoute {
             content_id: path.content_id,
             kind,
         }
+    }
+
+    /// The origin's path of another part of the same item.
+    pub(crate) fn origin_path_of(&self, rest: &str) -> String {
+        let item = self.origin_path.get(..self.rest_at).unwrap_or_default();
+        format!("{item}{rest}")
+    }
+
+    /// The path by which the same viewer would ask for another part of the same item.
+    pub(crate) fn viewer_path_of(&self, rest: &str) -> String {
+        let (residency, item) = (self.residency.prefix(), &self.content_id);
+        format!("{MEDIA_PREFIX}{}/{residency}/{item}/{rest}", self.token)
     }
 
     /// What of the item.

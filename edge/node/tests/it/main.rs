@@ -16,6 +16,7 @@ mod harness;
 mod lifecycle;
 mod parts;
 mod plain;
+mod prefetch;
 mod residency;
 mod sharing;
 mod storage;

@@ -24,17 +24,18 @@ use mcsp_edge_policy::vary::language;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::asking::Selects;
+use super::asking::{Asking, Selects};
 use super::life;
 use super::prepared::is_public;
 use super::pump::pump;
+use crate::context::RequestContext;
 use crate::edge::Edge;
 
 /// Interim answers that wait for the client to be told.
 const INTERIM_WAITING_MAX: usize = 16;
 
 /// What an origin is to be asked, and what is done with its answer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Errand {
     pub(crate) edge: Arc<Edge>,
     /// Without conditions.
@@ -84,18 +85,50 @@ pub(crate) struct Awaited {
 }
 
 impl Errand {
+    /// The errand of a request; `stale` is to be validated. Nothing when there is no way to the origin.
+    pub(crate) fn new(
+        edge: &Arc<Edge>,
+        asking: &Asking<'_>,
+        context: &RequestContext,
+        stale: Option<Arc<Entity>>,
+    ) -> Option<Self> {
+        Some(Self {
+            edge: Arc::clone(edge),
+            request: asking.shared_request(edge, context)?,
+            target: asking.target(edge, context)?,
+            rules: asking.rules(edge),
+            asked: match asking.selects {
+                Selects::Fields(fields) => fields.clone(),
+                Selects::Nothing | Selects::InLanguage(..) => HeaderMap::new(),
+            },
+            believes_close: asking.plain().is_some(),
+            target_uri: asking.key.to_owned(),
+            stale,
+        })
+    }
+
     /// Sends it off for all who wait behind `lead`.
     pub(crate) fn start(self, lead: Lead) -> Awaited {
         let (tell, fetched) = oneshot::channel();
         let (interim, interim_told) = mpsc::channel(INTERIM_WAITING_MAX);
-        tokio::spawn(self.run(lead, tell, interim));
+        let underway = self.edge.viewer_fetches.enter();
+        tokio::spawn(async move {
+            let _underway = underway;
+            self.run(lead, tell, interim).await;
+        });
         Awaited {
             fetched,
             interim: interim_told,
         }
     }
 
-    async fn run(self, lead: Lead, tell: oneshot::Sender<Fetched>, interim: mpsc::Sender<Parts>) {
+    /// Runs it to its end: `tell` learns what came of it with the head, the body goes into the cache after that.
+    pub(super) async fn run(
+        self,
+        lead: Lead,
+        tell: oneshot::Sender<Fetched>,
+        interim: mpsc::Sender<Parts>,
+    ) {
         let started = Instant::now();
         let mut answer = self.ask(&interim).await;
         if let Ok(response) = &answer

@@ -18,6 +18,7 @@ use super::client::{ClientStream, SendFault};
 use super::errand::{Awaited, Errand, Fetched, Outcome};
 use super::life;
 use super::passing::{self, told_interim};
+use super::prefetching;
 use super::report::Report;
 use super::send::{Sending, Sent};
 use super::slices;
@@ -200,26 +201,14 @@ impl<C: ClientStream> Flow<'_, C> {
             report,
             now_ms: self.edge.clock.now_ms(),
         };
-        match sending.send(self.client, self.context).await? {
+        let sent = sending.send(self.client, self.context).await?;
+        if sending.report.is_stored {
+            prefetching::offer_listed(self.edge, self.asking, self.context, entity);
+        }
+        match sent {
             Sent::Answered => Ok(()),
             Sent::Missing => Box::pin(self.pass(Forward::Partial, None)).await,
         }
-    }
-
-    fn errand(&self, stale: Option<Arc<Entity>>) -> Option<Errand> {
-        Some(Errand {
-            edge: Arc::clone(self.edge),
-            request: self.asking.shared_request(self.edge, self.context)?,
-            target: self.asking.target(self.edge, self.context)?,
-            rules: self.asking.rules(self.edge),
-            asked: match self.asking.selects {
-                Selects::Fields(fields) => fields.clone(),
-                Selects::Nothing | Selects::InLanguage(..) => http::HeaderMap::new(),
-            },
-            believes_close: self.asking.plain().is_some(),
-            target_uri: self.asking.key.to_owned(),
-            stale,
-        })
     }
 
     /// Validates in the background, unless somebody does.
@@ -228,7 +217,12 @@ impl<C: ClientStream> Flow<'_, C> {
         let key = Key::new(self.asking.key);
         let ticket = cache.ticket();
         if let Join::Lead(lead) = cache.join(key, &self.asking.selects, ticket, Some(entity))
-            && let Some(errand) = self.errand(Some(Arc::clone(entity)))
+            && let Some(errand) = Errand::new(
+                self.edge,
+                self.asking,
+                self.context,
+                Some(Arc::clone(entity)),
+            )
         {
             drop(errand.start(lead));
         }
@@ -243,7 +237,8 @@ impl<C: ClientStream> Flow<'_, C> {
     ) -> Result<(), SendFault> {
         // That what is held is good helps nobody who needs what is missing of it.
         let validated = known.clone().filter(|_| forward != Forward::Partial);
-        let Some(mut errand) = self.errand(validated) else {
+        let errand = Errand::new(self.edge, self.asking, self.context, validated);
+        let Some(mut errand) = errand else {
             lead.not_shareable("no-origin", false);
             return self.fail(answering::no_origin()).await;
         };
@@ -388,6 +383,7 @@ impl<C: ClientStream> Flow<'_, C> {
         let (Some(request), Some(target)) = (request, target) else {
             return self.fail(answering::no_origin()).await;
         };
+        let _underway = self.edge.viewer_fetches.enter();
         let started = tokio::time::Instant::now();
         match passing::fetch(&self.edge.fetcher, self.client, &request, &target).await? {
             Ok(response) => {

@@ -24,11 +24,13 @@ mod errand;
 mod flow;
 mod life;
 mod passing;
+mod prefetching;
 mod prepared;
 mod pump;
 mod report;
 mod send;
 mod slices;
+mod underway;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -48,6 +50,8 @@ use crate::stage;
 pub(crate) use asking::Selects;
 pub use door::{Door, DoorConfig};
 pub(crate) use errand::new_response;
+pub(crate) use prefetching::FetchAhead;
+pub(crate) use underway::Underway;
 
 /// Paths of MCSP's own that are routed, never kept.
 const ROUTED_PREFIXES: [&str; 3] = ["/api/", "/storage/", "/.well-known/"];

@@ -1,5 +1,7 @@
 //! What is made once of a stored response's head, and sent with each hit.
 
+use std::sync::atomic::{AtomicBool, AtomicI64};
+
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AGE, CONTENT_LENGTH,
     HeaderName, SERVER,
@@ -28,6 +30,25 @@ pub(crate) struct Prepared {
     /// For HTTP/2: the same fields.
     pub(crate) fields: HeaderMap,
     pub(crate) validators: Validators,
+    pub(crate) ahead: Ahead,
+}
+
+/// What is known of a stored response as one of many that are asked for one after the other.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    /// It was fetched ahead, and no viewer has asked for it yet.
+    pub(crate) is_unused: AtomicBool,
+    /// When what comes after it was offered last, Unix milliseconds.
+    pub(crate) offered_ms: AtomicI64,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self {
+            is_unused: AtomicBool::new(false),
+            offered_ms: AtomicI64::new(i64::MIN),
+        }
+    }
 }
 
 /// Is this a field that clients get?
@@ -69,6 +90,7 @@ impl Prepared {
             lines: FieldLines::from(&fields),
             validators: Validators::of(&head.headers, head.lifetimes.received_ms),
             fields,
+            ahead: Ahead::default(),
         }
     }
 }

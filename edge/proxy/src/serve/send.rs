@@ -16,6 +16,7 @@ use mcsp_edge_policy::range::{ByteRange, ContentRange, Fitted, RangeRequest};
 
 use super::asking::Asking;
 use super::client::{ClientStream, HeadLines, Length, SendFault};
+use super::prefetching;
 use super::prepared::{self, Prepared};
 use super::report::Report;
 use super::slices;
@@ -65,6 +66,9 @@ impl Sending<'_> {
         let Some(prepared) = prepared::of(self.entity, &head) else {
             return Err(SendFault::Answer("a head without its lines".to_owned()));
         };
+        if head.status.is_success() {
+            prefetching::see(self.edge, self.asking, context, prepared, self.now_ms);
+        }
         let request = &self.asking.request.headers;
         let method = &self.asking.request.method;
         if conditional::has_conditions(request) {

@@ -68,7 +68,9 @@ pub(crate) async fn bring(
                 return false;
             };
             let edge = Arc::clone(edge);
+            let underway = edge.viewer_fetches.enter();
             tokio::spawn(async move {
+                let _underway = underway;
                 let source = Source {
                     edge: &edge,
                     request: &request,

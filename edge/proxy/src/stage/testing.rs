@@ -10,7 +10,9 @@ use mcsp_auth_edge::{
     TokenVerifier,
 };
 use mcsp_edge_cache::engine::{Cache, CacheConfig};
+
 use mcsp_edge_fetch::{FetchConfig, Fetcher};
+use mcsp_edge_prefetch::PrefetchConfig;
 use mcsp_identity::{LocalCa, SpiffeId, WorkloadIdentity};
 use mcsp_pop_config::PopSet;
 use mcsp_runtime::{ManualClock, SeededEntropy, SystemEntropy};
@@ -119,6 +121,7 @@ impl Fixture {
             geo: None,
             cache: Cache::open(CacheConfig::default(), clock.clone(), &registry).unwrap(),
             fetcher: Fetcher::new(FetchConfig::default(), clock.clone(), &registry).unwrap(),
+            prefetch: PrefetchConfig::default(),
             keyring: Arc::new(MediaKeyring::new(clock.clone())),
             verifier: Arc::new(verifier),
             revocations,

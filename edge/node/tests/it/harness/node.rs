@@ -52,6 +52,12 @@ pub(crate) fn config(
         show(&identity.key_file),
         show(&identity.ca_file),
     );
+    // Tests count what reaches an origin; those of prefetching turn it on.
+    let prefetch = if extra.contains("[prefetch]") {
+        ""
+    } else {
+        "[prefetch]\nenabled = false\n"
+    };
     // Keys of the whole come before the first table.
     let (whole, tables) = extra.split_at(extra.find('[').unwrap_or(extra.len()));
     let origins = format!(
@@ -71,7 +77,7 @@ pub(crate) fn config(
          [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
          [[listener]]\naddress = \"127.0.0.1:0\"\n\
          [tls]\n[[tls.certificates]]\ncert_file = \"{cert}\"\nkey_file = \"{key}\"\n\
-         {tables}\n{}{}",
+         {tables}\n{prefetch}{}{}",
         region("ng-lagos", NG_ORIGIN),
         region("global-london", GL_ORIGIN),
     )
