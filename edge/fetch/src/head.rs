@@ -191,7 +191,9 @@ fn coding(head: &Parts) -> Result<Coding, Fault> {
         return Ok(Coding::Chunked);
     }
     let is_word = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let is_real = REAL_CODINGS.iter().any(|real| name.eq_ignore_ascii_case(real));
+    let is_real = REAL_CODINGS
+        .iter()
+        .any(|real| name.eq_ignore_ascii_case(real));
     if !is_word || is_real {
         return Err(Fault::TransferEncoding);
     }

@@ -49,7 +49,9 @@ impl Collections {
     }
 
     fn shard(&self, key: &Key) -> &Mutex<HashMap<Key, Record>> {
-        let hash = key.1.iter().fold(key.0 as usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(*byte)));
+        let hash = key.1.iter().fold(key.0 as usize, |hash, byte| {
+            hash.wrapping_mul(31).wrapping_add(usize::from(*byte))
+        });
         &self.shards[hash % SHARDS]
     }
 
@@ -58,8 +60,15 @@ impl Collections {
         let key = (collection, key.into());
         let shard = self.shard(&key).lock();
         let live = |stored: &Stored| stored.expires_ms.is_none_or(|at| at > now_ms);
-        let variables = shard.get(&key).map(|record| record.variables.as_slice()).unwrap_or_default();
-        variables.iter().filter(|(_, stored)| live(stored)).map(|(name, stored)| (name.clone(), stored.value.clone())).collect()
+        let variables = shard
+            .get(&key)
+            .map(|record| record.variables.as_slice())
+            .unwrap_or_default();
+        variables
+            .iter()
+            .filter(|(_, stored)| live(stored))
+            .map(|(name, stored)| (name.clone(), stored.value.clone()))
+            .collect()
     }
 
     /// Changes a variable: `change` gets the live value and gives the new one, or `None` to remove it.
@@ -80,14 +89,25 @@ impl Collections {
         }
         let record = shard.entry(key).or_default();
         record.written_ms = now_ms;
-        record.variables.retain(|(_, stored)| stored.expires_ms.is_none_or(|at| at > now_ms));
-        let at = record.variables.iter().position(|(known, _)| **known == *name);
+        record
+            .variables
+            .retain(|(_, stored)| stored.expires_ms.is_none_or(|at| at > now_ms));
+        let at = record
+            .variables
+            .iter()
+            .position(|(known, _)| **known == *name);
         let new = change(at.map(|at| record.variables[at].1.value.as_ref()));
         match (at, new) {
             (Some(at), Some(value)) => record.variables[at].1.value = value.into(),
             (Some(at), None) => drop(record.variables.remove(at)),
             (None, Some(value)) if record.variables.len() < VARIABLES_MAX => {
-                record.variables.push((name.into(), Stored { value: value.into(), expires_ms: None }));
+                record.variables.push((
+                    name.into(),
+                    Stored {
+                        value: value.into(),
+                        expires_ms: None,
+                    },
+                ));
             }
             (None, _) => {}
         }
@@ -98,7 +118,12 @@ impl Collections {
         let key = (collection, key.into());
         let mut shard = self.shard(&key).lock();
         let record = shard.get_mut(&key);
-        if let Some((_, stored)) = record.and_then(|record| record.variables.iter_mut().find(|(known, _)| **known == *name)) {
+        if let Some((_, stored)) = record.and_then(|record| {
+            record
+                .variables
+                .iter_mut()
+                .find(|(known, _)| **known == *name)
+        }) {
             stored.expires_ms = Some(at_ms);
         }
     }
@@ -108,17 +133,33 @@ impl Collections {
 mod tests {
     use super::*;
 
-    fn get(collections: &Collections, collection: Variable, key: &[u8], now_ms: i64) -> Option<Arc<[u8]>> {
-        collections.all(collection, key, now_ms).into_iter().next().map(|(_, value)| value)
+    fn get(
+        collections: &Collections,
+        collection: Variable,
+        key: &[u8],
+        now_ms: i64,
+    ) -> Option<Arc<[u8]>> {
+        collections
+            .all(collection, key, now_ms)
+            .into_iter()
+            .next()
+            .map(|(_, value)| value)
     }
 
     #[test]
     fn variables_live_until_they_expire() {
         let collections = Collections::new(16);
-        let set = |value: &'static [u8], now| collections.update((Variable::Ip, b"1.2.3.4"), b"n", now, |_| Some(value.to_vec()));
+        let set = |value: &'static [u8], now| {
+            collections.update((Variable::Ip, b"1.2.3.4"), b"n", now, |_| {
+                Some(value.to_vec())
+            })
+        };
         set(b"1", 0);
         collections.expire(Variable::Ip, b"1.2.3.4", b"n", 100);
-        assert_eq!(get(&collections, Variable::Ip, b"1.2.3.4", 99).as_deref(), Some(&b"1"[..]));
+        assert_eq!(
+            get(&collections, Variable::Ip, b"1.2.3.4", 99).as_deref(),
+            Some(&b"1"[..])
+        );
         assert_eq!(get(&collections, Variable::Ip, b"1.2.3.4", 100), None);
         assert_eq!(get(&collections, Variable::Global, b"1.2.3.4", 0), None);
     }
@@ -126,9 +167,19 @@ mod tests {
     #[test]
     fn records_are_bounded_and_idle_ones_make_room() {
         let collections = Collections::new(SHARDS);
-        let add = |key: u32, now| collections.update((Variable::Ip, &key.to_be_bytes()), b"n", now, |_| Some(b"1".to_vec()));
+        let add = |key: u32, now| {
+            collections.update((Variable::Ip, &key.to_be_bytes()), b"n", now, |_| {
+                Some(b"1".to_vec())
+            })
+        };
         (0..1000).for_each(|key| add(key, 0));
-        let count = || collections.shards.iter().map(|shard| shard.lock().len()).sum::<usize>();
+        let count = || {
+            collections
+                .shards
+                .iter()
+                .map(|shard| shard.lock().len())
+                .sum::<usize>()
+        };
         assert_eq!(count(), SHARDS);
         add(5000, IDLE_MS);
         assert!(get(&collections, Variable::Ip, &5000u32.to_be_bytes(), IDLE_MS).is_some());

@@ -33,7 +33,9 @@ impl Filters {
         for (mine, always) in candidates.iter_mut().zip(&self.always) {
             *mine |= always;
         }
-        let Some(automaton) = &self.automaton else { return };
+        let Some(automaton) = &self.automaton else {
+            return;
+        };
         for found in automaton.find_overlapping_iter(value) {
             for &filter in &self.owners[found.pattern().as_usize()] {
                 candidates[filter as usize / 64] |= 1 << (filter % 64);
@@ -43,7 +45,8 @@ impl Filters {
 
     /// Whether a value with these bytes and these candidates can match.
     pub(crate) fn passes(&self, filter: FilterId, candidates: &[u64], bytes: &ByteSet) -> bool {
-        candidates[filter as usize / 64] & (1 << (filter % 64)) != 0 && self.bytes[filter as usize].meets(bytes)
+        candidates[filter as usize / 64] & (1 << (filter % 64)) != 0
+            && self.bytes[filter as usize].meets(bytes)
     }
 }
 
@@ -75,7 +78,10 @@ impl FilterBuilder {
         match &key.0 {
             Some(literals) => {
                 for literal in literals {
-                    self.literals.entry(literal.clone()).or_default().push(filter);
+                    self.literals
+                        .entry(literal.clone())
+                        .or_default()
+                        .push(filter);
                 }
             }
             None => self.unconditional.push(filter),
@@ -105,6 +111,11 @@ impl FilterBuilder {
                 .build(literals.iter().map(|(literal, _)| literal));
             Some(built.map_err(|error| error.to_string())?)
         };
-        Ok(Filters { automaton, owners: literals.into_iter().map(|(_, owners)| owners).collect(), always, bytes: self.bytes })
+        Ok(Filters {
+            automaton,
+            owners: literals.into_iter().map(|(_, owners)| owners).collect(),
+            always,
+            bytes: self.bytes,
+        })
     }
 }

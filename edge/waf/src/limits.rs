@@ -82,20 +82,44 @@ impl Limits {
     /// The first key outside its range.
     pub fn validate(&self) -> Result<(), LimitError> {
         let table = [
-            ("request_body_bytes_max", self.request_body_bytes_max as u64, 0, 16 << 20),
-            ("response_body_bytes_max", self.response_body_bytes_max as u64, 0, 16 << 20),
+            (
+                "request_body_bytes_max",
+                self.request_body_bytes_max as u64,
+                0,
+                16 << 20,
+            ),
+            (
+                "response_body_bytes_max",
+                self.response_body_bytes_max as u64,
+                0,
+                16 << 20,
+            ),
             ("arguments_max", self.arguments_max as u64, 1, 10_000),
             ("headers_max", self.headers_max as u64, 1, 1000),
             ("depth_max", self.depth_max as u64, 1, 512),
             ("parts_max", self.parts_max as u64, 1, 1000),
             ("variables_max", self.variables_max as u64, 1, 10_000),
             ("budget_us", self.budget_us, 100, 1_000_000),
-            ("scratch_bytes_max", self.scratch_bytes_max as u64, 64 << 10, 256 << 20),
+            (
+                "scratch_bytes_max",
+                self.scratch_bytes_max as u64,
+                64 << 10,
+                256 << 20,
+            ),
             ("excerpt_bytes_max", self.excerpt_bytes_max as u64, 0, 4096),
             ("matches_max", self.matches_max as u64, 1, 1000),
         ];
-        let outside = table.into_iter().find(|(_, value, least, most)| value < least || value > most);
-        outside.map_or(Ok(()), |(key, value, least, most)| Err(LimitError { key, value, least, most }))
+        let outside = table
+            .into_iter()
+            .find(|(_, value, least, most)| value < least || value > most);
+        outside.map_or(Ok(()), |(key, value, least, most)| {
+            Err(LimitError {
+                key,
+                value,
+                least,
+                most,
+            })
+        })
     }
 }
 
@@ -106,7 +130,12 @@ mod tests {
     #[test]
     fn ranges_are_kept() {
         assert_eq!(Limits::default().validate(), Ok(()));
-        let error = Limits { budget_us: 1, ..Limits::default() }.validate().unwrap_err();
+        let error = Limits {
+            budget_us: 1,
+            ..Limits::default()
+        }
+        .validate()
+        .unwrap_err();
         assert_eq!(error.to_string(), "budget_us = 1: expected 100 to 1000000");
     }
 }

@@ -129,9 +129,20 @@ pub(crate) enum Flow {
 /// What each match does.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    Set { collection: Variable, name: Name, change: Change },
-    Expire { collection: Variable, name: Name, seconds: Text },
-    Open { collection: Variable, key: Text },
+    Set {
+        collection: Variable,
+        name: Name,
+        change: Change,
+    },
+    Expire {
+        collection: Variable,
+        name: Name,
+        seconds: Text,
+    },
+    Open {
+        collection: Variable,
+        key: Text,
+    },
     AuditEngine(bool),
     ForceRequestBody(bool),
     RequestBodyAccess(bool),
@@ -171,7 +182,9 @@ pub(crate) struct RuleMask(pub(crate) Vec<u64>);
 
 impl RuleMask {
     pub(crate) fn contains(&self, rule: u32) -> bool {
-        self.0.get(rule as usize / 64).is_some_and(|word| word & (1 << (rule % 64)) != 0)
+        self.0
+            .get(rule as usize / 64)
+            .is_some_and(|word| word & (1 << (rule % 64)) != 0)
     }
 
     pub(crate) fn insert(&mut self, rule: u32) {
@@ -256,22 +269,39 @@ impl RuleSet {
 
     /// The ids of all rules, in no order.
     pub fn ids(&self) -> impl Iterator<Item = u64> + '_ {
-        self.phases.iter().flatten().map(|index| self.rules[*index as usize].id)
+        self.phases
+            .iter()
+            .flatten()
+            .map(|index| self.rules[*index as usize].id)
     }
 
     /// Whether response bodies of a media type are wanted.
     #[must_use]
     pub fn wants_response_body(&self, content_type: &[u8]) -> bool {
-        let end = content_type.iter().position(|b| *b == b';').unwrap_or(content_type.len());
+        let end = content_type
+            .iter()
+            .position(|b| *b == b';')
+            .unwrap_or(content_type.len());
         let essence = content_type[..end].trim_ascii();
-        let named = |types: &Vec<String>| types.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(essence));
+        let named = |types: &Vec<String>| {
+            types
+                .iter()
+                .any(|name| name.as_bytes().eq_ignore_ascii_case(essence))
+        };
         self.settings.response_body && self.settings.response_types.as_ref().is_none_or(named)
     }
 
     /// The paranoia level that a rule is tagged with.
     #[must_use]
     pub fn paranoia_of(&self, id: u64) -> Option<u8> {
-        let rule = self.phases.iter().flatten().map(|index| &self.rules[*index as usize]).find(|rule| rule.id == id)?;
-        rule.tags.iter().find_map(|tag| tag.strip_prefix("paranoia-level/")?.parse().ok())
+        let rule = self
+            .phases
+            .iter()
+            .flatten()
+            .map(|index| &self.rules[*index as usize])
+            .find(|rule| rule.id == id)?;
+        rule.tags
+            .iter()
+            .find_map(|tag| tag.strip_prefix("paranoia-level/")?.parse().ok())
     }
 }

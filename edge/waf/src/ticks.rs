@@ -17,7 +17,9 @@ pub struct MonotonicTicks {
 
 impl Default for MonotonicTicks {
     fn default() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 }
 

@@ -35,7 +35,10 @@ struct Parser<'a, 'f> {
 }
 
 fn error(message: &'static str) -> BodyError {
-    BodyError { processor: "JSON", message }
+    BodyError {
+        processor: "JSON",
+        message,
+    }
 }
 
 impl Parser<'_, '_> {
@@ -67,9 +70,13 @@ impl Parser<'_, '_> {
             }
             Some(b'-' | b'0'..=b'9') => self.number(),
             _ => {
-                let words: [(&[u8], &[u8]); 3] = [(b"true", b"true"), (b"false", b"false"), (b"null", b"")];
+                let words: [(&[u8], &[u8]); 3] =
+                    [(b"true", b"true"), (b"false", b"false"), (b"null", b"")];
                 let rest = &self.text[self.at..];
-                let (word, value) = words.iter().find(|(word, _)| rest.starts_with(word)).ok_or(error("a value is expected"))?;
+                let (word, value) = words
+                    .iter()
+                    .find(|(word, _)| rest.starts_with(word))
+                    .ok_or(error("a value is expected"))?;
                 self.at += word.len();
                 self.value.clear();
                 self.value.extend_from_slice(value);
@@ -79,11 +86,18 @@ impl Parser<'_, '_> {
     }
 
     fn emit(&mut self) -> Result<(), BodyError> {
-        if (self.fields)(&self.path, &self.value) { Ok(()) } else { Err(error("too many arguments")) }
+        if (self.fields)(&self.path, &self.value) {
+            Ok(())
+        } else {
+            Err(error("too many arguments"))
+        }
     }
 
     fn nested(&mut self, inner: fn(&mut Self) -> Result<(), BodyError>) -> Result<(), BodyError> {
-        self.depth_left = self.depth_left.checked_sub(1).ok_or(error("nested too deep"))?;
+        self.depth_left = self
+            .depth_left
+            .checked_sub(1)
+            .ok_or(error("nested too deep"))?;
         self.at += 1;
         let length = self.path.len();
         inner(self)?;
@@ -172,7 +186,10 @@ impl Parser<'_, '_> {
     }
 
     fn digits(&mut self) -> usize {
-        let count = self.text[self.at..].iter().take_while(|b| b.is_ascii_digit()).count();
+        let count = self.text[self.at..]
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .count();
         self.at += count;
         count
     }
@@ -181,7 +198,10 @@ impl Parser<'_, '_> {
     fn string(&mut self, out: &mut Vec<u8>) -> Result<(), BodyError> {
         loop {
             let rest = &self.text[self.at..];
-            let plain = rest.iter().take_while(|b| !matches!(b, b'"' | b'\\' | 0..=0x1f)).count();
+            let plain = rest
+                .iter()
+                .take_while(|b| !matches!(b, b'"' | b'\\' | 0..=0x1f))
+                .count();
             out.extend_from_slice(&rest[..plain]);
             self.at += plain + 1;
             match rest.get(plain) {
@@ -205,7 +225,8 @@ impl Parser<'_, '_> {
             Some(b't') => b'\t',
             Some(b'u') => {
                 let first = self.unit()?;
-                let paired = (0xd800..0xdc00).contains(&first) && self.text[self.at..].starts_with(b"\\u");
+                let paired =
+                    (0xd800..0xdc00).contains(&first) && self.text[self.at..].starts_with(b"\\u");
                 let point = if paired {
                     self.at += 2;
                     let second = self.unit()?;
@@ -246,18 +267,38 @@ mod tests {
 
     #[test]
     fn scalars_carry_their_path() {
-        let pairs = flat(r#" {"a":{"b":[1,{"c":null}]},"d":"x\u0041\ud83d\ude00\n","e":-1.5e3,"f":true} "#).unwrap();
+        let pairs =
+            flat(r#" {"a":{"b":[1,{"c":null}]},"d":"x\u0041\ud83d\ude00\n","e":-1.5e3,"f":true} "#)
+                .unwrap();
         let shown: Vec<_> = pairs.iter().map(|(n, v)| format!("{n}={v}")).collect();
         assert_eq!(
             shown,
-            ["json.a.b.array_0=1", "json.a.b.array_1.c=", "json.d=xA\u{1f600}\n", "json.e=-1.5e3", "json.f=true"]
+            [
+                "json.a.b.array_0=1",
+                "json.a.b.array_1.c=",
+                "json.d=xA\u{1f600}\n",
+                "json.e=-1.5e3",
+                "json.f=true"
+            ]
         );
         assert_eq!(flat("\"x\"").unwrap(), vec![("json".into(), "x".into())]);
     }
 
     #[test]
     fn what_is_no_json_is_refused() {
-        for text in ["", "{", "{a:1}", "[1,]", "01", "1 2", "\"\\x\"", "\"\n\"", "{\"a\" 1}", "[[[[[[[[[1]]]]]]]]]", "tru"] {
+        for text in [
+            "",
+            "{",
+            "{a:1}",
+            "[1,]",
+            "01",
+            "1 2",
+            "\"\\x\"",
+            "\"\n\"",
+            "{\"a\" 1}",
+            "[[[[[[[[[1]]]]]]]]]",
+            "tru",
+        ] {
             assert!(flat(text).is_err(), "{text}");
         }
         let many = format!("[{}1]", "1,".repeat(60));

@@ -41,7 +41,10 @@ impl Processor {
     /// The processor for a media type, as ModSecurity's recommended configuration chooses it.
     #[must_use]
     pub fn for_content_type(content_type: &[u8]) -> Option<Self> {
-        let end = content_type.iter().position(|b| *b == b';').unwrap_or(content_type.len());
+        let end = content_type
+            .iter()
+            .position(|b| *b == b';')
+            .unwrap_or(content_type.len());
         let essence = content_type[..end].trim_ascii().to_ascii_lowercase();
         match essence.as_slice() {
             b"application/x-www-form-urlencoded" => Some(Self::UrlEncoded),

@@ -67,7 +67,10 @@ pub(crate) struct Bounds {
 }
 
 fn error(message: &'static str) -> BodyError {
-    BodyError { processor: "Multipart", message }
+    BodyError {
+        processor: "Multipart",
+        message,
+    }
 }
 
 /// Reads a form.
@@ -96,7 +99,10 @@ pub(crate) fn parse(
         }
         match delimiter(line, &boundary) {
             Delimiter::None => {
-                if line.starts_with(b"--") && memchr::memmem::find(line, &boundary).is_some() && part.is_some() {
+                if line.starts_with(b"--")
+                    && memchr::memmem::find(line, &boundary).is_some()
+                    && part.is_some()
+                {
                     form.flags.unmatched_boundary = true;
                 }
                 match &mut part {
@@ -119,7 +125,12 @@ pub(crate) fn parse(
                     if parts > bounds.parts_max {
                         return Err(error("too many parts"));
                     }
-                    part = Some(headers(&mut lines, bounds, &mut form.flags, &mut form.part_headers)?);
+                    part = Some(headers(
+                        &mut lines,
+                        bounds,
+                        &mut form.flags,
+                        &mut form.part_headers,
+                    )?);
                 }
             }
         }
@@ -129,7 +140,11 @@ pub(crate) fn parse(
     if let Some(part) = part.take() {
         part.finish(form, fields)?;
     }
-    if ended { Ok(()) } else { Err(error("the final boundary is missing")) }
+    if ended {
+        Ok(())
+    } else {
+        Err(error("the final boundary is missing"))
+    }
 }
 
 fn boundary(content_type: &[u8], flags: &mut Flags) -> Result<Vec<u8>, BodyError> {
@@ -140,7 +155,10 @@ fn boundary(content_type: &[u8], flags: &mut Flags) -> Result<Vec<u8>, BodyError
         flags.missing_semicolon = true;
     }
     let rest = &content_type[at + 8..];
-    let value = rest.trim_ascii_start().strip_prefix(b"=").ok_or(error("the boundary has no value"))?;
+    let value = rest
+        .trim_ascii_start()
+        .strip_prefix(b"=")
+        .ok_or(error("the boundary has no value"))?;
     if rest.first() != Some(&b'=') {
         flags.boundary_whitespace = true;
     }
@@ -149,18 +167,23 @@ fn boundary(content_type: &[u8], flags: &mut Flags) -> Result<Vec<u8>, BodyError
     let found = match trimmed.strip_prefix(b"\"") {
         Some(quoted) => {
             flags.boundary_quoted = true;
-            let end = memchr::memchr(b'"', quoted).ok_or(error("the boundary's quote has no end"))?;
+            let end =
+                memchr::memchr(b'"', quoted).ok_or(error("the boundary's quote has no end"))?;
             &quoted[..end]
         }
         None => {
-            let end = trimmed.iter().position(|b| matches!(b, b';' | b',')).unwrap_or(trimmed.len());
+            let end = trimmed
+                .iter()
+                .position(|b| matches!(b, b';' | b','))
+                .unwrap_or(trimmed.len());
             trimmed[..end].trim_ascii_end()
         }
     };
     if memchr::memmem::find(&lower[at + 8..], b"boundary=").is_some() {
         return Err(error("two boundaries"));
     }
-    let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"'()+_,-./:=? #$!%&*^{}|~`@<>[]".contains(b);
+    let allowed =
+        |b: &u8| b.is_ascii_alphanumeric() || b"'()+_,-./:=? #$!%&*^{}|~`@<>[]".contains(b);
     if found.is_empty() || found.len() > 70 || !found.iter().all(allowed) {
         return Err(error("the boundary is not valid"));
     }
@@ -174,9 +197,14 @@ enum Delimiter {
 }
 
 fn delimiter(line: &[u8], boundary: &[u8]) -> Delimiter {
-    match line.strip_prefix(b"--").and_then(|rest| rest.strip_prefix(boundary)) {
+    match line
+        .strip_prefix(b"--")
+        .and_then(|rest| rest.strip_prefix(boundary))
+    {
         Some(rest) if rest.trim_ascii().is_empty() => Delimiter::Next,
-        Some(rest) if rest.starts_with(b"--") && rest[2..].trim_ascii().is_empty() => Delimiter::Last,
+        Some(rest) if rest.starts_with(b"--") && rest[2..].trim_ascii().is_empty() => {
+            Delimiter::Last
+        }
         _ => Delimiter::None,
     }
 }
@@ -239,10 +267,18 @@ impl Part {
             return Ok(());
         };
         if let Some(file_name) = self.file_name {
-            form.files.push(File { name, file_name, size: self.size });
+            form.files.push(File {
+                name,
+                file_name,
+                size: self.size,
+            });
             return Ok(());
         }
-        if fields(&name, &self.value) { Ok(()) } else { Err(error("too many arguments")) }
+        if fields(&name, &self.value) {
+            Ok(())
+        } else {
+            Err(error("too many arguments"))
+        }
     }
 }
 
@@ -292,10 +328,14 @@ fn headers(
         content_disposition(value, &mut part, flags);
     }
     let key = part.name.clone().unwrap_or_default();
-    let broken = collected.iter().any(|line| memchr::memchr(b':', line).is_none_or(|at| at == 0));
+    let broken = collected
+        .iter()
+        .any(|line| memchr::memchr(b':', line).is_none_or(|at| at == 0));
     out.extend(collected.into_iter().map(|line| (key.clone(), line)));
     if broken {
-        return Err(error("Multipart: Invalid part header (no name or no colon)"));
+        return Err(error(
+            "Multipart: Invalid part header (no name or no colon)",
+        ));
     }
     Ok(part)
 }

@@ -19,7 +19,10 @@ pub(crate) fn parse(text: &[u8], fields: Fields<'_>) -> Result<bool, BodyError> 
         broken |= decode(left, &mut name);
         broken |= decode(right, &mut value);
         if !fields(&name, &value) {
-            return Err(BodyError { processor: "Urlencoded", message: "too many arguments" });
+            return Err(BodyError {
+                processor: "Urlencoded",
+                message: "too many arguments",
+            });
         }
     }
     Ok(broken)

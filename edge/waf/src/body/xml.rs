@@ -17,8 +17,19 @@ pub(crate) struct Document {
 ///
 /// # Errors
 /// Text that is not well-formed, nesting deeper than `depth_max`, or more than `attributes_max` attributes.
-pub(crate) fn parse(text: &[u8], depth_max: usize, attributes_max: usize) -> Result<Document, BodyError> {
-    let mut parser = Parser { rest: text, open: Vec::new(), depth_max, attributes_max, seen_root: false, out: Document::default() };
+pub(crate) fn parse(
+    text: &[u8],
+    depth_max: usize,
+    attributes_max: usize,
+) -> Result<Document, BodyError> {
+    let mut parser = Parser {
+        rest: text,
+        open: Vec::new(),
+        depth_max,
+        attributes_max,
+        seen_root: false,
+        out: Document::default(),
+    };
     parser.run()?;
     Ok(parser.out)
 }
@@ -33,7 +44,10 @@ struct Parser<'a> {
 }
 
 fn error(message: &'static str) -> BodyError {
-    BodyError { processor: "XML", message }
+    BodyError {
+        processor: "XML",
+        message,
+    }
 }
 
 impl<'a> Parser<'a> {
@@ -52,7 +66,11 @@ impl<'a> Parser<'a> {
             }
             self.markup()?;
         }
-        if self.seen_root && self.open.is_empty() { Ok(()) } else { Err(error("the document has no end")) }
+        if self.seen_root && self.open.is_empty() {
+            Ok(())
+        } else {
+            Err(error("the document has no end"))
+        }
     }
 
     fn until_byte(&mut self, byte: u8) -> &'a [u8] {
@@ -104,7 +122,11 @@ impl<'a> Parser<'a> {
         if self.seen_root {
             return Err(error("a document type inside the document"));
         }
-        let end = self.rest.iter().position(|b| matches!(b, b'[' | b'>')).ok_or(error("markup without end"))?;
+        let end = self
+            .rest
+            .iter()
+            .position(|b| matches!(b, b'[' | b'>'))
+            .ok_or(error("markup without end"))?;
         let subset = self.rest[end] == b'[';
         self.rest = &self.rest[end + 1..];
         if subset {
@@ -141,7 +163,11 @@ impl<'a> Parser<'a> {
 
     fn attribute(&mut self) -> Result<(), BodyError> {
         let name = self.name()?;
-        self.rest = self.rest.trim_ascii_start().strip_prefix(b"=").ok_or(error("an attribute without value"))?;
+        self.rest = self
+            .rest
+            .trim_ascii_start()
+            .strip_prefix(b"=")
+            .ok_or(error("an attribute without value"))?;
         self.rest = self.rest.trim_ascii_start();
         let quote = match self.rest.split_first() {
             Some((quote @ (b'"' | b'\''), rest)) => {
@@ -167,10 +193,15 @@ impl<'a> Parser<'a> {
     }
 
     fn name(&mut self) -> Result<&'a [u8], BodyError> {
-        let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':' | b'-' | b'.') || *b >= 0x80;
+        let is_name = |b: &u8| {
+            b.is_ascii_alphanumeric() || matches!(b, b'_' | b':' | b'-' | b'.') || *b >= 0x80
+        };
         let length = self.rest.iter().take_while(|b| is_name(b)).count();
         let (name, rest) = self.rest.split_at(length);
-        if name.first().is_none_or(|b| b.is_ascii_digit() || matches!(b, b'-' | b'.')) {
+        if name
+            .first()
+            .is_none_or(|b| b.is_ascii_digit() || matches!(b, b'-' | b'.'))
+        {
             return Err(error("a name is expected"));
         }
         self.rest = rest;
@@ -233,7 +264,19 @@ mod tests {
 
     #[test]
     fn what_is_not_well_formed_is_refused() {
-        for text in ["", "x", "<a>", "<a></b>", "<a b=1/>", "<a b/>", "<a/><b/>", "<a><a><a><a><a/></a></a></a>", "<a", "<1/>", "<a b='<'/>"] {
+        for text in [
+            "",
+            "x",
+            "<a>",
+            "<a></b>",
+            "<a b=1/>",
+            "<a b/>",
+            "<a/><b/>",
+            "<a><a><a><a><a/></a></a></a>",
+            "<a",
+            "<1/>",
+            "<a b='<'/>",
+        ] {
             assert!(parse(text.as_bytes(), 3, 4).is_err(), "{text}");
         }
         assert!(parse(b"<a b='' c='' d=''/>", 3, 2).is_err());

@@ -13,7 +13,8 @@ use crate::lang::macros::{Piece, Template};
 use crate::lang::variables::{Selector, Target, Variable};
 use crate::pattern::Pattern;
 use crate::ruleset::{
-    Change, Disruptive, Effect, Flow, Member, Name, Names, Rule, RuleSet, TargetRemoval, Test, Text, TextPiece, Unit, Which,
+    Change, Disruptive, Effect, Flow, Member, Name, Names, Rule, RuleSet, TargetRemoval, Test,
+    Text, TextPiece, Unit, Which,
 };
 use crate::transform::Transformation;
 
@@ -26,13 +27,18 @@ pub(super) fn build(loader: Loader) -> Result<RuleSet, LoadError> {
     if let Some(level) = loader.paranoia_max {
         items.retain(|item| !matches!(item, Item::Chain(chain, _) if above(chain, level)));
     }
-    let mut builder = Builder { defaults: loader.defaults, ..Builder::default() };
+    let mut builder = Builder {
+        defaults: loader.defaults,
+        ..Builder::default()
+    };
     for digit in 0..10 {
         builder.names.intern(&digit.to_string());
     }
     for item in items {
         match item {
-            Item::Marker(name) => builder.markers.push((name, builder.phases.each_ref().map(Vec::len))),
+            Item::Marker(name) => builder
+                .markers
+                .push((name, builder.phases.each_ref().map(Vec::len))),
             Item::Chain(chain, folder) => builder.chain(&chain, &folder)?,
         }
     }
@@ -44,7 +50,12 @@ fn above(chain: &[RuleAst], level: u8) -> bool {
         Action::Tag(tag) => tag.strip_prefix("paranoia-level/")?.parse::<u8>().ok(),
         _ => None,
     };
-    chain.first().is_some_and(|head| head.actions.iter().filter_map(tagged).any(|tag| tag > level))
+    chain.first().is_some_and(|head| {
+        head.actions
+            .iter()
+            .filter_map(tagged)
+            .any(|tag| tag > level)
+    })
 }
 
 fn apply_updates(items: &mut Vec<Item>, updates: &[Update]) {
@@ -67,11 +78,17 @@ fn apply_updates(items: &mut Vec<Item>, updates: &[Update]) {
     }
 }
 
-fn chosen<'a>(items: &'a mut [Item], rules: &'a RuleSelector) -> impl Iterator<Item = &'a mut RuleAst> {
-    items.iter_mut().filter_map(|item| match item {
-        Item::Chain(chain, _) => chain.first_mut(),
-        Item::Marker(_) => None,
-    }).filter(|head| select::selects(rules, head))
+fn chosen<'a>(
+    items: &'a mut [Item],
+    rules: &'a RuleSelector,
+) -> impl Iterator<Item = &'a mut RuleAst> {
+    items
+        .iter_mut()
+        .filter_map(|item| match item {
+            Item::Chain(chain, _) => chain.first_mut(),
+            Item::Marker(_) => None,
+        })
+        .filter(|head| select::selects(rules, head))
 }
 
 /// Effects that name rules by something that is resolved when all rules are there.
@@ -101,19 +118,33 @@ struct Builder {
 
 impl Builder {
     fn chain(&mut self, chain: &[RuleAst], folder: &Path) -> Result<(), LoadError> {
-        let Some(head) = chain.first() else { return Ok(()) };
-        let phase = head.actions.iter().rev().find_map(|action| match action.item {
-            Action::Phase(phase) => Some(usize::from(phase)),
-            _ => None,
-        });
+        let Some(head) = chain.first() else {
+            return Ok(());
+        };
+        let phase = head
+            .actions
+            .iter()
+            .rev()
+            .find_map(|action| match action.item {
+                Action::Phase(phase) => Some(usize::from(phase)),
+                _ => None,
+            });
         let phase = phase.unwrap_or(2);
-        let id = head.actions.iter().rev().find_map(|action| match action.item {
-            Action::Id(id) => Some(id),
-            _ => None,
-        });
-        let id = id.ok_or_else(|| LoadError::new(head.location.clone(), LoadErrorKind::MissingId))?;
+        let id = head
+            .actions
+            .iter()
+            .rev()
+            .find_map(|action| match action.item {
+                Action::Id(id) => Some(id),
+                _ => None,
+            });
+        let id =
+            id.ok_or_else(|| LoadError::new(head.location.clone(), LoadErrorKind::MissingId))?;
         if !self.ids.insert(id) {
-            return Err(LoadError::new(head.location.clone(), LoadErrorKind::DuplicateId(id)));
+            return Err(LoadError::new(
+                head.location.clone(),
+                LoadErrorKind::DuplicateId(id),
+            ));
         }
         let first = self.next_index();
         let position = self.phases[phase].len();
@@ -133,7 +164,14 @@ impl Builder {
         u32::try_from(self.rules.len()).unwrap_or(u32::MAX)
     }
 
-    fn rule(&mut self, ast: &RuleAst, folder: &Path, index: u32, id: u64, at: (usize, usize)) -> Result<Rule, LoadError> {
+    fn rule(
+        &mut self,
+        ast: &RuleAst,
+        folder: &Path,
+        index: u32,
+        id: u64,
+        at: (usize, usize),
+    ) -> Result<Rule, LoadError> {
         let mut rule = Rule {
             id,
             location: ast.location.clone(),
@@ -157,7 +195,11 @@ impl Builder {
             version: None,
         };
         let phase_number = u8::try_from(at.0).unwrap_or(2);
-        let defaults = self.defaults.get(&phase_number).cloned().unwrap_or_default();
+        let defaults = self
+            .defaults
+            .get(&phase_number)
+            .cloned()
+            .unwrap_or_default();
         let mut steps = Vec::new();
         for action in &defaults {
             // `block` means what the default says, so the default is applied first.
@@ -171,7 +213,15 @@ impl Builder {
                 Action::Block => (rule.disruptive, rule.status) = blocking.clone(),
                 _ => self.action(&mut rule, action, &mut steps, (index, at))?,
             }
-            named |= matches!(action.item, Action::Block | Action::Deny | Action::Drop | Action::Pass | Action::Allow(_) | Action::Redirect(_));
+            named |= matches!(
+                action.item,
+                Action::Block
+                    | Action::Deny
+                    | Action::Drop
+                    | Action::Pass
+                    | Action::Allow(_)
+                    | Action::Redirect(_)
+            );
         }
         if !named {
             (rule.disruptive, rule.status) = blocking;
@@ -179,7 +229,9 @@ impl Builder {
         rule.pipeline = self.pipeline(steps, &ast.location)?;
         let mut kept = Vec::new();
         for target in &ast.targets {
-            let member = self.member(&target.item).map_err(|kind| LoadError::new(target.location.clone(), kind))?;
+            let member = self
+                .member(&target.item)
+                .map_err(|kind| LoadError::new(target.location.clone(), kind))?;
             if target.item.excluded {
                 rule.exclusions.push(member);
             } else {
@@ -193,18 +245,39 @@ impl Builder {
         Ok(rule)
     }
 
-    fn test(&mut self, ast: &Placed<OperatorAst>, folder: &Path, rule: &Rule, targets: Vec<Target>) -> Result<Test, LoadError> {
-        let compiled = operator::compile(&ast.item, folder).map_err(|kind| LoadError::new(ast.location.clone(), kind))?;
+    fn test(
+        &mut self,
+        ast: &Placed<OperatorAst>,
+        folder: &Path,
+        rule: &Rule,
+        targets: Vec<Target>,
+    ) -> Result<Test, LoadError> {
+        let compiled = operator::compile(&ast.item, folder)
+            .map_err(|kind| LoadError::new(ast.location.clone(), kind))?;
         let filterable = !ast.item.negated && targets.iter().all(|target| !target.count);
-        let filter = if filterable { self.filters.add(compiled.requirement) } else { None };
+        let filter = if filterable {
+            self.filters.add(compiled.requirement)
+        } else {
+            None
+        };
         let mut units = Vec::new();
         // One that is no member of the stored collections has to be looked at whatever the units say.
-        if filter.is_some() && targets.iter().all(|target| crate::transaction::is_stored(target.variable)) {
+        if filter.is_some()
+            && targets
+                .iter()
+                .all(|target| crate::transaction::is_stored(target.variable))
+        {
             for target in targets {
                 units.push(self.unit(target, rule)?);
             }
         }
-        Ok(Test { operator: compiled.operator, negated: ast.item.negated, argument: self.text(&compiled.argument), filter, units })
+        Ok(Test {
+            operator: compiled.operator,
+            negated: ast.item.negated,
+            argument: self.text(&compiled.argument),
+            filter,
+            units,
+        })
     }
 
     fn unit(&mut self, target: Target, rule: &Rule) -> Result<u32, LoadError> {
@@ -212,18 +285,30 @@ impl Builder {
         if let Some(unit) = self.unit_index.get(&key) {
             return Ok(*unit);
         }
-        let member = self.member(&key.0).map_err(|kind| LoadError::new(rule.location.clone(), kind))?;
+        let member = self
+            .member(&key.0)
+            .map_err(|kind| LoadError::new(rule.location.clone(), kind))?;
         let number = u32::try_from(self.units.len()).unwrap_or(u32::MAX);
-        self.units.push(Unit { member, pipeline: rule.pipeline, steps: rule.multi_match });
+        self.units.push(Unit {
+            member,
+            pipeline: rule.pipeline,
+            steps: rule.multi_match,
+        });
         self.unit_index.insert(key, number);
         Ok(number)
     }
 
     fn pipeline(&mut self, steps: Vec<Transformation>, place: &Location) -> Result<u32, LoadError> {
         if steps.len() > STEPS_MAX {
-            return Err(LoadError::new(place.clone(), LoadErrorKind::TooMany("transformations", STEPS_MAX)));
+            return Err(LoadError::new(
+                place.clone(),
+                LoadErrorKind::TooMany("transformations", STEPS_MAX),
+            ));
         }
-        let known = self.pipelines.iter().position(|pipeline| *pipeline == steps);
+        let known = self
+            .pipelines
+            .iter()
+            .position(|pipeline| *pipeline == steps);
         let number = known.unwrap_or_else(|| {
             self.pipelines.push(steps);
             self.pipelines.len() - 1
@@ -239,7 +324,11 @@ impl Builder {
         (index, at): (u32, (usize, usize)),
     ) -> Result<(), LoadError> {
         match &action.item {
-            Action::Id(_) | Action::Phase(_) | Action::Chain | Action::Inert(_) | Action::Rev(_) => {}
+            Action::Id(_)
+            | Action::Phase(_)
+            | Action::Chain
+            | Action::Inert(_)
+            | Action::Rev(_) => {}
             Action::Block => {}
             Action::Pass => rule.disruptive = Disruptive::Pass,
             Action::Deny => rule.disruptive = Disruptive::Deny,
@@ -260,17 +349,27 @@ impl Builder {
             Action::AuditLog(on) => rule.audit_log = *on,
             Action::SetVar(change) => rule.effects.push(self.set_var(change)),
             Action::ExpireVar(collection, name, seconds) => {
-                let effect = Effect::Expire { collection: *collection, name: self.name(*collection, name), seconds: self.text(seconds) };
+                let effect = Effect::Expire {
+                    collection: *collection,
+                    name: self.name(*collection, name),
+                    seconds: self.text(seconds),
+                };
                 rule.effects.push(effect);
             }
             Action::InitCol(collection, key) => {
-                rule.effects.push(Effect::Open { collection: *collection, key: self.text(key) });
+                rule.effects.push(Effect::Open {
+                    collection: *collection,
+                    key: self.text(key),
+                });
             }
             Action::Skip(count) => rule.flow = Flow::Skip(*count),
             Action::SkipAfter(marker) => {
-                self.jumps.push((index, at.0, at.1, marker.clone(), action.location.clone()));
+                self.jumps
+                    .push((index, at.0, at.1, marker.clone(), action.location.clone()));
             }
-            Action::Ctl(ctl) => self.ctl(rule, ctl, index).map_err(|kind| LoadError::new(action.location.clone(), kind))?,
+            Action::Ctl(ctl) => self
+                .ctl(rule, ctl, index)
+                .map_err(|kind| LoadError::new(action.location.clone(), kind))?,
         }
         Ok(())
     }
@@ -289,8 +388,12 @@ impl Builder {
                 return Ok(());
             }
             Ctl::RuleRemoveTarget(rules, targets) => {
-                let members = targets.iter().map(|target| self.member(target)).collect::<Result<_, _>>()?;
-                self.pending.push((index, Pending::RemoveTargets(rules.clone(), members)));
+                let members = targets
+                    .iter()
+                    .map(|target| self.member(target))
+                    .collect::<Result<_, _>>()?;
+                self.pending
+                    .push((index, Pending::RemoveTargets(rules.clone(), members)));
                 return Ok(());
             }
         });
@@ -321,9 +424,11 @@ impl Builder {
         let pieces = template.pieces.iter().map(|piece| match piece {
             Piece::Text(text) => TextPiece::Plain(text.clone().into()),
             Piece::Value(Variable::Tx, Some(name)) => TextPiece::Slot(self.names.intern(name)),
-            Piece::Value(variable, key) => {
-                TextPiece::Value(*variable, key.as_ref().map(|key| key.to_ascii_lowercase().into_bytes().into()))
-            }
+            Piece::Value(variable, key) => TextPiece::Value(
+                *variable,
+                key.as_ref()
+                    .map(|key| key.to_ascii_lowercase().into_bytes().into()),
+            ),
         });
         Text(pieces.collect())
     }
@@ -331,11 +436,17 @@ impl Builder {
     fn member(&mut self, target: &Target) -> Result<Member, LoadErrorKind> {
         let which = match &target.selector {
             Selector::All => Which::All,
-            Selector::Key(key) if target.variable == Variable::Tx => Which::Slot(self.names.intern(key)),
+            Selector::Key(key) if target.variable == Variable::Tx => {
+                Which::Slot(self.names.intern(key))
+            }
             Selector::Key(key) => Which::Key(key.to_ascii_lowercase().into_bytes().into()),
             Selector::Pattern(source) => Which::Pattern(self.pattern(source)?),
         };
-        Ok(Member { variable: target.variable, which, count: target.count })
+        Ok(Member {
+            variable: target.variable,
+            which,
+            count: target.count,
+        })
     }
 
     /// Names are compared without case, by patterns too.
@@ -343,15 +454,25 @@ impl Builder {
         if let Some(known) = self.patterns.get(source) {
             return Ok(known.clone());
         }
-        let compiled = Pattern::compile(&format!("(?i){source}")).map_err(LoadErrorKind::BadPattern)?;
-        Ok(self.patterns.entry(source.to_owned()).or_insert(Arc::new(compiled)).clone())
+        let compiled =
+            Pattern::compile(&format!("(?i){source}")).map_err(LoadErrorKind::BadPattern)?;
+        Ok(self
+            .patterns
+            .entry(source.to_owned())
+            .or_insert(Arc::new(compiled))
+            .clone())
     }
 
     fn finish(mut self, settings: crate::ruleset::Settings) -> Result<RuleSet, LoadError> {
         for (rule, phase, position, marker, place) in std::mem::take(&mut self.jumps) {
-            let target = self.markers.iter().find(|(name, before)| *name == marker && before[phase] > position);
-            let (_, before) = target.ok_or_else(|| LoadError::new(place, LoadErrorKind::UnknownMarker(marker)))?;
-            self.rules[rule as usize].flow = Flow::To(u32::try_from(before[phase]).unwrap_or(u32::MAX));
+            let target = self
+                .markers
+                .iter()
+                .find(|(name, before)| *name == marker && before[phase] > position);
+            let (_, before) = target
+                .ok_or_else(|| LoadError::new(place, LoadErrorKind::UnknownMarker(marker)))?;
+            self.rules[rule as usize].flow =
+                Flow::To(u32::try_from(before[phase]).unwrap_or(u32::MAX));
         }
         for (rule, pending) in std::mem::take(&mut self.pending) {
             let heads = self.phases.iter().flatten().copied();
@@ -364,8 +485,15 @@ impl Builder {
             };
             self.rules[rule as usize].effects.push(effect);
         }
-        let nowhere = || Location { file: Arc::from("rules"), line: 1, column: 1 };
-        let filters = self.filters.build().map_err(|text| LoadError::new(nowhere(), LoadErrorKind::BadPattern(text)))?;
+        let nowhere = || Location {
+            file: Arc::from("rules"),
+            line: 1,
+            column: 1,
+        };
+        let filters = self
+            .filters
+            .build()
+            .map_err(|text| LoadError::new(nowhere(), LoadErrorKind::BadPattern(text)))?;
         Ok(RuleSet {
             rules: self.rules,
             phases: self.phases,

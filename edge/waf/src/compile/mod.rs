@@ -93,8 +93,14 @@ impl Loader {
     pub fn folder(&mut self, folder: &Path) -> Result<(), LoadError> {
         let name = folder.display().to_string();
         let entries = std::fs::read_dir(folder).map_err(|error| unreadable(&name, &error))?;
-        let mut files: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
-        files.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
+        let mut files: Vec<PathBuf> = entries
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .collect();
+        files.retain(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "conf")
+        });
         files.sort();
         if files.is_empty() {
             return Err(unreadable(&name, &"no *.conf file in it"));
@@ -112,10 +118,14 @@ impl Loader {
         for directive in parse_file(name, text)? {
             if let Directive::Rule(rule) = directive {
                 self.last = Some(rule.location.clone());
-                let more = rule.actions.iter().any(|action| action.item == Action::Chain);
+                let more = rule
+                    .actions
+                    .iter()
+                    .any(|action| action.item == Action::Chain);
                 chain.push(rule);
                 if !more {
-                    self.items.push(Item::Chain(std::mem::take(&mut chain), folder.clone()));
+                    self.items
+                        .push(Item::Chain(std::mem::take(&mut chain), folder.clone()));
                 }
                 if self.items.len() > RULES_MAX {
                     return Err(self.anywhere(LoadErrorKind::TooMany("rules", RULES_MAX)));
@@ -139,14 +149,22 @@ impl Loader {
                 });
                 self.defaults.insert(phase.unwrap_or(2), actions);
             }
-            Directive::UpdateTargets(rules, targets) => self.updates.push(Update::Targets(rules, targets)),
-            Directive::UpdateActions(rules, actions) => self.updates.push(Update::Actions(rules, actions)),
+            Directive::UpdateTargets(rules, targets) => {
+                self.updates.push(Update::Targets(rules, targets))
+            }
+            Directive::UpdateActions(rules, actions) => {
+                self.updates.push(Update::Actions(rules, actions))
+            }
             Directive::Remove(rules) => self.updates.push(Update::Remove(rules)),
             Directive::Engine(mode) => self.settings.engine = mode,
             Directive::RequestBodyAccess(on) => self.settings.request_body = on,
             Directive::ResponseBodyAccess(on) => self.settings.response_body = on,
-            Directive::RequestBodyLimit(bytes) => self.settings.request_body_bytes_max = Some(bytes),
-            Directive::ResponseBodyLimit(bytes) => self.settings.response_body_bytes_max = Some(bytes),
+            Directive::RequestBodyLimit(bytes) => {
+                self.settings.request_body_bytes_max = Some(bytes)
+            }
+            Directive::ResponseBodyLimit(bytes) => {
+                self.settings.response_body_bytes_max = Some(bytes)
+            }
             Directive::JsonDepthLimit(depth) => self.settings.json_depth_max = Some(depth),
             Directive::ArgumentsLimit(count) => self.settings.arguments_max = Some(count),
             Directive::ResponseBodyTypes(types) => self.settings.response_types = Some(types),
@@ -164,19 +182,30 @@ impl Loader {
     }
 
     fn anywhere(&self, kind: LoadErrorKind) -> LoadError {
-        let nowhere = || Location { file: Arc::from("rules"), line: 1, column: 1 };
+        let nowhere = || Location {
+            file: Arc::from("rules"),
+            line: 1,
+            column: 1,
+        };
         LoadError::new(self.last.clone().unwrap_or_else(nowhere), kind)
     }
 }
 
 fn unreadable(name: &str, error: &dyn std::fmt::Display) -> LoadError {
-    let location = Location { file: Arc::from(name), line: 1, column: 1 };
+    let location = Location {
+        file: Arc::from(name),
+        line: 1,
+        column: 1,
+    };
     LoadError::new(location, LoadErrorKind::Unreadable(error.to_string()))
 }
 
 fn dangling(chain: &[RuleAst]) -> Result<(), LoadError> {
     match chain.last() {
-        Some(rule) => Err(LoadError::new(rule.location.clone(), LoadErrorKind::DanglingChain)),
+        Some(rule) => Err(LoadError::new(
+            rule.location.clone(),
+            LoadErrorKind::DanglingChain,
+        )),
         None => Ok(()),
     }
 }

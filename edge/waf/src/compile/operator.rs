@@ -6,7 +6,9 @@ use crate::bytemap::ByteSet;
 use crate::error::LoadErrorKind;
 use crate::lang::ast::OperatorAst;
 use crate::lang::macros::Template;
-use crate::operator::{Comparison, Operator, Phrases, TextTest, byte_ranges, networks, phrase_lines, phrase_words};
+use crate::operator::{
+    Comparison, Operator, Phrases, TextTest, byte_ranges, networks, phrase_lines, phrase_words,
+};
 use crate::pattern::Pattern;
 use crate::pattern::require::{Requirement, of_literals};
 
@@ -27,22 +29,36 @@ pub(super) fn compile(ast: &OperatorAst, folder: &Path) -> Result<Compiled, Load
     let trimmed = ast.argument.trim_end();
     if let Some(comparison) = Comparison::by_name(&lower) {
         argument = Template::parse(trimmed);
-        return Ok(Compiled { operator: Operator::Compare(comparison), argument, requirement });
+        return Ok(Compiled {
+            operator: Operator::Compare(comparison),
+            argument,
+            requirement,
+        });
     }
     if let Some(test) = TextTest::by_name(&lower) {
         argument = Template::parse(trimmed);
         if let (Some(text), false) = (argument.fixed(), test == TextTest::Within) {
             requirement = of_literals(&[text.to_vec()]);
         }
-        return Ok(Compiled { operator: Operator::Text(test), argument, requirement });
+        return Ok(Compiled {
+            operator: Operator::Text(test),
+            argument,
+            requirement,
+        });
     }
-    let bad = |expected| LoadErrorKind::BadValue { what: "operator's argument", value: ast.argument.clone(), expected };
+    let bad = |expected| LoadErrorKind::BadValue {
+        what: "operator's argument",
+        value: ast.argument.clone(),
+        expected,
+    };
     let operator = match lower.as_str() {
         "rx" => {
             let template = Template::parse(&ast.argument);
             if template.fixed().is_some() {
                 requirement = Pattern::requirement(&ast.argument);
-                Operator::Pattern(Pattern::compile(&ast.argument).map_err(LoadErrorKind::BadPattern)?)
+                Operator::Pattern(
+                    Pattern::compile(&ast.argument).map_err(LoadErrorKind::BadPattern)?,
+                )
             } else {
                 argument = template;
                 Operator::PatternOfArgument
@@ -69,15 +85,22 @@ pub(super) fn compile(ast: &OperatorAst, folder: &Path) -> Result<Compiled, Load
             requirement.bytes = Some(ByteSet::EMPTY.with_range(0x80, 0xff));
             Operator::Utf8Encoding
         }
-        "ipmatch" => Operator::Networks(networks(trimmed).ok_or_else(|| bad("addresses or networks"))?),
+        "ipmatch" => {
+            Operator::Networks(networks(trimmed).ok_or_else(|| bad("addresses or networks"))?)
+        }
         "ipmatchfromfile" | "ipmatchf" => {
-            let text = String::from_utf8(data(folder, trimmed)?).map_err(|_| LoadErrorKind::NotUtf8)?;
-            Operator::Networks(networks(&text).ok_or_else(|| bad("a file of addresses or networks"))?)
+            let text =
+                String::from_utf8(data(folder, trimmed)?).map_err(|_| LoadErrorKind::NotUtf8)?;
+            Operator::Networks(
+                networks(&text).ok_or_else(|| bad("a file of addresses or networks"))?,
+            )
         }
         "detectsqli" => {
             // A single word or number is no SQL.
             let mut odd = ByteSet::EMPTY;
-            (0..=255u8).filter(|b| !b.is_ascii_alphanumeric() && *b != b'_').for_each(|b| odd.insert(b));
+            (0..=255u8)
+                .filter(|b| !b.is_ascii_alphanumeric() && *b != b'_')
+                .for_each(|b| odd.insert(b));
             requirement.bytes = Some(odd);
             Operator::SqlInjection
         }
@@ -91,18 +114,28 @@ pub(super) fn compile(ast: &OperatorAst, folder: &Path) -> Result<Compiled, Load
         "nomatch" | "rbl" => Operator::Never,
         _ => return Err(LoadErrorKind::UnknownOperator(ast.name.clone())),
     };
-    Ok(Compiled { operator, argument, requirement })
+    Ok(Compiled {
+        operator,
+        argument,
+        requirement,
+    })
 }
 
 fn phrases(all: &[Vec<u8>], requirement: &mut Requirement) -> Result<Operator, LoadErrorKind> {
     *requirement = of_literals(all);
-    Ok(Operator::Phrases(Box::new(Phrases::compile(all).map_err(LoadErrorKind::BadPattern)?)))
+    Ok(Operator::Phrases(Box::new(
+        Phrases::compile(all).map_err(LoadErrorKind::BadPattern)?,
+    )))
 }
 
 fn data(folder: &Path, name: &str) -> Result<Vec<u8>, LoadErrorKind> {
     let path = folder.join(name);
-    let unreadable = |error: &dyn std::fmt::Display| LoadErrorKind::Unreadable(format!("{}: {error}", path.display()));
-    let size = std::fs::metadata(&path).map_err(|error| unreadable(&error))?.len();
+    let unreadable = |error: &dyn std::fmt::Display| {
+        LoadErrorKind::Unreadable(format!("{}: {error}", path.display()))
+    };
+    let size = std::fs::metadata(&path)
+        .map_err(|error| unreadable(&error))?
+        .len();
     if size > DATA_BYTES_MAX {
         return Err(unreadable(&"larger than 16 MiB"));
     }

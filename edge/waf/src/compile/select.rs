@@ -7,19 +7,27 @@ use crate::ruleset::{Rule, RuleMask};
 
 /// Whether a rule, as it was read, is meant.
 pub(super) fn selects(selector: &RuleSelector, head: &RuleAst) -> bool {
-    head.actions.iter().any(|action| match (selector, &action.item) {
-        (RuleSelector::Ids(ranges), Action::Id(id)) => within(ranges, *id),
-        (RuleSelector::Tag(tag), Action::Tag(text)) => text.contains(tag.as_str()),
-        (RuleSelector::Message(part), Action::Msg(message)) => message.pieces.iter().any(|piece| match piece {
-            Piece::Text(text) => memchr::memmem::find(text, part.as_bytes()).is_some(),
-            Piece::Value(..) => false,
-        }),
-        _ => false,
-    })
+    head.actions
+        .iter()
+        .any(|action| match (selector, &action.item) {
+            (RuleSelector::Ids(ranges), Action::Id(id)) => within(ranges, *id),
+            (RuleSelector::Tag(tag), Action::Tag(text)) => text.contains(tag.as_str()),
+            (RuleSelector::Message(part), Action::Msg(message)) => {
+                message.pieces.iter().any(|piece| match piece {
+                    Piece::Text(text) => memchr::memmem::find(text, part.as_bytes()).is_some(),
+                    Piece::Value(..) => false,
+                })
+            }
+            _ => false,
+        })
 }
 
 /// The compiled rules that are meant.
-pub(super) fn mask(selector: &RuleSelector, rules: &[Rule], heads: impl Iterator<Item = u32>) -> RuleMask {
+pub(super) fn mask(
+    selector: &RuleSelector,
+    rules: &[Rule],
+    heads: impl Iterator<Item = u32>,
+) -> RuleMask {
     let mut mask = RuleMask::default();
     for index in heads {
         let rule = &rules[index as usize];
@@ -39,5 +47,7 @@ pub(super) fn mask(selector: &RuleSelector, rules: &[Rule], heads: impl Iterator
 }
 
 fn within(ranges: &[(u64, u64)], id: u64) -> bool {
-    ranges.iter().any(|(first, last)| (*first..=*last).contains(&id))
+    ranges
+        .iter()
+        .any(|(first, last)| (*first..=*last).contains(&id))
 }

@@ -125,14 +125,19 @@ fn items(text: &str) -> Result<Vec<Item<'_>>, (usize, LoadErrorKind)> {
         let name_end = rest.find([':', ',']).unwrap_or(rest.len());
         let name = rest[..name_end].trim_end();
         if !rest[name_end..].starts_with(':') {
-            out.push(Item { offset: at, name, value: None });
+            out.push(Item {
+                offset: at,
+                name,
+                value: None,
+            });
             at += name_end;
             continue;
         }
         let body = &rest[name_end + 1..];
         let (value, used) = match body.strip_prefix('\'') {
             Some(quoted) => {
-                let end = quote_end(quoted).ok_or((at + name_end + 1, LoadErrorKind::UnterminatedQuote))?;
+                let end = quote_end(quoted)
+                    .ok_or((at + name_end + 1, LoadErrorKind::UnterminatedQuote))?;
                 (&quoted[..end], end + 2)
             }
             None => {
@@ -140,7 +145,11 @@ fn items(text: &str) -> Result<Vec<Item<'_>>, (usize, LoadErrorKind)> {
                 (body[..end].trim_end(), end)
             }
         };
-        out.push(Item { offset: at, name, value: Some(value) });
+        out.push(Item {
+            offset: at,
+            name,
+            value: Some(value),
+        });
         at += name_end + 1 + used;
     }
 }
@@ -165,7 +174,11 @@ fn unquoted_end(text: &str) -> usize {
 
 fn parse_action(name: &str, value: Option<&str>) -> Result<Action, LoadErrorKind> {
     let lower = name.to_ascii_lowercase();
-    let text = || value.map(|v| v.replace("\\'", "'")).ok_or_else(|| bad("action", name, "a value after it"));
+    let text = || {
+        value
+            .map(|v| v.replace("\\'", "'"))
+            .ok_or_else(|| bad("action", name, "a value after it"))
+    };
     let template = || text().map(|text| Template::parse(&text));
     Ok(match lower.as_str() {
         "id" => Action::Id(number(&text()?, "id", "a positive integer")?),
@@ -182,7 +195,9 @@ fn parse_action(name: &str, value: Option<&str>) -> Result<Action, LoadErrorKind
                 Action::Transform(None)
             } else {
                 let known = Transformation::by_name(&name);
-                Action::Transform(Some(known.ok_or(LoadErrorKind::UnknownTransformation(name))?))
+                Action::Transform(Some(
+                    known.ok_or(LoadErrorKind::UnknownTransformation(name))?,
+                ))
             }
         }
         "chain" => Action::Chain,
@@ -203,19 +218,28 @@ fn parse_action(name: &str, value: Option<&str>) -> Result<Action, LoadErrorKind
             Some(other) => return Err(bad("allow", other, "phase, request or nothing")),
         }),
         "redirect" => Action::Redirect(template()?),
-        "status" => Action::Status(number(&text()?, "status", "an HTTP status from 100 to 599")?),
+        "status" => Action::Status(number(
+            &text()?,
+            "status",
+            "an HTTP status from 100 to 599",
+        )?),
         "setvar" => Action::SetVar(set_var(&text()?)?),
         "expirevar" => {
             let text = text()?;
-            let (name, seconds) = text.split_once('=').ok_or_else(|| bad("expirevar", &text, "collection.name=seconds"))?;
+            let (name, seconds) = text
+                .split_once('=')
+                .ok_or_else(|| bad("expirevar", &text, "collection.name=seconds"))?;
             let (collection, name) = member(name)?;
             Action::ExpireVar(collection, Template::parse(name), Template::parse(seconds))
         }
         "initcol" => {
             let text = text()?;
-            let (name, key) = text.split_once('=').ok_or_else(|| bad("initcol", &text, "collection=key"))?;
+            let (name, key) = text
+                .split_once('=')
+                .ok_or_else(|| bad("initcol", &text, "collection=key"))?;
             let collection = Variable::by_name(name).filter(|variable| variable.is_persistent());
-            let collection = collection.ok_or_else(|| bad("initcol", name, "ip, global, session, user or resource"))?;
+            let collection = collection
+                .ok_or_else(|| bad("initcol", name, "ip, global, session, user or resource"))?;
             Action::InitCol(collection, Template::parse(key))
         }
         "skip" => Action::Skip(number(&text()?, "skip", "a number of rules")?),
@@ -223,10 +247,15 @@ fn parse_action(name: &str, value: Option<&str>) -> Result<Action, LoadErrorKind
         "ctl" => Action::Ctl(ctl(&text()?)?),
         "accuracy" => Action::Inert("accuracy"),
         "maturity" => Action::Inert("maturity"),
-        "sanitisearg" | "sanitizearg" | "sanitisematched" | "sanitizematched" | "sanitiserequestheader"
-        | "sanitizerequestheader" | "sanitiseresponseheader" | "sanitizeresponseheader" | "sanitisematchedbytes" => {
-            Action::Inert("sanitise")
-        }
+        "sanitisearg"
+        | "sanitizearg"
+        | "sanitisematched"
+        | "sanitizematched"
+        | "sanitiserequestheader"
+        | "sanitizerequestheader"
+        | "sanitiseresponseheader"
+        | "sanitizeresponseheader"
+        | "sanitisematchedbytes" => Action::Inert("sanitise"),
         "setuid" | "setsid" | "setrsc" | "setenv" => Action::Inert("set"),
         _ => return Err(LoadErrorKind::UnknownAction(name.to_owned())),
     })
@@ -240,7 +269,11 @@ fn bad(what: &'static str, value: &str, expected: &'static str) -> LoadErrorKind
     }
 }
 
-fn number<N: std::str::FromStr>(text: &str, what: &'static str, expected: &'static str) -> Result<N, LoadErrorKind> {
+fn number<N: std::str::FromStr>(
+    text: &str,
+    what: &'static str,
+    expected: &'static str,
+) -> Result<N, LoadErrorKind> {
     text.trim().parse().map_err(|_| bad(what, text, expected))
 }
 
@@ -257,11 +290,20 @@ fn phase(text: &str) -> Result<u8, LoadErrorKind> {
 
 /// Syslog's scale: 0 is an emergency, 7 is debugging.
 pub const SEVERITIES: [&str; 8] = [
-    "EMERGENCY", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG",
+    "EMERGENCY",
+    "ALERT",
+    "CRITICAL",
+    "ERROR",
+    "WARNING",
+    "NOTICE",
+    "INFO",
+    "DEBUG",
 ];
 
 fn severity(text: &str) -> Result<u8, LoadErrorKind> {
-    let named = SEVERITIES.iter().position(|name| name.eq_ignore_ascii_case(text));
+    let named = SEVERITIES
+        .iter()
+        .position(|name| name.eq_ignore_ascii_case(text));
     let level = named.or_else(|| text.parse().ok().filter(|level| *level < SEVERITIES.len()));
     level
         .and_then(|level| u8::try_from(level).ok())
@@ -270,9 +312,15 @@ fn severity(text: &str) -> Result<u8, LoadErrorKind> {
 
 fn member(name: &str) -> Result<(Variable, &str), LoadErrorKind> {
     const EXPECTED: &str = "tx.name or a persistent collection's name";
-    let (collection, rest) = name.split_once(['.', ':']).ok_or_else(|| bad("variable", name, EXPECTED))?;
-    let variable = Variable::by_name(collection.trim()).filter(|v| *v == Variable::Tx || v.is_persistent());
-    Ok((variable.ok_or_else(|| bad("variable", name, EXPECTED))?, rest))
+    let (collection, rest) = name
+        .split_once(['.', ':'])
+        .ok_or_else(|| bad("variable", name, EXPECTED))?;
+    let variable =
+        Variable::by_name(collection.trim()).filter(|v| *v == Variable::Tx || v.is_persistent());
+    Ok((
+        variable.ok_or_else(|| bad("variable", name, EXPECTED))?,
+        rest,
+    ))
 }
 
 fn set_var(text: &str) -> Result<SetVar, LoadErrorKind> {
@@ -299,7 +347,9 @@ fn set_var(text: &str) -> Result<SetVar, LoadErrorKind> {
 }
 
 fn ctl(text: &str) -> Result<Ctl, LoadErrorKind> {
-    let (name, value) = text.split_once('=').ok_or_else(|| bad("ctl", text, "name=value"))?;
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| bad("ctl", text, "name=value"))?;
     let value = value.trim();
     let on = || match value.to_ascii_lowercase().as_str() {
         "on" => Ok(true),
@@ -334,9 +384,14 @@ fn ctl(text: &str) -> Result<Ctl, LoadErrorKind> {
 }
 
 fn removal(value: &str) -> Result<(&str, Vec<Target>), LoadErrorKind> {
-    let (rules, targets) = value.split_once(';').ok_or_else(|| bad("ctl", value, "rules;targets"))?;
+    let (rules, targets) = value
+        .split_once(';')
+        .ok_or_else(|| bad("ctl", value, "rules;targets"))?;
     let targets = parse_targets(targets).map_err(|(_, kind)| kind)?;
-    Ok((rules, targets.into_iter().map(|(_, target)| target).collect()))
+    Ok((
+        rules,
+        targets.into_iter().map(|(_, target)| target).collect(),
+    ))
 }
 
 /// `SecRuleEngine`'s values.
@@ -361,7 +416,10 @@ pub fn id_ranges(text: &str) -> Result<Vec<(u64, u64)>, LoadErrorKind> {
     let mut out = Vec::new();
     for part in text.split([',', ' ']).filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        out.push((number(first, "rule id", EXPECTED)?, number(last, "rule id", EXPECTED)?));
+        out.push((
+            number(first, "rule id", EXPECTED)?,
+            number(last, "rule id", EXPECTED)?,
+        ));
     }
     if out.is_empty() {
         return Err(bad("rule id", text, EXPECTED));
@@ -375,11 +433,19 @@ mod tests {
 
     #[test]
     fn lists_with_quotes_and_line_ends_are_split() {
-        let parsed = parse_actions("id:7,\n    phase:2,  msg:'a, b\\'s',setvar:'tx.x=+%{tx.y}',chain").unwrap();
+        let parsed =
+            parse_actions("id:7,\n    phase:2,  msg:'a, b\\'s',setvar:'tx.x=+%{tx.y}',chain")
+                .unwrap();
         let actions: Vec<_> = parsed.into_iter().map(|(_, action)| action).collect();
         assert_eq!(actions[0], Action::Id(7));
         assert_eq!(actions[2], Action::Msg(Template::parse("a, b's")));
-        assert!(matches!(&actions[3], Action::SetVar(SetVar { change: Change::Add(_), .. })));
+        assert!(matches!(
+            &actions[3],
+            Action::SetVar(SetVar {
+                change: Change::Add(_),
+                ..
+            })
+        ));
         assert_eq!(actions[4], Action::Chain);
     }
 
@@ -387,14 +453,22 @@ mod tests {
     fn mistakes_have_their_offset() {
         assert_eq!(parse_actions("id:7,nope").unwrap_err().0, 5);
         assert_eq!(parse_actions("id:7,phase:9").unwrap_err().0, 5);
-        assert_eq!(parse_actions("msg:'open").unwrap_err().1, LoadErrorKind::UnterminatedQuote);
+        assert_eq!(
+            parse_actions("msg:'open").unwrap_err().1,
+            LoadErrorKind::UnterminatedQuote
+        );
     }
 
     #[test]
     fn ctl_removals_keep_their_targets() {
         let parsed = parse_actions("ctl:ruleRemoveTargetById=1-3;ARGS:a[0][b]").unwrap();
-        let Action::Ctl(Ctl::RuleRemoveTarget(rules, targets)) = &parsed[0].1 else { panic!("{parsed:?}") };
+        let Action::Ctl(Ctl::RuleRemoveTarget(rules, targets)) = &parsed[0].1 else {
+            panic!("{parsed:?}")
+        };
         assert_eq!(*rules, RuleSelector::Ids(vec![(1, 3)]));
-        assert_eq!(targets[0].selector, crate::lang::variables::Selector::Key("a[0][b]".into()));
+        assert_eq!(
+            targets[0].selector,
+            crate::lang::variables::Selector::Key("a[0][b]".into())
+        );
     }
 }

@@ -25,13 +25,41 @@ pub fn parse_file(file: &str, text: &[u8]) -> Result<Vec<Directive>, LoadError> 
 
 /// Settings of ModSecurity's own logs, files and limits, which belong to the caller of this engine.
 const INERT: &[&str] = &[
-    "SecArgumentSeparator", "SecAuditEngine", "SecAuditLog", "SecAuditLog2", "SecAuditLogDirMode", "SecAuditLogFileMode",
-    "SecAuditLogFormat", "SecAuditLogParts", "SecAuditLogRelevantStatus", "SecAuditLogStorageDir", "SecAuditLogType",
-    "SecComponentSignature", "SecCookieFormat", "SecDataDir", "SecDebugLog", "SecDebugLogLevel", "SecGeoLookupDb",
-    "SecPcreMatchLimit", "SecPcreMatchLimitRecursion", "SecRequestBodyInMemoryLimit", "SecRequestBodyLimitAction",
-    "SecRequestBodyNoFilesLimit", "SecResponseBodyLimitAction", "SecServerSignature", "SecStatusEngine", "SecTmpDir",
-    "SecTmpSaveUploadedFiles", "SecUnicodeMapFile", "SecUploadDir", "SecUploadFileLimit", "SecUploadFileMode",
-    "SecUploadKeepFiles", "SecWebAppId", "SecXmlExternalEntity", "SecXmlParseIntoArgs",
+    "SecArgumentSeparator",
+    "SecAuditEngine",
+    "SecAuditLog",
+    "SecAuditLog2",
+    "SecAuditLogDirMode",
+    "SecAuditLogFileMode",
+    "SecAuditLogFormat",
+    "SecAuditLogParts",
+    "SecAuditLogRelevantStatus",
+    "SecAuditLogStorageDir",
+    "SecAuditLogType",
+    "SecComponentSignature",
+    "SecCookieFormat",
+    "SecDataDir",
+    "SecDebugLog",
+    "SecDebugLogLevel",
+    "SecGeoLookupDb",
+    "SecPcreMatchLimit",
+    "SecPcreMatchLimitRecursion",
+    "SecRequestBodyInMemoryLimit",
+    "SecRequestBodyLimitAction",
+    "SecRequestBodyNoFilesLimit",
+    "SecResponseBodyLimitAction",
+    "SecServerSignature",
+    "SecStatusEngine",
+    "SecTmpDir",
+    "SecTmpSaveUploadedFiles",
+    "SecUnicodeMapFile",
+    "SecUploadDir",
+    "SecUploadFileLimit",
+    "SecUploadFileMode",
+    "SecUploadKeepFiles",
+    "SecWebAppId",
+    "SecXmlExternalEntity",
+    "SecXmlParseIntoArgs",
 ];
 
 fn parse_line(line: &Line) -> Result<Option<Directive>, LoadError> {
@@ -43,8 +71,12 @@ fn parse_line(line: &Line) -> Result<Option<Directive>, LoadError> {
             operator: None,
             actions: actions(only(line, "one argument: the actions")?)?,
         }),
-        "SecMarker" => Directive::Marker(only(line, "one argument: the marker's name")?.text.clone()),
-        "SecDefaultAction" => Directive::DefaultAction(actions(only(line, "one argument: the actions")?)?),
+        "SecMarker" => {
+            Directive::Marker(only(line, "one argument: the marker's name")?.text.clone())
+        }
+        "SecDefaultAction" => {
+            Directive::DefaultAction(actions(only(line, "one argument: the actions")?)?)
+        }
         "SecRuleUpdateTargetById" => {
             let (rules, list) = two(line, "two arguments: ids and targets")?;
             Directive::UpdateTargets(ids(rules)?, targets(list)?)
@@ -68,10 +100,12 @@ fn parse_line(line: &Line) -> Result<Option<Directive>, LoadError> {
             }
             Directive::Remove(RuleSelector::Ids(ranges))
         }
-        "SecRuleRemoveByTag" => Directive::Remove(RuleSelector::Tag(only(line, "one argument: a tag")?.text.clone())),
-        "SecRuleRemoveByMsg" => {
-            Directive::Remove(RuleSelector::Message(only(line, "one argument: a message")?.text.clone()))
-        }
+        "SecRuleRemoveByTag" => Directive::Remove(RuleSelector::Tag(
+            only(line, "one argument: a tag")?.text.clone(),
+        )),
+        "SecRuleRemoveByMsg" => Directive::Remove(RuleSelector::Message(
+            only(line, "one argument: a message")?.text.clone(),
+        )),
         "SecRuleEngine" => {
             let token = only(line, "On, Off or DetectionOnly")?;
             Directive::Engine(engine_mode(&token.text).map_err(|kind| token.error(0, kind))?)
@@ -85,15 +119,25 @@ fn parse_line(line: &Line) -> Result<Option<Directive>, LoadError> {
         "SecCollectionTimeout" => {
             Directive::CollectionTimeout(u32::try_from(count(line)?).unwrap_or(u32::MAX))
         }
-        "SecResponseBodyMimeType" => {
-            Directive::ResponseBodyTypes(line.arguments.iter().map(|token| token.text.to_ascii_lowercase()).collect())
-        }
+        "SecResponseBodyMimeType" => Directive::ResponseBodyTypes(
+            line.arguments
+                .iter()
+                .map(|token| token.text.to_ascii_lowercase())
+                .collect(),
+        ),
         "Include" | "IncludeOptional" => {
-            let kind = LoadErrorKind::UnsupportedDirective(line.name.text.clone(), "list the files in the order they load");
+            let kind = LoadErrorKind::UnsupportedDirective(
+                line.name.text.clone(),
+                "list the files in the order they load",
+            );
             return Err(line.name.error(0, kind));
         }
         name if INERT.contains(&name) => return Ok(None),
-        name => return Err(line.name.error(0, LoadErrorKind::UnknownDirective(name.to_owned()))),
+        name => {
+            return Err(line
+                .name
+                .error(0, LoadErrorKind::UnknownDirective(name.to_owned())));
+        }
     };
     Ok(Some(directive))
 }
@@ -138,7 +182,10 @@ fn targets(token: &Token) -> Result<Vec<Placed<Target>>, LoadError> {
     let parsed = parse_targets(&token.text).map_err(|(offset, kind)| token.error(offset, kind))?;
     Ok(parsed
         .into_iter()
-        .map(|(offset, item)| Placed { location: token.location(offset), item })
+        .map(|(offset, item)| Placed {
+            location: token.location(offset),
+            item,
+        })
         .collect())
 }
 
@@ -146,7 +193,10 @@ fn actions(token: &Token) -> Result<Vec<Placed<Action>>, LoadError> {
     let parsed = parse_actions(&token.text).map_err(|(offset, kind)| token.error(offset, kind))?;
     Ok(parsed
         .into_iter()
-        .map(|(offset, item)| Placed { location: token.location(offset), item })
+        .map(|(offset, item)| Placed {
+            location: token.location(offset),
+            item,
+        })
         .collect())
 }
 
@@ -160,14 +210,28 @@ fn switch(line: &Line) -> Result<bool, LoadError> {
     match token.text.to_ascii_lowercase().as_str() {
         "on" => Ok(true),
         "off" => Ok(false),
-        _ => Err(token.error(0, LoadErrorKind::BadValue { what: "switch", value: token.text.clone(), expected: "On or Off" })),
+        _ => Err(token.error(
+            0,
+            LoadErrorKind::BadValue {
+                what: "switch",
+                value: token.text.clone(),
+                expected: "On or Off",
+            },
+        )),
     }
 }
 
 fn count(line: &Line) -> Result<usize, LoadError> {
     let token = only(line, "a number")?;
     token.text.parse().map_err(|_| {
-        token.error(0, LoadErrorKind::BadValue { what: "limit", value: token.text.clone(), expected: "a number" })
+        token.error(
+            0,
+            LoadErrorKind::BadValue {
+                what: "limit",
+                value: token.text.clone(),
+                expected: "a number",
+            },
+        )
     })
 }
 
@@ -187,5 +251,11 @@ fn two<'a>(line: &'a Line, expected: &'static str) -> Result<(&'a Token, &'a Tok
 
 fn arguments(line: &Line, expected: &'static str) -> LoadError {
     let directive = line.name.text.clone();
-    line.name.error(0, LoadErrorKind::Arguments { directive, expected })
+    line.name.error(
+        0,
+        LoadErrorKind::Arguments {
+            directive,
+            expected,
+        },
+    )
 }

@@ -165,7 +165,9 @@ impl Cursor<'_> {
                 continue;
             }
             match (self.peek(), quote) {
-                (None, Some(_)) => return Err(LoadError::new(open, LoadErrorKind::UnterminatedQuote)),
+                (None, Some(_)) => {
+                    return Err(LoadError::new(open, LoadErrorKind::UnterminatedQuote));
+                }
                 (None | Some(b' ' | b'\t' | b'\r' | b'\n'), None) => break,
                 (Some(byte), Some(quote)) if byte == quote => {
                     self.bump();
@@ -194,7 +196,8 @@ impl Cursor<'_> {
                 }
             }
         }
-        let text = String::from_utf8(text).map_err(|_| LoadError::new(open, LoadErrorKind::NotUtf8))?;
+        let text =
+            String::from_utf8(text).map_err(|_| LoadError::new(open, LoadErrorKind::NotUtf8))?;
         Ok(Token {
             text,
             file: self.file.clone(),
@@ -209,25 +212,43 @@ mod tests {
 
     fn words(text: &str) -> Vec<Vec<String>> {
         let lines = lines(&Arc::from("f"), text.as_bytes()).unwrap();
-        let words = |line: Line| std::iter::once(line.name.text).chain(line.arguments.into_iter().map(|token| token.text)).collect();
+        let words = |line: Line| {
+            std::iter::once(line.name.text)
+                .chain(line.arguments.into_iter().map(|token| token.text))
+                .collect()
+        };
         lines.into_iter().map(words).collect()
     }
 
     #[test]
     fn quotes_continuations_and_comments() {
         let text = "# \\\n # \n\nSecX a \"b \\\" c\" \\\n  d\\e\r\n  SecY 'f \"g'\n";
-        assert_eq!(words(text), vec![vec!["SecX", "a", "b \" c", "d\\e"], vec!["SecY", "f \"g"]]);
-        assert_eq!(words(r#"S "[\\\\]" "\\a""#), vec![vec!["S", r"[\\]", r"\\a"]]);
+        assert_eq!(
+            words(text),
+            vec![vec!["SecX", "a", "b \" c", "d\\e"], vec!["SecY", "f \"g"]]
+        );
+        assert_eq!(
+            words(r#"S "[\\\\]" "\\a""#),
+            vec![vec!["S", r"[\\]", r"\\a"]]
+        );
     }
 
     #[test]
     fn places_survive_continuations() {
-        let line = lines(&Arc::from("f"), b"\n  SecX \"ab\\\ncd\\\"ef\"").unwrap().remove(0);
+        let line = lines(&Arc::from("f"), b"\n  SecX \"ab\\\ncd\\\"ef\"")
+            .unwrap()
+            .remove(0);
         let token = &line.arguments[0];
         assert_eq!(token.text, "abcd\"ef");
         let place = |offset| (token.location(offset).line, token.location(offset).column);
         assert_eq!((place(0), place(1)), ((2, 9), (2, 10)));
         assert_eq!((place(2), place(5)), ((3, 1), (3, 5)));
-        assert_eq!(lines(&Arc::from("f"), b"SecX \"ab").unwrap_err().location.column, 6);
+        assert_eq!(
+            lines(&Arc::from("f"), b"SecX \"ab")
+                .unwrap_err()
+                .location
+                .column,
+            6
+        );
     }
 }

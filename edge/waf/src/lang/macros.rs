@@ -26,7 +26,9 @@ impl Template {
         let mut rest = text;
         let mut plain = String::new();
         while let Some(start) = rest.find("%{") {
-            let Some(length) = rest[start..].find('}') else { break };
+            let Some(length) = rest[start..].find('}') else {
+                break;
+            };
             let name = &rest[start + 2..start + length];
             match parse_name(name) {
                 Some((variable, key)) => {
@@ -88,7 +90,11 @@ mod tests {
     #[test]
     fn what_is_no_macro_stays_text() {
         for text in ["%{", "%{nothing}", "100%", "a%{no.such}b", ""] {
-            assert_eq!(Template::parse(text).fixed(), Some(text.as_bytes()), "{text}");
+            assert_eq!(
+                Template::parse(text).fixed(),
+                Some(text.as_bytes()),
+                "{text}"
+            );
         }
     }
 }

@@ -69,7 +69,10 @@ impl Variable {
     /// The persistent collections (`initcol`).
     #[must_use]
     pub fn is_persistent(self) -> bool {
-        matches!(self, Self::Ip | Self::Global | Self::Session | Self::User | Self::Resource)
+        matches!(
+            self,
+            Self::Ip | Self::Global | Self::Session | Self::User | Self::Resource
+        )
     }
 }
 
@@ -108,7 +111,10 @@ pub fn parse_targets(text: &str) -> Result<ParsedTargets, (usize, LoadErrorKind)
     let mut out = Vec::new();
     let mut at = 0;
     while at < text.len() {
-        let blank = text[at..].len() - text[at..].trim_start_matches([' ', '\t', '|', ',', '\n', '\r']).len();
+        let blank = text[at..].len()
+            - text[at..]
+                .trim_start_matches([' ', '\t', '|', ',', '\n', '\r'])
+                .len();
         at += blank;
         if at >= text.len() {
             break;
@@ -137,7 +143,8 @@ fn parse_target(text: &str) -> Result<(Target, usize), LoadErrorKind> {
     }
     let name_end = head.find([':', '|', ',', ' ', '\t']).unwrap_or(head.len());
     let name = &head[..name_end];
-    let mut variable = Variable::by_name(name).ok_or_else(|| LoadErrorKind::UnknownVariable(name.to_owned()))?;
+    let mut variable =
+        Variable::by_name(name).ok_or_else(|| LoadErrorKind::UnknownVariable(name.to_owned()))?;
     let mut used = text.len() - head.len() + name_end;
     let mut selector = Selector::All;
     if head[name_end..].starts_with(':') {
@@ -180,7 +187,10 @@ fn parse_selector(variable: Variable, key: &str) -> Result<(Selector, usize), Lo
             let skip = if quoted { 2 } else { 1 };
             let body = &key[skip..];
             let end = pattern_end(body, close).ok_or(LoadErrorKind::UnterminatedQuote)?;
-            return Ok((Selector::Pattern(body[..end].replace("\\/", "/")), skip + end + close.len()));
+            return Ok((
+                Selector::Pattern(body[..end].replace("\\/", "/")),
+                skip + end + close.len(),
+            ));
         }
         if let Some(body) = key.strip_prefix('\'') {
             let end = body.find('\'').ok_or(LoadErrorKind::UnterminatedQuote)?;
@@ -206,13 +216,24 @@ mod tests {
 
     #[test]
     fn lists_are_split_and_selectors_read() {
-        let parsed = parse_targets("ARGS|!REQUEST_COOKIES:/^_ga(?:_\\w+)?$/|&TX:'/a|b/'|XML:/*|XML://@*|tx:Foo").unwrap();
-        let shown: Vec<_> = parsed.into_iter().map(|(_, t)| (t.variable, t.selector, t.count, t.excluded)).collect();
+        let parsed = parse_targets(
+            "ARGS|!REQUEST_COOKIES:/^_ga(?:_\\w+)?$/|&TX:'/a|b/'|XML:/*|XML://@*|tx:Foo",
+        )
+        .unwrap();
+        let shown: Vec<_> = parsed
+            .into_iter()
+            .map(|(_, t)| (t.variable, t.selector, t.count, t.excluded))
+            .collect();
         assert_eq!(
             shown,
             vec![
                 (Variable::Args, Selector::All, false, false),
-                (Variable::RequestCookies, Selector::Pattern("^_ga(?:_\\w+)?$".into()), false, true),
+                (
+                    Variable::RequestCookies,
+                    Selector::Pattern("^_ga(?:_\\w+)?$".into()),
+                    false,
+                    true
+                ),
                 (Variable::Tx, Selector::Pattern("a|b".into()), true, false),
                 (Variable::Xml, Selector::All, false, false),
                 (Variable::XmlAttributes, Selector::All, false, false),

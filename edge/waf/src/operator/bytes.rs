@@ -13,7 +13,13 @@ mod tests {
 
     #[test]
     fn broken_escapes_are_seen() {
-        for (value, broken) in [(&b"a%20b"[..], false), (b"%", true), (b"%2", true), (b"%zz", true), (b"", false)] {
+        for (value, broken) in [
+            (&b"a%20b"[..], false),
+            (b"%", true),
+            (b"%2", true),
+            (b"%zz", true),
+            (b"", false),
+        ] {
             assert_eq!(has_broken_escape(value), broken, "{value:?}");
         }
     }

@@ -9,7 +9,12 @@ pub(super) fn sql(value: &[u8]) -> Option<Vec<u8>> {
     if !found.is_injection() {
         return None;
     }
-    Some(found.fingerprint.map(|fingerprint| fingerprint.as_str().as_bytes().to_vec()).unwrap_or_default())
+    Some(
+        found
+            .fingerprint
+            .map(|fingerprint| fingerprint.as_str().as_bytes().to_vec())
+            .unwrap_or_default(),
+    )
 }
 
 /// Whether HTML that runs script is there.

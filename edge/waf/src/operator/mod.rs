@@ -80,15 +80,25 @@ impl Operator {
                 let source = std::str::from_utf8(argument).ok()?;
                 whole(Pattern::compile(source).ok()?.is_match(value))
             }
-            Self::Phrases(phrases) => phrases.find(value).map(|range| Hit::Groups(vec![Some(range)])),
-            Self::Compare(comparison) => whole(comparison.holds(leading_number(value), leading_number(argument))),
+            Self::Phrases(phrases) => phrases
+                .find(value)
+                .map(|range| Hit::Groups(vec![Some(range)])),
+            Self::Compare(comparison) => {
+                whole(comparison.holds(leading_number(value), leading_number(argument)))
+            }
             Self::Text(test) => whole(test.holds(value, argument)),
             Self::ByteRange(allowed) => whole(!allowed.covers(&ByteSet::of(value))),
             Self::UrlEncoding => whole(bytes::has_broken_escape(value)),
             Self::Utf8Encoding => whole(std::str::from_utf8(value).is_err()),
             Self::Networks(networks) => {
-                let address = std::str::from_utf8(value).ok().and_then(|text| IpAddr::from_str(text).ok())?;
-                whole(networks.iter().any(|network| network.contains(&address.to_canonical())))
+                let address = std::str::from_utf8(value)
+                    .ok()
+                    .and_then(|text| IpAddr::from_str(text).ok())?;
+                whole(
+                    networks
+                        .iter()
+                        .any(|network| network.contains(&address.to_canonical())),
+                )
             }
             Self::SqlInjection => injection::sql(value).map(Hit::Text),
             Self::Scripting => whole(injection::scripting(value)),
@@ -99,7 +109,11 @@ impl Operator {
 /// `1-255,10` to a set.
 pub(crate) fn byte_ranges(text: &str) -> Option<ByteSet> {
     let mut set = ByteSet::EMPTY;
-    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+    for part in text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+    {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
         if first > last {
@@ -112,8 +126,17 @@ pub(crate) fn byte_ranges(text: &str) -> Option<ByteSet> {
 
 /// Addresses and networks, separated by commas or line ends.
 pub(crate) fn networks(text: &str) -> Option<Vec<IpNet>> {
-    let parts = text.split([',', '\n']).map(str::trim).filter(|part| !part.is_empty() && !part.starts_with('#'));
-    parts.map(|part| IpNet::from_str(part).ok().or_else(|| IpAddr::from_str(part).ok().map(IpNet::from))).collect()
+    let parts = text
+        .split([',', '\n'])
+        .map(str::trim)
+        .filter(|part| !part.is_empty() && !part.starts_with('#'));
+    parts
+        .map(|part| {
+            IpNet::from_str(part)
+                .ok()
+                .or_else(|| IpAddr::from_str(part).ok().map(IpNet::from))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -130,15 +153,46 @@ mod tests {
 
     #[test]
     fn operators_look_at_bytes() {
-        let yes = |operator: &Operator, value: &[u8], argument: &[u8]| operator.test(value, argument, true).is_some();
-        assert!(yes(&Operator::Networks(networks("10.0.0.0/8").unwrap()), b"10.1.2.3", b""));
-        assert!(!yes(&Operator::Networks(networks("10.0.0.0/8").unwrap()), b"11.1.2.3", b""));
-        assert!(yes(&Operator::ByteRange(byte_ranges("32-126").unwrap()), b"a\0", b""));
-        assert!(!yes(&Operator::ByteRange(byte_ranges("32-126").unwrap()), b"", b""));
-        assert!(yes(&Operator::Utf8Encoding, b"\xc0\xaf", b"") && !yes(&Operator::Utf8Encoding, "é".as_bytes(), b""));
-        assert!(yes(&Operator::PatternOfArgument, b"utf-8", b"^(?:utf-8|x)$"));
+        let yes = |operator: &Operator, value: &[u8], argument: &[u8]| {
+            operator.test(value, argument, true).is_some()
+        };
+        assert!(yes(
+            &Operator::Networks(networks("10.0.0.0/8").unwrap()),
+            b"10.1.2.3",
+            b""
+        ));
+        assert!(!yes(
+            &Operator::Networks(networks("10.0.0.0/8").unwrap()),
+            b"11.1.2.3",
+            b""
+        ));
+        assert!(yes(
+            &Operator::ByteRange(byte_ranges("32-126").unwrap()),
+            b"a\0",
+            b""
+        ));
+        assert!(!yes(
+            &Operator::ByteRange(byte_ranges("32-126").unwrap()),
+            b"",
+            b""
+        ));
+        assert!(
+            yes(&Operator::Utf8Encoding, b"\xc0\xaf", b"")
+                && !yes(&Operator::Utf8Encoding, "é".as_bytes(), b"")
+        );
+        assert!(yes(
+            &Operator::PatternOfArgument,
+            b"utf-8",
+            b"^(?:utf-8|x)$"
+        ));
         assert!(!yes(&Operator::PatternOfArgument, b"utf-8", b"("));
-        assert!(yes(&Operator::SqlInjection, b"1' or 1=1 --", b"") && !yes(&Operator::SqlInjection, b"hello", b""));
-        assert!(yes(&Operator::Scripting, b"<script>alert(1)</script>", b"") && !yes(&Operator::Scripting, b"a<b", b""));
+        assert!(
+            yes(&Operator::SqlInjection, b"1' or 1=1 --", b"")
+                && !yes(&Operator::SqlInjection, b"hello", b"")
+        );
+        assert!(
+            yes(&Operator::Scripting, b"<script>alert(1)</script>", b"")
+                && !yes(&Operator::Scripting, b"a<b", b"")
+        );
     }
 }

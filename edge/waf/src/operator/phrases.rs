@@ -29,7 +29,10 @@ impl Phrases {
 
 /// The phrases of `pm`: words.
 pub(crate) fn words(argument: &str) -> Vec<Vec<u8>> {
-    argument.split_ascii_whitespace().map(|word| word.as_bytes().to_vec()).collect()
+    argument
+        .split_ascii_whitespace()
+        .map(|word| word.as_bytes().to_vec())
+        .collect()
 }
 
 /// The phrases of a data file: one a line, without comments and empty lines.
@@ -51,6 +54,9 @@ mod tests {
         assert_eq!(phrases.find(b"the NIKTO scanner"), Some(4..9));
         assert_eq!(phrases.find(b"nik"), None);
         assert_eq!(Phrases::compile(&[]).unwrap().find(b"x"), None);
-        assert_eq!(lines(b"# c\n a b \r\n\nc"), vec![b"a b".to_vec(), b"c".to_vec()]);
+        assert_eq!(
+            lines(b"# c\n a b \r\n\nc"),
+            vec![b"a b".to_vec(), b"c".to_vec()]
+        );
     }
 }

@@ -47,7 +47,10 @@ pub(crate) fn leading_number(text: &[u8]) -> i64 {
     let magnitude = digits
         .iter()
         .take_while(|b| b.is_ascii_digit())
-        .fold(0i64, |sum, digit| sum.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
+        .fold(0i64, |sum, digit| {
+            sum.saturating_mul(10)
+                .saturating_add(i64::from(digit - b'0'))
+        });
     if negative { -magnitude } else { magnitude }
 }
 
@@ -80,7 +83,8 @@ impl TextTest {
             Self::Equal => value == argument,
             Self::Contains => memchr::memmem::find(value, argument).is_some(),
             Self::ContainsWord => memchr::memmem::find_iter(value, argument).any(|at| {
-                let is_word = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
+                let is_word =
+                    |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
                 let before = at.checked_sub(1).and_then(|at| value.get(at));
                 !is_word(before) && !is_word(value.get(at + argument.len()))
             }),
@@ -97,7 +101,13 @@ mod tests {
 
     #[test]
     fn numbers_are_read_as_c_reads_them() {
-        for (text, number) in [(&b"12ab"[..], 12), (b" -3", -3), (b"", 0), (b"x", 0), (b"+7", 7)] {
+        for (text, number) in [
+            (&b"12ab"[..], 12),
+            (b" -3", -3),
+            (b"", 0),
+            (b"x", 0),
+            (b"+7", 7),
+        ] {
             assert_eq!(leading_number(text), number);
         }
         assert_eq!(leading_number(b"99999999999999999999999"), i64::MAX);
@@ -105,9 +115,20 @@ mod tests {
 
     #[test]
     fn comparisons_by_name() {
-        let table = [("eq", 1, 1, true), ("ne", 1, 1, false), ("lt", 0, 1, true), ("le", 1, 1, true), ("gt", 1, 1, false), ("ge", 1, 1, true)];
+        let table = [
+            ("eq", 1, 1, true),
+            ("ne", 1, 1, false),
+            ("lt", 0, 1, true),
+            ("le", 1, 1, true),
+            ("gt", 1, 1, false),
+            ("ge", 1, 1, true),
+        ];
         for (name, value, argument, expected) in table {
-            assert_eq!(Comparison::by_name(name).unwrap().holds(value, argument), expected, "{name}");
+            assert_eq!(
+                Comparison::by_name(name).unwrap().holds(value, argument),
+                expected,
+                "{name}"
+            );
         }
     }
 
@@ -125,7 +146,13 @@ mod tests {
             ("within", b"PUT", b"GET HEAD", false),
         ];
         for (name, value, argument, expected) in table {
-            assert_eq!(TextTest::by_name(&name.to_ascii_lowercase()).unwrap().holds(value, argument), expected, "{name}");
+            assert_eq!(
+                TextTest::by_name(&name.to_ascii_lowercase())
+                    .unwrap()
+                    .holds(value, argument),
+                expected,
+                "{name}"
+            );
         }
     }
 }

@@ -63,14 +63,28 @@ impl Pattern {
         match self {
             Self::Linear(regex) => {
                 let captures = regex.captures(value)?;
-                Some(captures.iter().take(GROUPS_MAX).map(|group| group.map(|g| g.range())).collect())
+                Some(
+                    captures
+                        .iter()
+                        .take(GROUPS_MAX)
+                        .map(|group| group.map(|g| g.range()))
+                        .collect(),
+                )
             }
             Self::Backtracking(regex) => {
                 let text = as_text(value);
                 let captures = regex.captures(&text).ok().flatten()?;
                 let byte_offset = |at: usize| text[..at].chars().count();
-                let range = |group: fancy_regex::Match<'_>| byte_offset(group.start())..byte_offset(group.end());
-                Some(captures.iter().take(GROUPS_MAX).map(|group| group.map(range)).collect())
+                let range = |group: fancy_regex::Match<'_>| {
+                    byte_offset(group.start())..byte_offset(group.end())
+                };
+                Some(
+                    captures
+                        .iter()
+                        .take(GROUPS_MAX)
+                        .map(|group| group.map(range))
+                        .collect(),
+                )
             }
         }
     }
@@ -83,7 +97,13 @@ impl Pattern {
 
 /// The last line of an engine's message: the ones before show the pattern.
 fn reason(error: &dyn std::fmt::Display) -> String {
-    error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+    error
+        .to_string()
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .trim_start_matches("error: ")
+        .to_owned()
 }
 
 /// Bytes above ASCII as private-use characters, one each: no letter, digit or blank is added.
@@ -91,7 +111,13 @@ fn as_text(value: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(value) {
         Ok(text) if text.is_ascii() => Cow::Borrowed(text),
         _ => {
-            let private = |b: &u8| if b.is_ascii() { char::from(*b) } else { char::from_u32(0xf700 + u32::from(*b)).unwrap_or('\u{f780}') };
+            let private = |b: &u8| {
+                if b.is_ascii() {
+                    char::from(*b)
+                } else {
+                    char::from_u32(0xf700 + u32::from(*b)).unwrap_or('\u{f780}')
+                }
+            };
             Cow::Owned(value.iter().map(private).collect())
         }
     }
@@ -120,14 +146,21 @@ mod tests {
             (r"(a)\1", b"ab", false),
         ];
         for (source, value, expected) in table {
-            assert_eq!(Pattern::compile(source).unwrap().is_match(value), expected, "{source}");
+            assert_eq!(
+                Pattern::compile(source).unwrap().is_match(value),
+                expected,
+                "{source}"
+            );
         }
         assert!(Pattern::compile("(").is_err());
     }
 
     #[test]
     fn groups_of_a_backtracking_match_are_bytes() {
-        let groups = Pattern::compile(r"(?<=x)(b+)").unwrap().captures(b"\xff\xfexbb").unwrap();
+        let groups = Pattern::compile(r"(?<=x)(b+)")
+            .unwrap()
+            .captures(b"\xff\xfexbb")
+            .unwrap();
         assert_eq!(groups, vec![Some(3..5), Some(3..5)]);
     }
 }

@@ -24,14 +24,25 @@ pub(crate) struct Requirement {
 
 /// The requirement of a pattern in the linear engine's spelling; of one it cannot read, nothing is known.
 pub(super) fn of_pattern(text: &str) -> Requirement {
-    let parsed = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).dot_matches_new_line(true).build().parse(text);
+    let parsed = regex_syntax::ParserBuilder::new()
+        .unicode(false)
+        .utf8(false)
+        .dot_matches_new_line(true)
+        .build()
+        .parse(text);
     parsed.map(|hir| finish(analyse(&hir))).unwrap_or_default()
 }
 
 /// The requirement of text that occurs as it is.
 pub(crate) fn of_literals(literals: &[Vec<u8>]) -> Requirement {
-    let exact = literals.iter().map(|literal| literal.to_ascii_lowercase()).collect();
-    finish(Info { bytes: None, ..Info::exact(exact) })
+    let exact = literals
+        .iter()
+        .map(|literal| literal.to_ascii_lowercase())
+        .collect();
+    finish(Info {
+        bytes: None,
+        ..Info::exact(exact)
+    })
 }
 
 #[derive(Debug, Clone, Default)]
@@ -47,7 +58,11 @@ struct Info {
 impl Info {
     fn exact(language: Vec<Vec<u8>>) -> Self {
         let bytes = rarest(&language);
-        Self { exact: Some(language), literals: None, bytes }
+        Self {
+            exact: Some(language),
+            literals: None,
+            bytes,
+        }
     }
 
     fn required(&self) -> Option<&Vec<Vec<u8>>> {
@@ -61,12 +76,17 @@ impl Info {
 
 fn finish(info: Info) -> Requirement {
     let literals = info.required().map(|literals| {
-        let mut cut: Vec<Vec<u8>> =
-            literals.iter().map(|text| text[..text.len().min(LITERAL_BYTES_MAX)].to_vec()).collect();
+        let mut cut: Vec<Vec<u8>> = literals
+            .iter()
+            .map(|text| text[..text.len().min(LITERAL_BYTES_MAX)].to_vec())
+            .collect();
         cut.sort_by_key(Vec::len);
         let mut kept: Vec<Vec<u8>> = Vec::new();
         for text in cut {
-            if !kept.iter().any(|short| memchr::memmem::find(&text, short).is_some()) {
+            if !kept
+                .iter()
+                .any(|short| memchr::memmem::find(&text, short).is_some())
+            {
                 kept.push(text);
             }
         }
@@ -74,7 +94,10 @@ fn finish(info: Info) -> Requirement {
     });
     // Single letters are better asked of the byte map.
     let literals = literals.filter(|literals| literals.iter().all(|text| text.len() >= 2));
-    Requirement { literals, bytes: info.bytes.map(with_upper) }
+    Requirement {
+        literals,
+        bytes: info.bytes.map(with_upper),
+    }
 }
 
 fn with_upper(mut set: ByteSet) -> ByteSet {
@@ -104,7 +127,10 @@ fn commonness(set: &ByteSet) -> u32 {
 fn rarest(language: &[Vec<u8>]) -> Option<ByteSet> {
     let mut set = ByteSet::EMPTY;
     for text in language {
-        let byte = text.iter().copied().min_by_key(|byte| commonness(&ByteSet::of(&[*byte])))?;
+        let byte = text
+            .iter()
+            .copied()
+            .min_by_key(|byte| commonness(&ByteSet::of(&[*byte])))?;
         set.insert(byte);
     }
     (!set.is_empty()).then_some(set)
@@ -112,7 +138,11 @@ fn rarest(language: &[Vec<u8>]) -> Option<ByteSet> {
 
 fn better_bytes(mine: Option<ByteSet>, other: Option<ByteSet>) -> Option<ByteSet> {
     match (mine, other) {
-        (Some(a), Some(b)) => Some(if commonness(&b) < commonness(&a) { b } else { a }),
+        (Some(a), Some(b)) => Some(if commonness(&b) < commonness(&a) {
+            b
+        } else {
+            a
+        }),
         (a, b) => a.or(b),
     }
 }
@@ -123,7 +153,10 @@ fn worth(literals: &[Vec<u8>]) -> (usize, usize) {
     (shortest.min(4), usize::MAX - literals.len())
 }
 
-fn better_literals(mine: Option<Vec<Vec<u8>>>, other: Option<Vec<Vec<u8>>>) -> Option<Vec<Vec<u8>>> {
+fn better_literals(
+    mine: Option<Vec<Vec<u8>>>,
+    other: Option<Vec<Vec<u8>>>,
+) -> Option<Vec<Vec<u8>>> {
     match (mine, other) {
         (Some(a), Some(b)) => Some(if worth(&b) > worth(&a) { b } else { a }),
         (a, b) => a.or(b),
@@ -132,7 +165,10 @@ fn better_literals(mine: Option<Vec<Vec<u8>>>, other: Option<Vec<Vec<u8>>>) -> O
 
 fn analyse(hir: &Hir) -> Info {
     match hir.kind() {
-        HirKind::Empty | HirKind::Look(_) => Info { exact: Some(vec![Vec::new()]), ..Info::default() },
+        HirKind::Empty | HirKind::Look(_) => Info {
+            exact: Some(vec![Vec::new()]),
+            ..Info::default()
+        },
         HirKind::Literal(literal) => Info::exact(vec![literal.0.to_ascii_lowercase()]),
         HirKind::Class(class) => of_class(class),
         HirKind::Capture(group) => analyse(&group.sub),
@@ -142,7 +178,10 @@ fn analyse(hir: &Hir) -> Info {
                 (0, Some(1)) => match sub.exact {
                     Some(mut language) if language.len() < LITERALS_MAX => {
                         language.push(Vec::new());
-                        Info { exact: Some(language), ..Info::default() }
+                        Info {
+                            exact: Some(language),
+                            ..Info::default()
+                        }
                     }
                     _ => Info::default(),
                 },
@@ -161,25 +200,42 @@ fn repeated(sub: Info, min: u32, max: Option<u32>) -> Info {
     if max == Some(min) && min <= 8 {
         return copies;
     }
-    Info { literals: copies.required().cloned(), exact: None, bytes: copies.bytes }
+    Info {
+        literals: copies.required().cloned(),
+        exact: None,
+        bytes: copies.bytes,
+    }
 }
 
 fn of_class(class: &Class) -> Info {
     let mut set = ByteSet::EMPTY;
     match class {
-        Class::Bytes(class) => class.ranges().iter().for_each(|range| set = set.with_range(range.start(), range.end())),
+        Class::Bytes(class) => class
+            .ranges()
+            .iter()
+            .for_each(|range| set = set.with_range(range.start(), range.end())),
         Class::Unicode(class) => match class.to_byte_class() {
-            Some(class) => class.ranges().iter().for_each(|range| set = set.with_range(range.start(), range.end())),
+            Some(class) => class
+                .ranges()
+                .iter()
+                .for_each(|range| set = set.with_range(range.start(), range.end())),
             None => return Info::default(),
         },
     }
-    let mut folded: Vec<u8> = (0..=255u8).filter(|byte| set.contains(*byte)).map(|byte| byte.to_ascii_lowercase()).collect();
+    let mut folded: Vec<u8> = (0..=255u8)
+        .filter(|byte| set.contains(*byte))
+        .map(|byte| byte.to_ascii_lowercase())
+        .collect();
     folded.sort_unstable();
     folded.dedup();
     if folded.len() <= CLASS_MAX {
         return Info::exact(folded.into_iter().map(|byte| vec![byte]).collect());
     }
-    Info { exact: None, literals: None, bytes: Some(set) }
+    Info {
+        exact: None,
+        literals: None,
+        bytes: Some(set),
+    }
 }
 
 fn concat(parts: impl Iterator<Item = Info>) -> Info {
@@ -213,9 +269,17 @@ fn concat(parts: impl Iterator<Item = Info>) -> Info {
         }
     }
     if all_exact {
-        return Info { exact: Some(run), literals: None, bytes };
+        return Info {
+            exact: Some(run),
+            literals: None,
+            bytes,
+        };
     }
-    Info { exact: None, literals: better_literals(literals, nonempty(run)), bytes }
+    Info {
+        exact: None,
+        literals: better_literals(literals, nonempty(run)),
+        bytes,
+    }
 }
 
 fn nonempty(language: Vec<Vec<u8>>) -> Option<Vec<Vec<u8>>> {
@@ -231,19 +295,36 @@ fn alternation(parts: &[Hir]) -> Info {
             set
         });
     }
-    let total: usize = infos.iter().map(|info| info.exact.as_ref().map_or(LITERALS_MAX + 1, Vec::len)).sum();
+    let total: usize = infos
+        .iter()
+        .map(|info| info.exact.as_ref().map_or(LITERALS_MAX + 1, Vec::len))
+        .sum();
     if total <= LITERALS_MAX {
-        let language = infos.into_iter().filter_map(|info| info.exact).flatten().collect();
-        return Info { exact: Some(language), literals: None, bytes };
+        let language = infos
+            .into_iter()
+            .filter_map(|info| info.exact)
+            .flatten()
+            .collect();
+        return Info {
+            exact: Some(language),
+            literals: None,
+            bytes,
+        };
     }
     let mut literals = Some(Vec::new());
     for info in &infos {
-        literals = literals.zip(info.required()).map(|(mut all, more): (Vec<Vec<u8>>, _)| {
-            all.extend(more.iter().cloned());
-            all
-        });
+        literals = literals
+            .zip(info.required())
+            .map(|(mut all, more): (Vec<Vec<u8>>, _)| {
+                all.extend(more.iter().cloned());
+                all
+            });
     }
-    Info { exact: None, literals: literals.filter(|all| all.len() <= 4 * LITERALS_MAX), bytes }
+    Info {
+        exact: None,
+        literals: literals.filter(|all| all.len() <= 4 * LITERALS_MAX),
+        bytes,
+    }
 }
 
 #[cfg(test)]
@@ -252,7 +333,12 @@ mod tests {
 
     fn literals(pattern: &str) -> Option<Vec<String>> {
         let found = of_pattern(pattern).literals?;
-        Some(found.into_iter().map(|text| String::from_utf8_lossy(&text).into_owned()).collect())
+        Some(
+            found
+                .into_iter()
+                .map(|text| String::from_utf8_lossy(&text).into_owned())
+                .collect(),
+        )
     }
 
     #[test]
@@ -268,7 +354,8 @@ mod tests {
             ("\\bfoo\\b", Some(&["foo"])),
         ];
         for (pattern, expected) in table {
-            let expected: Option<Vec<String>> = expected.map(|all| all.iter().map(|text| (*text).to_owned()).collect());
+            let expected: Option<Vec<String>> =
+                expected.map(|all| all.iter().map(|text| (*text).to_owned()).collect());
             assert_eq!(literals(pattern), expected, "{pattern}");
         }
     }

@@ -11,7 +11,11 @@ pub(super) struct Rewritten {
 
 /// `\x{HH}` to `\xHH`; within classes, what would be a nested class or a set operation is escaped.
 pub(super) fn rewrite(source: &str) -> Rewritten {
-    let mut out = Rewritten { text: String::with_capacity(source.len() + 8), possessive: false, backtracking: false };
+    let mut out = Rewritten {
+        text: String::with_capacity(source.len() + 8),
+        possessive: false,
+        backtracking: false,
+    };
     let mut rest = source;
     let mut class = false;
     let mut class_start = false;
@@ -69,7 +73,9 @@ pub(super) fn rewrite(source: &str) -> Rewritten {
                 None => out.text.push_str("\\{"),
             },
             '(' if !class => {
-                out.backtracking |= ["(?=", "(?!", "(?<=", "(?<!", "(?>"].iter().any(|start| rest.starts_with(start));
+                out.backtracking |= ["(?=", "(?!", "(?<=", "(?<!", "(?>"]
+                    .iter()
+                    .any(|start| rest.starts_with(start));
                 out.text.push('(');
                 if rest.starts_with("(?") {
                     out.text.push('?');
@@ -129,7 +135,10 @@ fn escape(rest: &str, class: bool, out: &mut Rewritten) -> usize {
         }
         'h' => out.text.push_str(if class { "\\t " } else { "[\\t ]" }),
         'Z' | 'z' if !class => out.text.push_str("\\z"),
-        letter if letter.is_ascii_alphanumeric() || letter.is_ascii_punctuation() && !matches!(letter, '<' | '>') => {
+        letter
+            if letter.is_ascii_alphanumeric()
+                || letter.is_ascii_punctuation() && !matches!(letter, '<' | '>') =>
+        {
             out.text.push_str(&rest[..used]);
         }
         letter => push_bytes(letter, &mut out.text),

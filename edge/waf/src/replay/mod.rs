@@ -85,16 +85,25 @@ pub struct Tally {
 /// # Errors
 /// The line that is none.
 pub fn read_cases(text: &str) -> Result<Vec<Case>, serde_json::Error> {
-    text.lines().filter(|line| !line.trim().is_empty()).map(serde_json::from_str).collect()
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(serde_json::from_str)
+        .collect()
 }
 
 /// Loads a folder of rules as the regression tests want it set up: detecting only, at a paranoia level.
 ///
 /// # Errors
 /// The first mistake in the rules.
-pub fn load(folder: &Path, generation: Generation, paranoia: u8) -> Result<Arc<RuleSet>, LoadError> {
+pub fn load(
+    folder: &Path,
+    generation: Generation,
+    paranoia: u8,
+) -> Result<Arc<RuleSet>, LoadError> {
     let levels = match generation {
-        Generation::V3 => format!("setvar:tx.crs_setup_version=334,setvar:tx.paranoia_level={paranoia}"),
+        Generation::V3 => {
+            format!("setvar:tx.crs_setup_version=334,setvar:tx.paranoia_level={paranoia}")
+        }
         Generation::V4 => format!(
             "setvar:tx.crs_setup_version=4250,setvar:tx.blocking_paranoia_level={paranoia},\
              setvar:tx.detection_paranoia_level={paranoia}"
@@ -116,19 +125,40 @@ pub fn load(folder: &Path, generation: Generation, paranoia: u8) -> Result<Arc<R
 
 /// Replays the tests of rules up to `paranoia` and counts by rule file. `all` is the set with the rules of every level.
 #[must_use]
-pub fn replay(set: &Arc<RuleSet>, all: &RuleSet, cases: &[Case], paranoia: u8) -> BTreeMap<String, Tally> {
-    let limits = Limits { budget_us: 1_000_000, matches_max: 1000, arguments_max: 5000, ..Limits::default() };
+pub fn replay(
+    set: &Arc<RuleSet>,
+    all: &RuleSet,
+    cases: &[Case],
+    paranoia: u8,
+) -> BTreeMap<String, Tally> {
+    let limits = Limits {
+        budget_us: 1_000_000,
+        matches_max: 1000,
+        arguments_max: 5000,
+        ..Limits::default()
+    };
     let ticks = Arc::new(MonotonicTicks::default());
-    let environment = Arc::new(Environment { limits, ticks, collections: Collections::new(1000) });
+    let environment = Arc::new(Environment {
+        limits,
+        ticks,
+        collections: Collections::new(1000),
+    });
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
     for case in cases {
-        if all.paranoia_of(case.rule).is_some_and(|level| level > paranoia) {
+        if all
+            .paranoia_of(case.rule)
+            .is_some_and(|level| level > paranoia)
+        {
             continue;
         }
         let tally = tallies.entry(case.file.clone()).or_default();
         let mut refused = false;
         let outcome = case.stages.iter().try_for_each(|stage| {
-            let seen = run(set, &environment, &STANDARD.decode(&stage.raw).unwrap_or_default());
+            let seen = run(
+                set,
+                &environment,
+                &STANDARD.decode(&stage.raw).unwrap_or_default(),
+            );
             refused |= seen.refused.is_some();
             judge(stage, &seen)
         });
@@ -156,7 +186,12 @@ struct Seen {
 fn run(set: &Arc<RuleSet>, environment: &Arc<Environment>, raw: &[u8]) -> Seen {
     let request = match request::parse(raw) {
         Ok(request) => request,
-        Err(reason) => return Seen { refused: Some(reason), ..Seen::default() },
+        Err(reason) => {
+            return Seen {
+                refused: Some(reason),
+                ..Seen::default()
+            };
+        }
     };
     let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let client = Client {
@@ -187,17 +222,34 @@ fn run(set: &Arc<RuleSet>, environment: &Arc<Environment>, raw: &[u8]) -> Seen {
         transaction.response_body_done();
     }
     let event = transaction.finish();
-    let notes = event.iter().filter_map(|event| event.body_error.clone()).collect();
+    let notes = event
+        .iter()
+        .filter_map(|event| event.body_error.clone())
+        .collect();
     let matches = event.map_or_else(|| transaction.matches().to_vec(), |event| event.matches);
-    Seen { refused: None, cut_off: request.cut_off, matches, notes }
+    Seen {
+        refused: None,
+        cut_off: request.cut_off,
+        matches,
+        notes,
+    }
 }
 
 fn judge(stage: &Stage, seen: &Seen) -> Result<(), String> {
-    let allows = |status| stage.status.as_ref().is_none_or(|allowed| allowed.allows(status));
+    let allows = |status| {
+        stage
+            .status
+            .as_ref()
+            .is_none_or(|allowed| allowed.allows(status))
+    };
     if let Some(reason) = seen.refused {
         let wanted = !stage.ids.is_empty() || stage.re.is_some() || stage.expect_error;
         let by_status = stage.status.is_some() && allows(400);
-        return if wanted || by_status { Ok(()) } else { Err(format!("refused: {reason}")) };
+        return if wanted || by_status {
+            Ok(())
+        } else {
+            Err(format!("refused: {reason}"))
+        };
     }
     if seen.cut_off && stage.expect_error {
         return Ok(());
@@ -212,17 +264,28 @@ fn judge(stage: &Stage, seen: &Seen) -> Result<(), String> {
     }
     if let Some(extra) = stage.no_ids.iter().find(|id| logged(id)) {
         let found = seen.matches.iter().find(|found| found.id == *extra);
-        return Err(format!("{extra} matched: {}", found.map(|found| found.data.clone()).unwrap_or_default()));
+        return Err(format!(
+            "{extra} matched: {}",
+            found.map(|found| found.data.clone()).unwrap_or_default()
+        ));
     }
     if stage.isolated && shown.iter().any(|id| !stage.ids.contains(id)) {
         return Err(format!("others matched: {shown:?}"));
     }
     let mut log: Vec<String> = seen.notes.clone();
-    log.extend(seen.matches.iter().map(|found| format!("[id \"{}\"] [msg \"{}\"] [data \"{}\"] {}", found.id, found.message, found.data, found.variable)));
+    log.extend(seen.matches.iter().map(|found| {
+        format!(
+            "[id \"{}\"] [msg \"{}\"] [data \"{}\"] {}",
+            found.id, found.message, found.data, found.variable
+        )
+    }));
     let log = log.join("\n");
-    let says = |pattern: &String| regex::Regex::new(pattern).is_ok_and(|regex| regex.is_match(&log));
+    let says =
+        |pattern: &String| regex::Regex::new(pattern).is_ok_and(|regex| regex.is_match(&log));
     if let Some(pattern) = stage.re.as_ref().filter(|pattern| !says(pattern)) {
-        return Err(format!("the log does not match {pattern:?}; matched {shown:?}"));
+        return Err(format!(
+            "the log does not match {pattern:?}; matched {shown:?}"
+        ));
     }
     if let Some(pattern) = stage.no_re.as_ref().filter(|pattern| says(pattern)) {
         return Err(format!("the log matches {pattern:?}"));

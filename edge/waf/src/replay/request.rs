@@ -18,13 +18,21 @@ pub(super) fn parse(raw: &[u8]) -> Result<Request<'_>, &'static str> {
     let end = memchr::memmem::find(raw, b"\r\n\r\n").ok_or("a head without end")?;
     let head = &raw[..end];
     let rest = &raw[end + 4..];
-    let mut lines = head.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut lines = head
+        .split(|b| *b == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let line = lines.next().unwrap_or_default();
     let mut words = line.split(|b| *b == b' ');
-    let (Some(method), Some(target), Some(protocol), None) = (words.next(), words.next(), words.next(), words.next()) else {
+    let (Some(method), Some(target), Some(protocol), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
         return Err("a request line that is not three words");
     };
-    if method.is_empty() || !method.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b)) {
+    if method.is_empty()
+        || !method
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
+    {
         return Err("a method that is no token");
     }
     if method == b"CONNECT" && !target.contains(&b':') {
@@ -55,11 +63,24 @@ pub(super) fn parse(raw: &[u8]) -> Result<Request<'_>, &'static str> {
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case(b"content-length"));
     }
     let (body, cut_off) = body(&headers, rest)?;
-    Ok(Request { method, target, protocol, headers, body, cut_off })
+    Ok(Request {
+        method,
+        target,
+        protocol,
+        headers,
+        body,
+        cut_off,
+    })
 }
 
-fn all<'a, 'h>(headers: &'h [(&'a [u8], &'a [u8])], name: &'static [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'h> {
-    headers.iter().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+fn all<'a, 'h>(
+    headers: &'h [(&'a [u8], &'a [u8])],
+    name: &'static [u8],
+) -> impl Iterator<Item = &'a [u8]> + use<'a, 'h> {
+    headers
+        .iter()
+        .filter(move |(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, value)| *value)
 }
 
 fn check_host(headers: &[(&[u8], &[u8])], protocol: &[u8]) -> Result<(), &'static str> {
@@ -76,13 +97,18 @@ fn check_host(headers: &[(&[u8], &[u8])], protocol: &[u8]) -> Result<(), &'stati
 fn body(headers: &[(&[u8], &[u8])], rest: &[u8]) -> Result<(Vec<u8>, bool), &'static str> {
     let mut lengths: Vec<&[u8]> = all(headers, b"content-length").collect();
     lengths.dedup();
-    let chunked = all(headers, b"transfer-encoding").any(|value| value.to_ascii_lowercase().ends_with(b"chunked"));
+    let chunked = all(headers, b"transfer-encoding")
+        .any(|value| value.to_ascii_lowercase().ends_with(b"chunked"));
     match lengths.as_slice() {
         _ if chunked => Ok(chunks(rest)),
         [] => Ok((Vec::new(), false)),
         [length] => {
-            let length = std::str::from_utf8(length).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-            let length: usize = length.and_then(|text| text.parse().ok()).ok_or("Content-Length is no number")?;
+            let length = std::str::from_utf8(length)
+                .ok()
+                .filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+            let length: usize = length
+                .and_then(|text| text.parse().ok())
+                .ok_or("Content-Length is no number")?;
             Ok((rest[..rest.len().min(length)].to_vec(), rest.len() < length))
         }
         _ => Err("two lengths"),
@@ -93,10 +119,20 @@ fn body(headers: &[(&[u8], &[u8])], rest: &[u8]) -> Result<(Vec<u8>, bool), &'st
 fn chunks(mut rest: &[u8]) -> (Vec<u8>, bool) {
     let mut out = Vec::new();
     loop {
-        let Some(end) = memchr::memmem::find(rest, b"\r\n") else { return (out, true) };
-        let digits = rest[..end].split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-        let length = std::str::from_utf8(digits).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
-        let Some(length) = length else { return (out, true) };
+        let Some(end) = memchr::memmem::find(rest, b"\r\n") else {
+            return (out, true);
+        };
+        let digits = rest[..end]
+            .split(|b| *b == b';')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
+        let length = std::str::from_utf8(digits)
+            .ok()
+            .and_then(|text| usize::from_str_radix(text, 16).ok());
+        let Some(length) = length else {
+            return (out, true);
+        };
         rest = &rest[end + 2..];
         if length == 0 {
             return (out, false);
@@ -105,7 +141,9 @@ fn chunks(mut rest: &[u8]) -> (Vec<u8>, bool) {
             return (out, true);
         }
         out.extend_from_slice(&rest[..length]);
-        rest = rest[length..].strip_prefix(b"\r\n").unwrap_or(&rest[length..]);
+        rest = rest[length..]
+            .strip_prefix(b"\r\n")
+            .unwrap_or(&rest[length..]);
     }
 }
 
@@ -130,11 +168,17 @@ struct Reflection {
 
 /// 200 to all; `POST /reflect` gets what its body names.
 pub(super) fn backend(request: &Request<'_>) -> Response {
-    let mut plain = Response { status: 200, headers: vec![("Content-Type".into(), "text/plain".into())], body: Vec::new() };
+    let mut plain = Response {
+        status: 200,
+        headers: vec![("Content-Type".into(), "text/plain".into())],
+        body: Vec::new(),
+    };
     if request.method != b"POST" || !request.target.starts_with(b"/reflect") {
         return plain;
     }
-    let Ok(reflection) = serde_json::from_slice::<Reflection>(&request.body) else { return plain };
+    let Ok(reflection) = serde_json::from_slice::<Reflection>(&request.body) else {
+        return plain;
+    };
     plain.status = reflection.status.unwrap_or(200);
     if !reflection.headers.is_empty() {
         plain.headers = reflection.headers.into_iter().collect();
@@ -142,7 +186,9 @@ pub(super) fn backend(request: &Request<'_>) -> Response {
     plain.body = reflection.body.into_bytes();
     if plain.body.is_empty() {
         use base64::Engine as _;
-        plain.body = base64::engine::general_purpose::STANDARD.decode(reflection.encoded_body).unwrap_or_default();
+        plain.body = base64::engine::general_purpose::STANDARD
+            .decode(reflection.encoded_body)
+            .unwrap_or_default();
     }
     plain
 }

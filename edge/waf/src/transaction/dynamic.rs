@@ -16,9 +16,17 @@ impl Transaction {
         let plain = |value: Vec<u8>| vec![Found { name: None, value }];
         match member.variable {
             Variable::Tx => self.tx_members(set, &member.which),
-            variable if variable.is_persistent() => self.persistent_members(variable, &member.which),
-            Variable::MatchedVar => self.latest_match().map(|m| plain(m.value.to_vec())).unwrap_or_default(),
-            Variable::MatchedVarName => self.latest_match().map(|m| plain(full_name(m))).unwrap_or_default(),
+            variable if variable.is_persistent() => {
+                self.persistent_members(variable, &member.which)
+            }
+            Variable::MatchedVar => self
+                .latest_match()
+                .map(|m| plain(m.value.to_vec()))
+                .unwrap_or_default(),
+            Variable::MatchedVarName => self
+                .latest_match()
+                .map(|m| plain(full_name(m)))
+                .unwrap_or_default(),
             Variable::MatchedVars => self.matches_before(&member.which, |m| m.value.to_vec()),
             Variable::MatchedVarsNames => self.matches_before(&member.which, full_name),
             Variable::Duration => plain((self.spent_us / 1000).to_string().into_bytes()),
@@ -33,28 +41,57 @@ impl Transaction {
 
     /// Within a chain, what the rule before matched.
     fn matches_before(&self, which: &Which, value: impl Fn(&Matched) -> Vec<u8>) -> Vec<Found> {
-        let named = self.matched_before.iter().map(|matched| (full_name(matched), matched));
+        let named = self
+            .matched_before
+            .iter()
+            .map(|matched| (full_name(matched), matched));
         let chosen = named.filter(|(name, _)| selects(which, name));
-        chosen.map(|(name, matched)| Found { name: Some(name.into()), value: value(matched) }).collect()
+        chosen
+            .map(|(name, matched)| Found {
+                name: Some(name.into()),
+                value: value(matched),
+            })
+            .collect()
     }
 
     fn tx_members(&self, set: &RuleSet, which: &Which) -> Vec<Found> {
         if let Which::Slot(slot) = which {
-            let value = self.vars.slot(*slot).map(|value| value.bytes().into_owned());
+            let value = self
+                .vars
+                .slot(*slot)
+                .map(|value| value.bytes().into_owned());
             let name = set.names.list.get(*slot as usize).cloned();
-            return value.map(|value| Found { name, value }).into_iter().collect();
+            return value
+                .map(|value| Found { name, value })
+                .into_iter()
+                .collect();
         }
-        let all = self.vars.all(&set.names).filter(|(name, _)| selects(which, name));
-        all.map(|(name, value)| Found { name: Some(name.into()), value: value.bytes().into_owned() }).collect()
+        let all = self
+            .vars
+            .all(&set.names)
+            .filter(|(name, _)| selects(which, name));
+        all.map(|(name, value)| Found {
+            name: Some(name.into()),
+            value: value.bytes().into_owned(),
+        })
+        .collect()
     }
 
     fn persistent_members(&self, collection: Variable, which: &Which) -> Vec<Found> {
         let Some((_, key)) = self.opened.iter().find(|(opened, _)| *opened == collection) else {
             return Vec::new();
         };
-        let all = self.environment.collections.all(collection, key, self.client.now_ms);
+        let all = self
+            .environment
+            .collections
+            .all(collection, key, self.client.now_ms);
         let chosen = all.into_iter().filter(|(name, _)| selects(which, name));
-        chosen.map(|(name, value)| Found { name: Some(name), value: value.to_vec() }).collect()
+        chosen
+            .map(|(name, value)| Found {
+                name: Some(name),
+                value: value.to_vec(),
+            })
+            .collect()
     }
 
     fn calendar(&self, variable: Variable) -> String {
@@ -71,7 +108,12 @@ impl Transaction {
             Variable::TimeMon => (month - 1).to_string(),
             Variable::TimeYear => year.to_string(),
             Variable::TimeWday => (days + 4).rem_euclid(7).to_string(),
-            _ => format!("{:02}:{:02}:{:02}", of_day / 3600, of_day / 60 % 60, of_day % 60),
+            _ => format!(
+                "{:02}:{:02}:{:02}",
+                of_day / 3600,
+                of_day / 60 % 60,
+                of_day % 60
+            ),
         }
     }
 }
@@ -106,7 +148,11 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 

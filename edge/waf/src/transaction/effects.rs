@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::vars::TxValue;
 use super::Transaction;
+use super::vars::TxValue;
 use crate::lang::variables::Variable;
 use crate::operator::leading_number;
 use crate::ruleset::{Change, Effect, Name, Rule, RuleSet, Text, TextPiece};
@@ -20,14 +20,32 @@ impl Transaction {
 
     fn effect(&mut self, set: &RuleSet, rule: &Rule, effect: &Effect) {
         match effect {
-            Effect::Set { collection: Variable::Tx, name, change } => self.set_tx(set, rule, name, change),
-            Effect::Set { collection, name, change } => self.set_persistent(set, rule, *collection, name, change),
-            Effect::Expire { collection, name, seconds } => {
+            Effect::Set {
+                collection: Variable::Tx,
+                name,
+                change,
+            } => self.set_tx(set, rule, name, change),
+            Effect::Set {
+                collection,
+                name,
+                change,
+            } => self.set_persistent(set, rule, *collection, name, change),
+            Effect::Expire {
+                collection,
+                name,
+                seconds,
+            } => {
                 let name = self.member_name(set, rule, name);
                 let seconds = leading_number(&self.resolve(set, rule, seconds));
-                let at_ms = self.client.now_ms.saturating_add(seconds.saturating_mul(1000));
-                if let Some((_, key)) = self.opened.iter().find(|(opened, _)| opened == collection) {
-                    self.environment.collections.expire(*collection, key, &name, at_ms);
+                let at_ms = self
+                    .client
+                    .now_ms
+                    .saturating_add(seconds.saturating_mul(1000));
+                if let Some((_, key)) = self.opened.iter().find(|(opened, _)| opened == collection)
+                {
+                    self.environment
+                        .collections
+                        .expire(*collection, key, &name, at_ms);
                 }
             }
             Effect::Open { collection, key } => {
@@ -42,12 +60,19 @@ impl Transaction {
             Effect::RequestProcessor(processor) => {
                 self.processor = *processor;
                 let name = processor.map_or("", |processor| processor.name());
-                self.store.put(&mut self.values, Variable::ReqbodyProcessor, name.as_bytes());
+                self.store.put(
+                    &mut self.values,
+                    Variable::ReqbodyProcessor,
+                    name.as_bytes(),
+                );
             }
             Effect::Engine(mode) => self.engine = *mode,
             Effect::Remove(rules) => self.removed.extend(rules),
             Effect::RemoveTargets(removal) => {
-                let known = self.removals.iter().any(|known| Arc::ptr_eq(known, removal));
+                let known = self
+                    .removals
+                    .iter()
+                    .any(|known| Arc::ptr_eq(known, removal));
                 if !known && self.removals.len() < REMOVALS_MAX {
                     self.removals.push(removal.clone());
                 }
@@ -57,7 +82,12 @@ impl Transaction {
 
     fn member_name(&self, set: &RuleSet, rule: &Rule, name: &Name) -> Vec<u8> {
         match name {
-            Name::Slot(slot) => set.names.list.get(*slot as usize).map(|name| name.to_vec()).unwrap_or_default(),
+            Name::Slot(slot) => set
+                .names
+                .list
+                .get(*slot as usize)
+                .map(|name| name.to_vec())
+                .unwrap_or_default(),
             Name::Text(text) => self.resolve(set, rule, text).to_ascii_lowercase(),
         }
     }
@@ -76,8 +106,12 @@ impl Transaction {
         let new = match change {
             Change::Unset => None,
             Change::Set(text) => Some(TxValue::Text(self.resolve_shared(set, rule, text))),
-            Change::Add(text) => Some(TxValue::Number(number.saturating_add(self.number(set, rule, text)))),
-            Change::Subtract(text) => Some(TxValue::Number(number.saturating_sub(self.number(set, rule, text)))),
+            Change::Add(text) => Some(TxValue::Number(
+                number.saturating_add(self.number(set, rule, text)),
+            )),
+            Change::Subtract(text) => Some(TxValue::Number(
+                number.saturating_sub(self.number(set, rule, text)),
+            )),
         };
         match (name, computed) {
             (Name::Slot(slot), _) => self.vars.set_slot(*slot, new),
@@ -100,21 +134,44 @@ impl Transaction {
         }
     }
 
-    fn set_persistent(&mut self, set: &RuleSet, rule: &Rule, collection: Variable, name: &Name, change: &Change) {
+    fn set_persistent(
+        &mut self,
+        set: &RuleSet,
+        rule: &Rule,
+        collection: Variable,
+        name: &Name,
+        change: &Change,
+    ) {
         let name = self.member_name(set, rule, name);
-        let Some((_, key)) = self.opened.iter().find(|(opened, _)| *opened == collection) else { return };
+        let Some((_, key)) = self.opened.iter().find(|(opened, _)| *opened == collection) else {
+            return;
+        };
         let text = match change {
             Change::Unset => Vec::new(),
-            Change::Set(text) | Change::Add(text) | Change::Subtract(text) => self.resolve(set, rule, text).into_owned(),
-        };
-        self.environment.collections.update((collection, key), &name, self.client.now_ms, |old| {
-            let number = old.map_or(0, leading_number);
-            match change {
-                Change::Unset => None,
-                Change::Set(_) => Some(text),
-                Change::Add(_) => Some(number.saturating_add(leading_number(&text)).to_string().into_bytes()),
-                Change::Subtract(_) => Some(number.saturating_sub(leading_number(&text)).to_string().into_bytes()),
+            Change::Set(text) | Change::Add(text) | Change::Subtract(text) => {
+                self.resolve(set, rule, text).into_owned()
             }
-        });
+        };
+        self.environment
+            .collections
+            .update((collection, key), &name, self.client.now_ms, |old| {
+                let number = old.map_or(0, leading_number);
+                match change {
+                    Change::Unset => None,
+                    Change::Set(_) => Some(text),
+                    Change::Add(_) => Some(
+                        number
+                            .saturating_add(leading_number(&text))
+                            .to_string()
+                            .into_bytes(),
+                    ),
+                    Change::Subtract(_) => Some(
+                        number
+                            .saturating_sub(leading_number(&text))
+                            .to_string()
+                            .into_bytes(),
+                    ),
+                }
+            });
     }
 }

@@ -14,10 +14,19 @@ impl Transaction {
     pub(super) fn describe_client(&mut self) {
         let client = &self.client;
         let mut put = |variable, value: &[u8]| self.store.put(&mut self.values, variable, value);
-        put(Variable::RemoteAddr, client.address.to_canonical().to_string().as_bytes());
+        put(
+            Variable::RemoteAddr,
+            client.address.to_canonical().to_string().as_bytes(),
+        );
         put(Variable::RemotePort, client.port.to_string().as_bytes());
-        put(Variable::ServerAddr, client.server.to_canonical().to_string().as_bytes());
-        put(Variable::ServerPort, client.server_port.to_string().as_bytes());
+        put(
+            Variable::ServerAddr,
+            client.server.to_canonical().to_string().as_bytes(),
+        );
+        put(
+            Variable::ServerPort,
+            client.server_port.to_string().as_bytes(),
+        );
         put(Variable::UniqueId, client.id.as_bytes());
         if let Some(country) = &client.country {
             let name = self.values.push(b"COUNTRY_CODE");
@@ -31,13 +40,17 @@ impl Transaction {
         let line = [method, b" ", target, b" ", protocol].concat();
         let line = line.strip_suffix(b" ").unwrap_or(&line);
         let relative = origin_form(target);
-        let without_fragment = &relative[..memchr::memchr(b'#', relative).unwrap_or(relative.len())];
+        let without_fragment =
+            &relative[..memchr::memchr(b'#', relative).unwrap_or(relative.len())];
         let (path, query) = match memchr::memchr(b'?', without_fragment) {
             Some(at) => (&without_fragment[..at], &without_fragment[at + 1..]),
             None => (without_fragment, &without_fragment[..0]),
         };
         let path = path_bytes(path);
-        let base = path.iter().rposition(|b| matches!(b, b'/' | b'\\')).map_or(path.as_ref(), |at| &path[at + 1..]);
+        let base = path
+            .iter()
+            .rposition(|b| matches!(b, b'/' | b'\\'))
+            .map_or(path.as_ref(), |at| &path[at + 1..]);
         let mut put = |variable, value: &[u8]| self.store.put(&mut self.values, variable, value);
         put(Variable::RequestLine, line);
         put(Variable::RequestMethod, method);
@@ -49,7 +62,8 @@ impl Transaction {
         put(Variable::QueryString, query);
         let broken = self.arguments_of(query, true);
         if broken {
-            self.store.put(&mut self.values, Variable::UrlencodedError, b"1");
+            self.store
+                .put(&mut self.values, Variable::UrlencodedError, b"1");
         }
     }
 
@@ -60,20 +74,36 @@ impl Transaction {
         }
         let name_id = self.values.push(name);
         let value_id = self.values.push(value);
-        self.store.add_named(Variable::RequestHeaders, Variable::RequestHeadersNames, name_id, value_id);
+        self.store.add_named(
+            Variable::RequestHeaders,
+            Variable::RequestHeadersNames,
+            name_id,
+            value_id,
+        );
         if name.eq_ignore_ascii_case(b"cookie") {
             self.cookies(value);
         } else if name.eq_ignore_ascii_case(b"content-type") {
             self.processor = Processor::for_content_type(value);
         } else if name.eq_ignore_ascii_case(b"host") {
-            let end = value.iter().rposition(|b| *b == b':').filter(|_| !value.ends_with(b"]")).unwrap_or(value.len());
-            self.store.put(&mut self.values, Variable::ServerName, &value[..end]);
+            let end = value
+                .iter()
+                .rposition(|b| *b == b':')
+                .filter(|_| !value.ends_with(b"]"))
+                .unwrap_or(value.len());
+            self.store
+                .put(&mut self.values, Variable::ServerName, &value[..end]);
         }
     }
 
     fn cookies(&mut self, value: &[u8]) {
-        for pair in value.split(|b| *b == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()) {
-            if self.store.list(Variable::RequestCookies).len() >= self.environment.limits.headers_max {
+        for pair in value
+            .split(|b| *b == b';')
+            .map(<[u8]>::trim_ascii)
+            .filter(|pair| !pair.is_empty())
+        {
+            if self.store.list(Variable::RequestCookies).len()
+                >= self.environment.limits.headers_max
+            {
                 return;
             }
             let (name, value) = match memchr::memchr(b'=', pair) {
@@ -82,16 +112,26 @@ impl Transaction {
             };
             let name = self.values.push(name.trim_ascii());
             let value = self.values.push(value.trim_ascii());
-            self.store.add_named(Variable::RequestCookies, Variable::RequestCookiesNames, name, value);
+            self.store.add_named(
+                Variable::RequestCookies,
+                Variable::RequestCookiesNames,
+                name,
+                value,
+            );
         }
     }
 
     /// The head is complete: phase 1.
     pub fn request_head_done(&mut self) -> Outcome {
         if let Some(processor) = self.processor {
-            self.store.put(&mut self.values, Variable::ReqbodyProcessor, processor.name().as_bytes());
+            self.store.put(
+                &mut self.values,
+                Variable::ReqbodyProcessor,
+                processor.name().as_bytes(),
+            );
         } else {
-            self.store.put(&mut self.values, Variable::ReqbodyProcessor, b"");
+            self.store
+                .put(&mut self.values, Variable::ReqbodyProcessor, b"");
         }
         self.combined_size();
         self.run_phase(1)
@@ -100,9 +140,15 @@ impl Transaction {
     /// A piece of the request's body. Bytes beyond the limit are not kept.
     pub fn request_body(&mut self, piece: &[u8]) -> Outcome {
         let limits = &self.environment.limits;
-        let most = self.set.settings.request_body_bytes_max.unwrap_or(usize::MAX).min(limits.request_body_bytes_max);
+        let most = self
+            .set
+            .settings
+            .request_body_bytes_max
+            .unwrap_or(usize::MAX)
+            .min(limits.request_body_bytes_max);
         let room = most.saturating_sub(self.request_body.len());
-        self.request_body.extend_from_slice(&piece[..piece.len().min(room)]);
+        self.request_body
+            .extend_from_slice(&piece[..piece.len().min(room)]);
         if piece.len() > room {
             self.beyond(413);
         }
@@ -124,7 +170,10 @@ impl Transaction {
         let mut put = |variable, value: &[u8]| self.store.put(&mut self.values, variable, value);
         put(Variable::ResponseStatus, text.as_bytes());
         put(Variable::ResponseProtocol, protocol);
-        put(Variable::StatusLine, &[protocol, b" ", text.as_bytes()].concat());
+        put(
+            Variable::StatusLine,
+            &[protocol, b" ", text.as_bytes()].concat(),
+        );
     }
 
     /// A response header field, in the order received.
@@ -134,11 +183,18 @@ impl Transaction {
         }
         let name_id = self.values.push(name);
         let value_id = self.values.push(value);
-        self.store.add_named(Variable::ResponseHeaders, Variable::ResponseHeadersNames, name_id, value_id);
+        self.store.add_named(
+            Variable::ResponseHeaders,
+            Variable::ResponseHeadersNames,
+            name_id,
+            value_id,
+        );
         if name.eq_ignore_ascii_case(b"content-type") {
-            self.store.add(Variable::ResponseContentType, NONE, value_id);
+            self.store
+                .add(Variable::ResponseContentType, NONE, value_id);
         } else if name.eq_ignore_ascii_case(b"content-length") {
-            self.store.add(Variable::ResponseContentLength, NONE, value_id);
+            self.store
+                .add(Variable::ResponseContentLength, NONE, value_id);
         }
     }
 
@@ -150,9 +206,15 @@ impl Transaction {
     /// A piece of the response's body. Bytes beyond the limit are not kept.
     pub fn response_body(&mut self, piece: &[u8]) -> Outcome {
         let limits = &self.environment.limits;
-        let most = self.set.settings.response_body_bytes_max.unwrap_or(usize::MAX).min(limits.response_body_bytes_max);
+        let most = self
+            .set
+            .settings
+            .response_body_bytes_max
+            .unwrap_or(usize::MAX)
+            .min(limits.response_body_bytes_max);
         let room = most.saturating_sub(self.response_body.len());
-        self.response_body.extend_from_slice(&piece[..piece.len().min(room)]);
+        self.response_body
+            .extend_from_slice(&piece[..piece.len().min(room)]);
         if piece.len() > room {
             self.beyond(500);
         }
@@ -163,7 +225,8 @@ impl Transaction {
     pub fn response_body_done(&mut self) -> Outcome {
         if !self.response_body.is_empty() {
             let body = std::mem::take(&mut self.response_body);
-            self.store.put(&mut self.values, Variable::ResponseBody, &body);
+            self.store
+                .put(&mut self.values, Variable::ResponseBody, &body);
         }
         self.run_phase(4)
     }
@@ -173,10 +236,19 @@ impl Transaction {
             return;
         }
         self.body_cut = true;
-        let variable = if status == 413 { Variable::InboundDataError } else { Variable::OutboundDataError };
+        let variable = if status == 413 {
+            Variable::InboundDataError
+        } else {
+            Variable::OutboundDataError
+        };
         self.store.put(&mut self.values, variable, b"1");
         if self.environment.limits.beyond == Beyond::Reject {
-            self.block(Block { status, rule: 0, redirect: None, drop_connection: false });
+            self.block(Block {
+                status,
+                rule: 0,
+                redirect: None,
+                drop_connection: false,
+            });
         }
     }
 
@@ -187,7 +259,9 @@ impl Transaction {
         } else {
             (Variable::ArgsPost, Variable::ArgsPostNames)
         };
-        let parsed = urlencoded::parse(text, &mut |name, value| self.argument(list, names, name, value));
+        let parsed = urlencoded::parse(text, &mut |name, value| {
+            self.argument(list, names, name, value)
+        });
         match parsed {
             Ok(broken) => broken,
             Err(error) => {
@@ -198,22 +272,38 @@ impl Transaction {
     }
 
     /// Adds one argument; `false` if there is no room.
-    pub(super) fn argument(&mut self, list: Variable, names: Variable, name: &[u8], value: &[u8]) -> bool {
-        let most = self.set.settings.arguments_max.unwrap_or(usize::MAX).min(self.environment.limits.arguments_max);
+    pub(super) fn argument(
+        &mut self,
+        list: Variable,
+        names: Variable,
+        name: &[u8],
+        value: &[u8],
+    ) -> bool {
+        let most = self
+            .set
+            .settings
+            .arguments_max
+            .unwrap_or(usize::MAX)
+            .min(self.environment.limits.arguments_max);
         if self.store.list(Variable::Args).len() >= most {
             return false;
         }
         let name_id = self.values.push(name);
         let value_id = self.values.push(value);
         self.store.add_named(list, names, name_id, value_id);
-        self.store.add_named(Variable::Args, Variable::ArgsNames, name_id, value_id);
+        self.store
+            .add_named(Variable::Args, Variable::ArgsNames, name_id, value_id);
         self.arguments += name.len() + value.len();
         true
     }
 
     pub(super) fn combined_size(&mut self) {
         let size = self.arguments.to_string();
-        self.store.put(&mut self.values, Variable::ArgsCombinedSize, size.as_bytes());
+        self.store.put(
+            &mut self.values,
+            Variable::ArgsCombinedSize,
+            size.as_bytes(),
+        );
     }
 }
 
@@ -225,7 +315,11 @@ fn path_bytes(path: &[u8]) -> Cow<'_, [u8]> {
     let mut out = Vec::with_capacity(path.len());
     let mut at = 0;
     while let Some(&byte) = path.get(at) {
-        let decoded = if byte == b'%' { hex_pair(path, at + 1) } else { None };
+        let decoded = if byte == b'%' {
+            hex_pair(path, at + 1)
+        } else {
+            None
+        };
         out.push(decoded.unwrap_or(byte));
         at += if decoded.is_some() { 3 } else { 1 };
     }
@@ -234,10 +328,14 @@ fn path_bytes(path: &[u8]) -> Cow<'_, [u8]> {
 
 /// A target without scheme and authority.
 fn origin_form(target: &[u8]) -> &[u8] {
-    let Some(at) = memchr::memmem::find(target, b"://") else { return target };
+    let Some(at) = memchr::memmem::find(target, b"://") else {
+        return target;
+    };
     if !target[..at].iter().all(u8::is_ascii_alphanumeric) || at == 0 {
         return target;
     }
     let rest = &target[at + 3..];
-    rest.iter().position(|b| matches!(b, b'/' | b'?' | b'#')).map_or(b"/", |slash| &rest[slash..])
+    rest.iter()
+        .position(|b| matches!(b, b'/' | b'?' | b'#'))
+        .map_or(b"/", |slash| &rest[slash..])
 }

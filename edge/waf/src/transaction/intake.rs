@@ -14,7 +14,11 @@ impl Transaction {
         if body.is_empty() || !self.request_body_access {
             return;
         }
-        self.store.put(&mut self.values, Variable::RequestBodyLength, body.len().to_string().as_bytes());
+        self.store.put(
+            &mut self.values,
+            Variable::RequestBodyLength,
+            body.len().to_string().as_bytes(),
+        );
         // As the language has it: there is no REQUEST_BODY where another processor has taken it apart.
         let raw = match self.processor {
             Some(Processor::UrlEncoded) => true,
@@ -22,12 +26,14 @@ impl Transaction {
             None => self.force_request_body,
         };
         if raw {
-            self.store.put(&mut self.values, Variable::RequestBody, &body);
+            self.store
+                .put(&mut self.values, Variable::RequestBody, &body);
         }
         let done = match self.processor {
             Some(Processor::UrlEncoded) => {
                 if self.arguments_of(&body, false) {
-                    self.store.put(&mut self.values, Variable::UrlencodedError, b"1");
+                    self.store
+                        .put(&mut self.values, Variable::UrlencodedError, b"1");
                 }
                 Ok(())
             }
@@ -38,7 +44,8 @@ impl Transaction {
         };
         match done {
             Ok(()) if self.body_error.is_none() => {
-                self.store.put(&mut self.values, Variable::ReqbodyError, b"0");
+                self.store
+                    .put(&mut self.values, Variable::ReqbodyError, b"0");
             }
             Ok(()) => {}
             Err(error) => self.fail_body(&error.to_string()),
@@ -51,21 +58,32 @@ impl Transaction {
         for flag in [Variable::ReqbodyError, Variable::ReqbodyProcessorError] {
             self.store.put(&mut self.values, flag, b"1");
         }
-        for text in [Variable::ReqbodyErrorMsg, Variable::ReqbodyProcessorErrorMsg] {
+        for text in [
+            Variable::ReqbodyErrorMsg,
+            Variable::ReqbodyProcessorErrorMsg,
+        ] {
             self.store.put(&mut self.values, text, message.as_bytes());
         }
         self.body_error = Some(message.to_owned());
     }
 
     fn read_json(&mut self, body: &[u8]) -> Result<(), BodyError> {
-        let depth = self.set.settings.json_depth_max.unwrap_or(usize::MAX).min(self.environment.limits.depth_max);
-        json::parse(body, depth, &mut |name, value| self.argument(Variable::ArgsPost, Variable::ArgsPostNames, name, value))
+        let depth = self
+            .set
+            .settings
+            .json_depth_max
+            .unwrap_or(usize::MAX)
+            .min(self.environment.limits.depth_max);
+        json::parse(body, depth, &mut |name, value| {
+            self.argument(Variable::ArgsPost, Variable::ArgsPostNames, name, value)
+        })
     }
 
     fn read_xml(&mut self, body: &[u8]) -> Result<(), BodyError> {
         let limits = &self.environment.limits;
         let document = xml::parse(body, limits.depth_max, limits.arguments_max)?;
-        self.store.put(&mut self.values, Variable::Xml, &document.text);
+        self.store
+            .put(&mut self.values, Variable::Xml, &document.text);
         for attribute in &document.attributes {
             let value = self.values.push(attribute);
             self.store.add(Variable::XmlAttributes, NONE, value);
@@ -75,13 +93,28 @@ impl Transaction {
 
     fn read_form(&mut self, body: &[u8]) -> Result<(), BodyError> {
         let headers = self.store.list(Variable::RequestHeaders);
-        let named = headers.iter().find(|entry| self.values.get(entry.name).eq_ignore_ascii_case(b"content-type"));
-        let content_type = named.map(|entry| self.values.get(entry.value).to_vec()).unwrap_or_default();
-        let bounds = multipart::Bounds { parts_max: self.environment.limits.parts_max, headers_max: PART_HEADERS_MAX };
-        let mut form = multipart::Form::default();
-        let done = multipart::parse(&content_type, body, bounds, &mut form, &mut |name, value| {
-            self.argument(Variable::ArgsPost, Variable::ArgsPostNames, name, value)
+        let named = headers.iter().find(|entry| {
+            self.values
+                .get(entry.name)
+                .eq_ignore_ascii_case(b"content-type")
         });
+        let content_type = named
+            .map(|entry| self.values.get(entry.value).to_vec())
+            .unwrap_or_default();
+        let bounds = multipart::Bounds {
+            parts_max: self.environment.limits.parts_max,
+            headers_max: PART_HEADERS_MAX,
+        };
+        let mut form = multipart::Form::default();
+        let done = multipart::parse(
+            &content_type,
+            body,
+            bounds,
+            &mut form,
+            &mut |name, value| {
+                self.argument(Variable::ArgsPost, Variable::ArgsPostNames, name, value)
+            },
+        );
         let mut combined = 0;
         for file in &form.files {
             let name = self.values.push(&file.name);
@@ -99,25 +132,42 @@ impl Transaction {
             let line = self.values.push(line);
             self.store.add(Variable::MultipartPartHeaders, name, line);
         }
-        self.store.put(&mut self.values, Variable::FilesCombinedSize, combined.to_string().as_bytes());
+        self.store.put(
+            &mut self.values,
+            Variable::FilesCombinedSize,
+            combined.to_string().as_bytes(),
+        );
         let flags = form.flags;
         let table = [
             (Variable::MultipartBoundaryQuoted, flags.boundary_quoted),
-            (Variable::MultipartBoundaryWhitespace, flags.boundary_whitespace),
+            (
+                Variable::MultipartBoundaryWhitespace,
+                flags.boundary_whitespace,
+            ),
             (Variable::MultipartCrlfLfLines, flags.crlf_lf_lines),
             (Variable::MultipartDataAfter, flags.data_after),
             (Variable::MultipartDataBefore, flags.data_before),
             (Variable::MultipartHeaderFolding, flags.header_folding),
-            (Variable::MultipartInvalidHeaderFolding, flags.invalid_header_folding),
+            (
+                Variable::MultipartInvalidHeaderFolding,
+                flags.invalid_header_folding,
+            ),
             (Variable::MultipartInvalidPart, flags.invalid_part),
             (Variable::MultipartInvalidQuoting, flags.invalid_quoting),
             (Variable::MultipartLfLine, flags.lf_line),
             (Variable::MultipartMissingSemicolon, flags.missing_semicolon),
-            (Variable::MultipartUnmatchedBoundary, flags.unmatched_boundary),
-            (Variable::MultipartStrictError, flags.strict_error() || done.is_err()),
+            (
+                Variable::MultipartUnmatchedBoundary,
+                flags.unmatched_boundary,
+            ),
+            (
+                Variable::MultipartStrictError,
+                flags.strict_error() || done.is_err(),
+            ),
         ];
         for (variable, set) in table {
-            self.store.put(&mut self.values, variable, if set { b"1" } else { b"0" });
+            self.store
+                .put(&mut self.values, variable, if set { b"1" } else { b"0" });
         }
         done
     }

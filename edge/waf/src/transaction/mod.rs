@@ -27,8 +27,8 @@ use crate::ruleset::{RuleMask, RuleSet, TargetRemoval};
 use crate::ticks::Ticks;
 use crate::verdict::{Block, Outcome, RuleMatch};
 
-pub(crate) use store::is_stored;
 use store::Store;
+pub(crate) use store::is_stored;
 use values::Values;
 use vars::Vars;
 
@@ -170,7 +170,9 @@ impl Transaction {
     /// Whether the request's body is to be handed over.
     #[must_use]
     pub fn wants_request_body(&self) -> bool {
-        self.is_active() && self.request_body_access && self.environment.limits.request_body_bytes_max > 0
+        self.is_active()
+            && self.request_body_access
+            && self.environment.limits.request_body_bytes_max > 0
     }
 
     /// Whether the response's body is to be handed over; ask after its head.
@@ -198,6 +200,10 @@ impl Transaction {
 
     /// The value of a plain variable, empty if it has none.
     fn scalar(&self, variable: Variable) -> &[u8] {
-        self.store.list(variable).first().map(|entry| self.values.get(entry.value)).unwrap_or_default()
+        self.store
+            .list(variable)
+            .first()
+            .map(|entry| self.values.get(entry.value))
+            .unwrap_or_default()
     }
 }

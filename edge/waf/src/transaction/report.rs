@@ -10,7 +10,10 @@ use crate::verdict::{AuditEvent, Block, Outcome, RuleMatch, Scores, excerpt};
 
 /// Where rule sets keep scores: the Core Rule Set 4, then 3.
 const INBOUND: [&[u8]; 2] = [b"blocking_inbound_anomaly_score", b"anomaly_score"];
-const OUTBOUND: [&[u8]; 2] = [b"blocking_outbound_anomaly_score", b"outbound_anomaly_score"];
+const OUTBOUND: [&[u8]; 2] = [
+    b"blocking_outbound_anomaly_score",
+    b"outbound_anomaly_score",
+];
 
 impl Transaction {
     /// Logs and decides for a chain that matched.
@@ -29,15 +32,23 @@ impl Transaction {
             }
         }
         let block = |redirect: Option<String>, drop_connection| Block {
-            status: if redirect.is_some() && !(300..400).contains(&rule.status) { 302 } else { rule.status },
+            status: if redirect.is_some() && !(300..400).contains(&rule.status) {
+                302
+            } else {
+                rule.status
+            },
             rule: rule.id,
             redirect,
             drop_connection,
         };
         match &rule.disruptive {
             Disruptive::Pass => {}
-            Disruptive::Allow(AllowScope::Phase) => self.allowed_through = self.allowed_through.max(phase),
-            Disruptive::Allow(AllowScope::Request) => self.allowed_through = self.allowed_through.max(phase).max(2),
+            Disruptive::Allow(AllowScope::Phase) => {
+                self.allowed_through = self.allowed_through.max(phase)
+            }
+            Disruptive::Allow(AllowScope::Request) => {
+                self.allowed_through = self.allowed_through.max(phase).max(2)
+            }
             Disruptive::Allow(AllowScope::All) => self.allowed_through = 4,
             Disruptive::Deny => self.block(block(None, false)),
             Disruptive::Drop => self.block(block(None, true)),
@@ -84,10 +95,15 @@ impl Transaction {
     #[must_use]
     pub fn scores(&self) -> Scores {
         let score = |names: [&[u8]; 2]| {
-            let found = names.iter().find_map(|name| self.vars.get(&self.set.names, name));
+            let found = names
+                .iter()
+                .find_map(|name| self.vars.get(&self.set.names, name));
             found.map_or(0, super::vars::TxValue::number)
         };
-        Scores { inbound: score(INBOUND), outbound: score(OUTBOUND) }
+        Scores {
+            inbound: score(INBOUND),
+            outbound: score(OUTBOUND),
+        }
     }
 
     /// Time that rules have taken, microseconds.
@@ -100,13 +116,19 @@ impl Transaction {
     pub fn finish(&mut self) -> Option<AuditEvent> {
         self.run_phase(5);
         let outcome = self.outcome();
-        let nothing = self.matches.is_empty() && self.blocked.is_none() && !self.body_cut && self.body_error.is_none();
+        let nothing = self.matches.is_empty()
+            && self.blocked.is_none()
+            && !self.body_cut
+            && self.body_error.is_none();
         if !self.audit || nothing && outcome != Outcome::Overrun {
             return None;
         }
         let most = self.environment.limits.excerpt_bytes_max;
         let host = self.store.list(Variable::RequestHeaders).iter();
-        let host = host.filter(|entry| self.values.get(entry.name).eq_ignore_ascii_case(b"host")).map(|entry| entry.value).next();
+        let host = host
+            .filter(|entry| self.values.get(entry.name).eq_ignore_ascii_case(b"host"))
+            .map(|entry| entry.value)
+            .next();
         Some(AuditEvent {
             id: self.client.id.clone(),
             time_ms: self.client.now_ms,

@@ -53,12 +53,21 @@ impl Transaction {
             }
         }
         self.is_over_budget();
-        self.spent_us += self.environment.ticks.now_us().saturating_sub(self.began_us);
+        self.spent_us += self
+            .environment
+            .ticks
+            .now_us()
+            .saturating_sub(self.began_us);
         self.outcome()
     }
 
     fn is_over_budget(&mut self) -> bool {
-        let spent = self.spent_us + self.environment.ticks.now_us().saturating_sub(self.began_us);
+        let spent = self.spent_us
+            + self
+                .environment
+                .ticks
+                .now_us()
+                .saturating_sub(self.began_us);
         self.overrun |= spent > self.environment.limits.budget_us || self.values.is_full();
         self.overrun
     }
@@ -89,12 +98,21 @@ impl Transaction {
         };
         if let Some(filter) = test.filter
             && !test.units.is_empty()
-            && !test.units.iter().any(|unit| self.unit_passes(set, *unit, filter))
+            && !test
+                .units
+                .iter()
+                .any(|unit| self.unit_passes(set, *unit, filter))
         {
             return false;
         }
         let argument = self.resolve(set, rule, &test.argument);
-        let check = Check { set, rule, test, head, argument: &argument };
+        let check = Check {
+            set,
+            rule,
+            test,
+            head,
+            argument: &argument,
+        };
         let mut matched = false;
         for target in &rule.targets {
             matched |= self.target(&check, target);
@@ -109,7 +127,11 @@ impl Transaction {
         if self.units.begin(at, words) {
             self.fill_unit(set, at);
         }
-        set.filters.passes(filter, &self.units.candidates[at * words..(at + 1) * words], &self.units.bytes[at])
+        set.filters.passes(
+            filter,
+            &self.units.candidates[at * words..(at + 1) * words],
+            &self.units.bytes[at],
+        )
     }
 
     fn fill_unit(&mut self, set: &RuleSet, at: usize) {
@@ -137,7 +159,10 @@ impl Transaction {
         let words = set.filters.words();
         self.units.bytes[at].extend(self.values.set(value));
         let candidates = self.values.candidates(value, &set.filters);
-        for (mine, theirs) in self.units.candidates[at * words..(at + 1) * words].iter_mut().zip(candidates) {
+        for (mine, theirs) in self.units.candidates[at * words..(at + 1) * words]
+            .iter_mut()
+            .zip(candidates)
+        {
             *mine |= theirs;
         }
     }
@@ -149,7 +174,9 @@ impl Transaction {
     fn is_excluded(&self, check: &Check<'_>, variable: Variable, name: &[u8]) -> bool {
         let covers = |member: &Member| member.variable == variable && selects(&member.which, name);
         check.rule.exclusions.iter().any(covers)
-            || self.removals.iter().any(|removal| removal.rules.contains(check.head) && removal.members.iter().any(covers))
+            || self.removals.iter().any(|removal| {
+                removal.rules.contains(check.head) && removal.members.iter().any(covers)
+            })
     }
 
     fn target(&mut self, check: &Check<'_>, target: &Member) -> bool {
@@ -164,12 +191,25 @@ impl Transaction {
         }
         let found = self.dynamic(check.set, target);
         if target.count {
-            let count = found.iter().filter(|found| !self.is_excluded(check, target.variable, found.name.as_deref().unwrap_or_default())).count();
+            let count = found
+                .iter()
+                .filter(|found| {
+                    !self.is_excluded(
+                        check,
+                        target.variable,
+                        found.name.as_deref().unwrap_or_default(),
+                    )
+                })
+                .count();
             return self.count(check, target, count);
         }
         let mut matched = false;
         for found in found {
-            if !self.is_excluded(check, target.variable, found.name.as_deref().unwrap_or_default()) {
+            if !self.is_excluded(
+                check,
+                target.variable,
+                found.name.as_deref().unwrap_or_default(),
+            ) {
                 matched |= self.loose(check, target.variable, found.name, &found.value);
             }
         }
@@ -187,11 +227,19 @@ impl Transaction {
         }
         let Some(value) = value else { return false };
         let name = || check.set.names.list.get(slot as usize).cloned();
-        if let (Operator::Compare(comparison), true) = (&check.test.operator, check.steps().is_empty()) {
-            if comparison.holds(value.number(), leading_number(check.argument)) == check.test.negated {
+        if let (Operator::Compare(comparison), true) =
+            (&check.test.operator, check.steps().is_empty())
+        {
+            if comparison.holds(value.number(), leading_number(check.argument))
+                == check.test.negated
+            {
                 return false;
             }
-            let matched = Matched { variable: Variable::Tx, name: name(), value: value.bytes().into() };
+            let matched = Matched {
+                variable: Variable::Tx,
+                name: name(),
+                value: value.bytes().into(),
+            };
             self.on_match(check, matched, Some(Hit::Whole));
             return true;
         }
@@ -200,7 +248,9 @@ impl Transaction {
     }
 
     fn count(&mut self, check: &Check<'_>, target: &Member, count: usize) -> bool {
-        if let (Operator::Compare(comparison), true) = (&check.test.operator, check.steps().is_empty()) {
+        if let (Operator::Compare(comparison), true) =
+            (&check.test.operator, check.steps().is_empty())
+        {
             let number = i64::try_from(count).unwrap_or(i64::MAX);
             if comparison.holds(number, leading_number(check.argument)) == check.test.negated {
                 return false;
@@ -215,7 +265,9 @@ impl Transaction {
         let mut count = 0;
         for index in 0..self.store.list(target.variable).len() {
             let entry = self.store.list(target.variable)[index];
-            if !self.is_member(&target.which, entry) || self.is_excluded(check, target.variable, self.values.get(entry.name)) {
+            if !self.is_member(&target.which, entry)
+                || self.is_excluded(check, target.variable, self.values.get(entry.name))
+            {
                 continue;
             }
             count += 1;
@@ -223,7 +275,11 @@ impl Transaction {
                 matched |= self.stored(check, target.variable, entry);
             }
         }
-        if target.count { self.count(check, target, count) } else { matched }
+        if target.count {
+            self.count(check, target, count)
+        } else {
+            matched
+        }
     }
 
     fn stored(&mut self, check: &Check<'_>, variable: Variable, entry: Entry) -> bool {
@@ -244,7 +300,13 @@ impl Transaction {
         matched
     }
 
-    fn stored_value(&mut self, check: &Check<'_>, variable: Variable, name: ValueId, value: ValueId) -> bool {
+    fn stored_value(
+        &mut self,
+        check: &Check<'_>,
+        variable: Variable,
+        name: ValueId,
+        value: ValueId,
+    ) -> bool {
         if let Some(filter) = check.test.filter {
             let bytes: ByteSet = *self.values.set(value);
             let candidates = self.values.candidates(value, &check.set.filters);
@@ -253,18 +315,31 @@ impl Transaction {
             }
         }
         let bytes = self.values.get(value);
-        let hit = check.test.operator.test(bytes, check.argument, check.rule.capture);
+        let hit = check
+            .test
+            .operator
+            .test(bytes, check.argument, check.rule.capture);
         if hit.is_some() == check.test.negated {
             return false;
         }
         let name = (name != NONE).then(|| self.values.get(name).into());
-        let matched = Matched { variable, name, value: bytes.into() };
+        let matched = Matched {
+            variable,
+            name,
+            value: bytes.into(),
+        };
         self.on_match(check, matched, hit);
         true
     }
 
     /// A value that is not kept.
-    fn loose(&mut self, check: &Check<'_>, variable: Variable, name: Option<Box<[u8]>>, value: &[u8]) -> bool {
+    fn loose(
+        &mut self,
+        check: &Check<'_>,
+        variable: Variable,
+        name: Option<Box<[u8]>>,
+        value: &[u8],
+    ) -> bool {
         let mut value = value.to_vec();
         let mut matched = false;
         if check.rule.multi_match {
@@ -279,15 +354,36 @@ impl Transaction {
                 matched |= self.loose_value(check, variable, &name, &value);
             }
         }
-        if check.rule.multi_match { matched } else { self.loose_value(check, variable, &name, &value) }
+        if check.rule.multi_match {
+            matched
+        } else {
+            self.loose_value(check, variable, &name, &value)
+        }
     }
 
-    fn loose_value(&mut self, check: &Check<'_>, variable: Variable, name: &Option<Box<[u8]>>, value: &[u8]) -> bool {
-        let hit = check.test.operator.test(value, check.argument, check.rule.capture);
+    fn loose_value(
+        &mut self,
+        check: &Check<'_>,
+        variable: Variable,
+        name: &Option<Box<[u8]>>,
+        value: &[u8],
+    ) -> bool {
+        let hit = check
+            .test
+            .operator
+            .test(value, check.argument, check.rule.capture);
         if hit.is_some() == check.test.negated {
             return false;
         }
-        self.on_match(check, Matched { variable, name: name.clone(), value: value.into() }, hit);
+        self.on_match(
+            check,
+            Matched {
+                variable,
+                name: name.clone(),
+                value: value.into(),
+            },
+            hit,
+        );
         true
     }
 
@@ -305,10 +401,15 @@ impl Transaction {
             let text = match &hit {
                 Hit::Whole if slot == 0 => Some(value),
                 Hit::Text(text) if slot == 0 => Some(text.as_slice()),
-                Hit::Groups(groups) => groups.get(slot as usize).cloned().flatten().and_then(|range| value.get(range)),
+                Hit::Groups(groups) => groups
+                    .get(slot as usize)
+                    .cloned()
+                    .flatten()
+                    .and_then(|range| value.get(range)),
                 _ => None,
             };
-            self.vars.set_slot(slot, text.map(|text| TxValue::Text(text.into())));
+            self.vars
+                .set_slot(slot, text.map(|text| TxValue::Text(text.into())));
         }
     }
 }

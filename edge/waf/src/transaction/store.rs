@@ -22,15 +22,31 @@ pub(crate) fn is_stored(variable: Variable) -> bool {
     !(variable.is_persistent()
         || matches!(
             variable,
-            V::Tx | V::MatchedVar | V::MatchedVarName | V::MatchedVars | V::MatchedVarsNames | V::Rule | V::Duration
-                | V::HighestSeverity | V::Time | V::TimeDay | V::TimeEpoch | V::TimeHour | V::TimeMin | V::TimeMon
-                | V::TimeSec | V::TimeWday | V::TimeYear
+            V::Tx
+                | V::MatchedVar
+                | V::MatchedVarName
+                | V::MatchedVars
+                | V::MatchedVarsNames
+                | V::Rule
+                | V::Duration
+                | V::HighestSeverity
+                | V::Time
+                | V::TimeDay
+                | V::TimeEpoch
+                | V::TimeHour
+                | V::TimeMin
+                | V::TimeMon
+                | V::TimeSec
+                | V::TimeWday
+                | V::TimeYear
         ))
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { lists: vec![Vec::new(); Variable::COUNT] }
+        Self {
+            lists: vec![Vec::new(); Variable::COUNT],
+        }
     }
 }
 
@@ -54,7 +70,13 @@ impl Store {
     }
 
     /// Adds a member of a collection and of the collection of its names.
-    pub(super) fn add_named(&mut self, collection: Variable, names: Variable, name: ValueId, value: ValueId) {
+    pub(super) fn add_named(
+        &mut self,
+        collection: Variable,
+        names: Variable,
+        name: ValueId,
+        value: ValueId,
+    ) {
         self.add(collection, name, value);
         self.add(names, name, name);
     }

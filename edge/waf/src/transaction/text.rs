@@ -22,27 +22,62 @@ impl Transaction {
                         out.extend_from_slice(&value.bytes());
                     }
                 }
-                TextPiece::Value(variable, key) => self.value_of(set, rule, *variable, key.as_deref(), &mut out),
+                TextPiece::Value(variable, key) => {
+                    self.value_of(set, rule, *variable, key.as_deref(), &mut out)
+                }
             }
         }
         Cow::Owned(out)
     }
 
-    fn value_of(&self, set: &RuleSet, rule: &Rule, variable: Variable, key: Option<&[u8]>, out: &mut Vec<u8>) {
+    fn value_of(
+        &self,
+        set: &RuleSet,
+        rule: &Rule,
+        variable: Variable,
+        key: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) {
         match variable {
             Variable::Rule => out.extend_from_slice(&self.rule_field(set, rule, key)),
-            Variable::MatchedVar => out.extend_from_slice(self.matched.last().map(|m| m.value.as_ref()).unwrap_or_default()),
-            Variable::MatchedVarName => out.extend(self.matched.last().map(full_name).unwrap_or_default()),
+            Variable::MatchedVar => out.extend_from_slice(
+                self.matched
+                    .last()
+                    .map(|m| m.value.as_ref())
+                    .unwrap_or_default(),
+            ),
+            Variable::MatchedVarName => {
+                out.extend(self.matched.last().map(full_name).unwrap_or_default())
+            }
             variable if super::is_stored(variable) => {
-                let wanted = |name| key.is_none_or(|key| self.values.get(name).eq_ignore_ascii_case(key));
-                if let Some(entry) = self.store.list(variable).iter().find(|entry| wanted(entry.name)) {
+                let wanted =
+                    |name| key.is_none_or(|key| self.values.get(name).eq_ignore_ascii_case(key));
+                if let Some(entry) = self
+                    .store
+                    .list(variable)
+                    .iter()
+                    .find(|entry| wanted(entry.name))
+                {
                     out.extend_from_slice(self.values.get(entry.value));
                 }
             }
             variable => {
                 let which = key.map_or(Which::All, |key| Which::Key(key.into()));
-                let found = self.dynamic(set, &Member { variable, which, count: false });
-                out.extend(found.into_iter().next().map(|found| found.value).unwrap_or_default());
+                let found = self.dynamic(
+                    set,
+                    &Member {
+                        variable,
+                        which,
+                        count: false,
+                    },
+                );
+                out.extend(
+                    found
+                        .into_iter()
+                        .next()
+                        .map(|found| found.value)
+                        .unwrap_or_default(),
+                );
             }
         }
     }
@@ -50,10 +85,14 @@ impl Transaction {
     fn rule_field(&self, set: &RuleSet, rule: &Rule, key: Option<&[u8]>) -> Vec<u8> {
         match key {
             Some(b"id") => rule.id.to_string().into_bytes(),
-            Some(b"severity") => rule.severity.map(|severity| severity.to_string().into_bytes()).unwrap_or_default(),
+            Some(b"severity") => rule
+                .severity
+                .map(|severity| severity.to_string().into_bytes())
+                .unwrap_or_default(),
             Some(b"msg") => {
                 // A message that names itself resolves to what is plain in it.
-                let own = |piece: &&TextPiece| !matches!(piece, TextPiece::Value(Variable::Rule, _));
+                let own =
+                    |piece: &&TextPiece| !matches!(piece, TextPiece::Value(Variable::Rule, _));
                 let text = Text(rule.message.0.iter().filter(own).cloned().collect());
                 self.resolve(set, rule, &text).into_owned()
             }

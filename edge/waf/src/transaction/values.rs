@@ -66,8 +66,10 @@ impl Values {
         let end = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         self.spans.push((start, end));
         self.sets.push(set);
-        self.results.resize(self.results.len() + Transformation::COUNT, 0);
-        self.candidates.resize(self.candidates.len() + self.words, 0);
+        self.results
+            .resize(self.results.len() + Transformation::COUNT, 0);
+        self.candidates
+            .resize(self.candidates.len() + self.words, 0);
         self.scanned.push(false);
         id
     }
@@ -97,7 +99,11 @@ impl Values {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         step.apply(self.get(id), &mut scratch);
-        let result = if scratch == self.get(id) { id } else { self.push(&scratch) };
+        let result = if scratch == self.get(id) {
+            id
+        } else {
+            self.push(&scratch)
+        };
         self.scratch = scratch;
         self.results[place] = result + 1;
         result
@@ -114,7 +120,10 @@ impl Values {
         if !self.scanned[id as usize] {
             self.scanned[id as usize] = true;
             let (start, end) = self.spans[id as usize];
-            filters.scan(&self.bytes[start as usize..end as usize], &mut self.candidates[range.clone()]);
+            filters.scan(
+                &self.bytes[start as usize..end as usize],
+                &mut self.candidates[range.clone()],
+            );
         }
         &self.candidates[range]
     }

@@ -59,7 +59,11 @@ impl Vars {
     pub(super) fn get(&self, names: &Names, name: &[u8]) -> Option<&TxValue> {
         match names.slot(name) {
             Some(slot) => self.slot(slot),
-            None => self.computed.iter().find(|(known, _)| **known == *name).map(|(_, value)| value),
+            None => self
+                .computed
+                .iter()
+                .find(|(known, _)| **known == *name)
+                .map(|(_, value)| value),
         }
     }
 
@@ -72,14 +76,27 @@ impl Vars {
         match (at, value) {
             (Some(at), Some(value)) => self.computed[at].1 = value,
             (Some(at), None) => drop(self.computed.remove(at)),
-            (None, Some(value)) if self.computed.len() < self.computed_max => self.computed.push((name.into(), value)),
+            (None, Some(value)) if self.computed.len() < self.computed_max => {
+                self.computed.push((name.into(), value))
+            }
             (None, _) => {}
         }
     }
 
     /// All variables with their names.
-    pub(super) fn all<'a>(&'a self, names: &'a Names) -> impl Iterator<Item = (&'a [u8], &'a TxValue)> {
-        let fixed = names.list.iter().zip(&self.slots).filter_map(|(name, value)| Some((name.as_ref(), value.as_ref()?)));
-        fixed.chain(self.computed.iter().map(|(name, value)| (name.as_ref(), value)))
+    pub(super) fn all<'a>(
+        &'a self,
+        names: &'a Names,
+    ) -> impl Iterator<Item = (&'a [u8], &'a TxValue)> {
+        let fixed = names
+            .list
+            .iter()
+            .zip(&self.slots)
+            .filter_map(|(name, value)| Some((name.as_ref(), value.as_ref()?)));
+        fixed.chain(
+            self.computed
+                .iter()
+                .map(|(name, value)| (name.as_ref(), value)),
+        )
     }
 }

@@ -49,16 +49,29 @@ fn wide(input: &[u8], at: usize) -> Option<u8> {
 
 /// `&#DDD;`, `&#xHH;` and the five names that matter; the semicolon is optional.
 pub(super) fn html_entities(input: &[u8], out: &mut Vec<u8>) {
-    const NAMES: [(&[u8], u8); 5] = [(b"quot", b'"'), (b"amp", b'&'), (b"lt", b'<'), (b"gt", b'>'), (b"nbsp", 0xa0)];
+    const NAMES: [(&[u8], u8); 5] = [
+        (b"quot", b'"'),
+        (b"amp", b'&'),
+        (b"lt", b'<'),
+        (b"gt", b'>'),
+        (b"nbsp", 0xa0),
+    ];
     let mut at = 0;
     while let Some(&byte) = input.get(at) {
         let rest = &input[at + 1..];
         let decoded = match (byte, rest) {
-            (b'&', [b'#', b'x' | b'X', digits @ ..]) => number(digits, 16).map(|(byte, used)| (byte, used + 3)),
+            (b'&', [b'#', b'x' | b'X', digits @ ..]) => {
+                number(digits, 16).map(|(byte, used)| (byte, used + 3))
+            }
             (b'&', [b'#', digits @ ..]) => number(digits, 10).map(|(byte, used)| (byte, used + 2)),
             (b'&', rest) => {
-                let length = rest.iter().take_while(|b| b.is_ascii_alphanumeric()).count();
-                let name = NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(&rest[..length]));
+                let length = rest
+                    .iter()
+                    .take_while(|b| b.is_ascii_alphanumeric())
+                    .count();
+                let name = NAMES
+                    .iter()
+                    .find(|(name, _)| name.eq_ignore_ascii_case(&rest[..length]));
                 name.map(|(name, byte)| (*byte, name.len() + 1))
             }
             _ => None,
@@ -81,11 +94,16 @@ pub(super) fn html_entities(input: &[u8], out: &mut Vec<u8>) {
 
 /// The low byte of a number and the length of its digits.
 fn number(digits: &[u8], radix: u32) -> Option<(u8, usize)> {
-    let used = digits.iter().take_while(|b| char::from(**b).is_digit(radix)).count();
+    let used = digits
+        .iter()
+        .take_while(|b| char::from(**b).is_digit(radix))
+        .count();
     let value = digits[..used]
         .iter()
         .filter_map(|b| char::from(*b).to_digit(radix))
-        .fold(0u32, |sum, digit| sum.wrapping_mul(radix).wrapping_add(digit));
+        .fold(0u32, |sum, digit| {
+            sum.wrapping_mul(radix).wrapping_add(digit)
+        });
     (used > 0).then_some(((value & 0xff) as u8, used))
 }
 
@@ -102,10 +120,14 @@ pub(super) fn js(input: &[u8], out: &mut Vec<u8>) {
             out.push(b'\\');
             return;
         };
-        if next == b'u' && let Some(byte) = js_wide(input, at + 2) {
+        if next == b'u'
+            && let Some(byte) = js_wide(input, at + 2)
+        {
             out.push(byte);
             at += 6;
-        } else if next == b'x' && let Some(byte) = hex_pair(input, at + 2) {
+        } else if next == b'x'
+            && let Some(byte) = hex_pair(input, at + 2)
+        {
             out.push(byte);
             at += 4;
         } else if let Some((byte, used)) = octal(&input[at + 1..], true) {
@@ -126,16 +148,26 @@ fn js_wide(input: &[u8], at: usize) -> Option<u8> {
 
 /// U+FF01 to U+FF5E look like ASCII; of all others the low byte is taken.
 pub(super) fn full_width(high: u8, low: u8) -> u8 {
-    if high == 0xff && low > 0 && low < 0x5f { low + 0x20 } else { low }
+    if high == 0xff && low > 0 && low < 0x5f {
+        low + 0x20
+    } else {
+        low
+    }
 }
 
 /// Up to three octal digits; `bounded` keeps the value within a byte by taking two when the first is above 3.
 fn octal(input: &[u8], bounded: bool) -> Option<(u8, usize)> {
-    let mut used = input.iter().take(3).take_while(|b| (b'0'..=b'7').contains(b)).count();
+    let mut used = input
+        .iter()
+        .take(3)
+        .take_while(|b| (b'0'..=b'7').contains(b))
+        .count();
     if bounded && used == 3 && input.first().is_some_and(|first| *first > b'3') {
         used = 2;
     }
-    let value = input[..used].iter().fold(0u32, |sum, digit| sum * 8 + u32::from(digit - b'0'));
+    let value = input[..used]
+        .iter()
+        .fold(0u32, |sum, digit| sum * 8 + u32::from(digit - b'0'));
     (used > 0).then_some(((value & 0xff) as u8, used))
 }
 
@@ -162,7 +194,11 @@ pub(super) fn css(input: &[u8], out: &mut Vec<u8>) {
             continue;
         }
         let Some(&next) = input.get(at) else { return };
-        let digits = input[at..].iter().take(6).take_while(|b| b.is_ascii_hexdigit()).count();
+        let digits = input[at..]
+            .iter()
+            .take(6)
+            .take_while(|b| b.is_ascii_hexdigit())
+            .count();
         if digits == 0 {
             at += 1;
             if next != b'\n' {
@@ -170,11 +206,20 @@ pub(super) fn css(input: &[u8], out: &mut Vec<u8>) {
             }
             continue;
         }
-        let low = if digits == 1 { hex_value(next) } else { hex_pair(input, at + digits - 2) };
+        let low = if digits == 1 {
+            hex_value(next)
+        } else {
+            hex_pair(input, at + digits - 2)
+        };
         let mut decoded = low.unwrap_or_default();
-        let padded = input[at..at + digits.saturating_sub(4)].iter().all(|b| *b == b'0');
+        let padded = input[at..at + digits.saturating_sub(4)]
+            .iter()
+            .all(|b| *b == b'0');
         if digits >= 4 && padded {
-            decoded = full_width(hex_pair(input, at + digits - 4).unwrap_or_default(), decoded);
+            decoded = full_width(
+                hex_pair(input, at + digits - 4).unwrap_or_default(),
+                decoded,
+            );
         }
         out.push(decoded);
         at += digits;
@@ -197,7 +242,9 @@ pub(super) fn escape_sequences(input: &[u8], out: &mut Vec<u8>) {
         if let Some(control) = control(next) {
             out.push(control);
             at += 2;
-        } else if matches!(next, b'x' | b'X') && let Some(byte) = hex_pair(input, at + 2) {
+        } else if matches!(next, b'x' | b'X')
+            && let Some(byte) = hex_pair(input, at + 2)
+        {
             out.push(byte);
             at += 4;
         } else if let Some((byte, used)) = octal(&input[at + 1..], false) {
@@ -214,7 +261,10 @@ pub(super) fn escape_sequences(input: &[u8], out: &mut Vec<u8>) {
 pub(super) fn sql_hex(input: &[u8], out: &mut Vec<u8>) {
     let mut at = 0;
     while let Some(&byte) = input.get(at) {
-        if byte == b'0' && matches!(input.get(at + 1), Some(b'x' | b'X')) && hex_pair(input, at + 2).is_some() {
+        if byte == b'0'
+            && matches!(input.get(at + 1), Some(b'x' | b'X'))
+            && hex_pair(input, at + 2).is_some()
+        {
             at += 2;
             while let Some(byte) = hex_pair(input, at) {
                 out.push(byte);

@@ -52,7 +52,14 @@ pub(super) fn base64_decode(input: &[u8], out: &mut Vec<u8>) {
 
 /// Decodes what is in the alphabet and skips what is not.
 pub(super) fn base64_decode_ext(input: &[u8], out: &mut Vec<u8>) {
-    sextets(input.iter().copied().take_while(|b| *b != b'=').filter_map(sextet), out);
+    sextets(
+        input
+            .iter()
+            .copied()
+            .take_while(|b| *b != b'=')
+            .filter_map(sextet),
+        out,
+    );
 }
 
 fn sextet(byte: u8) -> Option<u8> {
@@ -110,20 +117,47 @@ pub(super) fn utf8_to_unicode(input: &[u8], out: &mut Vec<u8>) {
 
 /// Code points that look like ASCII to a server that maps them to Windows code page 20127 by best fit.
 const BEST_FIT: &[(u16, u16, &[u8])] = &[
-    (0x00a0, 0x00a0, b" "), (0x00ab, 0x00ab, b"<"), (0x00ad, 0x00ad, b"-"), (0x00b4, 0x00b4, b"'"), (0x00bb, 0x00bb, b">"),
-    (0x02b9, 0x02b9, b"'"), (0x02ba, 0x02ba, b"\""), (0x02bc, 0x02bc, b"'"), (0x02c4, 0x02c4, b"^"), (0x02c6, 0x02c6, b"^"),
-    (0x02c8, 0x02c8, b"'"), (0x02cb, 0x02cb, b"`"), (0x02dc, 0x02dc, b"~"), (0x0300, 0x0303, b"`^^~"),
-    (0x030e, 0x030e, b"\""), (0x037e, 0x037e, b";"), (0x2000, 0x2006, b"       "), (0x2010, 0x2014, b"-----"),
-    (0x2018, 0x201e, b"'','\"\"\""), (0x2032, 0x2033, b"'\""), (0x2035, 0x2036, b"`\""), (0x2039, 0x203a, b"<>"),
-    (0x2044, 0x2044, b"/"), (0x2212, 0x2212, b"-"), (0x2215, 0x2216, b"/\\"), (0x2217, 0x2217, b"*"), (0x2223, 0x2223, b"|"),
-    (0x2236, 0x2236, b":"), (0x223c, 0x223c, b"~"), (0x2329, 0x232a, b"<>"), (0x3000, 0x3000, b" "),
-    (0x3008, 0x3009, b"<>"), (0x301a, 0x301b, b"[]"),
+    (0x00a0, 0x00a0, b" "),
+    (0x00ab, 0x00ab, b"<"),
+    (0x00ad, 0x00ad, b"-"),
+    (0x00b4, 0x00b4, b"'"),
+    (0x00bb, 0x00bb, b">"),
+    (0x02b9, 0x02b9, b"'"),
+    (0x02ba, 0x02ba, b"\""),
+    (0x02bc, 0x02bc, b"'"),
+    (0x02c4, 0x02c4, b"^"),
+    (0x02c6, 0x02c6, b"^"),
+    (0x02c8, 0x02c8, b"'"),
+    (0x02cb, 0x02cb, b"`"),
+    (0x02dc, 0x02dc, b"~"),
+    (0x0300, 0x0303, b"`^^~"),
+    (0x030e, 0x030e, b"\""),
+    (0x037e, 0x037e, b";"),
+    (0x2000, 0x2006, b"       "),
+    (0x2010, 0x2014, b"-----"),
+    (0x2018, 0x201e, b"'','\"\"\""),
+    (0x2032, 0x2033, b"'\""),
+    (0x2035, 0x2036, b"`\""),
+    (0x2039, 0x203a, b"<>"),
+    (0x2044, 0x2044, b"/"),
+    (0x2212, 0x2212, b"-"),
+    (0x2215, 0x2216, b"/\\"),
+    (0x2217, 0x2217, b"*"),
+    (0x2223, 0x2223, b"|"),
+    (0x2236, 0x2236, b":"),
+    (0x223c, 0x223c, b"~"),
+    (0x2329, 0x232a, b"<>"),
+    (0x3000, 0x3000, b" "),
+    (0x3008, 0x3009, b"<>"),
+    (0x301a, 0x301b, b"[]"),
 ];
 
 /// One byte for a code point of the basic plane.
 pub(super) fn best_fit(high: u8, low: u8) -> u8 {
     let point = u16::from_be_bytes([high, low]);
-    let found = BEST_FIT.iter().find(|(first, last, _)| (*first..=*last).contains(&point));
+    let found = BEST_FIT
+        .iter()
+        .find(|(first, last, _)| (*first..=*last).contains(&point));
     found
         .and_then(|(first, _, bytes)| bytes.get(usize::from(point - first)).copied())
         .unwrap_or_else(|| full_width(high, low))

@@ -90,7 +90,9 @@ pub(crate) fn is_space(byte: u8) -> bool {
 
 /// The value of a hexadecimal digit.
 pub(crate) fn hex_value(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+    char::from(byte)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// The value of two hexadecimal digits at `at`.

@@ -17,7 +17,10 @@ pub(super) fn normalize(input: &[u8], out: &mut Vec<u8>) {
             b"" | b"." => {}
             b".." => {
                 if out.len() > floor {
-                    let cut = out[floor..out.len() - 1].iter().rposition(|b| *b == b'/').map_or(floor, |at| floor + at + 1);
+                    let cut = out[floor..out.len() - 1]
+                        .iter()
+                        .rposition(|b| *b == b'/')
+                        .map_or(floor, |at| floor + at + 1);
                     out.truncate(cut);
                 } else if !absolute {
                     out.extend_from_slice(b"..");
@@ -44,6 +47,9 @@ pub(super) fn normalize(input: &[u8], out: &mut Vec<u8>) {
 
 /// `\` separates too.
 pub(super) fn normalize_win(input: &[u8], out: &mut Vec<u8>) {
-    let slashed: Vec<u8> = input.iter().map(|b| if *b == b'\\' { b'/' } else { *b }).collect();
+    let slashed: Vec<u8> = input
+        .iter()
+        .map(|b| if *b == b'\\' { b'/' } else { *b })
+        .collect();
     normalize(&slashed, out);
 }

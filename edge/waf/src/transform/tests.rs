@@ -2,7 +2,9 @@ use super::*;
 
 fn run(name: &str, input: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    Transformation::by_name(name).unwrap().apply(input, &mut out);
+    Transformation::by_name(name)
+        .unwrap()
+        .apply(input, &mut out);
     out
 }
 
@@ -22,11 +24,23 @@ fn every_transformation_by_its_table() {
         ("escapeSeqDecode", b"\\x41\\101\\n\\q\\", b"AA\nq\\"),
         ("hexDecode", b"414243zz", b"ABC"),
         ("hexEncode", b"AB\xff", b"4142ff"),
-        ("htmlEntityDecode", b"&lt;&#x3C;&#60&quot;&AMP;&nbsp;&none;&#;", b"<<<\"&\xa0&none;&#;"),
-        ("jsDecode", b"\\u0041\\x42\\103\\t\\uff1c\\q\\777", b"ABC\t<q?7"),
+        (
+            "htmlEntityDecode",
+            b"&lt;&#x3C;&#60&quot;&AMP;&nbsp;&none;&#;",
+            b"<<<\"&\xa0&none;&#;",
+        ),
+        (
+            "jsDecode",
+            b"\\u0041\\x42\\103\\t\\uff1c\\q\\777",
+            b"ABC\t<q?7",
+        ),
         ("length", b"abcd", b"4"),
         ("lowercase", b"AbC\xc9", b"abc\xc9"),
-        ("md5", b"", b"\xd4\x1d\x8c\xd9\x8f\x00\xb2\x04\xe9\x80\x09\x98\xec\xf8\x42\x7e"),
+        (
+            "md5",
+            b"",
+            b"\xd4\x1d\x8c\xd9\x8f\x00\xb2\x04\xe9\x80\x09\x98\xec\xf8\x42\x7e",
+        ),
         ("normalizePath", b"/a//b/./c/../d", b"/a/b/d"),
         ("normalizePath", b"../../etc/passwd", b"../../etc/passwd"),
         ("normalizePath", b"/../../etc", b"/etc"),
@@ -39,7 +53,11 @@ fn every_transformation_by_its_table() {
         ("removeWhitespace", b" a\tb\xa0c", b"abc"),
         ("replaceComments", b"a/*b*/c/*d", b"a c "),
         ("replaceNulls", b"a\0b", b"a b"),
-        ("sha1", b"abc", b"\xa9\x99\x3e\x36\x47\x06\x81\x6a\xba\x3e\x25\x71\x78\x50\xc2\x6c\x9c\xd0\xd8\x9d"),
+        (
+            "sha1",
+            b"abc",
+            b"\xa9\x99\x3e\x36\x47\x06\x81\x6a\xba\x3e\x25\x71\x78\x50\xc2\x6c\x9c\xd0\xd8\x9d",
+        ),
         ("sqlHexDecode", b"0x414243 0xg", b"ABC 0xg"),
         ("trim", b" a ", b"a"),
         ("trimLeft", b" a ", b"a "),
@@ -52,10 +70,17 @@ fn every_transformation_by_its_table() {
         ("utf8toUnicode", b"\xff", b"\xff"),
     ];
     for (name, input, expected) in table {
-        assert_eq!(run(name, input), *expected, "{name} of {:?}", String::from_utf8_lossy(input));
+        assert_eq!(
+            run(name, input),
+            *expected,
+            "{name} of {:?}",
+            String::from_utf8_lossy(input)
+        );
     }
     for transformation in Transformation::ALL {
-        let tested = table.iter().any(|(name, ..)| Transformation::by_name(name) == Some(transformation));
+        let tested = table
+            .iter()
+            .any(|(name, ..)| Transformation::by_name(name) == Some(transformation));
         assert!(tested, "{transformation:?} has no row");
     }
 }

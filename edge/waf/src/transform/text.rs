@@ -39,19 +39,28 @@ pub(super) fn compress_whitespace(input: &[u8], out: &mut Vec<u8>) {
 
 /// Blanks at both ends go.
 pub(super) fn trim(input: &[u8], out: &mut Vec<u8>) {
-    let start = input.iter().position(|b| !is_space(*b)).unwrap_or(input.len());
+    let start = input
+        .iter()
+        .position(|b| !is_space(*b))
+        .unwrap_or(input.len());
     trim_right(&input[start..], out);
 }
 
 /// Blanks at the start go.
 pub(super) fn trim_left(input: &[u8], out: &mut Vec<u8>) {
-    let start = input.iter().position(|b| !is_space(*b)).unwrap_or(input.len());
+    let start = input
+        .iter()
+        .position(|b| !is_space(*b))
+        .unwrap_or(input.len());
     out.extend_from_slice(&input[start..]);
 }
 
 /// Blanks at the end go.
 pub(super) fn trim_right(input: &[u8], out: &mut Vec<u8>) {
-    let end = input.iter().rposition(|b| !is_space(*b)).map_or(0, |last| last + 1);
+    let end = input
+        .iter()
+        .rposition(|b| !is_space(*b))
+        .map_or(0, |last| last + 1);
     out.extend_from_slice(&input[..end]);
 }
 
@@ -71,7 +80,8 @@ pub(super) fn replace_comments(input: &[u8], out: &mut Vec<u8>) {
     while let Some(open) = memchr::memmem::find(rest, b"/*") {
         out.extend_from_slice(&rest[..open]);
         out.push(b' ');
-        rest = memchr::memmem::find(&rest[open + 2..], b"*/").map_or(&[], |close| &rest[open + close + 4..]);
+        rest = memchr::memmem::find(&rest[open + 2..], b"*/")
+            .map_or(&[], |close| &rest[open + close + 4..]);
     }
     out.extend_from_slice(rest);
 }

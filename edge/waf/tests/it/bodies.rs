@@ -6,16 +6,37 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 #[test]
 fn bodies_become_arguments() {
-    let rule = |name: &str, value: &str| format!(r#"SecRule ARGS_POST:{name} "@streq {value}" "id:1,phase:2,pass""#);
+    let rule = |name: &str, value: &str| {
+        format!(r#"SecRule ARGS_POST:{name} "@streq {value}" "id:1,phase:2,pass""#)
+    };
     let table: [(&str, &str, &str, &[u8]); 5] = [
         (FORM, "a", "b c", b"x=1&a=b+c"),
-        ("application/json; charset=utf-8", "json.a.b", "c", br#"{"a":{"b":"c"}}"#),
+        (
+            "application/json; charset=utf-8",
+            "json.a.b",
+            "c",
+            br#"{"a":{"b":"c"}}"#,
+        ),
         ("application/vnd.api+json", "json.array_1", "2", b"[1,2]"),
-        ("multipart/form-data; boundary=X", "a", "b", b"--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--X--\r\n"),
-        ("multipart/form-data; boundary=X", "a", "b", b"--X\r\r\nContent-Disposition: form-data; name=\"a\"\r\r\n\r\r\nb\r\n--X--\r\n"),
+        (
+            "multipart/form-data; boundary=X",
+            "a",
+            "b",
+            b"--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--X--\r\n",
+        ),
+        (
+            "multipart/form-data; boundary=X",
+            "a",
+            "b",
+            b"--X\r\r\nContent-Disposition: form-data; name=\"a\"\r\r\n\r\r\nb\r\n--X--\r\n",
+        ),
     ];
     for (content_type, name, value, body) in table {
-        assert_eq!(ids_of_body(&rule(name, value), content_type, body), vec![1], "{content_type}");
+        assert_eq!(
+            ids_of_body(&rule(name, value), content_type, body),
+            vec![1],
+            "{content_type}"
+        );
     }
 }
 
@@ -23,7 +44,11 @@ fn bodies_become_arguments() {
 fn xml_text_and_attributes_are_apart() {
     let body = b"<a b='attribute'>te<c/>xt</a>";
     let ids = |target: &str, value: &str| {
-        ids_of_body(&format!(r#"SecRule {target} "@streq {value}" "id:1,phase:2,pass""#), "text/xml", body)
+        ids_of_body(
+            &format!(r#"SecRule {target} "@streq {value}" "id:1,phase:2,pass""#),
+            "text/xml",
+            body,
+        )
     };
     assert_eq!(ids("XML:/*", "text"), vec![1]);
     assert_eq!(ids("XML://@*", "attribute"), vec![1]);
@@ -48,7 +73,11 @@ fn uploads_show_names_sizes_and_headers() {
         r#"SecRule &ARGS_POST "@eq 0" "id:1,phase:2,pass""#,
     ];
     for text in table {
-        assert_eq!(ids_of_body(text, "multipart/form-data; boundary=X", body), vec![1], "{text}");
+        assert_eq!(
+            ids_of_body(text, "multipart/form-data; boundary=X", body),
+            vec![1],
+            "{text}"
+        );
     }
 }
 
@@ -60,26 +89,58 @@ fn what_a_processor_cannot_read_is_an_error_that_rules_see() {
         ("text/xml", b"<a>"),
         ("multipart/form-data; boundary=X", b"--X\r\nno end"),
         ("multipart/form-data", b"x"),
-        ("multipart/form-data; boundary=X", b"--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n"),
+        (
+            "multipart/form-data; boundary=X",
+            b"--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n",
+        ),
     ];
     for (content_type, body) in table {
-        assert_eq!(ids_of_body(text, content_type, body), vec![1], "{content_type}");
+        assert_eq!(
+            ids_of_body(text, content_type, body),
+            vec![1],
+            "{content_type}"
+        );
     }
-    assert_eq!(ids_of_body(text, "application/json", b"{}"), Vec::<u64>::new());
+    assert_eq!(
+        ids_of_body(text, "application/json", b"{}"),
+        Vec::<u64>::new()
+    );
 }
 
 #[test]
 fn oddities_of_forms_are_flags() {
     let table: [(&str, &str, &[u8]); 5] = [
-        ("MULTIPART_LF_LINE", "multipart/form-data; boundary=X", b"--X\nContent-Disposition: form-data; name=\"a\"\n\nb\n--X--\n"),
-        ("MULTIPART_DATA_BEFORE", "multipart/form-data; boundary=X", b"x\r\n--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--X--\r\n"),
-        ("MULTIPART_BOUNDARY_QUOTED", "multipart/form-data; boundary=\"X\"", b"--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--X--\r\n"),
-        ("MULTIPART_INVALID_QUOTING", "multipart/form-data; boundary=X", b"--X\r\nContent-Disposition: form-data; name='a'\r\n\r\nb\r\n--X--\r\n"),
-        ("MULTIPART_INVALID_PART", "multipart/form-data; boundary=X", b"--X\r\nContent-Disposition: form-data; name=a; name=b\r\n\r\nb\r\n--X--\r\n"),
+        (
+            "MULTIPART_LF_LINE",
+            "multipart/form-data; boundary=X",
+            b"--X\nContent-Disposition: form-data; name=\"a\"\n\nb\n--X--\n",
+        ),
+        (
+            "MULTIPART_DATA_BEFORE",
+            "multipart/form-data; boundary=X",
+            b"x\r\n--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--X--\r\n",
+        ),
+        (
+            "MULTIPART_BOUNDARY_QUOTED",
+            "multipart/form-data; boundary=\"X\"",
+            b"--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--X--\r\n",
+        ),
+        (
+            "MULTIPART_INVALID_QUOTING",
+            "multipart/form-data; boundary=X",
+            b"--X\r\nContent-Disposition: form-data; name='a'\r\n\r\nb\r\n--X--\r\n",
+        ),
+        (
+            "MULTIPART_INVALID_PART",
+            "multipart/form-data; boundary=X",
+            b"--X\r\nContent-Disposition: form-data; name=a; name=b\r\n\r\nb\r\n--X--\r\n",
+        ),
     ];
     for (flag, content_type, body) in table {
-        let text = format!(r#"SecRule {flag} "@eq 1" "id:1,phase:2,pass,chain"
-            SecRule MULTIPART_STRICT_ERROR "@eq 1""#);
+        let text = format!(
+            r#"SecRule {flag} "@eq 1" "id:1,phase:2,pass,chain"
+            SecRule MULTIPART_STRICT_ERROR "@eq 1""#
+        );
         assert_eq!(ids_of_body(&text, content_type, body), vec![1], "{flag}");
     }
 }
@@ -87,7 +148,8 @@ fn oddities_of_forms_are_flags() {
 #[test]
 fn the_raw_body_is_there_where_no_processor_takes_it_apart() {
     let text = r#"SecRule REQUEST_BODY "@contains b" "id:1,phase:2,pass""#;
-    let forced = format!("SecAction \"id:2,phase:1,pass,nolog,ctl:forceRequestBodyVariable=On\"\n{text}");
+    let forced =
+        format!("SecAction \"id:2,phase:1,pass,nolog,ctl:forceRequestBodyVariable=On\"\n{text}");
     assert_eq!(ids_of_body(text, FORM, b"a=b"), vec![1]);
     assert_eq!(ids_of_body(text, "text/plain", b"a=b"), Vec::<u64>::new());
     assert_eq!(ids_of_body(&forced, "text/plain", b"a=b"), vec![1]);
@@ -95,7 +157,10 @@ fn the_raw_body_is_there_where_no_processor_takes_it_apart() {
 
 #[test]
 fn response_bodies_are_read_in_phase_four() {
-    let mut transaction = begin(r#"SecRule RESPONSE_BODY "@contains secret" "id:1,phase:4,deny""#, "/");
+    let mut transaction = begin(
+        r#"SecRule RESPONSE_BODY "@contains secret" "id:1,phase:4,deny""#,
+        "/",
+    );
     transaction.request_head_done();
     transaction.request_body_done();
     transaction.response_line(200, b"HTTP/1.1");
@@ -104,5 +169,8 @@ fn response_bodies_are_read_in_phase_four() {
     assert!(transaction.wants_response_body());
     transaction.response_body(b"a sec");
     transaction.response_body(b"ret");
-    assert!(matches!(transaction.response_body_done(), mcsp_edge_waf::Outcome::Block(_)));
+    assert!(matches!(
+        transaction.response_body_done(),
+        mcsp_edge_waf::Outcome::Block(_)
+    ));
 }

@@ -20,13 +20,22 @@ impl Ticks for SlowTicks {
 
 #[test]
 fn an_overrun_ends_inspection_and_is_told() {
-    let mut text: String = (1..100).map(|id| format!("SecAction \"id:{id},phase:1,pass,nolog\"\n")).collect();
+    let mut text: String = (1..100)
+        .map(|id| format!("SecAction \"id:{id},phase:1,pass,nolog\"\n"))
+        .collect();
     text.push_str("SecAction \"id:500,phase:1,deny\"\n");
     let mut loader = Loader::new();
     loader.text("t", text.as_bytes(), Path::new(".")).unwrap();
     let set = loader.compile().unwrap();
-    let limits = Limits { budget_us: 1000, ..Limits::default() };
-    let environment = Arc::new(Environment { limits, ticks: Arc::new(SlowTicks::default()), collections: Collections::new(1) });
+    let limits = Limits {
+        budget_us: 1000,
+        ..Limits::default()
+    };
+    let environment = Arc::new(Environment {
+        limits,
+        ticks: Arc::new(SlowTicks::default()),
+        collections: Collections::new(1),
+    });
     let mut transaction = Transaction::new(&set, &environment, client());
     assert_eq!(transaction.request_head_done(), Outcome::Overrun);
     assert_eq!(transaction.request_body_done(), Outcome::Overrun);
@@ -38,11 +47,25 @@ fn an_overrun_ends_inspection_and_is_told() {
 #[test]
 fn too_much_text_is_an_overrun_too() {
     let mut loader = Loader::new();
-    loader.text("t", br#"SecRule ARGS "@rx x" "id:1,phase:1,pass,t:hexEncode,t:hexEncode""#, Path::new(".")).unwrap();
+    loader
+        .text(
+            "t",
+            br#"SecRule ARGS "@rx x" "id:1,phase:1,pass,t:hexEncode,t:hexEncode""#,
+            Path::new("."),
+        )
+        .unwrap();
     let set = loader.compile().unwrap();
-    let limits = Limits { scratch_bytes_max: 1 << 16, budget_us: 1_000_000, ..Limits::default() };
+    let limits = Limits {
+        scratch_bytes_max: 1 << 16,
+        budget_us: 1_000_000,
+        ..Limits::default()
+    };
     let environment = crate::support::environment(limits);
     let mut transaction = Transaction::new(&set, &environment, client());
-    transaction.request_line(b"GET", format!("/?a={}", "b".repeat(40_000)).as_bytes(), b"HTTP/1.1");
+    transaction.request_line(
+        b"GET",
+        format!("/?a={}", "b".repeat(40_000)).as_bytes(),
+        b"HTTP/1.1",
+    );
     assert_eq!(transaction.request_head_done(), Outcome::Overrun);
 }

@@ -10,7 +10,10 @@ fn mistake(text: &str) -> (u32, u32, LoadErrorKind) {
         Err(error) => error,
         Ok(()) => loader.compile().unwrap_err(),
     };
-    assert!(error.to_string().starts_with(&format!("f.conf:{}:{}: ", error.location.line, error.location.column)));
+    assert!(error.to_string().starts_with(&format!(
+        "f.conf:{}:{}: ",
+        error.location.line, error.location.column
+    )));
     (error.location.line, error.location.column, error.kind)
 }
 
@@ -28,7 +31,11 @@ fn every_mistake_has_its_place() {
         ("SecAction \"id:1\"\nSecAction \"id:1\"", 2, 1),
         ("SecAction \"id:1,chain\"\nSecMarker x", 1, 1),
         ("SecAction \"id:1,skipAfter:GONE\"", 1, 17),
-        ("SecMarker BEFORE\nSecAction \"id:1,skipAfter:BEFORE\"", 2, 17),
+        (
+            "SecMarker BEFORE\nSecAction \"id:1,skipAfter:BEFORE\"",
+            2,
+            17,
+        ),
         ("SecRule ARGS \"@pmFromFile gone.data\" \"id:1\"", 1, 15),
         ("SecRule ARGS \"@rx x", 1, 14),
         ("Include other.conf", 1, 1),
@@ -45,14 +52,27 @@ fn only_files_that_cannot_be_read_are_worth_another_try() {
     let error = Loader::new().folder(Path::new("/nonexistent")).unwrap_err();
     assert!(error.is_retryable());
     let mut loader = Loader::new();
-    assert!(!loader.text("f", b"SecNothing", Path::new(".")).unwrap_err().is_retryable());
+    assert!(
+        !loader
+            .text("f", b"SecNothing", Path::new("."))
+            .unwrap_err()
+            .is_retryable()
+    );
 }
 
 #[test]
 fn a_folder_is_read_in_order_with_its_data() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("b.conf"), "SecRule ARGS \"@pmFromFile words.data\" \"id:2,phase:1,skipAfter:M\"\nSecMarker M\n").unwrap();
-    std::fs::write(folder.path().join("a.conf"), "SecAction \"id:1,phase:1,pass\"").unwrap();
+    std::fs::write(
+        folder.path().join("b.conf"),
+        "SecRule ARGS \"@pmFromFile words.data\" \"id:2,phase:1,skipAfter:M\"\nSecMarker M\n",
+    )
+    .unwrap();
+    std::fs::write(
+        folder.path().join("a.conf"),
+        "SecAction \"id:1,phase:1,pass\"",
+    )
+    .unwrap();
     std::fs::write(folder.path().join("words.data"), "# comment\nbad word\n").unwrap();
     let mut loader = Loader::new();
     loader.folder(folder.path()).unwrap();

@@ -18,8 +18,24 @@ const RULES: &str = r#"
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     const TOKENS: &[&[u8]] = &[
-        b"select ", b"%u00", b"%2", b"&#x", b"\\u0", b"--X\r\n", b"--X--", b"Content-Disposition: form-data; name=", b"{\"a\":",
-        b"[[[[", b"<a b='", b"<![CDATA[", b"'\"", b"../", b"ab", b"\xff\0", b"=&", b"\r\n\r\n",
+        b"select ",
+        b"%u00",
+        b"%2",
+        b"&#x",
+        b"\\u0",
+        b"--X\r\n",
+        b"--X--",
+        b"Content-Disposition: form-data; name=",
+        b"{\"a\":",
+        b"[[[[",
+        b"<a b='",
+        b"<![CDATA[",
+        b"'\"",
+        b"../",
+        b"ab",
+        b"\xff\0",
+        b"=&",
+        b"\r\n\r\n",
     ];
     let token = prop::sample::select(TOKENS);
     prop_oneof![

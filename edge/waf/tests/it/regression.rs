@@ -8,14 +8,18 @@ use std::path::PathBuf;
 use mcsp_edge_waf::replay::{self, Generation};
 
 /// Tests that no engine can pass, with the reason.
-const CONTRADICTIONS: [(&str, &str); 1] =
-    [("920430-5", "wants HTTP/1.1 to be a version that is not allowed; it expects the connection to fail, which it need not")];
+const CONTRADICTIONS: [(&str, &str); 1] = [(
+    "920430-5",
+    "wants HTTP/1.1 to be a version that is not allowed; it expects the connection to fail, which it need not",
+)];
 
 #[test]
 #[allow(clippy::print_stderr)] // Why nothing was replayed is for the person who ran the tests.
 fn the_core_rule_set_passes_its_tests_at_every_level() {
     let Some(folder) = std::env::var_os("MCSP_CRS_DIR").map(PathBuf::from) else {
-        eprintln!("skipped: MCSP_CRS_DIR does not name a folder with the rule set's regression tests");
+        eprintln!(
+            "skipped: MCSP_CRS_DIR does not name a folder with the rule set's regression tests"
+        );
         return;
     };
     let text = std::fs::read_to_string(folder.join("tests-4.25.1.jsonl")).expect("the tests");
@@ -26,11 +30,16 @@ fn the_core_rule_set_passes_its_tests_at_every_level() {
         let set = replay::load(&rules, Generation::V4, level).expect("the rules");
         let tallies = replay::replay(&set, &all, &cases, level);
         let failed: Vec<_> = tallies.values().flat_map(|tally| &tally.failed).collect();
-        let unexpected: Vec<_> =
-            failed.iter().filter(|(title, _)| !CONTRADICTIONS.iter().any(|(known, _)| known == title)).collect();
+        let unexpected: Vec<_> = failed
+            .iter()
+            .filter(|(title, _)| !CONTRADICTIONS.iter().any(|(known, _)| known == title))
+            .collect();
         assert!(unexpected.is_empty(), "paranoia {level}: {unexpected:#?}");
         let passed: usize = tallies.values().map(|tally| tally.passed).sum();
         let refused: usize = tallies.values().map(|tally| tally.refused).sum();
-        assert!(passed > 1000 && refused * 50 <= passed, "paranoia {level}: {passed} passed, {refused} refused");
+        assert!(
+            passed > 1000 && refused * 50 <= passed,
+            "paranoia {level}: {passed} passed, {refused} refused"
+        );
     }
 }

@@ -11,24 +11,52 @@ fn targets_select_exclude_and_count() {
         (r#"SecRule ARGS:b "@streq x" "id:1,phase:1,pass""#, true),
         (r#"SecRule ARGS:B "@streq x" "id:1,phase:1,pass""#, true),
         (r#"SecRule ARGS:a "@streq x" "id:1,phase:1,pass""#, false),
-        (r#"SecRule ARGS|!ARGS:b "@streq x" "id:1,phase:1,pass""#, false),
-        (r#"SecRule ARGS|!ARGS:/^B$/ "@streq x" "id:1,phase:1,pass""#, false),
+        (
+            r#"SecRule ARGS|!ARGS:b "@streq x" "id:1,phase:1,pass""#,
+            false,
+        ),
+        (
+            r#"SecRule ARGS|!ARGS:/^B$/ "@streq x" "id:1,phase:1,pass""#,
+            false,
+        ),
         (r#"SecRule ARGS:/^b/ "@streq x" "id:1,phase:1,pass""#, true),
         (r#"SecRule &ARGS "@eq 2" "id:1,phase:1,pass""#, true),
         (r#"SecRule &ARGS:c "@eq 0" "id:1,phase:1,pass""#, true),
         (r#"SecRule ARGS_NAMES "@streq b" "id:1,phase:1,pass""#, true),
         (r#"SecRule ARGS "!@streq x" "id:1,phase:1,pass""#, true),
         (r#"SecRule ARGS:b "!@streq x" "id:1,phase:1,pass""#, false),
-        (r#"SecRule REQUEST_BASENAME "@streq p.txt" "id:1,phase:1,pass""#, true),
-        (r#"SecRule REQUEST_FILENAME "@streq /d/p.txt" "id:1,phase:1,pass""#, true),
-        (r#"SecRule QUERY_STRING "@streq a=1&b=x" "id:1,phase:1,pass""#, true),
-        (r#"SecRule REMOTE_ADDR "@ipMatch 192.0.2.0/24" "id:1,phase:1,pass""#, true),
-        (r#"SecRule GEO:COUNTRY_CODE "@streq NG" "id:1,phase:1,pass""#, true),
+        (
+            r#"SecRule REQUEST_BASENAME "@streq p.txt" "id:1,phase:1,pass""#,
+            true,
+        ),
+        (
+            r#"SecRule REQUEST_FILENAME "@streq /d/p.txt" "id:1,phase:1,pass""#,
+            true,
+        ),
+        (
+            r#"SecRule QUERY_STRING "@streq a=1&b=x" "id:1,phase:1,pass""#,
+            true,
+        ),
+        (
+            r#"SecRule REMOTE_ADDR "@ipMatch 192.0.2.0/24" "id:1,phase:1,pass""#,
+            true,
+        ),
+        (
+            r#"SecRule GEO:COUNTRY_CODE "@streq NG" "id:1,phase:1,pass""#,
+            true,
+        ),
         (r#"SecRule TIME_EPOCH "@eq 1" "id:1,phase:1,pass""#, true),
-        (r#"SecRule RESPONSE_STATUS "@eq 200" "id:1,phase:3,pass""#, true),
+        (
+            r#"SecRule RESPONSE_STATUS "@eq 200" "id:1,phase:3,pass""#,
+            true,
+        ),
     ];
     for (text, expected) in &table {
-        assert_eq!(ids(text, "/d%2Fp.txt?a=1&b=x") == vec![1], *expected, "{text}");
+        assert_eq!(
+            ids(text, "/d%2Fp.txt?a=1&b=x") == vec![1],
+            *expected,
+            "{text}"
+        );
     }
 }
 
@@ -96,7 +124,9 @@ fn directives_change_rules_that_were_read() {
     "#;
     assert_eq!(ids(text, "/?q=bad"), Vec::<u64>::new());
     let mut transaction = begin(text, "/?r=bad");
-    let Outcome::Block(block) = transaction.request_head_done() else { panic!("not blocked") };
+    let Outcome::Block(block) = transaction.request_head_done() else {
+        panic!("not blocked")
+    };
     assert_eq!((block.status, block.rule), (418, 5));
 }
 
@@ -114,7 +144,10 @@ fn blocking_ends_the_request_and_detecting_does_not() {
     let event = transaction.finish().unwrap();
     assert!(event.enforced && event.block.is_some());
     assert_eq!(event.matches.len(), 1);
-    assert_eq!((event.matches[0].data.as_str(), event.matches[0].severity), ("ARGS:q", Some(2)));
+    assert_eq!(
+        (event.matches[0].data.as_str(), event.matches[0].severity),
+        ("ARGS:q", Some(2))
+    );
     assert_eq!(event.matches[0].location, "test.conf:3:9");
 
     let detecting = format!("SecRuleEngine DetectionOnly\n{text}");
@@ -128,7 +161,9 @@ fn blocking_ends_the_request_and_detecting_does_not() {
 
 #[test]
 fn multi_match_looks_between_the_steps() {
-    let text = |more: &str| format!(r#"SecRule ARGS "@contains %41" "id:1,phase:1,pass,t:none,t:urlDecode{more}""#);
+    let text = |more: &str| {
+        format!(r#"SecRule ARGS "@contains %41" "id:1,phase:1,pass,t:none,t:urlDecode{more}""#)
+    };
     assert_eq!(ids(&text(""), "/?a=%2541"), Vec::<u64>::new());
     assert_eq!(ids(&text(",multiMatch"), "/?a=%2541"), vec![1]);
 }
@@ -158,12 +193,19 @@ fn counters_outlive_a_transaction_and_expire() {
 fn bodies_beyond_the_limit_are_cut_or_refused_and_reported() {
     let text = r#"SecRule ARGS_POST "@contains end" "id:1,phase:2,pass""#;
     for (beyond, refused) in [(Beyond::Pass, false), (Beyond::Reject, true)] {
-        let limits = Limits { request_body_bytes_max: 8, beyond, ..Limits::default() };
+        let limits = Limits {
+            request_body_bytes_max: 8,
+            beyond,
+            ..Limits::default()
+        };
         let mut transaction = Transaction::new(&rules(text), &environment(limits), client());
         transaction.request_header(b"Content-Type", b"application/x-www-form-urlencoded");
         transaction.request_head_done();
         let outcome = transaction.request_body(b"a=123456789end");
-        assert_eq!(matches!(outcome, Outcome::Block(ref block) if block.status == 413), refused);
+        assert_eq!(
+            matches!(outcome, Outcome::Block(ref block) if block.status == 413),
+            refused
+        );
         transaction.request_body_done();
         let event = transaction.finish().unwrap();
         assert!(event.body_cut && event.matches.is_empty());

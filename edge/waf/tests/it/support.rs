@@ -4,16 +4,24 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 
-use mcsp_edge_waf::{Client, Collections, Environment, Limits, Loader, MonotonicTicks, RuleSet, Transaction};
+use mcsp_edge_waf::{
+    Client, Collections, Environment, Limits, Loader, MonotonicTicks, RuleSet, Transaction,
+};
 
 pub(crate) fn rules(text: &str) -> Arc<RuleSet> {
     let mut loader = Loader::new();
-    loader.text("test.conf", text.as_bytes(), Path::new(".")).unwrap();
+    loader
+        .text("test.conf", text.as_bytes(), Path::new("."))
+        .unwrap();
     loader.compile().unwrap()
 }
 
 pub(crate) fn environment(limits: Limits) -> Arc<Environment> {
-    Arc::new(Environment { limits, ticks: Arc::new(MonotonicTicks::default()), collections: Collections::new(100) })
+    Arc::new(Environment {
+        limits,
+        ticks: Arc::new(MonotonicTicks::default()),
+        collections: Collections::new(100),
+    })
 }
 
 pub(crate) fn client() -> Client {
@@ -29,7 +37,10 @@ pub(crate) fn client() -> Client {
 }
 
 pub(crate) fn begin(rules: &str, target: &str) -> Transaction {
-    let limits = Limits { budget_us: 1_000_000, ..Limits::default() };
+    let limits = Limits {
+        budget_us: 1_000_000,
+        ..Limits::default()
+    };
     let mut transaction = Transaction::new(&self::rules(rules), &environment(limits), client());
     transaction.request_line(b"GET", target.as_bytes(), b"HTTP/1.1");
     transaction.request_header(b"Host", b"example.org");
@@ -49,7 +60,8 @@ pub(crate) fn ids_of_body(rules: &str, content_type: &str, body: &[u8]) -> Vec<u
     let mut transaction = begin(rules, "/");
     transaction.request_header(b"Content-Type", content_type.as_bytes());
     transaction.request_head_done();
-    body.chunks(7).for_each(|piece| drop(transaction.request_body(piece)));
+    body.chunks(7)
+        .for_each(|piece| drop(transaction.request_body(piece)));
     transaction.request_body_done();
     end(transaction)
 }
@@ -60,5 +72,7 @@ fn end(mut transaction: Transaction) -> Vec<u64> {
     transaction.response_head_done();
     transaction.response_body_done();
     let event = transaction.finish();
-    event.map(|event| event.matches.into_iter().map(|found| found.id).collect()).unwrap_or_default()
+    event
+        .map(|event| event.matches.into_iter().map(|found| found.id).collect())
+        .unwrap_or_default()
 }

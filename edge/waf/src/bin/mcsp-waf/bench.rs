@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mcsp_edge_waf::replay::{self, Generation};
-use mcsp_edge_waf::{Client, Collections, Environment, Limits, MonotonicTicks, Outcome, RuleSet, Transaction};
+use mcsp_edge_waf::{
+    Client, Collections, Environment, Limits, MonotonicTicks, Outcome, RuleSet, Transaction,
+};
 
 use crate::AnyError;
 
@@ -15,17 +17,29 @@ const GET_TARGET: &str = "/media/v1/9f2c7d1e5b/global/01J9ZQ6W5T3K8/video/720p/s
 pub(crate) fn run(rules: &Path, generation: Generation, requests: u32) -> Result<(), AnyError> {
     let before = resident_bytes();
     let set = replay::load(rules, generation, 1)?;
-    println!("rules {}: {} KiB resident after loading", set.len(), (resident_bytes() - before) / 1024);
+    println!(
+        "rules {}: {} KiB resident after loading",
+        set.len(),
+        (resident_bytes() - before) / 1024
+    );
     let environment = Arc::new(Environment {
         // A machine that is busy with something else is not to end the measurement.
-        limits: Limits { budget_us: 1_000_000, ..Limits::default() },
+        limits: Limits {
+            budget_us: 1_000_000,
+            ..Limits::default()
+        },
         ticks: Arc::new(MonotonicTicks::default()),
         collections: Collections::new(10_000),
     });
     let body = json_body();
     measure("segment GET", requests, || segment_get(&set, &environment));
-    measure(&format!("{}-byte JSON POST", body.len()), requests, || json_post(&set, &environment, body.as_bytes()));
-    println!("{} KiB resident after the requests", (resident_bytes() - before) / 1024);
+    measure(&format!("{}-byte JSON POST", body.len()), requests, || {
+        json_post(&set, &environment, body.as_bytes())
+    });
+    println!(
+        "{} KiB resident after the requests",
+        (resident_bytes() - before) / 1024
+    );
     Ok(())
 }
 
@@ -52,17 +66,31 @@ struct Spent {
 
 impl Spent {
     fn now() -> Self {
-        Self { processor_ns: processor_ns(), clock: Instant::now() }
+        Self {
+            processor_ns: processor_ns(),
+            clock: Instant::now(),
+        }
     }
 
     fn elapsed_us(&self) -> f64 {
-        let spent = self.processor_ns.zip(processor_ns()).map(|(before, after)| after.saturating_sub(before));
-        spent.map_or_else(|| self.clock.elapsed().as_secs_f64() * 1e6, |ns| ns as f64 / 1e3)
+        let spent = self
+            .processor_ns
+            .zip(processor_ns())
+            .map(|(before, after)| after.saturating_sub(before));
+        spent.map_or_else(
+            || self.clock.elapsed().as_secs_f64() * 1e6,
+            |ns| ns as f64 / 1e3,
+        )
     }
 }
 
 fn processor_ns() -> Option<u64> {
-    std::fs::read_to_string("/proc/thread-self/schedstat").ok()?.split_whitespace().next()?.parse().ok()
+    std::fs::read_to_string("/proc/thread-self/schedstat")
+        .ok()?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 fn client() -> Client {
@@ -79,7 +107,10 @@ fn client() -> Client {
 
 const HEADERS: &[(&str, &str)] = &[
     ("Host", "media.example.org"),
-    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"),
+    (
+        "User-Agent",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36",
+    ),
     ("Accept", "*/*"),
     ("Accept-Language", "en-GB,en;q=0.9,yo;q=0.8"),
     ("Accept-Encoding", "gzip, deflate, br"),
@@ -100,7 +131,11 @@ fn segment_get(set: &Arc<RuleSet>, environment: &Arc<Environment>) -> Outcome {
 
 fn json_post(set: &Arc<RuleSet>, environment: &Arc<Environment>, body: &[u8]) -> Outcome {
     let mut transaction = Transaction::new(set, environment, client());
-    transaction.request_line(b"POST", b"/api/v1/content/01J9ZQ6W5T3K8/comments", b"HTTP/1.1");
+    transaction.request_line(
+        b"POST",
+        b"/api/v1/content/01J9ZQ6W5T3K8/comments",
+        b"HTTP/1.1",
+    );
     for (name, value) in HEADERS {
         transaction.request_header(name.as_bytes(), value.as_bytes());
     }
@@ -138,14 +173,27 @@ fn json_body() -> String {
         ("published", "2026-03-04T10:00:00Z"),
         ("thumbnail", "thumb-720.jpg"),
         ("contact", "studio@example.org"),
-        ("note", "Subtitles come with the second upload, please keep the first one"),
+        (
+            "note",
+            "Subtitles come with the second upload, please keep the first one",
+        ),
     ];
-    let pairs: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\":\"{value}\"")).collect();
-    format!("{{{},\"tags\":[\"market\",\"music\",\"food\"]}}", pairs.join(","))
+    let pairs: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("\"{name}\":\"{value}\""))
+        .collect();
+    format!(
+        "{{{},\"tags\":[\"market\",\"music\",\"food\"]}}",
+        pairs.join(",")
+    )
 }
 
 /// Resident memory of this process; 0 where the system does not say.
 fn resident_bytes() -> i64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    text.split_whitespace().nth(1).and_then(|pages| pages.parse::<i64>().ok()).unwrap_or(0) * 4096
+    text.split_whitespace()
+        .nth(1)
+        .and_then(|pages| pages.parse::<i64>().ok())
+        .unwrap_or(0)
+        * 4096
 }

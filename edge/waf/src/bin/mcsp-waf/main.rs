@@ -70,9 +70,20 @@ impl From<Version> for Generation {
 
 fn main() -> ExitCode {
     let done = match Options::parse().command {
-        Command::Check { rules } => replay::load(&rules, Generation::V4, 4).map(|set| println!("{} rules", set.len())).map_err(Into::into),
-        Command::Replay { rules, tests, generation, paranoia } => run_replay(&rules, &tests, generation.into(), paranoia),
-        Command::Bench { rules, generation, requests } => bench::run(&rules, generation.into(), requests),
+        Command::Check { rules } => replay::load(&rules, Generation::V4, 4)
+            .map(|set| println!("{} rules", set.len()))
+            .map_err(Into::into),
+        Command::Replay {
+            rules,
+            tests,
+            generation,
+            paranoia,
+        } => run_replay(&rules, &tests, generation.into(), paranoia),
+        Command::Bench {
+            rules,
+            generation,
+            requests,
+        } => bench::run(&rules, generation.into(), requests),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -85,7 +96,12 @@ fn main() -> ExitCode {
 
 type AnyError = Box<dyn std::error::Error>;
 
-fn run_replay(rules: &Path, tests: &Path, generation: Generation, paranoia: Option<u8>) -> Result<(), AnyError> {
+fn run_replay(
+    rules: &Path,
+    tests: &Path,
+    generation: Generation,
+    paranoia: Option<u8>,
+) -> Result<(), AnyError> {
     let cases = replay::read_cases(&std::fs::read_to_string(tests)?)?;
     let levels = paranoia.map_or(1..=4, |level| level..=level);
     let all = replay::load(rules, generation, 4)?;
@@ -95,7 +111,10 @@ fn run_replay(rules: &Path, tests: &Path, generation: Generation, paranoia: Opti
         let (mut passed, mut total) = (0, 0);
         for (file, tally) in &tallies {
             let all = tally.passed + tally.failed.len();
-            println!("{file}: {} of {all} passed, {} of them refused before the rules", tally.passed, tally.refused);
+            println!(
+                "{file}: {} of {all} passed, {} of them refused before the rules",
+                tally.passed, tally.refused
+            );
             for (title, reason) in &tally.failed {
                 println!("  {title}: {reason}");
             }
