@@ -152,7 +152,7 @@ mod tests {
         let set = |value: &'static [u8], now| {
             collections.update((Variable::Ip, b"1.2.3.4"), b"n", now, |_| {
                 Some(value.to_vec())
-            })
+            });
         };
         set(b"1", 0);
         collections.expire(Variable::Ip, b"1.2.3.4", b"n", 100);
@@ -170,7 +170,7 @@ mod tests {
         let add = |key: u32, now| {
             collections.update((Variable::Ip, &key.to_be_bytes()), b"n", now, |_| {
                 Some(b"1".to_vec())
-            })
+            });
         };
         (0..1000).for_each(|key| add(key, 0));
         let count = || {

@@ -150,20 +150,20 @@ impl Loader {
                 self.defaults.insert(phase.unwrap_or(2), actions);
             }
             Directive::UpdateTargets(rules, targets) => {
-                self.updates.push(Update::Targets(rules, targets))
+                self.updates.push(Update::Targets(rules, targets));
             }
             Directive::UpdateActions(rules, actions) => {
-                self.updates.push(Update::Actions(rules, actions))
+                self.updates.push(Update::Actions(rules, actions));
             }
             Directive::Remove(rules) => self.updates.push(Update::Remove(rules)),
             Directive::Engine(mode) => self.settings.engine = mode,
             Directive::RequestBodyAccess(on) => self.settings.request_body = on,
             Directive::ResponseBodyAccess(on) => self.settings.response_body = on,
             Directive::RequestBodyLimit(bytes) => {
-                self.settings.request_body_bytes_max = Some(bytes)
+                self.settings.request_body_bytes_max = Some(bytes);
             }
             Directive::ResponseBodyLimit(bytes) => {
-                self.settings.response_body_bytes_max = Some(bytes)
+                self.settings.response_body_bytes_max = Some(bytes);
             }
             Directive::JsonDepthLimit(depth) => self.settings.json_depth_max = Some(depth),
             Directive::ArgumentsLimit(count) => self.settings.arguments_max = Some(count),

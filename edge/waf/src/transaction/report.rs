@@ -44,10 +44,10 @@ impl Transaction {
         match &rule.disruptive {
             Disruptive::Pass => {}
             Disruptive::Allow(AllowScope::Phase) => {
-                self.allowed_through = self.allowed_through.max(phase)
+                self.allowed_through = self.allowed_through.max(phase);
             }
             Disruptive::Allow(AllowScope::Request) => {
-                self.allowed_through = self.allowed_through.max(phase).max(2)
+                self.allowed_through = self.allowed_through.max(phase).max(2);
             }
             Disruptive::Allow(AllowScope::All) => self.allowed_through = 4,
             Disruptive::Deny => self.block(block(None, false)),

@@ -23,7 +23,7 @@ impl Transaction {
                     }
                 }
                 TextPiece::Value(variable, key) => {
-                    self.value_of(set, rule, *variable, key.as_deref(), &mut out)
+                    self.value_of(set, rule, *variable, key.as_deref(), &mut out);
                 }
             }
         }
@@ -47,7 +47,7 @@ impl Transaction {
                     .unwrap_or_default(),
             ),
             Variable::MatchedVarName => {
-                out.extend(self.matched.last().map(full_name).unwrap_or_default())
+                out.extend(self.matched.last().map(full_name).unwrap_or_default());
             }
             variable if super::is_stored(variable) => {
                 let wanted =

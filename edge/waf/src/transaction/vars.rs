@@ -77,7 +77,7 @@ impl Vars {
             (Some(at), Some(value)) => self.computed[at].1 = value,
             (Some(at), None) => drop(self.computed.remove(at)),
             (None, Some(value)) if self.computed.len() < self.computed_max => {
-                self.computed.push((name.into(), value))
+                self.computed.push((name.into(), value));
             }
             (None, _) => {}
         }
