@@ -15,11 +15,10 @@ use crate::vary::{Vary, VaryFault};
 /// What a route does with `Set-Cookie` in a response that may be stored otherwise (RFC 9111 section 7.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SetCookie {
-    /// Store it where the origin means it for all: it gives a lifetime, and says `public` or `s-maxage` or speaks to
-    /// caches like this one ([`crate::targeted`]). `max-age` alone is often said by who thinks of browsers only, and one
+    /// Store it where the origin gives a lifetime. Where the lifetime would be guessed it said nothing of caches, and one
     /// client's session would be everybody's.
     #[default]
-    IfShared,
+    IfExplicit,
     /// Store it: the origin's cache directives are to be believed.
     Store,
     /// Do not store the response.
@@ -49,7 +48,7 @@ pub struct StoreRules {
     pub stale_while_revalidate_s: u32,
     /// `stale-if-error` where the origin gave none, seconds (section 4.2.4 permits it by configuration). Default 0.
     pub stale_if_error_s: u32,
-    /// What happens to `Set-Cookie`. Default [`SetCookie::IfShared`].
+    /// What happens to `Set-Cookie`. Default [`SetCookie::IfExplicit`].
     pub set_cookie: SetCookie,
 }
 
@@ -65,7 +64,7 @@ impl Default for StoreRules {
             lifetime_max_s: None,
             stale_while_revalidate_s: 0,
             stale_if_error_s: 0,
-            set_cookie: SetCookie::IfShared,
+            set_cookie: SetCookie::IfExplicit,
         }
     }
 }
@@ -173,16 +172,16 @@ pub fn decide(candidate: &Candidate<'_>, rules: &StoreRules) -> Result<StorePlan
         .collect();
     if candidate.response.contains_key(header::SET_COOKIE) {
         match rules.set_cookie {
-            SetCookie::IfShared | SetCookie::Store => {}
+            SetCookie::IfExplicit | SetCookie::Store => {}
             SetCookie::Refuse => return Err(Refusal::SetCookie),
             SetCookie::Strip => strip.push(header::SET_COOKIE),
         }
     }
     let freshness = freshness(candidate, &control, rules);
-    if rules.set_cookie == SetCookie::IfShared
+    if rules.set_cookie == SetCookie::IfExplicit
         && candidate.response.contains_key(header::SET_COOKIE)
         && !strip.contains(&header::SET_COOKIE)
-        && !(freshness.basis.is_explicit() && is_meant_for_all(&control))
+        && !freshness.basis.is_explicit()
     {
         return Err(Refusal::SetCookie);
     }
@@ -263,12 +262,6 @@ fn check_method(candidate: &Candidate<'_>, basis: Basis) -> Result<(), Refusal> 
 /// Section 3.5.
 fn is_shareable(directives: &ResponseDirectives) -> bool {
     directives.public || directives.must_revalidate || directives.s_maxage_s.is_some()
-}
-
-/// Does the origin say that it means caches that many share?
-fn is_meant_for_all(control: &ResponseControl) -> bool {
-    let directives = &control.directives;
-    directives.public || directives.s_maxage_s.is_some() || control.targeted_by.is_some()
 }
 
 /// Whether a later request could have any use of it. What only the route allows, such as covering failures, is no

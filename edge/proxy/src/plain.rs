@@ -1,6 +1,6 @@
 //! Plain routes: origins that speak HTTP without TLS and know nothing of MCSP. What they answer is cached by their own
 //! headers alone, no token is asked for, and other methods are passed on as they come. One with `Set-Cookie` is kept only
-//! where its origin says that it is for all, see [`mcsp_edge_policy::store::SetCookie::IfShared`].
+//! where its origin gives a lifetime, see [`mcsp_edge_policy::store::SetCookie::IfExplicit`].
 
 use std::sync::Arc;
 

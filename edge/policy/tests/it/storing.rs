@@ -144,9 +144,9 @@ fn what_is_refused() {
             None,
         ),
         (
-            "7.3: cookies of the origin, which may think of browsers only",
+            "7.3: cookies of the origin",
             fresh(&["Set-Cookie: a=b"]),
-            Some(Refusal::SetCookie),
+            None,
         ),
         (
             "7.3: cookies for all",
