@@ -65,11 +65,13 @@ impl Job for Slow {
     }
 
     async fn work(&self, record: &Record) -> Result<String, HandleError> {
+        // Made before anybody can see that the work has begun, so that no release is missed.
+        let released = self.release.notified();
         self.begun.fetch_add(1, Ordering::SeqCst);
         let together = self.together.fetch_add(1, Ordering::SeqCst) + 1;
         self.together_max.fetch_max(together, Ordering::SeqCst);
         let _guard = Guard(Arc::clone(&self.dropped), Arc::clone(&self.together));
-        self.release.notified().await;
+        released.await;
         Ok(payload(&record.value))
     }
 

@@ -212,11 +212,15 @@ async fn every_grpc_method_has_logs_metrics_and_a_trace() {
     for method in grpc_methods() {
         let interface = method.trim_start_matches('/').split('/').next().unwrap();
         let service = interface.split('.').nth(1).unwrap();
-        let caller = [("ng-lagos", "origin"), ("edge", "los1")]
-            .into_iter()
-            .map(|(namespace, account)| SpiffeId::new("mcsp.internal", namespace, account).unwrap())
-            .find(|caller| callers.allows(caller, "ng-lagos", interface))
-            .unwrap_or_else(|| panic!("{interface}: nobody may call it"));
+        let caller = [
+            ("ng-lagos", "origin"),
+            ("edge", "los1"),
+            ("ng-lagos", "operator"),
+        ]
+        .into_iter()
+        .map(|(namespace, account)| SpiffeId::new("mcsp.internal", namespace, account).unwrap())
+        .find(|caller| callers.allows(caller, "ng-lagos", interface))
+        .unwrap_or_else(|| panic!("{interface}: nobody may call it"));
         let channel =
             RpcChannel::in_process_with(region.grpc.clone(), caller, "ng-lagos", callers.clone());
         let trace = fresh_trace();
