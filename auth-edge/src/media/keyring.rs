@@ -16,7 +16,7 @@ use super::keys::{
     KEY_BYTES, KEY_ID_BYTES, MediaAlgorithm, MediaKeyError, MediaKeyMaterial, key_id_bytes,
 };
 use super::token::{MediaGrant, RawToken};
-use super::verified::VerifiedTokens;
+use super::verified::{Verified, VerifiedTokens};
 
 /// The most keys of one region a ring holds: two algorithms, a few generations each. Counted by region, so that one
 /// cannot take another's places.
@@ -172,7 +172,11 @@ impl MediaKeyring {
     ///
     /// # Errors
     /// [`MediaTokenError`], the first fault found.
-    pub fn verify(&self, token: &str, path: &MediaPath<'_>) -> Result<MediaGrant, MediaTokenError> {
+    pub fn verify(
+        &self,
+        token: &str,
+        path: &MediaPath<'_>,
+    ) -> Result<Arc<MediaGrant>, MediaTokenError> {
         let grant = self.verify_token(token)?;
         if grant.content_id != path.content_id || grant.residency != path.residency {
             return Err(MediaTokenError::OtherItem);
@@ -184,26 +188,37 @@ impl MediaKeyring {
     ///
     /// # Errors
     /// [`MediaTokenError`], the first fault found.
-    pub fn verify_token(&self, token: &str) -> Result<MediaGrant, MediaTokenError> {
-        let raw = RawToken::parse(token).ok_or(MediaTokenError::Malformed)?;
+    pub fn verify_token(&self, token: &str) -> Result<Arc<MediaGrant>, MediaTokenError> {
         let state = self.state.load();
+        let now_s = self.clock.now_s();
+        // What is verified was verified with keys of this very state.
+        if let Some(grant) = state.verified.get(token, now_s) {
+            return Ok(grant);
+        }
+        let raw = RawToken::parse(token).ok_or(MediaTokenError::Malformed)?;
         // By the region that the token claims to be of: another region's key is not even looked at.
         let region = raw.content_region().ok_or(MediaTokenError::Malformed)?;
         let key = state
             .keys
             .get(&(region, raw.key_id))
             .ok_or(MediaTokenError::UnknownKey)?;
-        let now_s = self.clock.now_s();
         if now_s < key.material.not_before_s || now_s >= key.material.not_after_s {
             return Err(MediaTokenError::UnknownKey);
         }
         if key.material.algorithm != raw.algorithm {
             return Err(MediaTokenError::Algorithm);
         }
-        let grant = state.verified_grant(token, &raw, key)?;
+        key.verifier.check(&raw)?;
+        let grant = Arc::new(raw.grant().ok_or(MediaTokenError::Malformed)?);
         if now_s >= grant.expires_s {
             return Err(MediaTokenError::Expired);
         }
+        let verified = Verified {
+            grant: Arc::clone(&grant),
+            from_s: key.material.not_before_s,
+            until_s: grant.expires_s.min(key.material.not_after_s),
+        };
+        state.verified.insert(token, verified);
         Ok(grant)
     }
 }
@@ -215,32 +230,17 @@ impl State {
             verified: VerifiedTokens::default(),
         }
     }
+}
 
-    fn verified_grant(
-        &self,
-        token: &str,
-        raw: &RawToken,
-        key: &Key,
-    ) -> Result<MediaGrant, MediaTokenError> {
-        match &key.verifier {
-            // Cheaper than a look into the memory of verified tokens. Compares in constant time.
-            Verifier::Hmac(secret) => {
-                hmac::verify(secret, &raw.message(), raw.signature())
-                    .map_err(|_| MediaTokenError::Signature)?;
-                raw.grant().ok_or(MediaTokenError::Malformed)
-            }
-            Verifier::Ed25519(public) => {
-                if let Some(grant) = self.verified.get(token) {
-                    return Ok(grant);
-                }
-                public
-                    .verify(&raw.message(), raw.signature())
-                    .map_err(|_| MediaTokenError::Signature)?;
-                let grant = raw.grant().ok_or(MediaTokenError::Malformed)?;
-                self.verified.insert(token, grant.clone());
-                Ok(grant)
-            }
+impl Verifier {
+    fn check(&self, raw: &RawToken) -> Result<(), MediaTokenError> {
+        let (message, signature) = (raw.message(), raw.signature());
+        match self {
+            // Compares in constant time.
+            Self::Hmac(secret) => hmac::verify(secret, &message, signature),
+            Self::Ed25519(public) => public.verify(&message, signature),
         }
+        .map_err(|_| MediaTokenError::Signature)
     }
 }
 
@@ -280,4 +280,75 @@ fn read_key(material: MediaKeyMaterial) -> Result<(KeyName, Key), MediaKeyError>
         }
     };
     Ok(((material.region, id), Key { material, verifier }))
+}
+
+#[cfg(test)]
+mod tests {
+    use mcsp_api::Residency;
+    use mcsp_api::events::MediaType;
+    use mcsp_runtime::{ManualClock, SeededEntropy};
+
+    use super::super::signer::TokenForm;
+    use super::super::store::{MediaKeyConfig, MediaKeyStore};
+    use super::*;
+
+    const NOW_S: i64 = 1_795_000_000;
+
+    fn store(folder: &std::path::Path, clock: &Arc<ManualClock>) -> MediaKeyStore {
+        MediaKeyStore::open(
+            folder.join("media-keys.json"),
+            "ng".parse().expect("a region"),
+            MediaKeyConfig::default(),
+            clock.clone(),
+            SeededEntropy::new(7),
+        )
+        .expect("a store")
+    }
+
+    fn grant(expires_s: i64) -> MediaGrant {
+        MediaGrant {
+            content_id: "c_ng_01k9x3m5y8q2v7r4t6w1z0a3bc".parse().expect("an id"),
+            user_id: "u_ng_01k9x3m5y8q2v7r4t6w1z0a3bc".parse().expect("an id"),
+            media_session_id: "ms_gl_7zzzzzzzzzzzzzzzzzzzzzzzzz".parse().expect("an id"),
+            residency: Residency::Global,
+            media_type: MediaType::Video,
+            expires_s,
+            max_height: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_not_good_is_not_remembered_and_drives_nothing_out() {
+        let clock = ManualClock::new(NOW_S * 1000);
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path(), &clock);
+        let ring = MediaKeyring::new(clock);
+        ring.replace(store.published()).expect("keys");
+        let remembered = || ring.state.load().verified.len();
+        for form in [TokenForm::Hmac, TokenForm::Ed25519] {
+            let sign = |expires_s| {
+                store
+                    .signer()
+                    .sign(&grant(expires_s), form)
+                    .expect("a token")
+            };
+            let before = remembered();
+            let expired = sign(NOW_S);
+            assert_eq!(ring.verify_token(&expired), Err(MediaTokenError::Expired));
+            let good = sign(NOW_S + 1);
+            for number in 0..20_000_u32 {
+                // Its last characters are another signature's.
+                let forged = format!("{}{number:08}", &good[..good.len() - 8]);
+                assert!(ring.verify_token(&forged).is_err(), "{forged}");
+            }
+            assert_eq!(remembered(), before, "{form:?}");
+            for _ in 0..2 {
+                assert!(ring.verify_token(&good).is_ok());
+                assert_eq!(remembered(), before + 1, "{form:?}");
+            }
+        }
+        let key = store.published().remove(0);
+        ring.upsert(key).expect("a key");
+        assert_eq!(remembered(), 0, "other keys, another memory");
+    }
 }

@@ -26,7 +26,7 @@ pub struct RequestContext {
     pub(crate) body_bytes_max: u64,
     pub(crate) body_bytes: u64,
     pub(crate) identity: Option<ViewerIdentity>,
-    pub(crate) grant: Option<MediaGrant>,
+    pub(crate) grant: Option<Arc<MediaGrant>>,
     pub(crate) region: Option<Arc<Region>>,
     pub(crate) lease: Option<Lease>,
     /// Addresses of the region this request has tried, by place in its list.

@@ -1,6 +1,7 @@
 //! `token`: is the request entitled? Fails closed: keys that are not there yet, or are too old, are 503, never yes.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -38,7 +39,7 @@ fn unavailable<T>(detail: &'static str, text: &str) -> ControlFlow<Answer, T> {
     ControlFlow::Break(Answer::problem(ProblemKind::Unavailable, detail, text))
 }
 
-fn media_token(edge: &Edge, media: &MediaRoute) -> ControlFlow<Answer, MediaGrant> {
+fn media_token(edge: &Edge, media: &MediaRoute) -> ControlFlow<Answer, Arc<MediaGrant>> {
     if edge.keyring.is_empty() {
         return unavailable("no-keys", "this PoP has no keys yet");
     }
