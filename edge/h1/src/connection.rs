@@ -15,7 +15,7 @@ use crate::delegated::Delegated;
 use crate::exchange::{Exchange, Peer, Verdict};
 use crate::handler::{Delegation, Handler};
 use crate::limits::Limits;
-use crate::parse::{HeadInfo, Scan, Scanner, empty_parts, take_head};
+use crate::parse::{HeadInfo, Scan, Scanner, empty_parts, lent_head, take_head};
 use crate::refusal::Refusal;
 use crate::wire::{Arrival, Wire};
 
@@ -202,6 +202,7 @@ impl<H: Handler> Connection<'_, H> {
             Verdict::Delegated => {
                 let is_stopped = self.wire.watches.stop.is_stopped();
                 let is_last = !may_persist || !info.is_persistent || is_stopped;
+                let raw = lent_head(raw, &self.scanner);
                 return Flow::Delegate(Delegate { info, raw, is_last });
             }
         };

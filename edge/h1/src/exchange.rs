@@ -316,10 +316,11 @@ impl<'c> Exchange<'c> {
         }
     }
 
-    /// Waits until the client sends no more or is gone, reading ahead at most one head's worth of what it sends
-    /// meanwhile. For a `select!` beside work that is done for this client alone. Nothing is lost when it is dropped.
+    /// Waits until the client is gone, reading ahead at most one head's worth of what it sends meanwhile. For a `select!`
+    /// beside work that is done for this client alone. Nothing is lost when it is dropped.
     ///
-    /// A client that ends its sending side may still want the answer (RFC 9112 9.6); most that do are gone.
+    /// A client that ends its sending side may be gone or may still want the answer, and nothing tells which: it is taken
+    /// for gone [`Limits::half_closed_wait_ms`] later.
     pub async fn client_gone(&mut self) {
         loop {
             if self.wire.buffer.len() >= self.limits.head_bytes_max as usize {
@@ -327,6 +328,7 @@ impl<'c> Exchange<'c> {
             }
             match self.wire.read(None, false).await {
                 Arrival::Bytes => {}
+                Arrival::End => return tokio::time::sleep(self.limits.half_closed_wait()).await,
                 _ => return,
             }
         }

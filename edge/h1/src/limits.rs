@@ -36,6 +36,9 @@ pub struct Limits {
     /// How long a connection that the server ends is still read, so that a reset does not destroy the last answer on its
     /// way (RFC 9112 9.6), ms. Default 1000; 0 to 30000.
     pub linger_ms: u64,
+    /// How long a client that has ended its sending side, and may be gone, is still taken for one that waits for its
+    /// answer, ms. Default 1000; 0 to 60000.
+    pub half_closed_wait_ms: u64,
     /// Requests on one connection. Default 10000; 1 to 1000000.
     pub requests_max: u32,
 }
@@ -54,6 +57,7 @@ impl Default for Limits {
             discard_bytes_max: 64 << 10,
             discard_timeout_ms: 2_000,
             linger_ms: 1_000,
+            half_closed_wait_ms: 1_000,
             requests_max: 10_000,
         }
     }
@@ -112,6 +116,7 @@ impl Limits {
         )?;
         between("discard_timeout_ms", self.discard_timeout_ms, 100, 60_000)?;
         between("linger_ms", self.linger_ms, 0, 30_000)?;
+        between("half_closed_wait_ms", self.half_closed_wait_ms, 0, 60_000)?;
         between("requests_max", self.requests_max.into(), 1, 1_000_000)
     }
 
@@ -129,6 +134,10 @@ impl Limits {
 
     pub(crate) fn discard_timeout(&self) -> Duration {
         Duration::from_millis(self.discard_timeout_ms)
+    }
+
+    pub(crate) fn half_closed_wait(&self) -> Duration {
+        Duration::from_millis(self.half_closed_wait_ms)
     }
 
     pub(crate) fn linger(&self) -> Duration {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Version};
@@ -52,6 +52,37 @@ pub(super) fn build(
     }
     parts.uri = target.uri;
     notes.finish(parts.version)
+}
+
+/// The head with its target in origin form and the target's authority for its `Host`, if the target is in absolute form:
+/// the only host of it that counts (RFC 9112 3.2.2).
+pub(super) fn origin_form(head: &Bytes, lines: &[Line]) -> Option<Bytes> {
+    let ((start, end), rest) = lines.split_first()?;
+    let (start, end) = (*start as usize, *end as usize);
+    let line = RequestLine::parse(head, start..end).ok()?;
+    let is_options = line.method == Method::OPTIONS;
+    let target = target::parse(head, line.target.clone(), is_options).ok()?;
+    let authority = target.authority?;
+    let mut form = BytesMut::with_capacity(head.len() + 8);
+    form.put_slice(&head[start..line.target.start]);
+    form.put_slice(target.uri.path_and_query()?.as_str().as_bytes());
+    form.put_slice(&head[line.target.end..end]);
+    form.put_slice(b"\r\nHost: ");
+    form.put_slice(&head[authority]);
+    form.put_slice(b"\r\n");
+    for (start, end) in rest {
+        let field = &head[*start as usize..*end as usize];
+        let is_host = matches!(
+            field,
+            [b'H' | b'h', b'O' | b'o', b'S' | b's', b'T' | b't', b':', ..]
+        );
+        if !is_host {
+            form.put_slice(field);
+            form.put_slice(b"\r\n");
+        }
+    }
+    form.put_slice(b"\r\n");
+    Some(form.freeze())
 }
 
 struct RequestLine {

@@ -80,6 +80,11 @@ pub(crate) fn take_head(
     Ok((info, head))
 }
 
+/// A complete head as it is lent out: with its target in origin form, and one host.
+pub(crate) fn lent_head(head: Bytes, scanner: &Scanner) -> Bytes {
+    fields::origin_form(&head, scanner.lines()).unwrap_or(head)
+}
+
 /// Parts that say nothing.
 pub(crate) fn empty_parts() -> Parts {
     http::Request::new(()).into_parts().0

@@ -212,6 +212,22 @@ async fn a_handler_learns_that_its_client_is_gone() {
     assert_eq!(site.errors(), ["gone"]);
 }
 
+/// It may be one that asked with `nc`, and waits.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_no_more_is_taken_for_gone_after_a_while() {
+    let site = Site::new();
+    let mut line = open(&site, &Limits::default(), 4096);
+    let began = tokio::time::Instant::now();
+    line.client
+        .write_all(get("/gone").as_bytes())
+        .await
+        .unwrap();
+    line.client.shutdown().await.unwrap();
+    line.served.await.unwrap();
+    assert_eq!(site.errors(), ["gone"]);
+    assert!(began.elapsed().as_millis() >= 1000);
+}
+
 #[test]
 fn stored_lines_leave_out_what_belongs_to_a_connection() {
     let mut fields = http::HeaderMap::new();

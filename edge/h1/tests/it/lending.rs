@@ -75,6 +75,33 @@ async fn a_borrower_sees_one_request_and_no_byte_more() {
     }
 }
 
+/// RFC 9112 3.2.2: the target's authority is the host, whatever else the request says.
+#[tokio::test(start_paused = true)]
+async fn a_borrower_sees_one_host() {
+    for (input, wanted) in [
+        (
+            "POST http://b.example/p?q HTTP/1.1\r\nX: 1\r\nhOsT: a\r\nContent-Length: 2\r\n\r\nab",
+            "POST /p?q HTTP/1.1\r\nHost: b.example\r\nX: 1\r\nContent-Length: 2\r\n\r\nab",
+        ),
+        (
+            "DELETE HTTPS://b:81?q HTTP/1.0\r\nConnection: close\r\n\r\n",
+            "DELETE /?q HTTP/1.0\r\nHost: b:81\r\nConnection: close\r\n\r\n",
+        ),
+        (
+            "PUT /http://b HTTP/1.1\r\nHost: a\r\nHosts: c\r\n\r\n",
+            "PUT /http://b HTTP/1.1\r\nHost: a\r\nHosts: c\r\n\r\n",
+        ),
+    ] {
+        let read = Arc::new(Mutex::new(Vec::new()));
+        let site = Site::lending_all(exact(wanted.len(), Arc::clone(&read)));
+        let mut line = open(&site, &Limits::default(), 1 << 16);
+        line.client.write_all(input.as_bytes()).await.unwrap();
+        read_until(&mut line.client, ANSWER).await;
+        let read = String::from_utf8(read.lock().unwrap().clone()).unwrap();
+        assert_eq!(read, wanted);
+    }
+}
+
 async fn outcome(
     input: &str,
     lend: impl Fn(Delegation) -> Lent + Send + Sync + 'static,

@@ -24,6 +24,8 @@ pub(crate) struct Site {
     /// Notes that `/wait` has begun.
     pub(crate) waiting: Semaphore,
     lend: Box<dyn Fn(Delegation) -> Lent + Send + Sync>,
+    /// Not `/lend` alone.
+    lends_all: bool,
 }
 
 pub(crate) type Lent = std::pin::Pin<Box<dyn Future<Output = Option<Stream>> + Send>>;
@@ -34,6 +36,19 @@ impl Site {
     }
 
     pub(crate) fn lending(lend: impl Fn(Delegation) -> Lent + Send + Sync + 'static) -> Arc<Self> {
+        Self::build(lend, false)
+    }
+
+    pub(crate) fn lending_all(
+        lend: impl Fn(Delegation) -> Lent + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Self::build(lend, true)
+    }
+
+    fn build(
+        lend: impl Fn(Delegation) -> Lent + Send + Sync + 'static,
+        lends_all: bool,
+    ) -> Arc<Self> {
         Arc::new(Self {
             seen: Mutex::default(),
             refused: Mutex::default(),
@@ -41,6 +56,7 @@ impl Site {
             gate: Semaphore::new(0),
             waiting: Semaphore::new(0),
             lend: Box::new(lend),
+            lends_all,
         })
     }
 
@@ -57,6 +73,9 @@ impl Site {
     }
 
     async fn act(&self, exchange: &mut Exchange<'_>) -> Result<Next, SendError> {
+        if self.lends_all {
+            return Ok(Next::Delegate);
+        }
         let path = exchange.request().uri.path().to_owned();
         let mut words = path.split('/').skip(1);
         let word = words.next().unwrap_or_default();
