@@ -58,6 +58,7 @@ impl ByteSet {
 
     /// Whether the sets share a value.
     #[must_use]
+    #[inline]
     pub fn meets(&self, other: &Self) -> bool {
         (self.0[0] & other.0[0])
             | (self.0[1] & other.0[1])
@@ -90,8 +91,11 @@ impl ByteSet {
 
     /// How many values are in the set.
     #[must_use]
-    pub fn len(&self) -> u32 {
-        self.0.iter().map(|word| word.count_ones()).sum()
+    pub const fn len(&self) -> u32 {
+        self.0[0].count_ones()
+            + self.0[1].count_ones()
+            + self.0[2].count_ones()
+            + self.0[3].count_ones()
     }
 
     /// Whether the set is empty.

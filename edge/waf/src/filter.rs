@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
+use aho_corasick::automaton::Automaton;
+use aho_corasick::dfa::DFA;
+use aho_corasick::{Anchored, MatchKind, StartKind};
 
 use crate::bytemap::ByteSet;
 use crate::pattern::require::Requirement;
@@ -13,7 +15,7 @@ pub(crate) type FilterId = u32;
 /// All filters of a rule set.
 #[derive(Debug)]
 pub(crate) struct Filters {
-    automaton: Option<AhoCorasick>,
+    automaton: Option<DFA>,
     /// By literal: the filters that it satisfies.
     owners: Vec<Vec<FilterId>>,
     /// Filters without literals: always candidates.
@@ -36,9 +38,18 @@ impl Filters {
         let Some(automaton) = &self.automaton else {
             return;
         };
-        for found in automaton.find_overlapping_iter(value) {
-            for &filter in &self.owners[found.pattern().as_usize()] {
-                candidates[filter as usize / 64] |= 1 << (filter % 64);
+        let Ok(mut state) = automaton.start_state(Anchored::No) else {
+            return;
+        };
+        for byte in value {
+            state = automaton.next_state(Anchored::No, state, *byte);
+            if automaton.is_special(state) && automaton.is_match(state) {
+                for nth in 0..automaton.match_len(state) {
+                    let owners = &self.owners[automaton.match_pattern(state, nth).as_usize()];
+                    for &filter in owners {
+                        candidates[filter as usize / 64] |= 1 << (filter % 64);
+                    }
+                }
             }
         }
     }
@@ -104,10 +115,11 @@ impl FilterBuilder {
         let automaton = if literals.is_empty() {
             None
         } else {
-            let built = AhoCorasickBuilder::new()
+            let built = DFA::builder()
                 .ascii_case_insensitive(true)
                 .match_kind(MatchKind::Standard)
-                .kind(Some(AhoCorasickKind::DFA))
+                .start_kind(StartKind::Unanchored)
+                .prefilter(false)
                 .build(literals.iter().map(|(literal, _)| literal));
             Some(built.map_err(|error| error.to_string())?)
         };

@@ -1,11 +1,22 @@
 //! Token grammars of injected SQL and HTML, by `libinjectionrs`.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use libinjectionrs::sqli::sqli_data::SQL_KEYWORDS;
+
+use crate::bytemap::ByteSet;
+
 /// Longest part of a value that is read, bytes: the grammars decide within the first tokens.
 const READ_BYTES_MAX: usize = 64 << 10;
 
 /// The fingerprint of injected SQL.
 pub(super) fn sql(value: &[u8]) -> Option<Vec<u8>> {
-    let found = libinjectionrs::detect_sqli(&value[..value.len().min(READ_BYTES_MAX)]);
+    let value = &value[..value.len().min(READ_BYTES_MAX)];
+    if is_plain_text(value) {
+        return None;
+    }
+    let found = libinjectionrs::detect_sqli(value);
     if !found.is_injection() {
         return None;
     }
@@ -20,4 +31,165 @@ pub(super) fn sql(value: &[u8]) -> Option<Vec<u8>> {
 /// Whether HTML that runs script is there.
 pub(super) fn scripting(value: &[u8]) -> bool {
     libinjectionrs::detect_xss(&value[..value.len().min(READ_BYTES_MAX)]).is_injection()
+}
+
+/// Bytes that begin tokens of other kinds than names, numbers, operators and separators: strings, groups, variables,
+/// comments, escapes, logic.
+const OTHER_TOKENS: ByteSet = ByteSet::literal(b"'\"`()@#$\\&|{}");
+/// What ends a word; all that ends one for the grammar does, and a dot, before which it looks for keywords too.
+const WORD_ENDS: ByteSet =
+    ByteSet::literal(b" .[]{}<>:\\?=@!#~+-*/&|^%(),';`\"\xa0").with_range(0, 0x1f);
+/// Longest word that the grammar knows, bytes.
+const WORD_BYTES_MAX: usize = 32;
+
+/// Whether no fingerprint of injected SQL can come of a value, by what it lacks: none consists of names, numbers, operators
+/// and separators alone, and no other token can be in it. It saves the grammar most of what people write.
+fn is_plain_text(value: &[u8]) -> bool {
+    if OTHER_TOKENS.meets(&ByteSet::of(value)) {
+        return false;
+    }
+    let pairs = value.windows(2);
+    if pairs.into_iter().any(|pair| pair == b"--" || pair == b"/*") {
+        return false;
+    }
+    !value
+        .split(|byte| WORD_ENDS.contains(*byte))
+        .any(|word| match word.first() {
+            // A number ends where its digits do, and a word may begin there.
+            Some(first) if first.is_ascii_digit() => {
+                (1..word.len()).any(|from| is_active(&word[from..]))
+            }
+            Some(_) => is_active(word),
+            None => false,
+        })
+}
+
+/// Whether a word means something to the grammar, by itself or with those after it.
+fn is_active(word: &[u8]) -> bool {
+    if word.len() > WORD_BYTES_MAX || !word[0].is_ascii_alphabetic() && word[0] != b'_' {
+        return false;
+    }
+    let mut upper = [0; WORD_BYTES_MAX];
+    let upper = &mut upper[..word.len()];
+    upper.copy_from_slice(word);
+    upper.make_ascii_uppercase();
+    let bucket = bucket(upper);
+    ACTIVE.lengths[bucket] & (1 << (word.len() - 1)) != 0 && ACTIVE.words.contains(&*upper)
+}
+
+/// Words that are keywords of any kind but names, numbers and operators, and the first words of phrases.
+struct Active {
+    words: HashSet<&'static [u8]>,
+    /// By the first two letters: the lengths of the words that begin with them, as bits.
+    lengths: Vec<u32>,
+}
+
+static ACTIVE: LazyLock<Active> = LazyLock::new(|| {
+    let mut words = HashSet::new();
+    let mut lengths = vec![0; BUCKETS];
+    for keyword in SQL_KEYWORDS {
+        let text = keyword.word.as_bytes();
+        let end = text.iter().position(|byte| WORD_ENDS.contains(*byte));
+        let is_whole = end.is_none();
+        if keyword.token_type == b'F' || is_whole && b"no1".contains(&keyword.token_type) {
+            continue;
+        }
+        let word = &text[..end.unwrap_or(text.len())];
+        if !word.is_empty() && word.len() <= WORD_BYTES_MAX {
+            lengths[bucket(word)] |= 1 << (word.len() - 1);
+            words.insert(word);
+        }
+    }
+    Active { words, lengths }
+});
+
+const BUCKETS: usize = 1024;
+
+fn bucket(upper: &[u8]) -> usize {
+    let second = upper.get(1).copied().unwrap_or_default();
+    usize::from(upper[0] & 31) << 5 | usize::from(second & 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn no_fingerprint_consists_of_plain_tokens() {
+        let plain = |word: &str| word[1..].bytes().all(|kind| b"N1O,.;:?".contains(&kind));
+        let fingerprints = SQL_KEYWORDS
+            .iter()
+            .filter(|keyword| keyword.token_type == b'F');
+        assert!(fingerprints.clone().count() > 8000);
+        assert!(fingerprints.into_iter().all(|keyword| !plain(keyword.word)));
+    }
+
+    #[test]
+    fn keywords_without_a_first_word_need_a_byte_that_is_refused() {
+        for keyword in SQL_KEYWORDS {
+            let text = keyword.word.as_bytes();
+            if WORD_ENDS.contains(text[0]) && !b"Fo".contains(&keyword.token_type) {
+                assert!(OTHER_TOKENS.meets(&ByteSet::of(text)), "{:?}", keyword.word);
+            }
+        }
+    }
+
+    #[test]
+    fn what_people_write_is_plain() {
+        for text in [
+            "Market day in Ibadan",
+            "json.title",
+            "01J9ZQ6W5T3K8",
+            "2026-03-04T10:00:00Z",
+            "thumb-720.jpg",
+        ] {
+            let expected = !text.contains(" in ");
+            assert_eq!(is_plain_text(text.as_bytes()), expected, "{text}");
+        }
+        assert!(!is_plain_text(b"1union select 2"));
+    }
+
+    fn words() -> impl Strategy<Value = Vec<u8>> {
+        let keyword = prop::sample::select(
+            SQL_KEYWORDS
+                .iter()
+                .filter(|keyword| keyword.token_type != b'F')
+                .map(|keyword| keyword.word.to_ascii_lowercase())
+                .collect::<Vec<_>>(),
+        );
+        let other = prop::sample::select(vec![
+            "a", "user", "1", "2e", "0x1", "1.", ".5", "1d", "_x", "ọjà", "\u{a0}", "x.y", "1e5f",
+        ]);
+        let joint = prop::sample::select(vec![
+            " ", " ", ",", ".", ";", ":", "=", "-", "/", "*", "+", "!", "<", "?", "[", "]", "",
+            "~", "%",
+        ]);
+        let piece = prop_oneof![
+            keyword.prop_map(String::into_bytes),
+            other.prop_map(|text| text.as_bytes().to_vec()),
+        ];
+        prop::collection::vec((piece, joint), 0..8).prop_map(|parts| {
+            parts
+                .into_iter()
+                .flat_map(|(mut piece, joint)| {
+                    piece.extend_from_slice(joint.as_bytes());
+                    piece
+                })
+                .collect()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn plain_text_is_never_an_injection(value in words()) {
+            if is_plain_text(&value) {
+                let found = libinjectionrs::detect_sqli(&value);
+                prop_assert!(!found.is_injection(), "{:?}", String::from_utf8_lossy(&value));
+            }
+        }
+    }
 }

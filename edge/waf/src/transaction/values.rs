@@ -89,7 +89,7 @@ impl Values {
 
     /// The result of one transformation; the value itself if nothing changes.
     pub(super) fn transform(&mut self, id: ValueId, step: Transformation) -> ValueId {
-        if !self.sets[id as usize].meets(&step.touches()) && step.touches() != ByteSet::ALL {
+        if step.may_leave() && !self.sets[id as usize].meets(step.touches()) {
             return id;
         }
         let place = id as usize * Transformation::COUNT + step as usize;

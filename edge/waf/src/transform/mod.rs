@@ -37,8 +37,16 @@ macro_rules! transformations {
 
             /// A value with none of these bytes is not changed.
             #[must_use]
-            pub fn touches(self) -> ByteSet {
-                match self { $(Self::$kind => const { $touches },)* }
+            pub fn touches(self) -> &'static ByteSet {
+                static TOUCHES: [ByteSet; Transformation::COUNT] = [$($touches),*];
+                &TOUCHES[self as usize]
+            }
+
+            /// Whether [`Self::touches`] says anything: some make something of every value, an empty one too.
+            #[must_use]
+            pub fn may_leave(self) -> bool {
+                static MAY_LEAVE: [bool; Transformation::COUNT] = [$($touches.len() < 256),*];
+                MAY_LEAVE[self as usize]
             }
         }
     };

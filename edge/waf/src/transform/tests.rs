@@ -98,7 +98,7 @@ proptest::proptest! {
     #[test]
     fn a_value_without_the_bytes_it_touches_is_not_changed(input: Vec<u8>) {
         for transformation in Transformation::ALL {
-            if transformation.touches() != ByteSet::ALL && !transformation.touches().meets(&ByteSet::of(&input)) {
+            if transformation.may_leave() && !transformation.touches().meets(&ByteSet::of(&input)) {
                 let mut out = Vec::new();
                 transformation.apply(&input, &mut out);
                 proptest::prop_assert_eq!(&out, &input);
