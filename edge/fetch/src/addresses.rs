@@ -15,8 +15,17 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Name {
     pub(crate) text: String,
-    /// What its share of the objects is told by; then it stands for one address. Without, each address is told by itself.
-    pub(crate) id: Option<String>,
+    /// Whose address it is, where objects are shared out; then it stands for one address.
+    pub(crate) parent: Option<Arc<ParentName>>,
+}
+
+/// A parent, by name.
+#[derive(Debug)]
+pub(crate) struct ParentName {
+    /// What its share of the objects is told by.
+    pub(crate) id: String,
+    /// What its certificate is checked against.
+    pub(crate) server_name: String,
 }
 
 #[derive(Debug)]
@@ -24,20 +33,25 @@ pub(crate) struct Address {
     pub(crate) socket: SocketAddr,
     /// What its share of the objects is told by, where they are shared out.
     pub(crate) shard: u64,
+    pub(crate) parent: Option<Arc<ParentName>>,
     pub(crate) in_flight: AtomicUsize,
     /// In a row.
     pub(crate) failures: AtomicU32,
+    /// How often in a row it was left alone.
+    pub(crate) backoffs: AtomicU32,
     /// Left alone until then, Unix milliseconds.
     pub(crate) unhealthy_until_ms: AtomicI64,
 }
 
 impl Address {
-    fn new(socket: SocketAddr, shard: u64) -> Self {
+    fn new(socket: SocketAddr, shard: u64, parent: Option<Arc<ParentName>>) -> Self {
         Self {
             socket,
             shard,
+            parent,
             in_flight: AtomicUsize::new(0),
             failures: AtomicU32::new(0),
+            backoffs: AtomicU32::new(0),
             unhealthy_until_ms: AtomicI64::new(i64::MIN),
         }
     }
@@ -87,10 +101,10 @@ pub(crate) async fn look_up_again(
 fn list(names: &[Name], found: &[Vec<SocketAddr>], before: &[Arc<Address>]) -> Vec<Arc<Address>> {
     let mut addresses: Vec<Arc<Address>> = Vec::new();
     for (name, sockets) in names.iter().zip(found) {
-        let wanted = if name.id.is_some() { 1 } else { usize::MAX };
+        let wanted = if name.parent.is_some() { 1 } else { usize::MAX };
         for socket in sockets.iter().take(wanted) {
-            let shard = match &name.id {
-                Some(id) => shard_hash(id.as_bytes()),
+            let shard = match &name.parent {
+                Some(parent) => shard_hash(parent.id.as_bytes()),
                 None => shard_hash(socket.to_string().as_bytes()),
             };
             let is_same =
@@ -99,7 +113,9 @@ fn list(names: &[Name], found: &[Vec<SocketAddr>], before: &[Arc<Address>]) -> V
                 continue;
             }
             let kept = before.iter().find(is_same).cloned();
-            addresses.push(kept.unwrap_or_else(|| Arc::new(Address::new(*socket, shard))));
+            addresses.push(
+                kept.unwrap_or_else(|| Arc::new(Address::new(*socket, shard, name.parent.clone()))),
+            );
         }
     }
     addresses
@@ -114,7 +130,12 @@ mod tests {
     fn name(text: &str, id: Option<&str>) -> Name {
         Name {
             text: text.to_owned(),
-            id: id.map(str::to_owned),
+            parent: id.map(|id| {
+                Arc::new(ParentName {
+                    id: id.to_owned(),
+                    server_name: "p.test".to_owned(),
+                })
+            }),
         }
     }
 

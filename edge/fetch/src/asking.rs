@@ -152,7 +152,7 @@ impl Asked<'_> {
     ) -> Result<(Begun, Exchange), NoHead> {
         self.shared.metrics.connected(is_reused);
         let mut stream = Box::new(Http2Stream::new(session, peer.clone()));
-        let host = self.lease.pool().server_name();
+        let host = self.lease.server_name();
         let started = self.start();
         let (until, kind) = self.head_deadline(&started);
         let conversation = stream.converse(self.request, host, self.limits(), is_reused);
@@ -193,7 +193,7 @@ impl Asked<'_> {
         connection: &mut Connection<Stream>,
         on_interim: OnInterim<'_>,
     ) -> Result<Begun, FetchError> {
-        let wire = self.request.to_wire(self.lease.pool().server_name());
+        let wire = self.request.to_wire(self.lease.server_name());
         let started = self.start();
         let conversation = async {
             connection.send(&wire).await?;
@@ -216,7 +216,11 @@ impl Asked<'_> {
     }
 
     fn head_deadline(&self, started: &Started) -> (Instant, FetchErrorKind) {
-        let until = started.at + Duration::from_millis(self.shared.config.head_timeout_ms);
+        let head_timeout_ms = match self.target.patience() {
+            Some(patience) => patience.head_timeout_ms,
+            None => self.shared.config.head_timeout_ms,
+        };
+        let until = started.at + Duration::from_millis(head_timeout_ms);
         match self.deadline {
             Some(deadline) if deadline < until => (deadline, FetchErrorKind::TotalTimeout),
             _ => (until, FetchErrorKind::HeadTimeout),
@@ -245,8 +249,12 @@ impl Asked<'_> {
 
     fn timeouts(&self) -> PeerTimeouts {
         let config = &self.shared.config;
+        let connect_ms = match self.target.patience() {
+            Some(patience) => patience.connect_timeout_ms,
+            None => config.connect_timeout_ms,
+        };
         PeerTimeouts {
-            connect_ms: config.connect_timeout_ms,
+            connect_ms,
             read_ms: config.idle_timeout_ms,
             write_ms: config.head_timeout_ms,
             idle_ms: config.keep_ms,

@@ -14,16 +14,6 @@ pub struct FetchConfigError {
     expected: String,
 }
 
-impl FetchConfigError {
-    pub(crate) fn new(key: &'static str, value: impl Display, expected: &str) -> Self {
-        Self {
-            key,
-            value: value.to_string(),
-            expected: expected.to_owned(),
-        }
-    }
-}
-
 /// How upstreams are asked for what the cache does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -32,7 +32,7 @@ pub enum FetcherError {
 /// Asks upstreams, on connections that all requests share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 pub(crate) struct Shared {
@@ -68,6 +68,12 @@ impl Shared {
                 self.connector.release_http_session(session, &peer, keep);
             }
         }
+    }
+
+    /// When a request that is made now must be over.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let timeout_ms = self.config.total_timeout_ms;
+        (timeout_ms > 0).then(|| Instant::now() + Duration::from_millis(timeout_ms))
     }
 
     /// Connections of HTTP/1, and what those of HTTP/2 are made with.
@@ -115,8 +121,7 @@ impl Fetcher {
     ) -> Result<Response, FetchError> {
         let shared = &self.shared;
         let config = &shared.config;
-        let deadline = (config.total_timeout_ms > 0)
-            .then(|| Instant::now() + Duration::from_millis(config.total_timeout_ms));
+        let deadline = shared.deadline();
         let patience = Duration::from_millis(config.turn_timeout_ms);
         let Some(turn) = target.pool().gate().turn(patience).await else {
             let error = FetchError::new(FetchErrorKind::Overloaded);
@@ -127,7 +132,7 @@ impl Fetcher {
         let mut tried = places_to_avoid(request, target);
         let mut error = FetchError::new(FetchErrorKind::NoAddress);
         for nth in 1..=config.tries_max {
-            let Some(lease) = target.lease(request.shard, &tried) else {
+            let Some(lease) = target.pool().lease(&tried) else {
                 break;
             };
             tried.push(lease.place());
@@ -176,15 +181,9 @@ impl Fetcher {
 
 /// The places of the addresses that the request would leave out, unless they are all there is.
 fn places_to_avoid(request: &FetchRequest, target: &Target) -> Vec<usize> {
-    let places: Vec<usize> = target
-        .pool()
-        .addresses()
-        .into_iter()
-        .enumerate()
-        .filter(|(_, address)| request.avoid.contains(address))
-        .map(|(place, _)| place)
-        .collect();
-    if target.pool().has_another(&places) {
+    let pool = target.pool();
+    let places = pool.places(|address| request.avoid.contains(&address.socket));
+    if pool.has_another(&places) {
         places
     } else {
         Vec::new()

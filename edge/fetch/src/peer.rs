@@ -73,7 +73,7 @@ impl PeerIdentity {
     /// there is no peer.
     #[must_use]
     pub fn peer(&self, lease: &Lease, timeouts: &PeerTimeouts) -> Option<HttpPeer> {
-        let name = lease.pool().server_name();
+        let name = lease.server_name();
         if name.is_empty() {
             return None;
         }

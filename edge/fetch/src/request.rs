@@ -37,8 +37,6 @@ pub struct FetchRequest {
     pub headers: HeaderMap,
     /// Addresses to leave out while there are others: the one that broke off a body that is now taken up elsewhere.
     pub avoid: Vec<SocketAddr>,
-    /// The [`crate::shard_hash`] of the object's key, for targets that share objects out.
-    pub shard: Option<u64>,
 }
 
 impl FetchRequest {
@@ -50,7 +48,6 @@ impl FetchRequest {
             path,
             headers: HeaderMap::new(),
             avoid: Vec::new(),
-            shard: None,
         }
     }
 

@@ -5,102 +5,6 @@
 //! bounded load (Mirrokni, Thorup, Zadimoghaddam 2018): the first parent in the order that is below the bound is asked,
 //! so that one object that everybody wants, or one slow parent, does not drown the rest.
 
-use serde::{Deserialize, Serialize};
-
-use crate::config::{FetchConfigError, between};
-
-/// Parents of one node, at most.
-const PARENTS_MAX: usize = 64;
-
-/// One parent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ParentConfig {
-    /// What its share of the objects is told by: the same on every edge that asks it, whatever address they ask it at.
-    /// Required.
-    pub id: String,
-    /// The region whose objects it is asked for, such as `ng-lagos`. Required.
-    pub region: String,
-    /// `host:port` where it speaks mTLS. Required.
-    pub address: String,
-}
-
-/// Parents that are asked before an origin is. Without parents, origins are asked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ShieldConfig {
-    /// The parents of all regions. Default none; at most 64.
-    pub parent: Vec<ParentConfig>,
-    /// The name that their certificates are checked against; required where there are parents.
-    pub server_name: String,
-    /// How much more than the average a parent is asked at once before its objects overflow to the next. Default 1.25;
-    /// 1.05 to 10.
-    pub load_factor: f64,
-    /// Requests in flight that a parent is always given before its objects overflow: few requests are no load, and
-    /// spreading them costs hits. Default 32; 1 to 10000.
-    pub in_flight_floor: usize,
-}
-
-impl Default for ShieldConfig {
-    fn default() -> Self {
-        Self {
-            parent: Vec::new(),
-            server_name: String::new(),
-            load_factor: 1.25,
-            in_flight_floor: 32,
-        }
-    }
-}
-
-impl ShieldConfig {
-    /// Checks every value.
-    ///
-    /// # Errors
-    /// Names the first key whose value cannot be used, the value, and what was expected.
-    pub fn validate(&self) -> Result<(), FetchConfigError> {
-        let parents = &self.parent;
-        between("shield.parent (entries)", parents.len(), 0, PARENTS_MAX)?;
-        between("shield.load_factor", self.load_factor, 1.05, 10.0)?;
-        between("shield.in_flight_floor", self.in_flight_floor, 1, 10_000)?;
-        if !parents.is_empty() && self.server_name.is_empty() {
-            return Err(FetchConfigError::new(
-                "shield.server_name",
-                "\"\"",
-                "a host name",
-            ));
-        }
-        for (nth, parent) in parents.iter().enumerate() {
-            for (key, value) in [
-                ("shield.parent id", &parent.id),
-                ("shield.parent region", &parent.region),
-                ("shield.parent address", &parent.address),
-            ] {
-                if value.is_empty() {
-                    return Err(FetchConfigError::new(key, "\"\"", "a value"));
-                }
-            }
-            let mut before = parents.iter().take(nth);
-            if before.any(|other| (&other.id, &other.region) == (&parent.id, &parent.region)) {
-                return Err(FetchConfigError::new(
-                    "shield.parent id",
-                    &parent.id,
-                    "an id that no other parent of the region has",
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// How load is bounded.
-    #[must_use]
-    pub fn sharding(&self) -> Sharding {
-        Sharding {
-            load_factor: self.load_factor,
-            in_flight_floor: self.in_flight_floor,
-        }
-    }
-}
-
 /// How the load of each member is bounded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sharding {
@@ -277,34 +181,11 @@ mod tests {
 
     #[test]
     fn few_requests_do_not_overflow() {
-        let sharding = ShieldConfig::default().sharding();
+        let sharding = Sharding {
+            load_factor: 1.25,
+            in_flight_floor: 32,
+        };
         assert_eq!(sharding.capacity(0, 4), 32);
         assert_eq!(sharding.capacity(399, 4), 125);
-    }
-
-    #[test]
-    fn values_that_cannot_be_used_are_named() {
-        ShieldConfig::default().validate().unwrap();
-        let parent = |id: &str| ParentConfig {
-            id: id.to_owned(),
-            region: "ng-lagos".to_owned(),
-            address: "127.0.0.1:1".to_owned(),
-        };
-        let config = ShieldConfig {
-            parent: vec![parent("a"), parent("a")],
-            server_name: "shield.test".to_owned(),
-            ..ShieldConfig::default()
-        };
-        let said = config.validate().unwrap_err().to_string();
-        assert_eq!(
-            said,
-            "shield.parent id = a: expected an id that no other parent of the region has"
-        );
-        let config = ShieldConfig {
-            server_name: String::new(),
-            ..config
-        };
-        let said = config.validate().unwrap_err().to_string();
-        assert_eq!(said, "shield.server_name = \"\": expected a host name");
     }
 }

@@ -6,7 +6,7 @@ use pingora_core::protocols::ALPN;
 use pingora_core::upstreams::peer::HttpPeer;
 
 use crate::peer::plain_peer;
-use crate::{Lease, PeerIdentity, PeerTimeouts, Pool, Sharding};
+use crate::{Lease, PeerIdentity, PeerTimeouts, Pool};
 
 /// Requests on one connection of HTTP/2 at once.
 const STREAMS_MAX: usize = 64;
@@ -14,13 +14,22 @@ const STREAMS_MAX: usize = 64;
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 
+/// How long an address is waited for before its answer begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// TCP, and TLS on top of it, ms each.
+    pub connect_timeout_ms: u64,
+    /// From the request to the end of the answer's head, ms.
+    pub head_timeout_ms: u64,
+}
+
 /// Addresses that all give the same answers, and how they are spoken to.
 #[derive(Debug, Clone)]
 pub struct Target {
     pool: Arc<Pool>,
     identity: Option<Arc<PeerIdentity>>,
     asks_elsewhere_when_away: bool,
-    sharding: Option<Sharding>,
+    patience: Option<Patience>,
     speaks_http2: bool,
 }
 
@@ -33,7 +42,7 @@ impl Target {
             pool,
             identity: Some(identity),
             asks_elsewhere_when_away: true,
-            sharding: None,
+            patience: None,
             speaks_http2: false,
         }
     }
@@ -45,7 +54,7 @@ impl Target {
             pool,
             identity: None,
             asks_elsewhere_when_away: false,
-            sharding: None,
+            patience: None,
             speaks_http2: false,
         }
     }
@@ -57,11 +66,15 @@ impl Target {
         self
     }
 
-    /// Objects are shared out among the addresses: a request with a shard is sent to the one that is its home.
+    /// Waited for as long as `patience` says, whatever the fetcher does elsewhere.
     #[must_use]
-    pub fn sharing_out(mut self, sharding: Sharding) -> Self {
-        self.sharding = Some(sharding);
+    pub fn with_patience(mut self, patience: Patience) -> Self {
+        self.patience = Some(patience);
         self
+    }
+
+    pub(crate) fn patience(&self) -> Option<Patience> {
+        self.patience
     }
 
     /// Over TLS, HTTP/2 is spoken with those who can: many requests on one connection. Without effect on targets in clear.
@@ -79,13 +92,6 @@ impl Target {
     #[must_use]
     pub fn pool(&self) -> &Arc<Pool> {
         &self.pool
-    }
-
-    pub(crate) fn lease(&self, shard: Option<u64>, tried: &[usize]) -> Option<Lease> {
-        match (self.sharding, shard) {
-            (Some(sharding), Some(object)) => self.pool.lease_for(object, sharding, tried),
-            _ => self.pool.lease(tried),
-        }
     }
 
     pub(crate) fn asks_elsewhere_when_away(&self) -> bool {

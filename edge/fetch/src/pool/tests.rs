@@ -99,16 +99,69 @@ fn an_object_keeps_to_its_address_until_that_is_full_or_fails() {
         "the next in the same order"
     );
     let third = pool.lease_for(7, sharding, &[second.place()]).unwrap();
-    let last = pool
-        .lease_for(7, sharding, &[second.place(), third.place()])
-        .unwrap();
-    assert_eq!(last.place(), home.place(), "the only one left is tried");
-    clock.advance(Duration::from_millis(2_000));
-    drop(last);
-    assert_eq!(
-        pool.lease_for(7, sharding, &[]).unwrap().place(),
-        home.place()
+    let tried = [second.place(), third.place()];
+    assert!(
+        pool.lease_for(7, sharding, &tried).is_none(),
+        "it is left alone"
     );
+    clock.advance(Duration::from_millis(2_000));
+    let probe = pool.lease_for(7, sharding, &[]).unwrap();
+    assert_eq!(
+        probe.place(),
+        home.place(),
+        "one finds out whether it is back"
+    );
+    let meanwhile = pool.lease_for(7, sharding, &[third.place()]);
+    assert_ne!(
+        meanwhile.unwrap().place(),
+        home.place(),
+        "and others wait for that"
+    );
+    probe.succeeded();
+    drop((probe, home));
+    assert_eq!(pool.states()[0].unhealthy_ms, 0);
+}
+
+#[test]
+fn an_address_that_fails_again_and_again_is_left_alone_for_longer_up_to_a_bound() {
+    let clock = ManualClock::new(0);
+    let shared: SharedClock = Arc::clone(&clock) as SharedClock;
+    let policy = PoolPolicy {
+        failures_max: 2,
+        unhealthy_ms: 100,
+        unhealthy_ms_max: 350,
+        ..PoolPolicy::default()
+    };
+    let addresses = ["127.0.0.1:1".to_owned()];
+    let pool = Arc::new(Pool::resolve(&addresses, "o", policy, &shared).unwrap());
+    let sharding = Sharding {
+        load_factor: 1.25,
+        in_flight_floor: 8,
+    };
+    let together: Vec<_> = (0..5)
+        .map(|_| pool.lease_for(1, sharding, &[]).unwrap())
+        .collect();
+    for lease in together {
+        lease.failed();
+    }
+    let mut waits = Vec::new();
+    for _ in 0..4 {
+        waits.push(pool.states()[0].unhealthy_ms);
+        assert!(pool.lease_for(1, sharding, &[]).is_none());
+        clock.advance(Duration::from_millis(*waits.last().unwrap()));
+        pool.lease_for(1, sharding, &[]).unwrap().failed();
+    }
+    assert_eq!(
+        waits,
+        [100, 200, 350, 350],
+        "five that fail together are one failure"
+    );
+    clock.advance(Duration::from_millis(350));
+    let lease = pool.lease_for(1, sharding, &[]).unwrap();
+    lease.succeeded();
+    lease.failed();
+    lease.failed();
+    assert_eq!(pool.states()[0].unhealthy_ms, 100, "it was back");
 }
 
 #[tokio::test]

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
-use mcsp_edge_fetch::{
-    FetchConfig, FetchErrorKind, ParentConfig, Pool, PoolPolicy, ShieldConfig, Target, shard_hash,
-};
-use mcsp_runtime::{ManualClock, SharedClock};
+use mcsp_edge_fetch::{FetchConfig, FetchErrorKind, PoolPolicy, Target};
 
 use crate::harness::{Harness, get, nobody, pool, read, request, target};
 use crate::origin::{Origin, Step, send};
@@ -202,46 +199,4 @@ async fn an_address_that_breaks_bodies_off_is_left_alone() {
     }
     let response = harness.fetch(&get(), &target).await.unwrap();
     assert_eq!(response.address(), sound.address);
-}
-
-#[tokio::test]
-async fn an_object_is_asked_of_the_parent_that_is_its_home_and_then_of_the_next() {
-    let harness = Harness::new();
-    let script = vec![Step::Request, send(OK)];
-    let (one, other) = (
-        Origin::start(vec![script.clone(); 8]).await,
-        Origin::start(vec![script; 8]).await,
-    );
-    let parent = |id: &str, origin: &Origin| ParentConfig {
-        id: id.to_owned(),
-        region: "ng-lagos".to_owned(),
-        address: origin.address.to_string(),
-    };
-    let elsewhere = ParentConfig {
-        region: "global-london".to_owned(),
-        ..parent("elsewhere", &one)
-    };
-    let shield = ShieldConfig {
-        parent: vec![parent("one", &one), elsewhere, parent("other", &other)],
-        server_name: "shield.test".to_owned(),
-        ..ShieldConfig::default()
-    };
-    shield.validate().unwrap();
-    let clock: SharedClock = ManualClock::new(0);
-    let policy = PoolPolicy::default();
-    let parents = Arc::new(Pool::of_parents(&shield, "ng-lagos", policy, &clock).unwrap());
-    let target = Target::plain(parents).sharing_out(shield.sharding());
-    let mut homes = Vec::new();
-    for object in 0..8 {
-        let mut asked = get();
-        asked.shard = Some(shard_hash(&[object]));
-        let response = harness.fetch(&asked, &target).await.unwrap();
-        homes.push(response.address());
-        drop(response);
-        // The home broke off: the body is taken up at the next.
-        asked.avoid = homes.last().copied().into_iter().collect();
-        let response = harness.fetch(&asked, &target).await.unwrap();
-        assert_ne!(Some(response.address()), homes.last().copied());
-    }
-    assert!(homes.contains(&one.address) && homes.contains(&other.address));
 }

@@ -8,4 +8,5 @@ mod heads;
 mod http2;
 mod mtls;
 mod origin;
+mod parents;
 mod reuse;

@@ -51,9 +51,13 @@ impl World {
         let clock: SharedClock = ManualClock::new(0);
         let addresses = [address.to_string()];
         let pool = Pool::resolve(&addresses, name, PoolPolicy::default(), &clock).unwrap();
+        Target::mtls(Arc::new(pool), self.edge())
+    }
+
+    /// A node's identity.
+    pub(crate) fn edge(&self) -> Arc<PeerIdentity> {
         let identity = self.identity("edge", "los1", &[]);
-        let identity = PeerIdentity::new(&identity, 0).unwrap();
-        Target::mtls(Arc::new(pool), Arc::new(identity))
+        Arc::new(PeerIdentity::new(&identity, 0).unwrap())
     }
 }
 
