@@ -229,6 +229,12 @@ impl FetchError {
     }
 }
 
+impl From<FetchErrorKind> for FetchError {
+    fn from(kind: FetchErrorKind) -> Self {
+        Self::new(kind)
+    }
+}
+
 impl From<Fault> for FetchError {
     fn from(fault: Fault) -> Self {
         Self::new(FetchErrorKind::Protocol(fault))

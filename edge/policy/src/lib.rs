@@ -17,11 +17,13 @@
 //! | [`invalidation`] | RFC 9111 section 4.4 |
 //! | [`hop_by_hop`] | RFC 9110 section 7.6.1, RFC 9111 section 3.1 |
 //! | [`cache_status`] | RFC 9211 |
+//! | [`cdn_loop`] | RFC 8586 |
 //! | [`cmcd`], [`cmsd`] | CTA-5004, CTA-5006 |
 
 pub mod age;
 pub mod cache_control;
 pub mod cache_status;
+pub mod cdn_loop;
 pub mod cmcd;
 pub mod cmsd;
 pub mod conditional;

@@ -10,6 +10,7 @@ mod fields;
 mod freshness;
 mod fuzz;
 mod lifetimes;
+mod loops;
 mod media;
 mod messages;
 mod ranges;
