@@ -1,6 +1,7 @@
 //! Entity tags (RFC 9110 section 8.8.3).
 //!
-//! Tags without quotes are taken as if they had them: origins and clients exist that forget them.
+//! Tags without quotes are taken for weak ones: origins and clients exist that forget them, and what so breaks the syntax
+//! is not to be trusted to tell bytes apart.
 
 /// One entity tag, as it stands in a field.
 #[derive(Clone, Copy, Debug)]
@@ -15,14 +16,15 @@ impl<'a> EntityTag<'a> {
     #[must_use]
     pub fn parse(raw: &'a [u8]) -> Option<Self> {
         let raw = raw.trim_ascii();
-        let (is_weak, quoted) = match raw {
+        let (is_marked, tag) = match raw {
             [b'W' | b'w', b'/', rest @ ..] => (true, rest),
             _ => (false, raw),
         };
-        let opaque = match quoted {
-            [b'"', inner @ .., b'"'] => inner,
-            _ => quoted,
+        let (is_quoted, opaque) = match tag {
+            [b'"', inner @ .., b'"'] => (true, inner),
+            _ => (false, tag),
         };
+        let is_weak = is_marked || !is_quoted;
         (!raw.is_empty()).then_some(Self {
             raw,
             opaque,
@@ -30,7 +32,7 @@ impl<'a> EntityTag<'a> {
         })
     }
 
-    /// Whether it is marked weak.
+    /// Whether it is marked weak, or has no quotes.
     #[must_use]
     pub fn is_weak(&self) -> bool {
         self.is_weak

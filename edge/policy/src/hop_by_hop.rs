@@ -1,6 +1,6 @@
 //! Fields that belong to one connection (RFC 9110 section 7.6.1, RFC 9111 section 3.1): neither stored nor forwarded.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::fields::members;
 
@@ -55,6 +55,25 @@ pub fn strip_for_forwarding(headers: &mut HeaderMap) {
     let listed: Vec<HeaderName> = listed(headers).collect();
     for name in listed.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
+    }
+}
+
+/// Takes out of a message what must not be forwarded, where another layer frames it and sees to upgrades:
+/// `Transfer-Encoding` stays, `Connection` and `Upgrade` stay for one that `is_upgrade`.
+pub fn strip_around_framing(headers: &mut HeaderMap, is_upgrade: bool) {
+    let stays = |name: &HeaderName| {
+        *name == header::TRANSFER_ENCODING
+            || is_upgrade && (*name == header::CONNECTION || *name == header::UPGRADE)
+    };
+    let listed: Vec<HeaderName> = listed(headers).collect();
+    for name in listed.iter().chain(&HOP_BY_HOP) {
+        if !stays(name) {
+            headers.remove(name);
+        }
+    }
+    if is_upgrade {
+        let upgrade = HeaderValue::from_static("upgrade");
+        headers.insert(header::CONNECTION, upgrade);
     }
 }
 

@@ -11,7 +11,7 @@
 //! | [`cache_control`], [`targeted`], [`surrogate`] | RFC 9111 section 5.2, RFC 8246, RFC 9213, Edge Architecture |
 //! | [`store`] | RFC 9111 section 3: may it be stored; section 4.2.1: for how long |
 //! | [`age`], [`freshness`] | RFC 9111 section 4.2, RFC 5861 |
-//! | [`vary`] | RFC 9111 section 4.1 |
+//! | [`vary`], [`encoding`] | RFC 9111 section 4.1 |
 //! | [`conditional`], [`entity_tag`], [`update`] | RFC 9110 section 13, RFC 9111 section 4.3 |
 //! | [`range`], [`multipart`] | RFC 9110 section 14 |
 //! | [`invalidation`] | RFC 9111 section 4.4 |
@@ -28,6 +28,7 @@ pub mod cmcd;
 pub mod cmsd;
 pub mod conditional;
 pub mod date;
+pub mod encoding;
 pub mod entity_tag;
 pub mod fields;
 pub mod freshness;

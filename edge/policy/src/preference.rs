@@ -1,4 +1,4 @@
-//! Lists of preferences with weights: `Accept-Language`, `Accept-Encoding` (RFC 9110 sections 12.4.2, 12.5.3, 12.5.4).
+//! Lists of preferences with weights: `Accept-Language` (RFC 9110 sections 12.4.2, 12.5.4).
 
 use http::{HeaderMap, HeaderName};
 
@@ -97,7 +97,7 @@ fn parse(member: &[u8]) -> Option<Preference<'_>> {
 }
 
 /// `0`, `1`, or either with up to three decimals, at most 1.
-fn parse_weight(value: &[u8]) -> Option<u16> {
+pub(crate) fn parse_weight(value: &[u8]) -> Option<u16> {
     let (&whole, decimals) = value.split_first()?;
     if !matches!(whole, b'0' | b'1') {
         return None;

@@ -1,7 +1,8 @@
 //! `Vary`: which stored variant answers a request (RFC 9111 section 4.1), with the normalisation that section allows.
 //!
 //! * any field: its lines are joined and white space around commas goes; empty members too in fields that are lists;
-//! * `Accept-Language`, `Accept-Encoding`: case and order of members with their weights do not matter;
+//! * `Accept-Language`: case and order of members with their weights do not matter;
+//! * `Accept-Encoding`: which of the codings that are in use it takes, and in which order ([`crate::encoding`]);
 //! * `Cookie`: split lines (RFC 9113 section 8.2.3) are one.
 //!
 //! See [`language`] for variants in one language.
@@ -10,6 +11,7 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, header};
 
+use crate::encoding;
 use crate::fields::{members, unquoted_position};
 use crate::preference::Preferences;
 
@@ -121,7 +123,10 @@ pub mod language {
 pub fn normal_value<'a>(request: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, [u8]>> {
     let mut lines = request.get_all(name).iter();
     let first = lines.next()?.as_bytes();
-    if is_preference(name) {
+    if *name == header::ACCEPT_ENCODING {
+        return encoding::normal(request).map(|list| Cow::Owned(list.into_bytes()));
+    }
+    if *name == header::ACCEPT_LANGUAGE {
         if let Some(preferences) = Preferences::of(request, name) {
             return Some(Cow::Owned(preferences.normal_form()));
         }
@@ -159,10 +164,5 @@ pub fn normal_value<'a>(request: &'a HeaderMap, name: &HeaderName) -> Option<Cow
 /// Fields that are lists by definition, in which an empty member means nothing (RFC 9110 section 5.6.1). In any other, an
 /// origin may see a difference that must then be one here too.
 fn is_list(name: &HeaderName) -> bool {
-    is_preference(name) || *name == header::ACCEPT || *name == header::ACCEPT_CHARSET
-}
-
-/// Fields whose members are a set of preferences.
-fn is_preference(name: &HeaderName) -> bool {
-    *name == header::ACCEPT_LANGUAGE || *name == header::ACCEPT_ENCODING
+    *name == header::ACCEPT_LANGUAGE || *name == header::ACCEPT || *name == header::ACCEPT_CHARSET
 }

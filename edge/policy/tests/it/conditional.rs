@@ -112,6 +112,18 @@ fn entity_tags() {
         ("13.1.1: another", r#""abc""#, r#"If-Match: "abd""#, Failed),
         ("13.1.1: any", r#""abc""#, "If-Match: *", Proceed),
         (
+            "13.1.1: without quotes it is not strong",
+            "abc",
+            "If-Match: abc",
+            Failed,
+        ),
+        (
+            "13.1.1: the client's without quotes is not strong",
+            r#""abc""#,
+            "If-Match: abc",
+            Failed,
+        ),
+        (
             "13.1.1: strong comparison",
             r#"W/"abc""#,
             r#"If-Match: W/"abc""#,

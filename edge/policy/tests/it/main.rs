@@ -6,6 +6,7 @@
 mod cache_control;
 mod conditional;
 mod dates;
+mod encoding;
 mod fields;
 mod freshness;
 mod fuzz;

@@ -1,7 +1,7 @@
 //! RFC 9110 section 7.6.1; RFC 9111 sections 3.1 and 4.4.
 
 use http::{HeaderName, Method, StatusCode};
-use mcsp_edge_policy::hop_by_hop::{strip_for_forwarding, strip_for_storing};
+use mcsp_edge_policy::hop_by_hop::{strip_around_framing, strip_for_forwarding, strip_for_storing};
 use mcsp_edge_policy::invalidation::{invalidated, is_unsafe};
 
 use crate::headers;
@@ -47,6 +47,28 @@ fn what_belongs_to_one_connection() {
         &[http::header::SET_COOKIE, HeaderName::from_static("c")],
     );
     assert_eq!(stored, headers(&kept[..1]), "5.2.2.4, 5.2.2.7");
+}
+
+#[test]
+fn what_belongs_to_one_connection_where_another_layer_frames() {
+    let all = [
+        "Connection: a, Transfer-Encoding, Host, upgrade",
+        "A: 1",
+        "Host: h",
+        "Keep-Alive: x",
+        "TE: x",
+        "Transfer-Encoding: chunked",
+        "Upgrade: websocket",
+        "B: 2",
+    ];
+    let kept = ["Host: h", "Transfer-Encoding: chunked", "B: 2"];
+    let mut forwarded = headers(&all);
+    strip_around_framing(&mut forwarded, false);
+    assert_eq!(forwarded, headers(&kept));
+    let mut upgraded = headers(&all);
+    strip_around_framing(&mut upgraded, true);
+    let upgrade = ["Connection: upgrade", "Upgrade: websocket"];
+    assert_eq!(upgraded, headers(&[&kept[..], &upgrade[..]].concat()));
 }
 
 const TARGET: &str = "https://example.org/a/b?c=d";
