@@ -3,7 +3,9 @@
 //! Verifies access tokens and signs and verifies media URLs; never issues a user's token, never opens a connection.
 //! Keys and revocations are pushed in by whoever holds the edge feed.
 
+pub mod jose;
 pub mod media;
+mod memory;
 mod revocation;
 pub mod token;
 

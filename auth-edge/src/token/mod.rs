@@ -1,12 +1,16 @@
 //! Access tokens: RFC 7519 JWTs signed by a region, verified here by its published keys.
 
 mod claims;
+mod error;
 mod keys;
+mod refresh;
 mod verify;
 
+pub use crate::jose::{JWKS_BYTES_MAX, KEYS_PER_SET_MAX as KEYS_PER_REGION_MAX, KeySetError};
 pub use claims::AccessClaims;
-pub use keys::{JWKS_BYTES_MAX, KEYS_PER_REGION_MAX, KeySetError};
-pub use verify::{SKEW_S_MAX, TOKEN_BYTES_MAX, TokenError, TokenPolicy, TokenVerifier};
+pub use error::TokenError;
+pub use refresh::{JwksFetch, JwksFetchError, JwksRefresher, RefreshConfig};
+pub use verify::{SKEW_S_MAX, TOKEN_BYTES_MAX, TokenPolicy, TokenVerifier};
 
 /// The audience (`aud`) of every access token.
 pub const AUDIENCE: &str = "mcsp-api";

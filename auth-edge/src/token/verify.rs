@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_header};
+use jsonwebtoken::Algorithm;
 use mcsp_api::{RegionCode, ViewerIdentity};
 use mcsp_runtime::SharedClock;
 use parking_lot::Mutex;
-use thiserror::Error;
 
 use super::claims::AccessClaims;
-use super::keys::{KID_BYTES_MAX, KeySetError, KeyUnion, VerifyKey, parse_key_set};
+use super::error::TokenError;
+use super::keys::{KeyUnion, RegionKeys, VerifyKey};
 use super::{AUDIENCE, issuer_of};
 use crate::Revocations;
+use crate::jose::{CompactJws, HeaderRules, KeySetError, KeyUse, parse_key_set};
+use crate::memory::{TokenMemory, name_of};
 
 /// The longest token that is looked at, bytes.
 pub const TOKEN_BYTES_MAX: usize = 4096;
@@ -49,87 +51,46 @@ impl TokenPolicy {
             skew_s: 30,
         }
     }
-}
 
-/// Why a token was refused. The text names no part of the token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum TokenError {
-    /// Longer than [`TOKEN_BYTES_MAX`].
-    #[error("the token is too long")]
-    TooLong,
-    /// Not a JWT with the claims we issue.
-    #[error("the token is malformed")]
-    Malformed,
-    /// Its `alg` is none of RS256, ES256 and EdDSA, or not the one its key is for.
-    #[error("the token's algorithm is not allowed")]
-    Algorithm,
-    /// No key with its `kid` is held.
-    #[error("the token was signed by an unknown key")]
-    UnknownKey,
-    /// No keys at all are held yet: it cannot be told whether the token is good.
-    #[error("no token keys are known yet")]
-    NoKeys,
-    /// The signature is not that of the key.
-    #[error("the token's signature is wrong")]
-    Signature,
-    /// `iss` is not the region whose key signed, or that region does not issue tokens for this user.
-    #[error("the token's issuer is wrong")]
-    Issuer,
-    /// `aud` is not ours.
-    #[error("the token is for another audience")]
-    Audience,
-    /// `exp` has passed.
-    #[error("the token has expired")]
-    Expired,
-    /// `nbf` or `iat` lies ahead.
-    #[error("the token is not valid yet")]
-    NotYetValid,
-    /// Its login session was ended.
-    #[error("the token's session was ended")]
-    Revoked,
-}
-
-impl TokenError {
-    /// May the same token be good later, when keys have arrived or its time has come?
+    /// The region whose tokens name this issuer.
     #[must_use]
-    pub fn is_retryable(self) -> bool {
-        matches!(self, Self::UnknownKey | Self::NoKeys | Self::NotYetValid)
-    }
-
-    /// A short name for logs and metric labels.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::TooLong => "too-long",
-            Self::Malformed => "malformed",
-            Self::Algorithm => "algorithm",
-            Self::UnknownKey => "unknown-key",
-            Self::NoKeys => "no-keys",
-            Self::Signature => "signature",
-            Self::Issuer => "issuer",
-            Self::Audience => "audience",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not-yet-valid",
-            Self::Revoked => "revoked",
-        }
+    pub fn region_of(&self, issuer: &str) -> Option<&str> {
+        let is_its = |entry: &(&String, &String)| entry.1 == issuer;
+        self.issuers
+            .iter()
+            .find(is_its)
+            .map(|(region, _)| region.as_str())
     }
 }
 
 /// Verifies access tokens against the union of the regions' keys, which may be replaced at any time.
+///
+/// Tokens whose signature was right are remembered, so that a session pays for it once; time, revocation and the age of
+/// the keys are asked about at every use, and a change of keys forgets all.
 #[derive(Debug)]
 pub struct TokenVerifier {
     policy: TokenPolicy,
     clock: SharedClock,
     region_codes: BTreeMap<String, RegionCode>,
     revocations: Arc<Revocations>,
-    keys: ArcSwap<KeyUnion>,
+    keys_age_max_ms: Option<i64>,
+    state: ArcSwap<State>,
     sets: Mutex<BTreeMap<String, RegionKeys>>,
 }
 
-#[derive(Debug)]
-struct RegionKeys {
-    keys: Vec<(String, Algorithm, DecodingKey)>,
-    confirmed_ms: i64,
+/// Replaced as a whole by every change of keys. What a verification under way finds with former keys is remembered where
+/// nobody looks any more.
+#[derive(Debug, Default)]
+struct State {
+    keys: KeyUnion,
+    verified: TokenMemory<Verified>,
+}
+
+/// A token whose signature, issuer and audience are right.
+#[derive(Debug, Clone)]
+struct Verified {
+    claims: Arc<AccessClaims>,
+    keys_confirmed_ms: Arc<AtomicI64>,
 }
 
 impl TokenVerifier {
@@ -141,7 +102,8 @@ impl TokenVerifier {
             revocations: Revocations::new(clock.clone()),
             clock,
             region_codes: BTreeMap::new(),
-            keys: ArcSwap::default(),
+            keys_age_max_ms: None,
+            state: ArcSwap::default(),
             sets: Mutex::default(),
         }
     }
@@ -158,6 +120,16 @@ impl TokenVerifier {
     #[must_use]
     pub fn with_region_codes(mut self, codes: BTreeMap<String, RegionCode>) -> Self {
         self.region_codes = codes;
+        // What was verified before was verified by other rules.
+        self.rebuild(&self.sets.lock());
+        self
+    }
+
+    /// Believes a region's keys for so long after they were last set or confirmed, then no token of it
+    /// ([`TokenError::KeysUnavailable`]). Without it the caller decides by [`Self::keys_age`] or its own means.
+    #[must_use]
+    pub fn with_keys_age_max(mut self, age_max: Duration) -> Self {
+        self.keys_age_max_ms = Some(i64::try_from(age_max.as_millis()).unwrap_or(i64::MAX));
         self
     }
 
@@ -167,8 +139,14 @@ impl TokenVerifier {
         &self.revocations
     }
 
+    /// What tokens must say.
+    #[must_use]
+    pub fn policy(&self) -> &TokenPolicy {
+        &self.policy
+    }
+
     /// Replaces the keys of a region, atomically: a verification sees the old union or the new one. An empty set is
-    /// taken too: that is how a region disowns all its keys.
+    /// taken too: that is how a region disowns all its keys. The same text again only confirms what is held.
     ///
     /// # Errors
     /// [`KeySetError`]; the keys held before stay in force.
@@ -178,37 +156,53 @@ impl TokenVerifier {
                 region.chars().take(64).collect(),
             ));
         }
-        let keys = parse_key_set(jwks_json)?;
+        let now_ms = self.clock.now_ms();
         let mut sets = self.sets.lock();
-        sets.insert(
-            region.to_owned(),
-            RegionKeys {
-                keys,
-                confirmed_ms: self.clock.now_ms(),
-            },
-        );
-        let union = sets
-            .iter()
-            .map(|(region, set)| (region.clone(), set.keys.clone()))
-            .collect();
-        self.keys.store(Arc::new(KeyUnion::build(&union)));
+        if let Some(held) = sets.get(region)
+            && *held.jwks_json == *jwks_json
+        {
+            held.confirmed_ms.store(now_ms, Ordering::Relaxed);
+            return Ok(());
+        }
+        let keys = parse_key_set(jwks_json, KeyUse::Public)?;
+        let set = RegionKeys {
+            jwks_json: jwks_json.into(),
+            keys,
+            confirmed_ms: Arc::new(AtomicI64::new(now_ms)),
+        };
+        sets.insert(region.to_owned(), set);
+        self.rebuild(&sets);
         Ok(())
+    }
+
+    fn rebuild(&self, sets: &BTreeMap<String, RegionKeys>) {
+        self.state.store(Arc::new(State {
+            keys: KeyUnion::build(sets.iter()),
+            verified: TokenMemory::default(),
+        }));
     }
 
     /// Says that the region's keys are known to be current now, though they did not change.
     pub fn confirm_keys(&self, region: &str) {
-        if let Some(set) = self.sets.lock().get_mut(region) {
-            set.confirmed_ms = self.clock.now_ms();
+        if let Some(set) = self.sets.lock().get(region) {
+            set.confirmed_ms
+                .store(self.clock.now_ms(), Ordering::Relaxed);
         }
     }
 
-    /// How long ago the region's keys were last set or confirmed; `None` when there are none. The caller decides how old
-    /// is too old (the edge: 5 minutes after its last contact with the origin).
+    /// How long ago the region's keys were last set or confirmed; `None` when there are none.
     #[must_use]
     pub fn keys_age(&self, region: &str) -> Option<Duration> {
-        let confirmed_ms = self.sets.lock().get(region)?.confirmed_ms;
+        let sets = self.sets.lock();
+        let confirmed_ms = sets.get(region)?.confirmed_ms.load(Ordering::Relaxed);
         let age_ms = self.clock.now_ms().saturating_sub(confirmed_ms);
         Some(Duration::from_millis(u64::try_from(age_ms).unwrap_or(0)))
+    }
+
+    /// How many verified tokens are remembered; for metrics.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.state.load().verified.len()
     }
 
     /// Verifies a compact JWT (RFC 7519, RFC 8725): algorithm bound to the key's type, key by `kid`, signature, issuer,
@@ -217,11 +211,11 @@ impl TokenVerifier {
     /// # Errors
     /// [`TokenError`], the first fault found.
     pub fn verify(&self, token: &str) -> Result<ViewerIdentity, TokenError> {
-        self.verify_claims(token).map(|claims| ViewerIdentity {
-            user_id: claims.sub,
+        self.verified_claims(token).map(|claims| ViewerIdentity {
+            user_id: claims.sub.clone(),
             role: claims.role,
-            session_id: claims.sid,
-            organisation_id: claims.org,
+            session_id: claims.sid.clone(),
+            organisation_id: claims.org.clone(),
             expires_s: claims.exp,
         })
     }
@@ -231,18 +225,36 @@ impl TokenVerifier {
     /// # Errors
     /// [`TokenError`], the first fault found.
     pub fn verify_claims(&self, token: &str) -> Result<AccessClaims, TokenError> {
+        self.verified_claims(token).map(Arc::unwrap_or_clone)
+    }
+
+    fn verified_claims(&self, token: &str) -> Result<Arc<AccessClaims>, TokenError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::TooLong);
         }
+        let state = self.state.load();
+        let name = name_of(token);
+        if let Some(verified) = state.verified.get(&name) {
+            self.check_now(&verified)?;
+            return Ok(verified.claims);
+        }
         // An `alg` that the library does not know, such as `none`, fails here.
-        let header = decode_header(token).map_err(|_| TokenError::Malformed)?;
-        let kid = check_header(&header)?;
-        let keys = self.keys.load();
-        let (claims, region) = verify_signature(token, header.alg, &keys, kid)?;
-        self.check_claims(&claims, region)?;
-        Ok(claims)
+        let jws = CompactJws::parse(token, HeaderRules::Own)?;
+        if !ALGORITHMS.contains(&jws.algorithm()) {
+            return Err(TokenError::Algorithm);
+        }
+        let (claims, key) = verify_signature(&jws, &state.keys)?;
+        self.check_claims(&claims, &key.region)?;
+        let verified = Verified {
+            claims: Arc::new(claims),
+            keys_confirmed_ms: Arc::clone(&key.confirmed_ms),
+        };
+        self.check_now(&verified)?;
+        state.verified.insert(name, verified.clone());
+        Ok(verified.claims)
     }
 
+    /// What a token cannot change about itself.
     fn check_claims(&self, claims: &AccessClaims, region: &str) -> Result<(), TokenError> {
         if self.policy.issuers.get(region) != Some(&claims.iss) {
             return Err(TokenError::Issuer);
@@ -260,7 +272,14 @@ impl TokenVerifier {
         if claims.sid.is_empty() || claims.sid.len() > SESSION_ID_BYTES_MAX {
             return Err(TokenError::Malformed);
         }
-        let now_s = self.clock.now_s();
+        Ok(())
+    }
+
+    /// What may be otherwise by the next request.
+    fn check_now(&self, verified: &Verified) -> Result<(), TokenError> {
+        let claims = &verified.claims;
+        let now_ms = self.clock.now_ms();
+        let now_s = now_ms.div_euclid(1000);
         let skew_s = i64::from(self.policy.skew_s.min(SKEW_S_MAX));
         if now_s >= claims.exp.saturating_add(skew_s) {
             return Err(TokenError::Expired);
@@ -268,78 +287,43 @@ impl TokenVerifier {
         if claims.nbf.max(claims.iat) > now_s.saturating_add(skew_s) {
             return Err(TokenError::NotYetValid);
         }
-        if self
+        let is_revoked = self
             .revocations
-            .is_user_session_revoked(&claims.sid, claims.exp)
-        {
+            .is_user_session_revoked(&claims.sid, claims.exp);
+        if is_revoked {
             return Err(TokenError::Revoked);
         }
-        Ok(())
+        let confirmed_ms = verified.keys_confirmed_ms.load(Ordering::Relaxed);
+        let age_ms = now_ms.saturating_sub(confirmed_ms);
+        match self.keys_age_max_ms {
+            Some(age_max_ms) if age_ms > age_max_ms => Err(TokenError::KeysUnavailable),
+            _ => Ok(()),
+        }
     }
-}
-
-/// The `kid`, if the header is one we could have written. Keys inside the token or behind its addresses are never
-/// looked at; a header that brings some is refused, as is one with extensions we do not know (`crit`).
-fn check_header(header: &Header) -> Result<&str, TokenError> {
-    if !ALGORITHMS.contains(&header.alg) {
-        return Err(TokenError::Algorithm);
-    }
-    let brings_keys = header.jwk.is_some()
-        || header.jku.is_some()
-        || header.x5u.is_some()
-        || header.x5c.is_some();
-    if brings_keys || header.crit.is_some() || header.enc.is_some() || header.zip.is_some() {
-        return Err(TokenError::Malformed);
-    }
-    let typed_right =
-        |typ: &str| typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("at+jwt");
-    if !header.typ.as_deref().is_none_or(typed_right) {
-        return Err(TokenError::Malformed);
-    }
-    header
-        .kid
-        .as_deref()
-        .filter(|kid| !kid.is_empty() && kid.len() <= KID_BYTES_MAX)
-        .ok_or(TokenError::Malformed)
 }
 
 fn verify_signature<'k>(
-    token: &str,
-    algorithm: Algorithm,
+    jws: &CompactJws<'_>,
     keys: &'k KeyUnion,
-    kid: &str,
-) -> Result<(AccessClaims, &'k str), TokenError> {
+) -> Result<(AccessClaims, &'k VerifyKey), TokenError> {
     if keys.is_empty() {
         return Err(TokenError::NoKeys);
     }
-    let candidates = keys.find(kid);
+    let candidates = keys.find(jws.kid().unwrap_or_default());
     if candidates.is_empty() {
         return Err(TokenError::UnknownKey);
     }
     let mut fault = TokenError::Algorithm;
-    let fitting = |key: &&VerifyKey| key.algorithm == algorithm;
-    for candidate in candidates.iter().filter(fitting) {
-        match decode::<AccessClaims>(token, &candidate.key, &signature_only(algorithm)) {
-            Ok(data) => return Ok((data.claims, &candidate.region)),
-            Err(error) => {
-                fault = match error.kind() {
-                    ErrorKind::Json(_) | ErrorKind::Utf8(_) | ErrorKind::Base64(_) => {
-                        TokenError::Malformed
-                    }
-                    _ => TokenError::Signature,
-                };
+    for candidate in candidates {
+        match jws.verify(&candidate.key) {
+            Ok(payload) => {
+                let claims = serde_json::from_slice(&payload).map_err(|_| TokenError::Malformed)?;
+                return Ok((claims, candidate));
             }
+            // A key for another algorithm says less than one that fits and did not sign.
+            Err(error) if fault == TokenError::Algorithm => fault = error.into(),
+            Err(_) => {}
         }
     }
     Err(fault)
-}
-
-/// The library reads the machine's clock, ours is an input: it checks signatures, and the claims are checked here.
-fn signature_only(algorithm: Algorithm) -> Validation {
-    let mut validation = Validation::new(algorithm);
-    validation.required_spec_claims.clear();
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    validation.validate_aud = false;
-    validation
 }

@@ -55,6 +55,14 @@ fn a_refused_set_changes_nothing() {
     let mut short = RSA_NG.jwk.clone();
     short["n"] = json!("A".repeat(171));
     let secret = json!({ "kty": "oct", "kid": "k", "k": "c2VjcmV0" });
+    let mut trivial = RSA_NG.jwk.clone();
+    trivial["e"] = json!("AQ");
+    let mut even = RSA_NG.jwk.clone();
+    even["e"] = json!("AAQ");
+    let mut off_curve = es256("ec").jwk;
+    off_curve["y"] = off_curve["x"].clone();
+    let mut other_curve = es256("ec").jwk;
+    other_curve["crv"] = json!("P-384");
     let many: Vec<Value> = (0..=KEYS_PER_REGION_MAX)
         .map(|i| ed25519(&format!("k{i}")).jwk)
         .collect();
@@ -65,6 +73,10 @@ fn a_refused_set_changes_nothing() {
         jwks(&[&lying]),
         jwks(&[&short]),
         jwks(&[&secret]),
+        jwks(&[&trivial]),
+        jwks(&[&even]),
+        jwks(&[&off_curve]),
+        jwks(&[&other_curve]),
         jwks(&[&RSA_NG.jwk, &RSA_NG.jwk]),
         jwks(&many),
         jwks(&[&json!({ "kty": "new", "kid": "k" })]),

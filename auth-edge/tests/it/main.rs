@@ -2,8 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod jwks;
+mod jwks_refresh;
 mod media;
 mod media_store;
+mod rfc_vectors;
 mod support;
 mod token;
 mod token_attacks;
+mod token_memory;
+mod wycheproof;
