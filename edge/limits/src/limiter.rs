@@ -1,0 +1,281 @@
+//! All limits together, as requests meet them.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use mcsp_runtime::{Entropy, SharedClock};
+use parking_lot::Mutex;
+use prometheus::Registry;
+use thiserror::Error;
+
+use crate::class::{Class, RuleId, Scope};
+use crate::clock::{RuleClock, SteadyClock};
+use crate::config::{LimitsConfig, LimitsConfigError};
+use crate::key::{Fingerprint, Key, Network};
+use crate::metrics::LimitsMetrics;
+use crate::rule::{Rule, RuleParts};
+use crate::standing::{Refusal, Standing};
+use crate::table::Table;
+
+/// May it be made?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Verdict {
+    /// Yes. How the client stands with its tightest limit, where it is told: see [`Class::is_advertised`].
+    Admitted(Option<Standing>),
+    /// No.
+    Refused(Refusal),
+}
+
+/// Who a verified token says it is. A name that nobody vouches for is none: others would pay for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// The user.
+    pub user: Option<Fingerprint>,
+    /// The token, or the playback session that it is for.
+    pub token: Option<Fingerprint>,
+}
+
+/// Why there is no limiter.
+#[derive(Debug, Error)]
+pub enum LimiterError {
+    /// A value cannot be used.
+    #[error("{0}")]
+    Config(#[from] LimitsConfigError),
+    /// The metrics are registered already.
+    #[error("limits metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+const SCOPES: usize = Scope::ALL.len();
+
+/// The rates of a node. A check takes well below a microsecond, and never fails: should the limiter itself break, the
+/// request goes through and is counted in `mcsp_edge_limits_failed_open_total`. So does a login, since the origin counts
+/// wrong passwords too and locks accounts by itself.
+#[derive(Debug)]
+pub struct Limiter {
+    /// By class, then scope.
+    rules: Vec<[Option<Rule>; SCOPES]>,
+    tables: Tables,
+    clock: Arc<SteadyClock>,
+    exempt: Vec<IpNet>,
+    ipv6_prefix: u8,
+    ipv6_aggregate_prefix: u8,
+    metrics: LimitsMetrics,
+}
+
+#[derive(Debug)]
+struct Tables {
+    address: Arc<Table>,
+    holder: Arc<Table>,
+    account: Arc<Table>,
+    /// What was counted of their forgotten keys.
+    told_forgotten: Mutex<[u64; 3]>,
+}
+
+impl Tables {
+    fn of(&self, scope: Scope) -> Option<&Arc<Table>> {
+        match scope {
+            Scope::Address | Scope::Aggregate => Some(&self.address),
+            Scope::User | Scope::Token => Some(&self.holder),
+            Scope::Account => Some(&self.account),
+            Scope::Pop => None,
+        }
+    }
+
+    fn all(&self) -> [(&'static str, &Arc<Table>); 3] {
+        [
+            ("address", &self.address),
+            ("holder", &self.holder),
+            ("account", &self.account),
+        ]
+    }
+}
+
+impl Limiter {
+    /// A limiter for one node. `entropy` decides where keys are kept, which nobody outside may know.
+    ///
+    /// # Errors
+    /// When a value cannot be used, or `registry` has a limiter's metrics already.
+    pub fn new(
+        config: &LimitsConfig,
+        clock: SharedClock,
+        entropy: &dyn Entropy,
+        registry: &Registry,
+    ) -> Result<Self, LimiterError> {
+        config.validate()?;
+        let metrics = LimitsMetrics::register(registry)?;
+        let clock = SteadyClock::new(clock);
+        let table = |keys_max| Arc::new(Table::new(keys_max, &clock, entropy));
+        let tables = Tables {
+            address: table(config.address_keys_max),
+            holder: table(config.holder_keys_max),
+            account: table(config.account_keys_max),
+            told_forgotten: Mutex::new([0; 3]),
+        };
+        let rule = |class: Class, scope: Scope| {
+            let rate = match scope {
+                Scope::Aggregate => {
+                    let factor = NonZeroU32::new(config.ipv6_aggregate_factor);
+                    let rate = config.rate.of(class, Scope::Address);
+                    rate.times(factor.unwrap_or(NonZeroU32::MIN))
+                }
+                scope => config.rate.of(class, scope),
+            };
+            let quota = rate.quota().filter(|_| config.enabled)?;
+            let labels = [class.name(), scope.name()];
+            Some(Rule::new(RuleParts {
+                class,
+                scope,
+                quota,
+                table: tables.of(scope),
+                clock: &clock,
+                refused: metrics.refused.with_label_values(&labels),
+            }))
+        };
+        let rules_of = |class| Scope::ALL.map(|scope| rule(class, scope));
+        let rules = Class::ALL.into_iter().map(rules_of).collect();
+        clock.start();
+        Ok(Self {
+            rules,
+            tables,
+            clock,
+            exempt: config.exempt.clone(),
+            ipv6_prefix: config.ipv6_prefix,
+            ipv6_aggregate_prefix: config.ipv6_aggregate_prefix,
+            metrics,
+        })
+    }
+
+    /// Counts a request by its address. Before anything else is done for it; what is not refused is still to be counted by
+    /// [`check_holder`](Self::check_holder).
+    pub fn check_client(&self, class: Class, address: Option<IpAddr>) -> Verdict {
+        self.open_if_it_fails(|| {
+            let Some(address) = address else {
+                self.metrics.no_address.inc();
+                return Ok(None);
+            };
+            let address = address.to_canonical();
+            if self.exempt.iter().any(|network| network.contains(&address)) {
+                return Ok(None);
+            }
+            let network = Network::of(address, self.ipv6_prefix);
+            let one = self.check(class, Scope::Address, Some(network), Key::of_network)?;
+            let wider = network.aggregate(self.ipv6_aggregate_prefix);
+            let all = self.check(class, Scope::Aggregate, wider, Key::of_network)?;
+            Ok(Standing::tighter(one, all))
+        })
+    }
+
+    /// Counts a request by who makes it, and for the PoP; after its token was verified.
+    pub fn check_holder(&self, class: Class, holder: &Holder) -> Verdict {
+        self.open_if_it_fails(|| {
+            let user = self.check(class, Scope::User, holder.user, Key::of_name)?;
+            let token = self.check(class, Scope::Token, holder.token, Key::of_name)?;
+            let pop = self.check(class, Scope::Pop, Some(()), |rule, ()| Key::of_pop(rule))?;
+            Ok(Standing::tighter(Standing::tighter(user, token), pop))
+        })
+    }
+
+    /// Counts a try to sign in to an account, whether or not there is such an account, from wherever it comes.
+    pub fn check_account(&self, account: Fingerprint) -> Verdict {
+        self.open_if_it_fails(|| {
+            self.check(Class::Login, Scope::Account, Some(account), Key::of_name)
+        })
+    }
+
+    /// Lets an address owe `cells` requests of a class, as if it had made them.
+    pub fn charge(&self, class: Class, address: IpAddr, cells: NonZeroU32) {
+        let network = Network::of(address, self.ipv6_prefix);
+        if let Some(rule) = self.rule(class, Scope::Address) {
+            rule.debit(Key::of_network(rule.id, network), cells);
+        }
+    }
+
+    /// Brings the gauges up to date; for a task that runs now and then.
+    pub fn tell_metrics(&self) {
+        self.clock.now_ms();
+        let mut told = self.tables.told_forgotten.lock();
+        for ((name, table), told) in self.tables.all().into_iter().zip(told.iter_mut()) {
+            let live = i64::try_from(table.live()).unwrap_or(i64::MAX);
+            self.metrics.keys.with_label_values(&[name]).set(live);
+            let forgotten = table.forgotten();
+            let more = forgotten.saturating_sub(*told);
+            self.metrics
+                .forgotten
+                .with_label_values(&[name])
+                .inc_by(more);
+            *told = forgotten;
+        }
+    }
+
+    /// The clock that the limits go by, for others that count by it.
+    pub(crate) fn clock(&self) -> RuleClock {
+        RuleClock(Arc::clone(&self.clock))
+    }
+
+    /// Up to `max` keys with what was admitted of them here since this was asked last. What the whole PoP counts comes first.
+    pub(crate) fn take_untold(&self, max: usize) -> Vec<(Key, u32)> {
+        let pops = self.rules.iter().flatten().flatten();
+        let pops = pops.filter_map(Rule::take_untold);
+        let mut untold: Vec<_> = pops
+            .map(|(key, cells)| (key, cells.get()))
+            .take(max)
+            .collect();
+        for (_, table) in self.tables.all() {
+            let room = max.saturating_sub(untold.len());
+            table.take_untold(room, &mut untold);
+        }
+        untold
+    }
+
+    /// Counts what another node admitted. False: there is no such limit here.
+    pub(crate) fn apply(&self, key: Key, cells: NonZeroU32) -> bool {
+        let id = key.rule();
+        let rule = match (id.class(), id.scope()) {
+            (Some(class), Some(scope)) => self.rule(class, scope),
+            _ => None,
+        };
+        if let Some(rule) = rule {
+            rule.debit(key, cells);
+        }
+        rule.is_some()
+    }
+
+    fn rule(&self, class: Class, scope: Scope) -> Option<&Rule> {
+        self.rules.get(class.index())?.get(scope as usize)?.as_ref()
+    }
+
+    fn check<T>(
+        &self,
+        class: Class,
+        scope: Scope,
+        owner: Option<T>,
+        key: impl FnOnce(RuleId, T) -> Key,
+    ) -> Result<Option<Standing>, Refusal> {
+        let (Some(owner), Some(rule)) = (owner, self.rule(class, scope)) else {
+            return Ok(None);
+        };
+        let after = rule.check(key(rule.id, owner))?;
+        Ok(class.is_advertised().then(|| rule.standing(&after)))
+    }
+
+    /// A limiter that breaks must not break what it protects.
+    fn open_if_it_fails(
+        &self,
+        check: impl FnOnce() -> Result<Option<Standing>, Refusal>,
+    ) -> Verdict {
+        // What is shared is changed by whole values, under locks that a panic releases.
+        match catch_unwind(AssertUnwindSafe(check)) {
+            Ok(Ok(standing)) => Verdict::Admitted(standing),
+            Ok(Err(refusal)) => Verdict::Refused(refusal),
+            Err(_) => {
+                self.metrics.failed_open.inc();
+                Verdict::Admitted(None)
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The limits as the edge uses them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod concurrency;
+mod exchange;
+mod frames;
+mod limiter;
+mod running;
+mod support;
