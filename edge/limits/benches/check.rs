@@ -72,7 +72,9 @@ fn main() {
         }));
         let _ = black_box(limiter.check_client(Class::Segment, address));
         let _ = black_box(limiter.check_holder(Class::Segment, &holder));
-        holder.token.map(|token| running.saw(token));
+        if let Some(token) = holder.token {
+            running.saw(token);
+        }
         drop(black_box(guard));
     });
     measure(
