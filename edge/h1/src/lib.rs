@@ -42,3 +42,4 @@ pub use limits::{Limits, LimitsError};
 pub use metrics::H1Metrics;
 pub use parse::{HeadInfo, ParsedHead, is_authority, parse_head};
 pub use refusal::Refusal;
+pub use stop::Stop;

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 /// Asks a `watch` without taking its lock: what registers for a wake-up is polled once for each task, what is asked at
 /// every request is one atomic load.
-pub(crate) struct Stop {
+pub struct Stop {
     receiver: watch::Receiver<bool>,
     is_stopped: bool,
     wake_up: Option<WakeUp>,
@@ -23,7 +23,9 @@ struct WakeUp {
 type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Stop {
-    pub(crate) fn new(receiver: watch::Receiver<bool>) -> Self {
+    /// A look at `receiver`, which shows true once the node is to end.
+    #[must_use]
+    pub fn new(receiver: watch::Receiver<bool>) -> Self {
         let is_stopped = *receiver.borrow();
         Self {
             receiver,
@@ -33,7 +35,7 @@ impl Stop {
     }
 
     /// Whether the node has been told to end. A sender that is gone has said its last word.
-    pub(crate) fn is_stopped(&mut self) -> bool {
+    pub fn is_stopped(&mut self) -> bool {
         if !self.is_stopped && self.receiver.has_changed().unwrap_or(true) {
             self.is_stopped = *self.receiver.borrow_and_update();
             self.wake_up = None;
@@ -42,7 +44,7 @@ impl Stop {
     }
 
     /// Ready once the node has been told to end.
-    pub(crate) fn poll_stopped(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_stopped(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.is_stopped() {
             return Poll::Ready(());
         }

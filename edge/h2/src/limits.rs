@@ -1,0 +1,19 @@
+//! Bounds.
+
+use std::time::Duration;
+
+/// Bounds on one connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests at once, at least 1. Also how many handlers may be under way, those of streams that are gone included.
+    pub streams_max: u32,
+    /// How long a connection may be without a request.
+    pub idle_timeout: Duration,
+    /// How long the client's connection preface (RFC 9113 section 3.4) may take.
+    pub preface_timeout: Duration,
+    /// How long one piece of an answer, at most 256 KiB, may wait for room; and over which time `drain_bytes_s_min` is
+    /// reckoned.
+    pub write_timeout: Duration,
+    /// What a client takes at least of answers that wait for nothing but for it, bytes a second.
+    pub drain_bytes_s_min: u32,
+}

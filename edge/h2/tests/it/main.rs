@@ -1,0 +1,8 @@
+//! Connections from the client's side, by the `h2` crate's own client.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod answers;
+mod bounds;
+mod ends;
+mod site;

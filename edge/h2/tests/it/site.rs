@@ -1,0 +1,184 @@
+//! A site of all kinds of answers, and a client of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use mcsp_edge_h2::{Closed, Exchange, Handler, Limits, Peer, Refusal, serve_connection};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+/// Longest wait for anything.
+pub(crate) const BOUND: Duration = Duration::from_secs(20);
+
+#[derive(Default)]
+pub(crate) struct Site {
+    /// Lets the requests for `/wait` go on.
+    pub(crate) gate: Notify,
+    pub(crate) running: AtomicUsize,
+    pub(crate) running_max: AtomicUsize,
+    pub(crate) gone: AtomicUsize,
+    pub(crate) refused: Mutex<Vec<Refusal>>,
+}
+
+struct Running<'s>(&'s Site);
+
+impl<'s> Running<'s> {
+    fn new(site: &'s Site) -> Self {
+        let running = site.running.fetch_add(1, Ordering::SeqCst) + 1;
+        site.running_max.fetch_max(running, Ordering::SeqCst);
+        Self(site)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn fields(length: usize) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    fields.insert("content-length", HeaderValue::from(length));
+    fields
+}
+
+/// `length` bytes, of which no two neighbours are equal.
+pub(crate) fn bytes(length: usize) -> Bytes {
+    (0..length).map(|at| (at % 251) as u8).collect()
+}
+
+impl Handler for Site {
+    async fn on_request(self: Arc<Self>, mut exchange: Exchange) {
+        let _running = Running::new(&self);
+        let path = exchange.request().uri.path().to_owned();
+        let (word, number) = path[1..].split_once('/').unwrap_or((&path[1..], "0"));
+        let length: usize = number.parse().unwrap();
+        match word {
+            "full" if exchange.is_head() => {
+                exchange
+                    .respond(StatusCode::OK, fields(length), true)
+                    .unwrap();
+            }
+            "full" => {
+                let pieces: Vec<Bytes> = bytes(length)
+                    .chunks(100_000)
+                    .map(Bytes::copy_from_slice)
+                    .collect();
+                let _ = exchange
+                    .answer(StatusCode::OK, fields(length), &pieces)
+                    .await;
+            }
+            "early" => {
+                exchange.inform(StatusCode::EARLY_HINTS, fields(7)).unwrap();
+                let _ = exchange.answer(StatusCode::OK, fields(0), &[]).await;
+            }
+            "wait" => {
+                tokio::select! {
+                    () = self.gate.notified() => {
+                        let _ = exchange.answer(StatusCode::OK, fields(0), &[]).await;
+                    }
+                    () = exchange.gone() => {
+                        self.gone.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            }
+            // Deaf to its client.
+            "deaf" => {
+                self.gate.notified().await;
+            }
+            "short" => {
+                exchange.respond(StatusCode::OK, fields(10), false).unwrap();
+                exchange
+                    .write(Bytes::from_static(b"half "), false)
+                    .await
+                    .unwrap();
+            }
+            _ => exchange.cut(),
+        }
+    }
+
+    fn on_refused(&self, refusal: Refusal, _peer: &Peer) {
+        self.refused.lock().push(refusal);
+    }
+}
+
+pub(crate) fn limits() -> Limits {
+    Limits {
+        streams_max: 8,
+        idle_timeout: Duration::from_secs(60),
+        preface_timeout: Duration::from_secs(5),
+        write_timeout: Duration::from_secs(10),
+        drain_bytes_s_min: 1024,
+    }
+}
+
+/// A connection to a site.
+pub(crate) struct Talk {
+    pub(crate) site: Arc<Site>,
+    pub(crate) client: SendRequest<Bytes>,
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) served: JoinHandle<Closed>,
+}
+
+impl Talk {
+    pub(crate) async fn new(window: u32) -> Self {
+        let site = Arc::<Site>::default();
+        let (ours, theirs) = tokio::io::duplex(64 << 10);
+        let (stop, stopped) = watch::channel(false);
+        let served = tokio::spawn({
+            let site = Arc::clone(&site);
+            async move { serve_connection(Box::new(ours), &limits(), &site, stopped).await }
+        });
+        let mut builder = h2::client::Builder::new();
+        builder
+            .initial_window_size(window)
+            .max_concurrent_reset_streams(10_000);
+        let (client, connection) = builder.handshake(theirs).await.unwrap();
+        tokio::spawn(connection);
+        Self {
+            site,
+            client,
+            stop,
+            served,
+        }
+    }
+
+    pub(crate) fn ask(&mut self, method: Method, path: &str) -> h2::client::ResponseFuture {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("https://a.example{path}"))
+            .body(())
+            .unwrap();
+        self.client.send_request(request, true).unwrap().0
+    }
+
+    pub(crate) async fn get(&mut self, path: &str) -> Result<(StatusCode, Vec<u8>), h2::Error> {
+        let answer = self.ask(Method::GET, path);
+        let talk = async {
+            let answer = answer.await?;
+            let status = answer.status();
+            let mut body = answer.into_body();
+            let mut whole = Vec::new();
+            while let Some(piece) = body.data().await {
+                let piece = piece?;
+                whole.extend_from_slice(&piece);
+                body.flow_control().release_capacity(piece.len())?;
+            }
+            Ok((status, whole))
+        };
+        tokio::time::timeout(BOUND, talk).await.unwrap()
+    }
+
+    pub(crate) async fn end(self) -> Closed {
+        drop(self.client);
+        tokio::time::timeout(BOUND, self.served)
+            .await
+            .unwrap()
+            .unwrap()
+    }
+}
