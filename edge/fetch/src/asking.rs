@@ -4,6 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
+use http::header::RANGE;
 use http::response::Parts;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::client::HttpSession;
@@ -12,7 +14,7 @@ use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use tokio::time::Instant;
 
 use crate::connection::{Connection, HeadLimits, OnInterim};
-use crate::error::{FetchError, FetchErrorKind};
+use crate::error::{Fault, FetchError, FetchErrorKind};
 use crate::exchange::Exchange;
 use crate::fetcher::Shared;
 use crate::http2::{Http2Stream, NoHead};
@@ -43,11 +45,19 @@ impl Asked<'_> {
         let Some(peer) = self.target.peer(self.lease, &self.timeouts()) else {
             return Err(FetchError::new(FetchErrorKind::NoAddress));
         };
-        if self.target.speaks_http2() {
-            self.ask_http2(&peer, on_interim).await
+        let (begun, exchange) = if self.target.speaks_http2() {
+            self.ask_http2(&peer, on_interim).await?
         } else {
-            self.ask_http1(&peer, on_interim).await
+            self.ask_http1(&peer, on_interim).await?
+        };
+        if begun.head.status == StatusCode::PARTIAL_CONTENT
+            && !self.request.headers.contains_key(RANGE)
+        {
+            self.shared.release(exchange);
+            let fault = FetchErrorKind::Protocol(Fault::UnaskedPart);
+            return Err(FetchError::new(fault));
         }
+        Ok((begun, exchange))
     }
 
     async fn ask_http1(

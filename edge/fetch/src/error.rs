@@ -49,6 +49,9 @@ pub enum Fault {
     /// The trailer section is malformed or too long.
     #[error("malformed trailer section")]
     Trailer,
+    /// A part (206) where all was asked for (RFC 9110 section 15.3.7): nothing says that the rest is wanted, or is there.
+    #[error("a part where all was asked for")]
+    UnaskedPart,
     /// What the upstream sent is not HTTP/2.
     #[error("malformed HTTP/2")]
     Http2,
@@ -72,6 +75,7 @@ impl Fault {
             Self::TransferEncoding => "transfer_encoding",
             Self::Chunk => "chunk",
             Self::Trailer => "trailer",
+            Self::UnaskedPart => "unasked_part",
             Self::Http2 => "http2",
         }
     }

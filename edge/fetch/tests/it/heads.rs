@@ -33,6 +33,10 @@ async fn what_breaks_the_protocol_is_refused_and_counted() {
         (&many, Fault::HeadFields),
         (&endless, Fault::Interim),
         (
+            "HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-2/9\r\ncontent-length: 3\r\n\r\nabc",
+            Fault::UnaskedPart,
+        ),
+        (
             "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n",
             Fault::Switch,
         ),
