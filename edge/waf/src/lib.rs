@@ -9,12 +9,16 @@ mod collections;
 mod compile;
 mod error;
 mod filter;
+mod guard;
+mod lane;
 pub mod lang;
 mod limits;
 mod operator;
 mod pattern;
+mod policy;
 pub mod replay;
 mod ruleset;
+mod site;
 mod ticks;
 mod transaction;
 mod transform;
@@ -24,8 +28,17 @@ pub use body::Processor;
 pub use collections::Collections;
 pub use compile::Loader;
 pub use error::{LoadError, LoadErrorKind, Location};
+pub use guard::{
+    BreakerConfig, BreakerState, FailedOpen, FailureKind, Guard, Guarded, RequestLine, Verdict,
+    Witness,
+};
+pub use lane::MediaHead;
 pub use limits::{Beyond, LimitError, Limits};
+pub use policy::{Exclusions, Mode, Policy, PolicyError, TargetExclusion};
 pub use ruleset::RuleSet;
+pub use site::{
+    Loaded, RoutePolicyConfig, RulesConfig, Site, SiteError, SiteRules, WafConfig, load_rules,
+};
 pub use ticks::{MonotonicTicks, Ticks};
 pub use transaction::{Client, Environment, Transaction};
 pub use transform::Transformation;

@@ -1,9 +1,9 @@
 //! Bounds of one transaction.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What happens to a body that is longer than its limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Beyond {
     /// The first bytes, up to the limit, are inspected; the rest passes and the event says so.
@@ -13,7 +13,7 @@ pub enum Beyond {
 }
 
 /// Bounds of one transaction; every collection and every wait in it has one.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Most bytes of a request body that are inspected; default 131072, range 0 to 16777216.
@@ -109,11 +109,18 @@ impl Limits {
             ("excerpt_bytes_max", self.excerpt_bytes_max as u64, 0, 4096),
             ("matches_max", self.matches_max as u64, 1, 1000),
         ];
+        LimitError::first_outside(&table)
+    }
+}
+
+impl LimitError {
+    /// The first of `(key, value, least, most)` that is outside its range.
+    pub(crate) fn first_outside(table: &[(&'static str, u64, u64, u64)]) -> Result<(), Self> {
         let outside = table
-            .into_iter()
+            .iter()
             .find(|(_, value, least, most)| value < least || value > most);
-        outside.map_or(Ok(()), |(key, value, least, most)| {
-            Err(LimitError {
+        outside.map_or(Ok(()), |&(key, value, least, most)| {
+            Err(Self {
                 key,
                 value,
                 least,

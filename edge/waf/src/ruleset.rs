@@ -7,7 +7,7 @@ use crate::body::Processor;
 use crate::error::Location;
 use crate::filter::{FilterId, Filters};
 use crate::lang::actions::AllowScope;
-use crate::lang::ast::EngineMode;
+use crate::lang::ast::{EngineMode, RuleSelector};
 use crate::lang::variables::Variable;
 use crate::operator::Operator;
 use crate::pattern::Pattern;
@@ -273,6 +273,11 @@ impl RuleSet {
             .iter()
             .flatten()
             .map(|index| self.rules[*index as usize].id)
+    }
+
+    /// The rules that are meant.
+    pub(crate) fn mask(&self, selector: &RuleSelector) -> RuleMask {
+        crate::compile::mask(selector, &self.rules, self.phases.iter().flatten().copied())
     }
 
     /// Whether response bodies of a media type are wanted.

@@ -4,6 +4,8 @@ mod build;
 mod operator;
 mod select;
 
+pub(crate) use select::mask;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

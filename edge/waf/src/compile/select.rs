@@ -23,7 +23,7 @@ pub(super) fn selects(selector: &RuleSelector, head: &RuleAst) -> bool {
 }
 
 /// The compiled rules that are meant.
-pub(super) fn mask(
+pub(crate) fn mask(
     selector: &RuleSelector,
     rules: &[Rule],
     heads: impl Iterator<Item = u32>,

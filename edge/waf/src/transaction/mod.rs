@@ -11,7 +11,8 @@ mod report;
 mod run;
 mod store;
 mod text;
-mod values;
+mod trace;
+pub(crate) mod values;
 mod vars;
 
 use std::net::IpAddr;
@@ -23,6 +24,7 @@ use crate::collections::Collections;
 use crate::lang::ast::EngineMode;
 use crate::lang::variables::Variable;
 use crate::limits::Limits;
+use crate::policy::Policy;
 use crate::ruleset::{RuleMask, RuleSet, TargetRemoval};
 use crate::ticks::Ticks;
 use crate::verdict::{Block, Outcome, RuleMatch};
@@ -99,6 +101,8 @@ pub struct Transaction {
     began_us: u64,
     status: Option<u16>,
     body_error: Option<String>,
+    /// What each chain came to, if somebody asked for it beforehand.
+    trace: Option<Vec<trace::Step>>,
 }
 
 /// A value that matched.
@@ -121,9 +125,23 @@ struct Units {
 }
 
 impl Transaction {
-    /// A transaction in which nothing has been looked at.
+    /// A transaction in which nothing has been looked at, under a set as its files have it.
     #[must_use]
     pub fn new(set: &Arc<RuleSet>, environment: &Arc<Environment>, client: Client) -> Self {
+        Self::begin(set, environment, client)
+    }
+
+    /// A transaction in which nothing has been looked at, under a route's policy.
+    #[must_use]
+    pub fn under(policy: &Policy, environment: &Arc<Environment>, client: Client) -> Self {
+        let mut transaction = Self::begin(&policy.set, environment, client);
+        transaction.engine = policy.engine;
+        transaction.removed = policy.removed.clone();
+        transaction.removals = policy.removals.clone();
+        transaction
+    }
+
+    fn begin(set: &Arc<RuleSet>, environment: &Arc<Environment>, client: Client) -> Self {
         let limits = &environment.limits;
         let values = Values::new(set.filters.words(), limits.scratch_bytes_max);
         let mut vars = Vars::default();
@@ -162,6 +180,7 @@ impl Transaction {
             began_us: 0,
             status: None,
             body_error: None,
+            trace: None,
         };
         transaction.describe_client();
         transaction

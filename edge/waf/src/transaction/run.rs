@@ -84,10 +84,12 @@ impl Transaction {
                 self.matched.clear();
             }
             if !self.rule(set, rule, head) {
+                self.note(head, Some(index));
                 return false;
             }
             next = rule.next;
         }
+        self.note(head, None);
         true
     }
 

@@ -5,17 +5,17 @@ use crate::filter::Filters;
 use crate::transform::Transformation;
 
 /// A value's number within its transaction.
-pub(super) type ValueId = u32;
+pub(crate) type ValueId = u32;
 
 /// No value.
-pub(super) const NONE: ValueId = ValueId::MAX;
+pub(crate) const NONE: ValueId = ValueId::MAX;
 
 /// Room at the start, in values: what an ordinary request needs.
 const VALUES: usize = 128;
 
 /// All values of a transaction, in one buffer.
 #[derive(Debug, Default)]
-pub(super) struct Values {
+pub(crate) struct Values {
     bytes: Vec<u8>,
     spans: Vec<(u32, u32)>,
     sets: Vec<ByteSet>,
@@ -32,7 +32,7 @@ pub(super) struct Values {
 
 impl Values {
     /// An empty buffer for `words` words of candidates a value, and `bytes_max` bytes in all.
-    pub(super) fn new(words: usize, bytes_max: usize) -> Self {
+    pub(crate) fn new(words: usize, bytes_max: usize) -> Self {
         Self {
             bytes: Vec::with_capacity(4096),
             spans: Vec::with_capacity(VALUES),
@@ -46,13 +46,26 @@ impl Values {
         }
     }
 
+    /// Forgets all values and keeps the room they took.
+    pub(crate) fn reset(&mut self, words: usize, bytes_max: usize) {
+        self.bytes.clear();
+        self.spans.clear();
+        self.sets.clear();
+        self.results.clear();
+        self.candidates.clear();
+        self.scanned.clear();
+        self.words = words;
+        self.bytes_max = bytes_max;
+        self.full = false;
+    }
+
     /// Whether a value did not fit any more. Values that did not fit are cut.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.full
     }
 
     /// Keeps a value.
-    pub(super) fn push(&mut self, value: &[u8]) -> ValueId {
+    pub(crate) fn push(&mut self, value: &[u8]) -> ValueId {
         let room = self.bytes_max.saturating_sub(self.bytes.len());
         self.full |= value.len() > room;
         let value = &value[..value.len().min(room)];
@@ -75,7 +88,7 @@ impl Values {
     }
 
     /// A value's bytes.
-    pub(super) fn get(&self, id: ValueId) -> &[u8] {
+    pub(crate) fn get(&self, id: ValueId) -> &[u8] {
         match self.spans.get(id as usize) {
             Some((start, end)) => &self.bytes[*start as usize..*end as usize],
             None => &[],
@@ -83,12 +96,12 @@ impl Values {
     }
 
     /// The byte values in a value.
-    pub(super) fn set(&self, id: ValueId) -> &ByteSet {
+    pub(crate) fn set(&self, id: ValueId) -> &ByteSet {
         &self.sets[id as usize]
     }
 
     /// The result of one transformation; the value itself if nothing changes.
-    pub(super) fn transform(&mut self, id: ValueId, step: Transformation) -> ValueId {
+    pub(crate) fn transform(&mut self, id: ValueId, step: Transformation) -> ValueId {
         if step.may_leave() && !self.sets[id as usize].meets(step.touches()) {
             return id;
         }
@@ -110,12 +123,12 @@ impl Values {
     }
 
     /// The result of a pipeline.
-    pub(super) fn pipeline(&mut self, id: ValueId, steps: &[Transformation]) -> ValueId {
+    pub(crate) fn pipeline(&mut self, id: ValueId, steps: &[Transformation]) -> ValueId {
         steps.iter().fold(id, |id, step| self.transform(id, *step))
     }
 
     /// The filters that a value satisfies by its literals.
-    pub(super) fn candidates(&mut self, id: ValueId, filters: &Filters) -> &[u64] {
+    pub(crate) fn candidates(&mut self, id: ValueId, filters: &Filters) -> &[u64] {
         let range = id as usize * self.words..(id as usize + 1) * self.words;
         if !self.scanned[id as usize] {
             self.scanned[id as usize] = true;

@@ -4,7 +4,10 @@
 
 mod bodies;
 mod budget;
+mod crs;
 mod errors;
+mod guard;
+mod lane;
 mod properties;
 mod regression;
 mod rules;

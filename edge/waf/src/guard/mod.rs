@@ -1,0 +1,170 @@
+//! Inspection that fails open: no failure of the engine stops a request.
+//!
+//! A panic, an overrun of the budget and a missing rule set let the request through, are told to the [`Witness`] and count towards
+//! a breaker; while that is open requests pass without inspection, and one at a time tries whether it works again.
+
+mod breaker;
+mod request;
+mod witness;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+pub use breaker::{BreakerConfig, BreakerState};
+pub use request::{Guarded, RequestLine, Verdict};
+pub use witness::{FailedOpen, FailureKind, Witness};
+
+use breaker::{Admission, Breaker, Probe};
+
+use crate::lane::MediaHead;
+use crate::site::{Loaded, Site, SiteError};
+use crate::ticks::Ticks;
+use crate::transaction::{Client, Environment, Transaction};
+
+/// Begins inspections. One for all workers.
+#[derive(Debug)]
+pub struct Guard {
+    site: Arc<Site>,
+    environment: Arc<Environment>,
+    breaker: Arc<Breaker>,
+    ticks: Arc<dyn Ticks>,
+    witness: Arc<dyn Witness>,
+}
+
+impl Guard {
+    /// A guard over a site's rules. `ticks` is the breaker's clock; the budget's is the environment's.
+    #[must_use]
+    pub fn new(
+        site: Arc<Site>,
+        environment: Arc<Environment>,
+        breaker: BreakerConfig,
+        ticks: Arc<dyn Ticks>,
+        witness: Arc<dyn Witness>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            site,
+            environment,
+            breaker: Breaker::new(breaker),
+            ticks,
+            witness,
+        })
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub fn site(&self) -> &Arc<Site> {
+        &self.site
+    }
+
+    /// What the breaker does.
+    #[must_use]
+    pub fn breaker(&self) -> BreakerState {
+        self.breaker.state()
+    }
+
+    /// Begins the inspection of a request on a route.
+    #[must_use]
+    pub fn begin(self: &Arc<Self>, route: &str, client: Client) -> Guarded {
+        let Some(rules) = self.site.current() else {
+            let probe = match self.breaker.admit(self.ticks.now_us()) {
+                Admission::No => return self.pass(route, true),
+                Admission::Yes => None,
+                Admission::Probe(probe) => Some(probe),
+            };
+            self.fail(
+                FailureKind::Unloaded,
+                route,
+                &client.id,
+                String::new(),
+                probe,
+            );
+            return self.pass(route, false);
+        };
+        let policy = rules.policy(route);
+        if policy.is_off() {
+            return self.pass(route, false);
+        }
+        let probe = match self.breaker.admit(self.ticks.now_us()) {
+            Admission::No => return self.pass(route, true),
+            Admission::Yes => None,
+            Admission::Probe(probe) => Some(probe),
+        };
+        let environment = &self.environment;
+        let mut guarded = Guarded::new(self.clone(), route, client.id.clone(), probe);
+        guarded.start(|| Transaction::under(policy, environment, client));
+        guarded
+    }
+
+    /// Whether a request for media needs no inspection beyond this, see [`crate::Policy::clears_media`]. A failure says that it
+    /// does, and is left to [`Self::begin`] to be told.
+    #[must_use]
+    pub fn clears_media(&self, route: &str, head: &MediaHead<'_>) -> bool {
+        if self.breaker.state() == BreakerState::Open {
+            return false;
+        }
+        let clears = || {
+            self.site
+                .ask(|rules| rules.policy(route).clears_media(head))
+        };
+        let cleared = catch_unwind(AssertUnwindSafe(clears));
+        matches!(cleared, Ok(Some(true)))
+    }
+
+    /// Loads the site's rules, tells the witness, and lets everybody try them. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// The first mistake; what was in force stays.
+    pub fn load(&self) -> Result<Loaded, SiteError> {
+        let loading = catch_unwind(AssertUnwindSafe(|| self.site.load(&*self.ticks)));
+        let outcome = loading.unwrap_or(Err(SiteError::Broken));
+        self.witness.loaded(outcome.as_ref());
+        if outcome.is_ok() && self.breaker.state() == BreakerState::Open {
+            self.breaker.close();
+            self.witness.breaker(BreakerState::Closed);
+        }
+        outcome
+    }
+
+    /// [`Self::load`] on a thread of its own, so that no request waits for it.
+    ///
+    /// # Errors
+    /// The system gives no thread; the witness is told.
+    pub fn load_in_background(
+        self: &Arc<Self>,
+    ) -> Result<JoinHandle<Result<Loaded, SiteError>>, SiteError> {
+        let guard = self.clone();
+        let thread = std::thread::Builder::new().name("waf-load".to_owned());
+        thread.spawn(move || guard.load()).map_err(|_| {
+            self.witness.loaded(Err(&SiteError::Broken));
+            SiteError::Broken
+        })
+    }
+
+    fn pass(self: &Arc<Self>, route: &str, is_bypass: bool) -> Guarded {
+        if is_bypass {
+            self.witness.bypassed();
+        }
+        Guarded::new(self.clone(), route, String::new(), None)
+    }
+
+    fn fail(&self, kind: FailureKind, route: &str, id: &str, detail: String, probe: Option<Probe>) {
+        self.witness.failed_open(&FailedOpen {
+            kind,
+            route,
+            id,
+            detail,
+        });
+        let now_us = self.ticks.now_us();
+        match probe {
+            Some(probe) => probe.failed(now_us),
+            None if self.breaker.failed(now_us) => self.witness.breaker(BreakerState::Open),
+            None => {}
+        }
+    }
+
+    fn succeed(&self, probe: Probe) {
+        probe.succeeded();
+        self.witness.breaker(BreakerState::Closed);
+    }
+}

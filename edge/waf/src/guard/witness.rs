@@ -1,0 +1,61 @@
+//! Who is told what a guard does; a node logs it, counts it and alerts.
+
+use std::fmt;
+
+use super::BreakerState;
+use crate::site::Loaded;
+use crate::site::SiteError;
+
+/// Why a request was let through without all its rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// The engine panicked.
+    Panic,
+    /// The rules took longer, or more memory, than their budget.
+    Overrun,
+    /// There is no rule set.
+    Unloaded,
+}
+
+impl FailureKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Panic, Self::Overrun, Self::Unloaded];
+
+    /// Its name in logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Panic => "panic",
+            Self::Overrun => "overrun",
+            Self::Unloaded => "unloaded",
+        }
+    }
+}
+
+/// A request that was let through.
+#[derive(Debug, Clone)]
+pub struct FailedOpen<'a> {
+    /// Why.
+    pub kind: FailureKind,
+    /// Its route.
+    pub route: &'a str,
+    /// Its transaction's id; empty where none began.
+    pub id: &'a str,
+    /// What the engine said.
+    pub detail: String,
+}
+
+/// Told of everything that is not a verdict. Calls come from requests and must not wait.
+pub trait Witness: Send + Sync + fmt::Debug {
+    /// A request was let through because inspection failed.
+    fn failed_open(&self, failure: &FailedOpen<'_>);
+
+    /// A request was let through because the breaker was open.
+    fn bypassed(&self);
+
+    /// The breaker opened or closed.
+    fn breaker(&self, state: BreakerState);
+
+    /// A rule set was read, and is in force or is not.
+    fn loaded(&self, outcome: Result<&Loaded, &SiteError>);
+}

@@ -1,0 +1,167 @@
+//! Which heads the lane is for, and what of them is inspected.
+
+use std::net::IpAddr;
+
+use crate::bytemap::ByteSet;
+
+/// Longest value of a field that is not inspected, bytes; longer ones are not ordinary.
+const FIELD_BYTES_MAX: usize = 512;
+/// Most fields of an ordinary head.
+const FIELDS_MAX: usize = 40;
+
+/// What players and browsers send with a request for media, beside the three fields that are inspected.
+const ORDINARY: [&str; 37] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "cmcd-object",
+    "cmcd-request",
+    "cmcd-session",
+    "cmcd-status",
+    "connection",
+    "dnt",
+    "host",
+    "icy-metadata",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "origin",
+    "pragma",
+    "priority",
+    "save-data",
+    "sec-ch-ua",
+    "sec-ch-ua-mobile",
+    "sec-ch-ua-platform",
+    "sec-fetch-dest",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+    "sec-fetch-storage-access",
+    "sec-fetch-user",
+    "sec-gpc",
+    "te",
+    "traceparent",
+    "tracestate",
+    "upgrade-insecure-requests",
+    "via",
+    "x-playback-session-id",
+];
+
+/// What an ordinary field may consist of: printable ASCII without what begins markup, substitutions and escapes.
+const ORDINARY_BYTES: ByteSet = ByteSet::EMPTY
+    .with_range(b' ', b'#')
+    .with_range(b'%', b'&')
+    .with_range(b'(', b';')
+    .with_range(b'=', b'=')
+    .with_range(b'?', b'[')
+    .with_range(b']', b'_')
+    .with_range(b'a', b'z')
+    .with_range(b'~', b'~');
+
+/// What the lane inspects of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct MediaHead<'a> {
+    /// The client's address.
+    pub client: IpAddr,
+    /// `User-Agent`, if there is one.
+    pub user_agent: Option<&'a [u8]>,
+    /// `Referer`, if there is one.
+    pub referer: Option<&'a [u8]>,
+    /// `Range`, if there is one.
+    pub range: Option<&'a [u8]>,
+}
+
+impl<'a> MediaHead<'a> {
+    /// Reads the fields of a request that has a media path, no query, no cookie and no body; names in any case. `None`: there is
+    /// one among them that is not ordinary, and the request needs every rule.
+    #[must_use]
+    pub fn of_fields(
+        client: IpAddr,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Option<Self> {
+        let mut head = Self {
+            client,
+            user_agent: None,
+            referer: None,
+            range: None,
+        };
+        for (count, (name, value)) in fields.into_iter().enumerate() {
+            if count >= FIELDS_MAX {
+                return None;
+            }
+            let place = match name.len() {
+                10 if name.eq_ignore_ascii_case(b"user-agent") => &mut head.user_agent,
+                7 if name.eq_ignore_ascii_case(b"referer") => &mut head.referer,
+                5 if name.eq_ignore_ascii_case(b"range") => &mut head.range,
+                _ if is_ordinary(name, value) => continue,
+                _ => return None,
+            };
+            if place.replace(value).is_some() {
+                return None;
+            }
+        }
+        Some(head)
+    }
+}
+
+fn is_ordinary(name: &[u8], value: &[u8]) -> bool {
+    let mut lower = [0; 32];
+    let Some(lower) = lower.get_mut(..name.len()) else {
+        return false;
+    };
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    value.len() <= FIELD_BYTES_MAX
+        && ORDINARY
+            .binary_search_by(|known| known.as_bytes().cmp(lower))
+            .is_ok()
+        && value.iter().all(|byte| ORDINARY_BYTES.contains(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn of(fields: &[(&str, &str)]) -> bool {
+        let bytes = fields
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        MediaHead::of_fields(IpAddr::V4(Ipv4Addr::LOCALHOST), bytes).is_some()
+    }
+
+    #[test]
+    fn the_list_can_be_searched() {
+        assert!(ORDINARY.is_sorted());
+    }
+
+    #[test]
+    fn what_is_not_ordinary_needs_every_rule() {
+        assert!(of(&[
+            ("Host", "media.example.org"),
+            ("User-Agent", "${jndi:ldap://x}"),
+            ("range", "bytes=0-1"),
+            (
+                "sec-ch-ua",
+                "\"Not(A:Brand\";v=\"8\", \"Chromium\";v=\"138\""
+            ),
+        ]));
+        for fields in [
+            &[("Cookie", "a=b")][..],
+            &[("X-Forwarded-For", "1.2.3.4")],
+            &[("Content-Length", "0")],
+            &[("Accept", "${jndi:ldap://x}")],
+            &[("Accept", "a\x7f")],
+            &[("Accept", "<script>")],
+            &[("User-Agent", "a"), ("user-agent", "b")],
+        ] {
+            assert!(!of(fields), "{fields:?}");
+        }
+        assert!(!of(&[("Accept", &"a".repeat(FIELD_BYTES_MAX + 1))]));
+        assert!(!of(&vec![("Accept", "a"); FIELDS_MAX + 1]));
+    }
+}

@@ -1,0 +1,149 @@
+//! What an operator may set.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::guard::BreakerConfig;
+use crate::limits::{LimitError, Limits};
+use crate::policy::{Exclusions, Mode};
+
+/// Most routes with rules of their own.
+const ROUTES_MAX: usize = 256;
+
+/// The firewall's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WafConfig {
+    /// What is done with what rules say: `off`, `detect` or `block`. Default `block`.
+    pub mode: Mode,
+    /// Which rules.
+    pub rules: RulesConfig,
+    /// Routes that differ. Default none; at most 256.
+    pub route: Vec<RoutePolicyConfig>,
+    /// Bounds of one request's inspection.
+    pub limits: Limits,
+    /// When inspection is given up for a while.
+    pub breaker: BreakerConfig,
+    /// Most clients whose counters (`IP`, `GLOBAL`, `SESSION` collections) are kept. Default 100000; 16 to 10000000.
+    pub counters_max: usize,
+    /// Where events of requests that matched go, JSON, one a line: a file that is appended to. Default none: they are part of the
+    /// node's log.
+    pub audit_file: Option<PathBuf>,
+}
+
+impl Default for WafConfig {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Block,
+            rules: RulesConfig::default(),
+            route: Vec::new(),
+            limits: Limits::default(),
+            breaker: BreakerConfig::default(),
+            counters_max: 100_000,
+            audit_file: None,
+        }
+    }
+}
+
+/// Which rules are loaded, and what they are told of the site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RulesConfig {
+    /// Rule files, and folders whose `*.conf` files are read in the order of their names. Default none: nothing is inspected.
+    pub files: Vec<PathBuf>,
+    /// The OWASP Core Rule Set's paranoia level. Default 1; 1 to 4.
+    pub paranoia: u8,
+    /// The score of a request from which it is refused. Default 5; 1 to 10000.
+    pub inbound_score_max: u32,
+    /// The score of a response from which it is refused. Default 4; 1 to 10000.
+    pub outbound_score_max: u32,
+    /// Methods in use, `tx.allowed_methods`. Default those of the API and of object storage.
+    pub methods: Vec<String>,
+    /// Media types of request bodies in use, `tx.allowed_request_content_type`. Default those of the Core Rule Set, of the API
+    /// and of uploads.
+    pub content_types: Vec<String>,
+    /// Rules in text, read before the files: settings (`SecAction "id:1000,phase:1,nolog,pass,setvar:…"`) and exceptions. Ids
+    /// below 100 are taken. Default none.
+    pub before: String,
+    /// Rules in text, read after the files. Default none.
+    pub after: String,
+}
+
+impl Default for RulesConfig {
+    fn default() -> Self {
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        Self {
+            files: Vec::new(),
+            paranoia: 1,
+            inbound_score_max: 5,
+            outbound_score_max: 4,
+            methods: owned(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+            content_types: owned(&[
+                "application/x-www-form-urlencoded",
+                "multipart/form-data",
+                "multipart/related",
+                "text/xml",
+                "application/xml",
+                "application/soap+xml",
+                "application/json",
+                "application/merge-patch+json",
+                "application/problem+json",
+                "application/cloudevents+json",
+                "application/cloudevents-batch+json",
+                "application/octet-stream",
+            ]),
+            before: String::new(),
+            after: String::new(),
+        }
+    }
+}
+
+/// A route that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoutePolicyConfig {
+    /// The route: `media`, `api`, `storage`, `web`, or the name of a plain route. Required.
+    pub name: String,
+    /// `off`, `detect` or `block`. Default as for all.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+    /// Rules that it goes without.
+    #[serde(default)]
+    pub exclude: Exclusions,
+}
+
+impl WafConfig {
+    /// Whether there is anything to load.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        !self.rules.files.is_empty()
+    }
+
+    /// Checks every range; rules and exclusions are checked when they are loaded.
+    ///
+    /// # Errors
+    /// The first key outside its range.
+    pub fn validate(&self) -> Result<(), LimitError> {
+        let table = [
+            ("rules.paranoia", u64::from(self.rules.paranoia), 1, 4),
+            (
+                "rules.inbound_score_max",
+                u64::from(self.rules.inbound_score_max),
+                1,
+                10_000,
+            ),
+            (
+                "rules.outbound_score_max",
+                u64::from(self.rules.outbound_score_max),
+                1,
+                10_000,
+            ),
+            ("counters_max", self.counters_max as u64, 16, 10_000_000),
+            ("route", self.route.len() as u64, 0, ROUTES_MAX as u64),
+        ];
+        LimitError::first_outside(&table)?;
+        self.limits.validate()?;
+        self.breaker.validate()
+    }
+}

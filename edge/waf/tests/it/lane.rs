@@ -1,0 +1,327 @@
+//! The lane for media says yes only where all rules would have nothing to say.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use mcsp_edge_waf::{
+    Environment, Exclusions, Limits, Loader, MediaHead, Mode, Outcome, Policy, Transaction,
+};
+use proptest::prelude::*;
+
+use crate::crs;
+use crate::support::{client, environment};
+
+const CHROME: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Safari/537.36";
+const IPHONE: &str = "AppleCoreMedia/1.0.0.22F76 (iPhone; U; CPU OS 18_5 like Mac OS X; en_gb)";
+const EXO: &str = "Viewer/1.4 (Linux;Android 15) ExoPlayerLib/2.19.1";
+
+#[derive(Debug, Clone)]
+struct Head {
+    user_agent: Option<Vec<u8>>,
+    referer: Option<Vec<u8>>,
+    range: Option<Vec<u8>>,
+}
+
+impl Head {
+    fn of(user_agent: &str, referer: &str, range: &str) -> Self {
+        let some = |text: &str| Some(text.as_bytes().to_vec()).filter(|text| !text.is_empty());
+        Self {
+            user_agent: some(user_agent),
+            referer: some(referer),
+            range: some(range),
+        }
+    }
+
+    fn fields(&self) -> Vec<(&[u8], &[u8])> {
+        let mut fields: Vec<(&[u8], &[u8])> = vec![
+            (b"Host", b"media.example.org"),
+            (b"Accept", b"*/*"),
+            (b"Accept-Language", b"yo,en;q=0.8"),
+        ];
+        let inspected: [(&[u8], &Option<Vec<u8>>); 3] = [
+            (b"User-Agent", &self.user_agent),
+            (b"Referer", &self.referer),
+            (b"Range", &self.range),
+        ];
+        for (name, value) in inspected {
+            fields.extend(value.as_deref().map(|value| (name, value)));
+        }
+        fields
+    }
+}
+
+fn clears(policy: &Policy, head: &Head) -> bool {
+    let head = MediaHead::of_fields(client().address, head.fields()).expect("ordinary fields");
+    // Asked twice: what is remembered is to be what was found.
+    let first = policy.clears_media(&head);
+    assert_eq!(policy.clears_media(&head), first);
+    first
+}
+
+/// Whether all rules let it pass in silence.
+fn is_silent(policy: &Policy, environment: &Arc<Environment>, head: &Head) -> bool {
+    let mut transaction = Transaction::under(policy, environment, client());
+    transaction.request_line(b"GET", b"/media/abc/global/c_ng_1/v720/31.m4s", b"HTTP/1.1");
+    for (name, value) in head.fields() {
+        transaction.request_header(name, value);
+    }
+    let passes = transaction.request_head_done() == Outcome::Pass
+        && transaction.request_body_done() == Outcome::Pass;
+    passes && transaction.matches().is_empty()
+}
+
+fn patient() -> Arc<Environment> {
+    environment(Limits {
+        budget_us: 1_000_000,
+        ..Limits::default()
+    })
+}
+
+fn policies() -> Vec<Arc<Policy>> {
+    let levels = |folder| [1, 4].map(move |level| (folder, level));
+    crs::folders()
+        .iter()
+        .flat_map(levels)
+        .map(|(folder, level)| {
+            Policy::new(
+                &crs::load(folder, level),
+                Mode::Block,
+                &Exclusions::default(),
+            )
+            .expect("a policy")
+        })
+        .collect()
+}
+
+#[test]
+fn players_are_cleared_and_scanners_are_not() {
+    let environment = patient();
+    for policy in policies() {
+        let is_gentle = policy.media_rules().is_some();
+        for (user_agent, referer, range) in [
+            (
+                CHROME,
+                "https://media.example.org/watch/c_ng_1",
+                "bytes=0-65535",
+            ),
+            (IPHONE, "", "bytes=0-1"),
+            (EXO, "", ""),
+            (CHROME, "https://media.example.org/", "bytes=100-"),
+        ] {
+            let head = Head::of(user_agent, referer, range);
+            assert_eq!(
+                clears(&policy, &head),
+                is_gentle && is_silent(&policy, &environment, &head),
+                "{head:?}"
+            );
+        }
+        for (user_agent, referer, range) in [
+            ("sqlmap/1.8#stable (https://sqlmap.org)", "", ""),
+            ("Nikto/2.5.0", "", ""),
+            (CHROME, "https://example.org/?q=1' or '1'='1", ""),
+            (CHROME, "https://example.org/<script>alert(1)</script>", ""),
+            ("() { :; }; /bin/cat /etc/passwd", "", ""),
+            (CHROME, "", "bytes=5-1"),
+        ] {
+            let head = Head::of(user_agent, referer, range);
+            assert!(!is_silent(&policy, &environment, &head), "{head:?}");
+            assert!(!clears(&policy, &head), "{head:?}");
+        }
+    }
+}
+
+#[test]
+fn the_lane_of_the_first_level_is_there() {
+    for folder in crs::folders() {
+        let policy = Policy::plain(&crs::load(&folder, 1));
+        let rules = policy.media_rules();
+        assert!(
+            rules.is_some_and(|rules| (20..200).contains(&rules)),
+            "{folder:?}: {rules:?}"
+        );
+        assert!(clears(&policy, &Head::of(CHROME, "", "bytes=0-1")));
+    }
+}
+
+/// Rules of one's own, and what they do to the lane.
+#[test]
+fn what_cannot_be_told_from_the_head_needs_every_rule() {
+    let policy = |text: &str| {
+        let mut loader = Loader::new();
+        loader
+            .text("t", text.as_bytes(), Path::new("."))
+            .expect("rules");
+        Policy::plain(&loader.compile().expect("rules"))
+    };
+    let asks = |text: &str, user_agent: &str| {
+        clears(&policy(text), &Head::of(user_agent, "", "bytes=0-9"))
+    };
+    let deny = r#"SecRule REQUEST_HEADERS:User-Agent "@contains bad" "id:1,phase:1,deny""#;
+    assert!(asks(deny, "good") && !asks(deny, "bad"));
+    let pattern =
+        r#"SecRule REQUEST_HEADERS:/^user-/ "@contains bad" "id:1,phase:2,t:lowercase,pass""#;
+    assert!(asks(pattern, "good") && !asks(pattern, "BAD"));
+    let excluded = r#"SecRule REQUEST_HEADERS|!REQUEST_HEADERS:User-Agent "@contains bad" "id:1,phase:1,deny""#;
+    assert!(asks(excluded, "bad"));
+    let missing = r#"SecRule &REQUEST_HEADERS:User-Agent "@eq 0" "id:1,phase:1,deny""#;
+    assert!(asks(missing, "good") && !asks(missing, ""));
+    let client = r#"SecRule REMOTE_ADDR "@ipMatch 192.0.2.0/24" "id:1,phase:1,deny""#;
+    assert!(!asks(client, "good"));
+    let elsewhere = r#"SecRule REMOTE_ADDR "@ipMatch 198.51.100.0/24" "id:1,phase:1,deny""#;
+    assert!(asks(elsewhere, "good"));
+    // A link that fails by what is fixed settles its chain; one that holds leaves it to the others.
+    let never = r#"SecRule REQUEST_METHOD "@streq PUT" "id:1,phase:1,deny,chain"
+        SecRule REQUEST_HEADERS:User-Agent "@contains bad""#;
+    assert!(asks(never, "bad"));
+    let held = r#"SecRule REQUEST_METHOD "@streq GET" "id:1,phase:1,deny,chain"
+        SecRule REQUEST_HEADERS:User-Agent "@contains bad""#;
+    assert!(asks(held, "good") && !asks(held, "bad"));
+    // A match that others ask about counts, whether its own chain is whole or not.
+    let told = r#"SecRule REQUEST_HEADERS:User-Agent "@contains bad" "id:1,phase:1,nolog,pass,setvar:tx.bad=1,chain"
+        SecRule REQUEST_METHOD "@streq PUT"
+        SecRule TX:bad "@eq 1" "id:2,phase:1,deny""#;
+    assert!(asks(told, "good") && !asks(told, "bad"));
+    // Bookkeeping that nobody asks about is no reason; one that somebody asks about is.
+    let kept = |more: &str| {
+        format!(
+            "SecRule REQUEST_HEADERS:User-Agent \"@rx ^.*$\" \"id:1,phase:1,nolog,pass,setvar:tx.seen=%{{MATCHED_VAR}}\"\n{more}"
+        )
+    };
+    assert!(asks(&kept(""), "good"));
+    let asked = kept(r#"SecRule TX:seen "@contains bad" "id:2,phase:1,deny""#);
+    assert!(policy(&asked).media_rules().is_none() && !asks(&asked, "good"));
+    // A set that has something to say to a plain request has no lane.
+    let loud = r#"SecRule REQUEST_METHOD "@streq GET" "id:1,phase:1,pass""#;
+    assert!(!asks(loud, "good"));
+}
+
+#[test]
+fn what_a_route_goes_without_is_not_tried() {
+    let mut loader = Loader::new();
+    let text =
+        r#"SecRule REQUEST_HEADERS:User-Agent "@contains bad" "id:1,phase:1,deny,tag:'agents'""#;
+    loader
+        .text("t", text.as_bytes(), Path::new("."))
+        .expect("rules");
+    let set = loader.compile().expect("rules");
+    let bad = Head::of("bad", "", "");
+    let by = |exclusions| Policy::new(&set, Mode::Block, &exclusions).expect("a policy");
+    assert!(!clears(&by(Exclusions::default()), &bad));
+    let tags = Exclusions {
+        tags: vec!["agents".to_owned()],
+        ..Exclusions::default()
+    };
+    assert!(clears(&by(tags), &bad));
+}
+
+fn value(pieces: &'static [&'static str]) -> impl Strategy<Value = Option<Vec<u8>>> {
+    let piece = prop_oneof![
+        9 => prop::sample::select(pieces).prop_map(|text| text.as_bytes().to_vec()),
+        1 => prop::collection::vec(1u8..=255, 0..6),
+    ];
+    let value = prop::collection::vec(piece, 0..6).prop_map(|parts| parts.concat());
+    prop_oneof![1 => Just(None), 5 => value.prop_map(Some)]
+}
+
+const AGENTS: &[&str] = &[
+    CHROME,
+    IPHONE,
+    EXO,
+    "Mozilla/5.0 ",
+    "sqlmap/1.8",
+    "nikto",
+    "Wfuzz/2.4",
+    "masscan/1.0 ",
+    "zgrab/0.x",
+    "curl/8.5.0",
+    "' or 1=1--",
+    "<script>",
+    "alert(1)",
+    "() { :;};",
+    "/bin/sh",
+    "; cat /etc/passwd",
+    "${jndi:",
+    "ldap://",
+    "../../",
+    "select ",
+    "union ",
+    "\\u0041",
+    "%27",
+    "&lt;",
+    "$(id)",
+    "`id`",
+    "(compatible; ",
+    "Googlebot/2.1",
+    "\n",
+    "internal dummy",
+];
+const REFERERS: &[&str] = &[
+    "https://media.example.org/",
+    "watch/c_ng_1",
+    "?q=",
+    "ọjà",
+    "a=b&c=d",
+    "#frag",
+    "' or '1'='1",
+    "<img src=x onerror=",
+    "javascript:",
+    "../../etc/passwd",
+    "%2e%2e%2f",
+    "union select ",
+    ";ls -la",
+    "|id",
+    "http://169.254.169.254/",
+    "php://input",
+    ".php;",
+    "/*x*/",
+    "\\",
+];
+const RANGES: &[&str] = &[
+    "bytes=",
+    "0-",
+    "0-1",
+    "5-1",
+    "100-200",
+    ",",
+    " ",
+    "-500",
+    "bytes=0-1,2-3,4-5,6-7,8-9,10-11,",
+    "items",
+    "99999999999999999999-1",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn who_is_cleared_is_let_through_by_all_rules(
+        user_agent in value(AGENTS), referer in value(REFERERS), range in value(RANGES),
+    ) {
+        thread_local!(static POLICIES: (Vec<Arc<Policy>>, Arc<Environment>) = (policies(), patient()));
+        let head = Head { user_agent, referer, range };
+        POLICIES.with(|(policies, environment)| {
+            for policy in policies {
+                if clears(policy, &head) {
+                    assert!(is_silent(policy, environment, &head), "{head:?}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn any_address_and_any_bytes_are_judged(address: IpAddr, bytes: Vec<u8>) {
+        thread_local!(static POLICY: Option<Arc<Policy>> = crs::folders().first().map(|folder| Policy::plain(&crs::load(folder, 1))));
+        POLICY.with(|policy| {
+            if let Some(policy) = policy {
+                let head = MediaHead {
+                    client: address,
+                    user_agent: Some(&bytes),
+                    referer: Some(&bytes),
+                    range: Some(&bytes),
+                };
+                assert_eq!(policy.clears_media(&head), policy.clears_media(&head));
+            }
+        });
+    }
+}
