@@ -32,11 +32,7 @@ impl Cache {
             .get(slot)
             .is_some_and(|until_ms| store.now_ms() < until_ms);
         let is_purged = store.generation.load(Ordering::Acquire) != ticket.generation
-            && ledger
-                .history
-                .since(ticket.generation, key.text(), &[])
-                .any()
-                > 0;
+            && ledger.past.since_asked(ticket, key, &[]).any() > 0;
         !is_passed
             && !is_purged
             && ledger.filling(key, request).is_none()

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use mcsp_runtime::SharedClock;
 use parking_lot::Mutex;
@@ -17,16 +18,19 @@ use crate::entity::Entity;
 use crate::filling::Refused;
 use crate::flight::{FillTicket, Flight, Follow, Join, Lead, Outcome, Waiter};
 use crate::head::{HeadCell, StoredHead};
-use crate::history::History;
 use crate::key::Key;
 use crate::ledger::Ledger;
 use crate::memories::MissReason;
 use crate::memory::MemoryTier;
 use crate::metrics::CacheMetrics;
+use crate::past::Past;
 use crate::purge_log::{NotDurable, PurgeLog, PurgeStore};
 use crate::restoring::Turn;
 use crate::store::{Kept, Store};
 use crate::vary::{Selecting, VaryTable};
+
+/// How long a closing cache waits for its purge log.
+const PURGES_CLOSE_MAX: Duration = Duration::from_secs(5);
 
 /// Why there is no cache.
 #[derive(Debug, Error)]
@@ -102,12 +106,12 @@ impl Cache {
         backing: Option<Backing>,
     ) -> Result<Self, CacheError> {
         config.validate()?;
-        let mut history = History::default();
+        let mut past = Past::default();
         let kept = match backing {
             None => None,
             Some(Backing { tier, purges }) => {
-                let (purges, past, epoch) = PurgeLog::open(purges).map_err(CacheError::Purges)?;
-                history = past;
+                let (purges, known, epoch) = PurgeLog::open(purges).map_err(CacheError::Purges)?;
+                past = known;
                 Some(Kept {
                     tier,
                     purges,
@@ -122,8 +126,8 @@ impl Cache {
                 fills: Account::new(config.fill_bytes_max),
                 tier: MemoryTier::new(config.memory_bytes, config.object_bytes_max),
                 vary: VaryTable::new(usize::try_from(config.variants_max).unwrap_or(1)),
-                generation: AtomicU64::new(history.generation()),
-                ledger: Mutex::new(Ledger::with_history(history)),
+                generation: AtomicU64::new(past.generation()),
+                ledger: Mutex::new(Ledger::with_past(past)),
                 next_id: AtomicU64::new(1),
                 waiters: Arc::default(),
                 restoring: Arc::default(),
@@ -143,9 +147,7 @@ impl Cache {
     /// The generation of this moment. To be taken before anything is sent to an origin.
     #[must_use]
     pub fn ticket(&self) -> FillTicket {
-        FillTicket {
-            generation: self.store.generation.load(Ordering::Acquire),
-        }
+        FillTicket::of(self.store.generation.load(Ordering::Acquire))
     }
 
     /// What there is for a request: stored, or in flight and readable.
@@ -269,7 +271,7 @@ impl Cache {
             .get(slot)
             .is_some_and(|until| store.now_ms() < until)
             // Asked for before a purge: nobody else may be given it.
-            || ledger.history.since(ticket.generation, key.text(), &[]).any() > 0;
+            || ledger.past.since_asked(ticket, key, &[]).any() > 0;
         if goes_alone {
             store.metrics.join("lead_alone");
         } else {
@@ -305,9 +307,8 @@ impl Cache {
         let share = store.take(head.weight()).ok_or(Refused::NoRoom)?;
         let cell = HeadCell::new(head, ticket.generation, share);
         let ledger = store.ledger.lock();
-        let since = ledger
-            .history
-            .since(ticket.generation, entity.key().text(), entity.tags());
+        let key = entity.key().borrow();
+        let since = ledger.past.since_asked(ticket, key, entity.tags());
         if since.any() > 0 || !entity.revalidate(Arc::clone(&cell)) {
             return Ok(false);
         }
@@ -317,7 +318,7 @@ impl Cache {
         Ok(true)
     }
 
-    /// Waits until every purge so far would outlive a loss of power. At once without a disk tier.
+    /// Waits until every purge and every invalidation so far would outlive a loss of power. At once without a disk tier.
     ///
     /// # Errors
     /// When that cannot be said; trying again may help.
@@ -327,7 +328,7 @@ impl Cache {
         };
         let waits = {
             let ledger = self.store.ledger.lock();
-            kept.purges.flush(&ledger.history)
+            kept.purges.flush(&ledger.past)
         };
         match waits.ok_or(NotDurable)?.await {
             Ok(true) => Ok(()),
@@ -338,6 +339,8 @@ impl Cache {
     /// Writes out what the disk tier has queued, within its own bound, and closes it.
     pub async fn close(&self) {
         if let Some(kept) = &self.store.kept {
+            // What could not be written down may be by now; what cannot holds until here.
+            let _ = tokio::time::timeout(PURGES_CLOSE_MAX, self.flush_purges()).await;
             kept.tier.close().await;
         }
     }

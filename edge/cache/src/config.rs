@@ -10,7 +10,8 @@ use crate::disk::DiskConfig;
 #[serde(deny_unknown_fields, default)]
 pub struct CacheConfig {
     /// All memory that cached bytes may take, bytes: stored responses, fills in flight, and what slow readers still
-    /// hold of responses that left. Never exceeded. Default 512 MiB; at least four times `object_bytes_max`.
+    /// hold of responses that left. Never exceeded. What is remembered of purges and of clients' invalidations comes to it,
+    /// at most 30 MiB. Default 512 MiB; at least four times `object_bytes_max`.
     pub memory_bytes: u64,
     /// The largest response that is stored, bytes; larger ones stream through a window. Default 32 MiB; 64 KiB to
     /// 1 GiB.

@@ -74,6 +74,9 @@ pub enum DiskRecord {
         key: String,
         /// Lower-case header names of each rule.
         rules: Vec<Vec<String>>,
+        /// Variants whose body was asked for in an earlier purge generation are not of this set: the set that they were of
+        /// was taken away.
+        since: u64,
     },
 }
 
@@ -147,8 +150,12 @@ pub trait DiskTier: Send + Sync + Debug {
     /// Queues a record whose chunks, if it names any, are there already: a revalidated head, or rules.
     fn store_record(&self, slot: KeyHash, record: DiskRecord) -> Accepted;
 
-    /// Takes away what `slot` holds, and its chunks. Effective at once for [`Self::may_hold`] and [`Self::load`].
-    fn remove(&self, slot: KeyHash);
+    /// Takes away the record that `slot` holds, written or queued. Effective at once for [`Self::may_hold`] and
+    /// [`Self::load`]; those who read its chunks find them until they are overwritten.
+    ///
+    /// May it be found again after a restart, because the tier cannot know that the removal outlives one? False is
+    /// certain (there was no record, and none was on its way), true is not.
+    fn remove(&self, slot: KeyHash) -> bool;
 
     /// Whether it serves.
     fn state(&self) -> DiskState;

@@ -16,7 +16,20 @@ use crate::vary::Selecting;
 /// comes while the origin answers is not missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FillTicket {
+    /// What is stored with it is of this generation.
     pub(crate) generation: u64,
+    /// Purges after this one reach it. The same but for an answer that takes the place of what its own request took away:
+    /// that one invalidation does not reach it, and all else since it was asked for does.
+    pub(crate) asked: u64,
+}
+
+impl FillTicket {
+    pub(crate) fn of(generation: u64) -> Self {
+        Self {
+            generation,
+            asked: generation,
+        }
+    }
 }
 
 /// What those who wait for a head learn.
@@ -62,6 +75,11 @@ impl Flight {
     pub(crate) fn watch(&self) -> watch::Receiver<Outcome> {
         self.outcome.subscribe()
     }
+
+    /// Does anybody wait for its head, beside the one who leads? Newcomers begin to under the ledger's lock.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.outcome.receiver_count() > 0
+    }
 }
 
 /// A request's part in a fetch.
@@ -86,6 +104,17 @@ impl Lead {
     #[must_use]
     pub fn ticket(&self) -> FillTicket {
         self.ticket
+    }
+
+    /// Waits until nobody waits for the head. From then on nobody can: the next who comes leads a fetch of his own. For a
+    /// `select!` beside the fetch, once the one who caused it is gone.
+    pub async fn unwanted(&self) {
+        loop {
+            self.flight.outcome.closed().await;
+            if self.store.leave_unfollowed(&self.flight) {
+                return;
+            }
+        }
     }
 
     /// The head has come and is to be stored: those who wait read on from here, newcomers too. The returned writer takes

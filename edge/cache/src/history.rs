@@ -9,6 +9,28 @@ use crate::purge::{Purge, PurgeSelector, content_of};
 
 /// Purges that are remembered one by one. What is older than the oldest one remembered counts as purged.
 pub(crate) const HISTORY_MAX: usize = 65_536;
+/// Bytes that those may take, likewise; see [`record_bytes`].
+pub(crate) const HISTORY_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a purge beside its text, in memory and in the log.
+const RECORD_BYTES: usize = 192;
+
+/// Bytes that a purge is counted as: what it takes in memory, or in the log if that is more, at most.
+pub(crate) fn record_bytes(purge: &Purge) -> usize {
+    let text = match &purge.selector {
+        PurgeSelector::Key(text)
+        | PurgeSelector::Prefix(text)
+        | PurgeSelector::SurrogateKey(text)
+        | PurgeSelector::ContentId(text) => text.as_bytes(),
+        PurgeSelector::Everything => &[],
+    };
+    let escaped = |byte: &u8| match byte {
+        // As `\u001f`, and with a backslash.
+        0..0x20 => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    };
+    RECORD_BYTES + text.iter().map(escaped).sum::<usize>()
+}
 
 /// A purge with the generation that it opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +79,8 @@ pub(crate) struct History {
     prefix_lengths: BTreeMap<usize, usize>,
     /// Every purge that still says something, the oldest first.
     order: BTreeMap<u64, Purge>,
+    /// Bytes of those.
+    bytes: usize,
     /// Purges up to this generation are remembered no more, and count as hard purges of everything.
     floor: u64,
 }
@@ -96,14 +120,23 @@ impl History {
             self.floor = floor;
         }
         let former = std::mem::replace(self.last_mut(&purge.selector).of(purge.soft), *generation);
-        self.order.remove(&former);
+        if let Some(former) = self.order.remove(&former) {
+            self.bytes -= record_bytes(&former);
+        }
         self.order.insert(*generation, purge.clone());
-        if self.order.len() > HISTORY_MAX
+        self.bytes += record_bytes(purge);
+        while (self.order.len() > HISTORY_MAX || self.bytes > HISTORY_BYTES_MAX)
             && let Some((oldest, forgotten)) = self.order.pop_first()
         {
+            self.bytes -= record_bytes(&forgotten);
             self.floor = self.floor.max(oldest);
             self.forget(oldest, &forgotten);
         }
+    }
+
+    /// Bytes that the purges take; at most [`HISTORY_BYTES_MAX`].
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Counts everything up to now as purged: the purges so far are not known.
@@ -232,6 +265,50 @@ mod tests {
         assert_eq!(history.since(0, "/other", &[]).hard, 1);
         assert_eq!(history.since(1, "/other", &[]), Last::default());
         assert!(history.order.len() <= HISTORY_MAX);
+    }
+
+    #[test]
+    fn long_purges_are_forgotten_by_their_bytes() {
+        let mut history = History::default();
+        let long = "\u{1}".repeat(100_000);
+        for n in 0..100 {
+            history.purge(&purge(
+                PurgeSelector::Prefix(format!("/{n}{long}").into()),
+                false,
+            ));
+            let counted: usize = history.order.values().map(record_bytes).sum();
+            assert_eq!(history.bytes(), counted);
+            assert!(counted <= HISTORY_BYTES_MAX);
+        }
+        let left = history.order.len() as u64;
+        assert!((20..40).contains(&left), "{left} of 600 kB");
+        assert_eq!(history.prefixes.len() as u64, left);
+        assert_eq!(history.since(0, "/other", &[]).hard, 100 - left);
+        // One that is too long by itself takes everything, itself too.
+        let whole = "x".repeat(HISTORY_BYTES_MAX);
+        history.purge(&purge(PurgeSelector::Key(whole.into()), true));
+        assert_eq!(history.since(100, "/other", &[]).hard, 101);
+        assert_eq!(history.bytes(), 0);
+    }
+
+    #[test]
+    fn a_purge_takes_no_more_in_the_log_than_it_is_counted_as() {
+        for text in ["", "/\u{1}\u{1f}\"\\\n\t\u{7f}ä\u{10ffff}/"] {
+            let text: Arc<str> = text.repeat(100).into();
+            for selector in [
+                PurgeSelector::Key(Arc::clone(&text)),
+                PurgeSelector::SurrogateKey(Arc::clone(&text)),
+                PurgeSelector::Everything,
+            ] {
+                let record = PurgeRecord {
+                    generation: u64::MAX,
+                    purge: purge(selector, false),
+                };
+                // A checksum, a space, the line's kind and its end come to it.
+                let line = serde_json::to_vec(&record).unwrap().len() + 33 + 12;
+                assert!(line <= record_bytes(&record.purge), "{line}");
+            }
+        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Cache {
                 .kept
                 .as_ref()
                 .is_some_and(|kept| kept.tier.may_hold(key.hash())),
-            generation: ledger.history.generation(),
+            generation: ledger.past.generation(),
         }
     }
 
@@ -101,6 +101,13 @@ impl Cache {
     #[must_use]
     pub fn fill_bytes(&self) -> u64 {
         self.store.fills.used()
+    }
+
+    /// Bytes that the memory of purges and invalidations takes, beside `memory_bytes`; never more than
+    /// [`crate::engine::PURGE_BYTES_MAX`].
+    #[must_use]
+    pub fn purge_bytes(&self) -> u64 {
+        self.store.ledger.lock().past.bytes() as u64
     }
 
     /// The largest response that is stored, bytes.

@@ -26,6 +26,13 @@ impl KeyHash {
         Self(XxHash3_128::oneshot_with_seed(seed, selecting))
     }
 
+    /// What stands for all variants of a key with this text.
+    #[must_use]
+    pub(crate) fn of_variants(key: Key<'_>) -> Self {
+        // Not the key's own: two texts with one hash have different ones here.
+        key.hash.variant(key.text.as_bytes())
+    }
+
     /// Eight bits for spreading over shards, of the part that hash tables use least.
     pub(crate) fn shard(self) -> usize {
         usize::from((self.0 >> 120) as u8)

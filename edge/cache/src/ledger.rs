@@ -8,10 +8,10 @@ use std::sync::{Arc, Weak};
 
 use crate::entity::{Entity, Subject};
 use crate::flight::Flight;
-use crate::history::History;
 use crate::index::Index;
-use crate::key::{Key, KeyHash};
+use crate::key::{Key, KeyHash, OwnedKey};
 use crate::memories::{Memories, MissReason};
+use crate::past::Past;
 use crate::purge::PurgeSelector;
 use crate::vary::{Selecting, Variant};
 
@@ -20,7 +20,7 @@ const LINGERING_MIN: usize = 64;
 
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    pub(crate) history: History,
+    pub(crate) past: Past,
     pub(crate) index: Index,
     /// Entities in flight that newcomers may read, by the hash of their key.
     filling: HashMap<KeyHash, Vec<Arc<Entity>>>,
@@ -34,6 +34,9 @@ pub(crate) struct Ledger {
     pub(crate) misses: Memories<MissReason>,
     /// Until when (ms since the Unix epoch) fetches of a slot do not wait for one another.
     pub(crate) passes: Memories<i64>,
+    /// In which purge generation the first of the variants that the disk has of a key was asked for, by
+    /// [`KeyHash::of_variants`].
+    pub(crate) variants_since: Memories<u64>,
 }
 
 /// What a purge reaches.
@@ -47,9 +50,9 @@ pub(crate) struct Reached {
 
 impl Ledger {
     /// Nothing stored, after the purges of earlier runs.
-    pub(crate) fn with_history(history: History) -> Self {
+    pub(crate) fn with_past(past: Past) -> Self {
         Self {
-            history,
+            past,
             ..Self::default()
         }
     }
@@ -137,44 +140,61 @@ impl Ledger {
 
     /// Takes what a purge matches out of reach of newcomers. What it reaches of the stored is left to the caller.
     pub(crate) fn reach(&mut self, selector: &PurgeSelector) -> Reached {
-        let mut reached = Reached {
-            stored: self.index.matching(selector),
-            ..Reached::default()
-        };
+        let stored = self.index.matching(selector);
         let matches = |entity: &Entity| selector.matches(&entity.subject);
-        reached.fills = self
-            .filling
-            .values()
-            .flatten()
-            .filter(|entity| matches(entity))
-            .cloned()
-            .collect();
-        for entity in &reached.fills {
+        let fills = self.filling.values().flatten();
+        let fills = fills.filter(|entity| matches(entity)).cloned().collect();
+        // Their surrogate keys are not known yet; those that turn out to be reached are found out at their head.
+        let is_reached = |flight: &Flight| {
+            selector.matches(&Subject {
+                key: flight.key.clone(),
+                slot: flight.slot,
+                variant: Variant::default(),
+                tags: Arc::default(),
+            })
+        };
+        self.take(stored, fills, matches, is_reached)
+    }
+
+    /// The same for one key, which clients may ask for as often as they like: what is not of it is passed by quickly.
+    pub(crate) fn reach_key(&mut self, key: Key<'_>) -> Reached {
+        let is_it = |held: &OwnedKey| held.hash() == key.hash() && **held.text() == *key.text();
+        let one = PurgeSelector::Key(Arc::from(key.text()));
+        let stored = self.index.matching(&one);
+        let fills = self.filling_of(key).cloned().collect();
+        self.take(
+            stored,
+            fills,
+            |entity| is_it(entity.key()),
+            |flight| is_it(&flight.key),
+        )
+    }
+
+    fn take(
+        &mut self,
+        stored: Vec<KeyHash>,
+        fills: Vec<Arc<Entity>>,
+        matches: impl Fn(&Entity) -> bool,
+        is_reached: impl Fn(&Flight) -> bool,
+    ) -> Reached {
+        for entity in &fills {
             self.unlist(entity);
         }
-        reached.lingering = self
-            .lingering
-            .iter()
-            .filter_map(Weak::upgrade)
-            .filter(|entity| matches(entity))
-            .collect();
-        // Their surrogate keys are not known yet; those that turn out to be reached are found out at their head.
-        reached.flights = self
-            .flights
-            .values()
-            .filter(|flight| {
-                selector.matches(&Subject {
-                    key: flight.key.clone(),
-                    slot: flight.slot,
-                    variant: Variant::default(),
-                    tags: Arc::default(),
-                })
-            })
+        let lingering = self.lingering.iter().filter_map(Weak::upgrade);
+        let lingering = lingering.filter(|entity| matches(entity)).collect();
+        let flights = self.flights.values();
+        let flights: Vec<_> = flights
+            .filter(|flight| is_reached(flight))
             .cloned()
             .collect();
-        for flight in &reached.flights {
+        for flight in &flights {
             self.leave_flight(flight);
         }
-        reached
+        Reached {
+            stored,
+            fills,
+            lingering,
+            flights,
+        }
     }
 }

@@ -11,7 +11,9 @@
 //!
 //! **Purges.** Each opens a new generation. What was asked for in an earlier one, and is reached by it, is neither
 //! stored nor handed to anyone, so that it cannot bring back what was purged; readers of what a hard purge removed get
-//! no further. The history of purges outlives a restart, and what the disk has is held against it when it is loaded.
+//! no further. The history of purges outlives a restart, and what the disk has is held against it when it is loaded. What
+//! clients invalidate is remembered apart and within bounds of its own, so that no number of their requests makes the
+//! cache forget, or distrust, anything but what clients can invalidate.
 //!
 //! **Memory.** Every byte is counted where it is allocated and given back where it is freed, be it the memory tier, a
 //! fill or a slow reader that has it: [`engine::CacheConfig::memory_bytes`] is never exceeded. What does not fit passes
@@ -37,9 +39,11 @@ mod index;
 mod inspection;
 mod key;
 mod ledger;
+mod marks;
 mod memories;
 mod memory;
 mod metrics;
+mod past;
 mod purge;
 mod purge_file;
 mod purge_log;
@@ -68,6 +72,7 @@ pub mod engine {
     pub use crate::inspection::{Inspection, VariantInspection};
     pub use crate::key::{Key, KeyHash, OwnedKey};
     pub use crate::memories::MissReason;
+    pub use crate::past::{InvalidationRecord, LogRecord, PURGE_BYTES_MAX};
     pub use crate::purge::{Purge, PurgeReport, PurgeSelector};
     pub use crate::purge_file::PurgeFile;
     pub use crate::purge_log::{NotDurable, PurgeSnapshot, PurgeStore};

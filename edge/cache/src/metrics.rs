@@ -16,6 +16,7 @@ pub(crate) struct CacheMetrics {
     pub(crate) used_bytes: IntGauge,
     pub(crate) objects: IntGauge,
     pub(crate) fill_bytes: IntGauge,
+    pub(crate) purge_bytes: IntGauge,
     pub(crate) fills_in_flight: IntGauge,
 }
 
@@ -48,7 +49,7 @@ impl CacheMetrics {
             purges: IntCounterVec::new(
                 Opts::new(
                     "mcsp_cache_purges_total",
-                    "Purges by selector and mode (hard, soft).",
+                    "Purges by selector and mode (hard, soft), and what clients' requests took from newcomers (unlist).",
                 ),
                 &["selector", "mode"],
             )?,
@@ -77,6 +78,10 @@ impl CacheMetrics {
                 "mcsp_cache_fill_bytes",
                 "Bytes reserved by fills in flight.",
             )?,
+            purge_bytes: IntGauge::new(
+                "mcsp_cache_purge_bytes",
+                "Bytes that the memory of purges and of clients' invalidations takes.",
+            )?,
             fills_in_flight: IntGauge::new("mcsp_cache_fills_in_flight", "Fills in flight.")?,
         };
         registry.register(Box::new(metrics.lookups.clone()))?;
@@ -90,6 +95,7 @@ impl CacheMetrics {
         registry.register(Box::new(metrics.used_bytes.clone()))?;
         registry.register(Box::new(metrics.objects.clone()))?;
         registry.register(Box::new(metrics.fill_bytes.clone()))?;
+        registry.register(Box::new(metrics.purge_bytes.clone()))?;
         registry.register(Box::new(metrics.fills_in_flight.clone()))?;
         Ok(metrics)
     }

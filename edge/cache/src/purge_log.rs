@@ -1,4 +1,4 @@
-//! The purge history on disk, so that a restart does not bring back what was purged.
+//! What was taken away, on disk, so that a restart does not bring it back.
 //!
 //! A thread of its own writes; [`PurgeLog::flush`] waits for it, so that a purge is acknowledged only when it would
 //! outlive a loss of power. A log that cannot be read as a whole makes everything older count as purged.
@@ -6,20 +6,27 @@
 use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use crate::history::{HISTORY_MAX, History, PurgeRecord};
+use crate::history::{PurgeRecord, record_bytes};
+use crate::past::{InvalidationRecord, LogRecord, Past};
 
-/// Records that may wait for the disk; more are written down as a whole later.
+/// Records that may wait for the disk; when there are more, all that is known is written down as a whole.
 const QUEUE_MAX: usize = 1024;
-/// Records that are written with one wait for the disk.
-const BATCH_MAX: usize = 256;
+/// Bytes of records that may wait for the disk, likewise.
+const QUEUE_BYTES_MAX: usize = 1 << 20;
+/// Those who may wait until all is durable.
+const FLUSHES_MAX: usize = 1024;
+/// Bytes of records that are added to a log before it is written anew.
+const ADDED_BYTES_MAX: usize = 16 << 20;
+/// Records that come before a store that failed is tried again, unless somebody waits.
+const RETRY_AFTER: usize = 1024;
+/// Bytes of an invalidation in the log, at most.
+pub(crate) const INVALIDATION_BYTES: usize = 160;
 /// Bits of a generation that count purges; those above are the number of the run, so that generations go up even where
 /// the last purges of a run were lost.
 const PURGE_BITS: u32 = 40;
@@ -31,8 +38,12 @@ pub struct PurgeSnapshot {
     pub epoch: u64,
     /// Purges up to this generation were forgotten, and count as purges of everything.
     pub floor: u64,
+    /// Invalidations up to this generation were forgotten, and count as invalidations of every key of a plain route.
+    pub plain_floor: u64,
     /// The purges, the oldest first.
     pub records: Vec<PurgeRecord>,
+    /// The invalidations, the oldest first.
+    pub invalidated: Vec<InvalidationRecord>,
     /// Was a part of it unreadable?
     pub is_damaged: bool,
 }
@@ -55,7 +66,7 @@ pub trait PurgeStore: Send + Debug {
     ///
     /// # Errors
     /// When it could not be sure that they are there.
-    fn append(&mut self, records: &[PurgeRecord]) -> io::Result<()>;
+    fn append(&mut self, records: &[LogRecord]) -> io::Result<()>;
 }
 
 /// A purge may not outlive a restart.
@@ -71,144 +82,161 @@ impl NotDurable {
     }
 }
 
-enum Order {
-    Append(PurgeRecord),
-    Replace(PurgeSnapshot),
-    Flush(oneshot::Sender<bool>),
-}
-
 /// The writer's end of the log. Its methods are called under the ledger's lock, so that the log has the ledger's order.
 #[derive(Debug)]
 pub(crate) struct PurgeLog {
-    state: Mutex<LogState>,
-    /// The store failed: what it holds is not all.
-    failed: Arc<AtomicBool>,
+    desk: Arc<Desk>,
     writer: Option<JoinHandle<()>>,
     epoch: u64,
 }
 
-#[derive(Debug)]
-struct LogState {
-    orders: Option<SyncSender<Order>>,
-    /// The queue was full, so records were left out.
-    left_out: bool,
-    appended: usize,
+/// Where work is laid down for the writer.
+#[derive(Debug, Default)]
+struct Desk {
+    pending: Mutex<Pending>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    /// All that was known then, to be written before `records`.
+    whole: Option<PurgeSnapshot>,
+    records: Vec<LogRecord>,
+    record_bytes: usize,
+    flushes: Vec<oneshot::Sender<bool>>,
+    /// The store failed: what it holds is not all, and only a whole will do.
+    failed: bool,
+    /// Records that came since and were left to the next whole.
+    left_out: usize,
+    /// Bytes that were added since the last whole.
+    added_bytes: usize,
+    is_closed: bool,
+}
+
+impl Pending {
+    fn lay_whole(&mut self, snapshot: PurgeSnapshot) {
+        self.whole = Some(snapshot);
+        self.records.clear();
+        self.record_bytes = 0;
+        self.left_out = 0;
+        self.added_bytes = 0;
+    }
+
+    /// Does the log lack something that nothing pending brings?
+    fn needs_whole(&self) -> bool {
+        self.failed && self.whole.is_none()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.whole.is_none() && self.records.is_empty() && self.flushes.is_empty()
+    }
 }
 
 impl PurgeLog {
-    /// Reads what `store` has, and begins a run of its own in it. Returns the history so far and the run's number.
-    pub(crate) fn open(mut store: Box<dyn PurgeStore>) -> io::Result<(Self, History, u64)> {
+    /// Reads what `store` has, and begins a run of its own in it. Returns the past so far and the run's number.
+    pub(crate) fn open(mut store: Box<dyn PurgeStore>) -> io::Result<(Self, Past, u64)> {
         let found = store.load()?;
         let epoch = found.epoch + 1;
-        let mut history = History::default();
-        history.set_floor(found.floor);
-        for record in &found.records {
-            history.replay(record);
-        }
-        history.advance_to(epoch << PURGE_BITS);
-        if found.is_damaged {
-            history.distrust();
-        }
-        store.replace(&snapshot(&history, epoch))?;
-        let (orders, queue) = sync_channel(QUEUE_MAX);
-        let failed = Arc::new(AtomicBool::new(false));
-        let fails = Arc::clone(&failed);
+        let past = Past::restore(&found, epoch << PURGE_BITS);
+        drop(found);
+        store.replace(&past.snapshot(epoch))?;
+        let desk = Arc::new(Desk::default());
+        let of_writer = Arc::clone(&desk);
         let writer = std::thread::Builder::new()
             .name("purge-log".to_owned())
-            .spawn(move || write_all(store.as_mut(), &queue, &fails))?;
+            .spawn(move || of_writer.write_all(store.as_mut()))?;
         let log = Self {
-            state: Mutex::new(LogState {
-                orders: Some(orders),
-                left_out: false,
-                appended: 0,
-            }),
-            failed,
+            desk,
             writer: Some(writer),
             epoch,
         };
-        Ok((log, history, epoch))
+        Ok((log, past, epoch))
     }
 
-    /// Hands a purge to the writer without waiting.
-    pub(crate) fn append(&self, record: PurgeRecord, history: &History) {
-        let mut state = self.state.lock();
-        if state.left_out || state.appended >= HISTORY_MAX || self.failed.load(Ordering::Acquire) {
-            self.replace(&mut state, history);
+    /// Hands what was just entered into `past` to the writer, without waiting.
+    pub(crate) fn append(&self, record: LogRecord, past: &Past) {
+        let mut pending = self.desk.pending.lock();
+        if pending.needs_whole() && pending.left_out < RETRY_AFTER {
+            pending.left_out += 1;
             return;
         }
-        state.appended += 1;
-        state.left_out = !send(&state, Order::Append(record));
+        let bytes = bytes_of(&record);
+        let is_much = pending.records.len() >= QUEUE_MAX
+            || pending.record_bytes + bytes > QUEUE_BYTES_MAX
+            || pending.added_bytes + bytes > ADDED_BYTES_MAX;
+        if pending.needs_whole() || is_much {
+            pending.lay_whole(past.snapshot(self.epoch));
+        } else {
+            pending.records.push(record);
+            pending.record_bytes += bytes;
+            pending.added_bytes += bytes;
+        }
+        drop(pending);
+        self.desk.wake.notify_one();
     }
 
-    fn replace(&self, state: &mut LogState, history: &History) {
-        state.appended = 0;
-        state.left_out = !send(state, Order::Replace(snapshot(history, self.epoch)));
-    }
-
-    /// Asks to be told when every purge so far is durable; nothing when that cannot be.
-    pub(crate) fn flush(&self, history: &History) -> Option<oneshot::Receiver<bool>> {
-        let mut state = self.state.lock();
-        if state.left_out || self.failed.load(Ordering::Acquire) {
-            self.replace(&mut state, history);
+    /// Asks to be told when all that is in `past` is durable; nothing when too many ask already.
+    pub(crate) fn flush(&self, past: &Past) -> Option<oneshot::Receiver<bool>> {
+        let mut pending = self.desk.pending.lock();
+        if pending.flushes.len() >= FLUSHES_MAX {
+            return None;
+        }
+        if pending.needs_whole() {
+            pending.lay_whole(past.snapshot(self.epoch));
         }
         let (done, waits) = oneshot::channel();
-        (!state.left_out && send(&state, Order::Flush(done))).then_some(waits)
+        pending.flushes.push(done);
+        drop(pending);
+        self.desk.wake.notify_one();
+        Some(waits)
     }
-}
-
-/// False when the queue is full.
-fn send(state: &LogState, order: Order) -> bool {
-    state
-        .orders
-        .as_ref()
-        .is_some_and(|orders| orders.try_send(order).is_ok())
 }
 
 impl Drop for PurgeLog {
     fn drop(&mut self) {
-        // The writer ends when the queue is empty and closed.
-        self.state.get_mut().orders = None;
+        // The writer ends when nothing is left to write.
+        self.desk.pending.lock().is_closed = true;
+        self.desk.wake.notify_one();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
     }
 }
 
-fn snapshot(history: &History, epoch: u64) -> PurgeSnapshot {
-    PurgeSnapshot {
-        epoch,
-        floor: history.floor(),
-        records: history.records(),
-        is_damaged: false,
+impl Desk {
+    fn write_all(&self, store: &mut dyn PurgeStore) {
+        loop {
+            let mut pending = self.pending.lock();
+            while pending.is_empty() && !pending.is_closed {
+                self.wake.wait(&mut pending);
+            }
+            if pending.is_empty() {
+                return;
+            }
+            let whole = pending.whole.take();
+            let records = std::mem::take(&mut pending.records);
+            pending.record_bytes = 0;
+            let flushes = std::mem::take(&mut pending.flushes);
+            let mut is_all = !pending.failed;
+            drop(pending);
+            if let Some(whole) = whole {
+                is_all = store.replace(&whole).is_ok();
+            }
+            // What waits is written with one wait for the disk; after a failure it is in the next whole.
+            if is_all && !records.is_empty() {
+                is_all = store.append(&records).is_ok();
+            }
+            self.pending.lock().failed = !is_all;
+            for done in flushes {
+                let _ = done.send(is_all);
+            }
+        }
     }
 }
 
-fn write_all(store: &mut dyn PurgeStore, queue: &Receiver<Order>, failed: &AtomicBool) {
-    let mut batch = Vec::new();
-    while let Ok(first) = queue.recv() {
-        let mut next = Some(first);
-        // What waits is written with one wait for the disk.
-        while let Some(Order::Append(record)) = next {
-            batch.push(record);
-            next = if batch.len() < BATCH_MAX {
-                queue.try_recv().ok()
-            } else {
-                None
-            };
-        }
-        // After a failure only a whole will do; the purges that wait are in it.
-        if !batch.is_empty() && !failed.load(Ordering::Acquire) && store.append(&batch).is_err() {
-            failed.store(true, Ordering::Release);
-        }
-        batch.clear();
-        match next {
-            Some(Order::Replace(snapshot)) => {
-                failed.store(store.replace(&snapshot).is_err(), Ordering::Release);
-            }
-            Some(Order::Flush(done)) => {
-                let _ = done.send(!failed.load(Ordering::Acquire));
-            }
-            Some(Order::Append(_)) | None => {}
-        }
+fn bytes_of(record: &LogRecord) -> usize {
+    match record {
+        LogRecord::Purge(record) => record_bytes(&record.purge),
+        LogRecord::Invalidation(_) => INVALIDATION_BYTES,
     }
 }

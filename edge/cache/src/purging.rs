@@ -7,36 +7,54 @@ use parking_lot::MutexGuard;
 
 use crate::cache::Cache;
 use crate::flight::{FillTicket, Outcome};
-use crate::key::Key;
-use crate::ledger::Ledger;
+use crate::key::{Key, KeyHash};
+use crate::ledger::{Ledger, Reached};
 use crate::memories::MissReason;
+use crate::past::{LogRecord, is_plain};
 use crate::purge::{Purge, PurgeReport, PurgeSelector};
 
-/// Whom a purge that is not soft reaches.
+/// What becomes of what is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reach {
-    /// Those who read, too: nobody gets another byte.
-    Readers,
-    /// Those who come from now on.
-    Newcomers,
+enum Fate {
+    /// It is stale.
+    Stale,
+    /// Newcomers do not get it; those who read it go on.
+    Unlisted,
+    /// Nobody gets another byte.
+    Gone,
+}
+
+impl Fate {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Stale => "soft",
+            Self::Unlisted => "unlist",
+            Self::Gone => "hard",
+        }
+    }
 }
 
 impl Cache {
     /// Takes what is stored for a key, with all its variants, out of reach: an unsafe method succeeded on it (RFC 9111
     /// section 4.4). No lookup finds it and nobody joins it any more; readers that have begun go on, since any client may
     /// send such a request, and what they read was good when they began.
+    ///
+    /// However many keys are invalidated, what is remembered of them is bounded ([`crate::engine::PURGE_BYTES_MAX`]), and
+    /// what is forgotten costs keys of plain routes (`scheme://host/…`) alone: a fill that began before is not stored, and
+    /// what the disk has had since before is not served. That it outlives a restart is seen to at once but not waited for.
     pub fn invalidate(&self, key: Key<'_>) -> PurgeReport {
-        let purge = Purge {
-            selector: PurgeSelector::Key(Arc::from(key.text())),
-            soft: false,
-        };
-        self.carry_out(self.store.ledger.lock(), &purge, Reach::Newcomers)
+        self.unlist(self.store.ledger.lock(), key)
     }
 
     /// Carries out a purge. When it returns, no lookup finds what it removed, no fill asked for before it can be joined or
     /// stored, and readers of what it removed get no further. [`Self::flush_purges`] makes it outlive a restart.
     pub fn purge(&self, purge: &Purge) -> PurgeReport {
-        self.carry_out(self.store.ledger.lock(), purge, Reach::Readers)
+        let mut ledger = self.store.ledger.lock();
+        let record = ledger.past.purge(purge);
+        self.note(&ledger, Some(record));
+        let reached = ledger.reach(&purge.selector);
+        let fate = if purge.soft { Fate::Stale } else { Fate::Gone };
+        self.take_away(ledger, &reached, purge.selector.kind(), fate)
     }
 
     /// Removes what is stored for a key, with all its variants, for an answer that takes its place: an unsafe method
@@ -44,57 +62,70 @@ impl Cache {
     /// since `asked`, which may have been for what this answer still says.
     #[must_use]
     pub fn supersede(&self, key: Key<'_>, asked: FillTicket) -> Option<FillTicket> {
-        let purge = Purge {
-            selector: PurgeSelector::Key(Arc::from(key.text())),
-            soft: false,
-        };
         let ledger = self.store.ledger.lock();
-        let since = ledger.history.since(asked.generation, key.text(), &[]);
-        let generation = self.carry_out(ledger, &purge, Reach::Newcomers).generation;
-        (since.any() == 0).then_some(FillTicket { generation })
+        // Its surrogate keys are not known yet; whether a purge reached those is seen at its head.
+        let since = ledger.past.since_asked(asked, key, &[]);
+        let generation = self.unlist(ledger, key).generation;
+        (since.any() == 0).then_some(FillTicket {
+            generation,
+            asked: asked.asked,
+        })
     }
 
-    fn carry_out(
+    fn unlist(&self, mut ledger: MutexGuard<'_, Ledger>, key: Key<'_>) -> PurgeReport {
+        // From disk too, whatever memory has of it: what waits to be written may have left memory already.
+        let kept = self.store.kept.as_ref();
+        let may_return = kept.is_some_and(|kept| kept.tier.remove(key.hash()));
+        let record = if is_plain(key.text()) {
+            ledger.past.invalidate(key.hash(), may_return)
+        } else {
+            // Not by clients, who cannot send such requests for these.
+            Some(ledger.past.purge(&Purge {
+                selector: PurgeSelector::Key(Arc::from(key.text())),
+                soft: false,
+            }))
+        };
+        self.note(&ledger, record);
+        // Those that the disk has are of a set that is no more.
+        ledger.variants_since.forget(KeyHash::of_variants(key));
+        let reached = ledger.reach_key(key);
+        self.take_away(ledger, &reached, "key", Fate::Unlisted)
+    }
+
+    /// Publishes the generation that was just opened, and has it written down.
+    fn note(&self, ledger: &Ledger, record: Option<LogRecord>) {
+        let store = &self.store;
+        let generation = ledger.past.generation();
+        store.generation.store(generation, Ordering::Release);
+        if let (Some(kept), Some(record)) = (&store.kept, record) {
+            kept.purges.append(record, &ledger.past);
+        }
+    }
+
+    fn take_away(
         &self,
         mut ledger: MutexGuard<'_, Ledger>,
-        purge: &Purge,
-        reach: Reach,
+        reached: &Reached,
+        selector: &str,
+        fate: Fate,
     ) -> PurgeReport {
         let store = &self.store;
-        let mode = match reach {
-            Reach::Newcomers => "unlist",
-            Reach::Readers if purge.soft => "soft",
-            Reach::Readers => "hard",
-        };
-        let cuts = !purge.soft && reach == Reach::Readers;
-        store
-            .metrics
-            .purges
-            .with_label_values(&[purge.selector.kind(), mode])
-            .inc();
-        let record = ledger.history.purge(purge);
-        let (generation, now_ms) = (record.generation, store.now_ms());
-        store.generation.store(generation, Ordering::Release);
-        if let Some(kept) = &store.kept {
-            kept.purges.append(record, &ledger.history);
-        }
-        let reached = ledger.reach(&purge.selector);
+        let counted = [selector, fate.word()];
+        store.metrics.purges.with_label_values(&counted).inc();
+        let (generation, now_ms) = (ledger.past.generation(), store.now_ms());
         for slot in &reached.stored {
-            if purge.soft {
+            if fate == Fate::Stale {
                 if let Some(entity) = ledger.index.get(*slot) {
                     entity.expire(generation, now_ms);
                 }
             } else if let Some(entity) = store.drop_slot(&mut ledger, *slot) {
                 entity.withdraw();
-                if cuts {
+                if fate == Fate::Gone {
                     entity.kill();
                 }
                 let hash = entity.key().hash();
                 ledger.misses.remember(hash, MissReason::Purged);
-                // Those who go on reading may need what only the disk has of it.
-                if let Some(kept) = &store.kept
-                    && (cuts || entity.is_complete())
-                {
+                if let Some(kept) = &store.kept {
                     kept.tier.remove(*slot);
                 }
             }
@@ -114,11 +145,11 @@ impl Cache {
         }
         for entity in &reached.lingering {
             entity.expire(generation, now_ms);
-            if !purge.soft {
+            if fate != Fate::Stale {
                 entity.withdraw();
             }
         }
-        if cuts {
+        if fate == Fate::Gone {
             for entity in reached.fills.iter().chain(&reached.lingering) {
                 entity.kill();
             }

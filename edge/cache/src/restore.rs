@@ -1,6 +1,7 @@
 //! To the disk tier and back.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::HeaderName;
 
@@ -13,6 +14,14 @@ use crate::memories::MissReason;
 use crate::reader;
 use crate::store::{Kept, Store};
 use crate::vary::{Selecting, Variant, slots_by_rules};
+
+/// What the disk has for a request.
+struct Found {
+    slot: KeyHash,
+    head: DiskHead,
+    /// The generation in which the first of the key's variants was asked for.
+    since: u64,
+}
 
 impl Store {
     /// Queues a complete entity for the disk.
@@ -90,15 +99,17 @@ impl Store {
         key: Key<'_>,
         request: &dyn Selecting,
     ) -> Result<Arc<Entity>, MissReason> {
+        // Before anything is read: what takes the key away from here on takes away what is read.
+        let asked = self.generation.load(Ordering::Acquire);
         let found = match &self.kept {
-            Some(kept) => self.find(kept, key, request).await,
+            Some(kept) => self.find(kept, key, request, asked).await,
             None => None,
         };
-        let Some((slot, head)) = found else {
+        let Some(found) = found else {
             self.metrics.disk("absent");
             return Err(MissReason::NeverSeen);
         };
-        let entity = self.revive(key, slot, head)?;
+        let entity = self.revive(key, found, asked)?;
         if let Some(disk) = entity.disk.get()
             && !entity.body.holds(&(0..1))
         {
@@ -115,24 +126,44 @@ impl Store {
         kept: &Kept,
         key: Key<'_>,
         request: &dyn Selecting,
-    ) -> Option<(KeyHash, DiskHead)> {
+        asked: u64,
+    ) -> Option<Found> {
         match self.record(kept, key.hash()).await? {
             DiskRecord::Head(head) => {
                 let is_it = head.key == key.text() && head.vary.is_empty();
-                is_it.then_some((key.hash(), head))
+                is_it.then_some(Found {
+                    slot: key.hash(),
+                    head,
+                    since: 0,
+                })
             }
-            DiskRecord::Rules { key: text, rules } if text == key.text() => {
+            DiskRecord::Rules {
+                key: text,
+                rules,
+                since,
+            } if text == key.text() => {
+                self.note_variants(key, since, asked);
                 for slot in slots_by_rules(key.hash(), &rules, request) {
                     if kept.tier.may_hold(slot)
                         && let Some(DiskRecord::Head(head)) = self.record(kept, slot).await
                         && head.key == key.text()
+                        && head.body_generation >= since
                     {
-                        return Some((slot, head));
+                        return Some(Found { slot, head, since });
                     }
                 }
                 None
             }
             DiskRecord::Rules { .. } => None,
+        }
+    }
+
+    /// Remembers how old the variants on the disk may be, so that one that joins them does not take their place.
+    fn note_variants(&self, key: Key<'_>, since: u64, asked: u64) {
+        let mut ledger = self.ledger.lock();
+        if ledger.past.invalidated_since(asked, key) == 0 {
+            let key = KeyHash::of_variants(key);
+            ledger.variants_since.remember(key, since);
         }
     }
 
@@ -150,9 +181,14 @@ impl Store {
     fn revive(
         self: &Arc<Self>,
         key: Key<'_>,
-        slot: KeyHash,
-        record: DiskHead,
+        found: Found,
+        asked: u64,
     ) -> Result<Arc<Entity>, MissReason> {
+        let Found {
+            slot,
+            head: record,
+            since: variants_since,
+        } = found;
         let parts = parse(key, slot, &record).ok_or(MissReason::NeverSeen)?;
         let (subject, head) = parts;
         let kept = self.kept.as_ref().ok_or(MissReason::NeverSeen)?;
@@ -181,21 +217,26 @@ impl Store {
             return Ok(Arc::clone(held));
         }
         let tags = entity.tags();
-        let since = ledger
-            .history
-            .since(record.body_generation, key.text(), tags);
-        if since.hard > 0 {
+        let since = ledger.past.since_kept(record.body_generation, key, tags);
+        // While it was read, somebody may have invalidated the key, or begun another set of its variants.
+        let is_outdated = ledger.past.invalidated_since(asked, key) > 0
+            || !entity.variant().is_none()
+                && self
+                    .vary
+                    .since(key)
+                    .is_some_and(|first| record.body_generation < first);
+        if since.hard > 0 || is_outdated {
             self.metrics.disk("purged");
             kept.tier.remove(slot);
             ledger.misses.remember(key.hash(), MissReason::Purged);
             return Err(MissReason::Purged);
         }
-        let since = ledger.history.since(record.generation, key.text(), tags);
+        let since = ledger.past.since_kept(record.generation, key, tags);
         if since.soft > 0 {
             // When that was is not written down: before all that its origin allowed it to be stale for.
             entity.expire(since.soft, entity.head().lifetimes.received_ms);
         }
-        self.enter(&mut ledger, &entity);
+        self.enter(&mut ledger, &entity, variants_since);
         self.measure(&ledger);
         Ok(entity)
     }

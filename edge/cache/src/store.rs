@@ -226,9 +226,8 @@ impl Store {
     /// Lets newcomers read an entity in flight, unless a purge came since it was asked for.
     pub(crate) fn list(&self, entity: &Arc<Entity>, ticket: FillTicket) -> Outcome {
         let mut ledger = self.ledger.lock();
-        let since = ledger
-            .history
-            .since(ticket.generation, entity.key().text(), entity.tags());
+        let key = entity.key().borrow();
+        let since = ledger.past.since_asked(ticket, key, entity.tags());
         if since.any() > 0 {
             entity.withdraw();
             ledger.linger(entity);
@@ -244,6 +243,16 @@ impl Store {
 
     pub(crate) fn end_flight(&self, flight: &Flight) {
         self.ledger.lock().leave_flight(flight);
+    }
+
+    /// Ends a flight that nobody waits behind; false when somebody does.
+    pub(crate) fn leave_unfollowed(&self, flight: &Flight) -> bool {
+        let mut ledger = self.ledger.lock();
+        let is_unfollowed = !flight.is_followed();
+        if is_unfollowed {
+            ledger.leave_flight(flight);
+        }
+        is_unfollowed
     }
 
     pub(crate) fn not_shareable(&self, flight: &Flight, remember: bool) {
@@ -334,7 +343,12 @@ impl Store {
             ledger.linger(entity);
             return Stored::Not;
         }
-        self.enter(ledger, entity);
+        let key = KeyHash::of_variants(entity.key().borrow());
+        let since = match ledger.variants_since.get(key) {
+            Some(since) => since.min(entity.generation),
+            None => entity.generation,
+        };
+        self.enter(ledger, entity, since);
         if is_whole {
             self.give_to_disk(entity);
             Stored::Complete
@@ -344,17 +358,22 @@ impl Store {
     }
 
     /// Puts an entity into memory and on the index, in place of what had its slot and of what it makes unreachable.
-    pub(crate) fn enter(self: &Arc<Self>, ledger: &mut Ledger, entity: &Arc<Entity>) {
+    /// `since` is the generation in which the first of the key's variants was asked for, as far as that is known.
+    pub(crate) fn enter(self: &Arc<Self>, ledger: &mut Ledger, entity: &Arc<Entity>, since: u64) {
         let key = entity.key();
         let gone = if entity.variant().is_none() {
             // A response that does not vary answers what all its variants answered.
+            ledger
+                .variants_since
+                .forget(KeyHash::of_variants(key.borrow()));
             self.vary.all(key.hash())
         } else {
-            let (rules, mut gone) = self.vary.enter(
+            let (rules, since, mut gone) = self.vary.enter(
                 key.hash(),
                 key.text(),
                 entity.variant(),
                 entity.subject.slot,
+                since,
             );
             if let Some(kept) = &self.kept {
                 let rules = rules
@@ -366,6 +385,7 @@ impl Store {
                     DiskRecord::Rules {
                         key: key.text().to_string(),
                         rules,
+                        since,
                     },
                 );
             }
@@ -389,6 +409,9 @@ impl Store {
         self.metrics.used_bytes.set(gauge(self.account.used()));
         self.metrics.objects.set(gauge(ledger.index.len() as u64));
         self.metrics.fill_bytes.set(gauge(self.fills.used()));
+        self.metrics
+            .purge_bytes
+            .set(gauge(ledger.past.bytes() as u64));
         self.metrics
             .fills_in_flight
             .set(gauge(ledger.fills() as u64));

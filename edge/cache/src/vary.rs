@@ -135,6 +135,8 @@ struct Rules {
     names: Vec<Arc<[HeaderName]>>,
     /// The oldest first.
     slots: Vec<KeyHash>,
+    /// No variant of this set was asked for in an earlier purge generation.
+    since: u64,
 }
 
 /// Which keys have variants. Read without the ledger's lock; changed only under it.
@@ -173,27 +175,33 @@ impl VaryTable {
         slots
     }
 
-    /// Enters a variant. Returns the rules as they are now and slots that have to go: too many, or of another key with
-    /// the same hash.
+    /// Enters a variant; `since` is the purge generation in which the first of its set was asked for, as far as that is
+    /// known. Returns the rules as they are now, the generation of the first of all, and slots that have to go: too many,
+    /// or of another key with the same hash.
     pub(crate) fn enter(
         &self,
         key: KeyHash,
         text: &Arc<str>,
         variant: &Variant,
         slot: KeyHash,
-    ) -> (Vec<Arc<[HeaderName]>>, Vec<KeyHash>) {
+        since: u64,
+    ) -> (Vec<Arc<[HeaderName]>>, u64, Vec<KeyHash>) {
         let mut shard = self.shard(key).write();
         let rules = shard.entry(key).or_insert_with(|| Rules {
             text: Arc::clone(text),
             names: Vec::new(),
             slots: Vec::new(),
+            since,
         });
         let mut gone = Vec::new();
         if rules.text != *text {
             rules.text = Arc::clone(text);
             rules.names.clear();
+            rules.since = since;
             gone.append(&mut rules.slots);
         }
+        // Both are of this set, so nothing took it away since the earlier one.
+        rules.since = rules.since.min(since);
         let names = variant.names();
         rules.names.retain(|known| *known != names);
         rules.names.insert(0, names);
@@ -203,7 +211,7 @@ impl VaryTable {
         while rules.slots.len() > self.variants_max {
             gone.push(rules.slots.remove(0));
         }
-        (rules.names.clone(), gone)
+        (rules.names.clone(), rules.since, gone)
     }
 
     /// Strikes a variant off; the rules go with the last one.
@@ -215,6 +223,13 @@ impl VaryTable {
                 shard.remove(&key);
             }
         }
+    }
+
+    /// In which generation the first of a key's variants was asked for; nothing when there are none.
+    pub(crate) fn since(&self, key: Key<'_>) -> Option<u64> {
+        let shard = self.shard(key.hash()).read();
+        let rules = shard.get(&key.hash())?;
+        (*rules.text == *key.text()).then_some(rules.since)
     }
 
     /// The slots of all of a key's variants.
@@ -291,7 +306,11 @@ mod tests {
         assert!(variant.matches(&gzip) && !variant.matches(&plain));
         let table = VaryTable::new(8);
         let slot = variant.slot(key.hash());
-        table.enter(key.hash(), &Arc::from("/a"), &variant, slot);
+        table.enter(key.hash(), &Arc::from("/a"), &variant, slot, 7);
+        assert_eq!(table.since(key), Some(7));
+        table.enter(key.hash(), &Arc::from("/a"), &variant, slot, 5);
+        table.enter(key.hash(), &Arc::from("/a"), &variant, slot, 6);
+        assert_eq!(table.since(key), Some(5), "the first of all");
         assert_eq!(
             table.slots(key, &gzip).iter().collect::<Vec<_>>(),
             vec![slot]
@@ -330,7 +349,7 @@ mod tests {
                 ],
                 &headers,
             );
-            let (names, left) = table.enter(key, &text, &variant, variant.slot(key));
+            let (names, _, left) = table.enter(key, &text, &variant, variant.slot(key), 0);
             assert!(names.len() <= RULES_MAX);
             gone += left.len();
         }

@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::disk_tier::{DiskHead, DiskLifetimes, DiskRecord};
 
 const HEAD_MAGIC: u32 = 0x4d43_4801;
-const RULES_MAGIC: u32 = 0x4d43_5201;
+const RULES_MAGIC: u32 = 0x4d43_5202;
 
 /// A record that cannot be read.
 #[derive(Debug, Clone, Copy, Error, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(super) fn encode(record: &DiskRecord) -> Bytes {
     let mut out = BytesMut::with_capacity(1024);
     match record {
         DiskRecord::Head(head) => put_head(&mut out, head),
-        DiskRecord::Rules { key, rules } => {
+        DiskRecord::Rules { key, rules, since } => {
             out.put_u32(RULES_MAGIC);
             put_bytes(&mut out, key.as_bytes());
             put_length(&mut out, rules.len());
@@ -30,6 +30,7 @@ pub(super) fn encode(record: &DiskRecord) -> Bytes {
                     put_bytes(&mut out, name.as_bytes());
                 }
             }
+            out.put_u64(*since);
         }
     }
     out.freeze()
@@ -42,6 +43,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<DiskRecord, HeadDamaged> {
         RULES_MAGIC => DiskRecord::Rules {
             key: from.text()?,
             rules: from.list(|from| from.list(Reader::text))?,
+            since: from.take(8)?.get_u64(),
         },
         _ => return Err(HeadDamaged("another form")),
     };
@@ -221,6 +223,7 @@ mod tests {
         DiskRecord::Rules {
             key: "/page".to_owned(),
             rules: vec![vec!["accept".to_owned(), "cookie".to_owned()], Vec::new()],
+            since: 7 << 40,
         }
     }
 

@@ -195,16 +195,19 @@ impl WriteQueue {
         }
     }
 
-    /// Takes a slot's record away by `delete`, and whatever is on its way to it. `batch` is the number of the batch that
-    /// is being written.
-    pub(super) fn remove(&self, slot: KeyHash, batch: u64, delete: impl FnOnce()) {
+    /// Takes a slot's record away by `delete`, which tells whether there may be one, and whatever is on its way to it.
+    /// `batch` is the number of the batch that is being written. False when there was certainly nothing.
+    pub(super) fn remove(&self, slot: KeyHash, batch: u64, delete: impl FnOnce() -> bool) -> bool {
         let mut state = self.state.lock();
-        if let Some(job) = state.latest.remove(&slot) {
+        let is_on_its_way = state.latest.remove(&slot).is_some_and(|job| {
             job.superseded.store(true, Ordering::Release);
             // It may have been handed over already.
             state.hidden.insert(slot, Hidden { until_batch: batch });
-        }
-        delete();
+            true
+        });
+        let is_hidden = state.hidden.contains_key(&slot);
+        let may_hold = delete();
+        is_on_its_way || is_hidden || may_hold
     }
 
     /// Whether the slot's record, though the storage engine may find it, was taken away.

@@ -386,7 +386,7 @@ impl DiskTier for Disk {
         self.accept(slot, record, Vec::new())
     }
 
-    fn remove(&self, slot: KeyHash) {
+    fn remove(&self, slot: KeyHash) -> bool {
         let key = RecordKey::Slot(slot.0);
         let batch = self.shared.batch.load(Ordering::Acquire);
         let store = self
@@ -394,12 +394,14 @@ impl DiskTier for Disk {
             .live()
             .or_else(|| self.shared.parked.lock().clone());
         self.shared.queue.remove(slot, batch, || {
-            if let Some(store) = store
-                && store.contains(key)
-            {
+            // What a disk that is not at work has will be known when it is.
+            let Some(store) = store else { return true };
+            let may_hold = store.contains(key);
+            if may_hold {
                 store.delete(key);
             }
-        });
+            may_hold
+        })
     }
 
     fn state(&self) -> DiskState {

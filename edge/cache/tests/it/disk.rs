@@ -32,6 +32,7 @@ async fn a_restart_keeps_every_byte() {
     let rules = DiskRecord::Rules {
         key: "/varies".to_owned(),
         rules: vec![vec!["accept".to_owned()]],
+        since: 5,
     };
     assert_eq!(
         disk.store_record(slot("/varies"), rules.clone()),

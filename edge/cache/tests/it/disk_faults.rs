@@ -128,6 +128,7 @@ async fn what_is_taken_away_while_it_is_written_is_gone_at_once() {
     let rules = |name: &str| DiskRecord::Rules {
         key: "/rules".to_owned(),
         rules: vec![vec![name.to_owned()]],
+        since: 0,
     };
     setup.faults.mood.send_replace(Mood::Stuck);
     assert_eq!(

@@ -14,6 +14,7 @@ mod disk_kill;
 mod disk_support;
 mod fills;
 mod holes;
+mod invalidating;
 mod memory_disk;
 mod purging;
 mod ratios;

@@ -14,11 +14,14 @@ use parking_lot::Mutex;
 #[derive(Debug, Default)]
 struct State {
     records: HashMap<KeyHash, DiskRecord>,
+    /// Records that were taken away and not replaced.
+    removed: HashMap<KeyHash, DiskRecord>,
     chunks: HashMap<(u128, u32), Bytes>,
     loads: usize,
     record_loads: usize,
     fails: bool,
     drops: bool,
+    unsure: bool,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +46,27 @@ impl MemoryDisk {
 
     pub(crate) fn drop_stores(&self, drops: bool) {
         self.0.lock().drops = drops;
+    }
+
+    /// Cannot say any more that there is certainly nothing.
+    pub(crate) fn be_unsure(&self) {
+        self.0.lock().unsure = true;
+    }
+
+    /// Whatever was taken away and not replaced is there again, as after a loss of power.
+    pub(crate) fn lose_removals(&self) {
+        let mut state = self.0.lock();
+        for (slot, record) in std::mem::take(&mut state.removed) {
+            state.records.entry(slot).or_insert(record);
+        }
+    }
+
+    /// Loses what tells which variants there are, and keeps the variants.
+    pub(crate) fn lose_rules(&self) {
+        let mut state = self.0.lock();
+        state
+            .records
+            .retain(|_, record| matches!(record, DiskRecord::Head(_)));
     }
 
     /// Loses every chunk with this index.
@@ -110,6 +134,7 @@ impl DiskTier for MemoryDisk {
             let chunk = Bytes::copy_from_slice(&chunk);
             state.chunks.insert((head.body_id, index), chunk);
         }
+        state.removed.remove(&slot);
         state.records.insert(slot, DiskRecord::Head(head));
         Accepted::Queued
     }
@@ -119,12 +144,17 @@ impl DiskTier for MemoryDisk {
         if state.fails {
             return Accepted::Dropped;
         }
+        state.removed.remove(&slot);
         state.records.insert(slot, record);
         Accepted::Queued
     }
 
-    fn remove(&self, slot: KeyHash) {
-        self.0.lock().records.remove(&slot);
+    fn remove(&self, slot: KeyHash) -> bool {
+        let mut state = self.0.lock();
+        if let Some(record) = state.records.remove(&slot) {
+            state.removed.insert(slot, record);
+        }
+        state.unsure || state.removed.contains_key(&slot)
     }
 
     fn state(&self) -> DiskState {

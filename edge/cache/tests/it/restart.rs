@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::ACCEPT_ENCODING;
 use mcsp_edge_cache::engine::{
-    Backing, Cache, CacheError, Key, Lookup, MissReason, NotDurable, Purge, PurgeFile, PurgeRecord,
+    Backing, Cache, CacheError, Key, LogRecord, Lookup, MissReason, NotDurable, Purge, PurgeFile,
     PurgeSelector, PurgeSnapshot, PurgeStore, ReadError, Variant,
 };
 use mcsp_runtime::ManualClock;
@@ -298,12 +298,17 @@ impl PurgeStore for Flaky {
         Ok(())
     }
 
-    fn append(&mut self, records: &[PurgeRecord]) -> io::Result<()> {
+    fn append(&mut self, records: &[LogRecord]) -> io::Result<()> {
         let mut state = self.0.lock();
         if state.1 {
             return Err(io::Error::other("no"));
         }
-        state.0.records.extend_from_slice(records);
+        for record in records {
+            match record {
+                LogRecord::Purge(record) => state.0.records.push(record.clone()),
+                LogRecord::Invalidation(record) => state.0.invalidated.push(*record),
+            }
+        }
         Ok(())
     }
 }

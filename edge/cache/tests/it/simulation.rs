@@ -1,14 +1,19 @@
-//! Seeded interleavings of requests, fills, slices, readers, purges, aborts, revalidations, evictions and restarts
-//! against a model. At each step every invariant is checked:
+//! Seeded interleavings of requests, fills, slices, readers, purges, invalidations by clients, aborts, revalidations,
+//! evictions and restarts (some of which lose what was removed from disk) against a model. At each step every invariant is
+//! checked:
 //!
 //! - what is complete has exactly the bytes of one version, and nothing else ends as if it were complete;
-//! - what is fresh is of the version after the last purge that reaches its key; what was purged is not found, whatever
-//!   began before;
+//! - what is fresh is of the version after the last purge that reaches its key; what was purged or invalidated is not
+//!   found, whatever began before;
 //! - a reader gets only bytes of the version that it began with, and none after a hard purge;
 //! - memory is never exceeded, and all of it comes back;
 //! - who waits for a fetch gets no answer that was asked for before a purge.
+//!
+//! `MCSP_SIMULATION_SEEDS` is how many seeds each test runs, `MCSP_SIMULATION_FIRST` the first of them. A seed that fails
+//! is printed.
 
 mod reading;
+mod taking;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,15 +29,16 @@ use mcsp_edge_cache::engine::{
 use mcsp_runtime::{Entropy, SeededEntropy};
 
 use crate::memory_disk::MemoryDisk;
-use crate::simulation_model::{Target, Version, advance, is_all, version_header};
+use crate::simulation_model::{KEYS, Target, Version, advance, is_all, version_header};
 use crate::support::Harness;
 
-/// Seeds of a run; `MCSP_SIMULATION_SEEDS` asks for more of them.
-const SEEDS: u64 = 50;
-const STEPS: usize = 250;
-const KEYS: usize = 4;
+const LONG_SEEDS: u64 = 50;
+const LONG_STEPS: usize = 250;
+/// What happens early, over and over.
+const SHORT_SEEDS: u64 = 400;
+const SHORT_STEPS: usize = 50;
 const BODY_BYTES: usize = 300_000;
-const PIECE_BYTES: usize = 70_000;
+const PIECE_BYTES: usize = 110_000;
 
 fn config() -> CacheConfig {
     CacheConfig {
@@ -70,9 +76,14 @@ struct World {
     disk: Arc<MemoryDisk>,
     folder: tempfile::TempDir,
     seed: u64,
-    /// Purges of each key so far, and hard ones.
+    steps: usize,
+    /// What took each key away or made it stale, so far; up to which of those nobody finds it any more, and up to which
+    /// nobody reads on.
     purges: [Version; KEYS],
-    hard: [Version; KEYS],
+    gone: [Version; KEYS],
+    cut: [Version; KEYS],
+    /// Unsafe requests under way, with the version that their origins knew.
+    posts: Vec<(Target, Version, FillTicket)>,
     fetches: Vec<Fetch>,
     follows: Vec<(Target, Version, Follow)>,
     writing: Vec<Writing>,
@@ -99,8 +110,11 @@ impl World {
             disk,
             folder,
             seed,
+            steps: 0,
             purges: [0; KEYS],
-            hard: [0; KEYS],
+            gone: [0; KEYS],
+            cut: [0; KEYS],
+            posts: Vec::new(),
             fetches: Vec::new(),
             follows: Vec::new(),
             writing: Vec::new(),
@@ -123,15 +137,18 @@ impl World {
             0..20 => self.ask(target),
             20..35 => self.head(roll(100), roll(10)),
             35..62 => self.write(roll(64), roll(40) == 0).await,
-            62..66 => self.purge(target.key, roll(5), roll(2) == 0).await,
-            66..82 => self.look(target, roll(u64::MAX)).await,
+            62..65 => self.purge(target, roll(9), roll(2) == 0).await,
+            65..67 => self.invalidate(target),
+            67..69 => self.post(target, roll(8)),
+            69..82 => self.look(target, roll(u64::MAX)).await,
             82..92 => self.read(roll(64), roll(6)).await,
-            92..95 => self.claim(target, roll(u64::MAX)),
+            92..95 => self.claim(roll(u64::MAX)),
             95..97 => self.revalidate(target, roll(2) == 0).await,
             97 => self.crowd(roll(1000)).await,
             98 => self.follow_up(),
-            _ => self.restart(roll(4) == 0).await,
+            _ => self.restart(roll(4) == 0, roll(2) == 0).await,
         }
+        self.steps += 1;
         self.check().await;
     }
 
@@ -230,36 +247,14 @@ impl World {
         }
     }
 
-    async fn purge(&mut self, key: usize, how: u64, soft: bool) {
-        let text = Target { key, french: false }.text();
-        let selector = match how {
-            0 => PurgeSelector::Key(text.into()),
-            1 => PurgeSelector::Prefix(format!("/media/ng/c{key}/").into()),
-            2 => PurgeSelector::SurrogateKey(format!("t{key}").into()),
-            3 => PurgeSelector::ContentId(format!("c{key}").into()),
-            _ => PurgeSelector::Everything,
-        };
-        let all = selector == PurgeSelector::Everything;
-        self.harness.purge(selector, soft);
-        for reached in 0..KEYS {
-            if all || reached == key {
-                self.purges[reached] += 1;
-                if !soft {
-                    self.hard[reached] = self.purges[reached];
-                }
-            }
-        }
-        // As a node does before it acknowledges a purge.
-        self.harness.cache.flush_purges().await.unwrap();
-        self.count(if soft { "soft purge" } else { "hard purge" });
-    }
-
     /// Somebody fetches what an entity lacks. The origin has another version after each purge, so that the validators
     /// match only without one.
-    fn claim(&mut self, target: Target, roll: u64) {
-        let Some(reading) = self.reading.iter().find(|reading| reading.target == target) else {
+    fn claim(&mut self, roll: u64) {
+        if self.reading.is_empty() {
             return;
-        };
+        }
+        let reading = &self.reading[roll as usize % self.reading.len()];
+        let target = reading.target;
         let entity = Arc::clone(reading.reader.entity());
         let version = reading.version;
         let ticket: FillTicket = self.harness.cache.ticket();
@@ -285,38 +280,6 @@ impl World {
             version,
             filling,
         });
-    }
-
-    /// A soft purge makes stale; the origin says that nothing changed, and it is fresh again under its new version.
-    async fn revalidate(&mut self, target: Target, before: bool) {
-        let Some(entity) = self.harness.hit_for(&target.text(), &target.request()) else {
-            return;
-        };
-        let cache = &self.harness.cache;
-        let ticket = cache.ticket();
-        if before {
-            // A purge comes while the origin answers.
-            let text = target.text();
-            self.harness.purge(PurgeSelector::Key(text.into()), true);
-            self.purges[target.key] += 1;
-            cache.flush_purges().await.unwrap();
-            let head = self
-                .harness
-                .head(&[("x-version", &version_header(&entity))]);
-            let updated = cache.update_head(&entity, ticket, head);
-            assert!(updated != Ok(true), "asked for before a purge");
-            assert!(!entity.is_fresh(cache.now_ms()));
-            self.count("late revalidation");
-        } else if !entity.is_expired() {
-            let head = self
-                .harness
-                .head(&[("x-version", &version_header(&entity))]);
-            assert!(matches!(
-                cache.update_head(&entity, ticket, head),
-                Ok(true) | Err(_)
-            ));
-            self.count("revalidation");
-        }
     }
 
     /// Others come and push out what is there.
@@ -361,14 +324,17 @@ impl World {
         }
     }
 
-    /// The process dies, or stops in order; the disk stays.
-    async fn restart(&mut self, in_order: bool) {
+    /// The process dies, or stops in order; the disk stays, but may have again what was removed from it.
+    async fn restart(&mut self, in_order: bool, loses_removals: bool) {
         if in_order {
             self.harness.cache.close().await;
         }
         self.drop_all();
         // The old one is gone before the new one comes.
         self.harness = Harness::new();
+        if loses_removals {
+            self.disk.lose_removals();
+        }
         self.harness = start(&self.disk, &self.folder);
         self.count("restart");
     }
@@ -378,6 +344,7 @@ impl World {
         self.follows.clear();
         self.writing.clear();
         self.reading.clear();
+        self.posts.clear();
     }
 
     /// When all have gone, so has what they held.
@@ -398,43 +365,87 @@ impl World {
     }
 }
 
-#[tokio::test]
-async fn no_interleaving_breaks_an_invariant() {
+/// Names the seed when a test fails in it.
+struct Named {
+    seed: u64,
+    steps: usize,
+}
+
+impl Drop for Named {
+    #[allow(clippy::print_stderr)] // For whoever reads the test's output.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self { seed, steps } = self;
+            eprintln!(
+                "failed with {steps} steps: MCSP_SIMULATION_FIRST={seed} MCSP_SIMULATION_SEEDS=1"
+            );
+        }
+    }
+}
+
+fn asked(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// Runs so many seeds, unless others are asked for, and says how often each thing happened.
+async fn run(seeds: u64, steps: usize) -> HashMap<&'static str, u64> {
     let mut seen: HashMap<&'static str, u64> = HashMap::new();
-    let asked = std::env::var("MCSP_SIMULATION_SEEDS").ok();
-    let seeds = asked.and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS);
-    for seed in 0..seeds {
+    let first = asked("MCSP_SIMULATION_FIRST").unwrap_or(0);
+    let seeds = asked("MCSP_SIMULATION_SEEDS").unwrap_or(seeds);
+    for seed in first..first + seeds {
+        let _named = Named { seed, steps };
         let random = SeededEntropy::new(seed);
         let mut world = World::new(seed);
-        for _ in 0..STEPS {
+        for _ in 0..steps {
             world.step(&random).await;
         }
         for (what, count) in world.finish() {
             *seen.entry(what).or_default() += count;
         }
     }
-    // A simulation in which something never happens says nothing about it.
-    for what in [
+    seen
+}
+
+/// A simulation in which something never happens says nothing about it.
+fn assert_seen(seen: &HashMap<&'static str, u64>, rare: &[&str]) {
+    if asked("MCSP_SIMULATION_SEEDS").is_some() {
+        return;
+    }
+    let often = [
         "superseded at the head",
         "superseded at the end",
         "died",
         "complete",
         "hard purge",
         "soft purge",
+        "invalidation",
+        "answer in its place",
         "on disk",
         "hit",
         "read to the end",
         "reader purged",
         "hole",
         "slice",
-        "changed",
         "late revalidation",
         "revalidation",
         "crowd",
         "followed",
         "asks again",
         "restart",
-    ] {
+    ];
+    for what in often.iter().chain(rare) {
         assert!(seen.contains_key(what), "{what} never happened: {seen:?}");
     }
+}
+
+#[tokio::test]
+async fn no_long_interleaving_breaks_an_invariant() {
+    let seen = run(LONG_SEEDS, LONG_STEPS).await;
+    assert_seen(&seen, &["changed", "answer too late"]);
+}
+
+#[tokio::test]
+async fn no_short_interleaving_breaks_an_invariant() {
+    let seen = run(SHORT_SEEDS, SHORT_STEPS).await;
+    assert_seen(&seen, &[]);
 }

@@ -11,7 +11,12 @@ use crate::support::headers;
 /// Which content of a key: the number of purges that reach the key when it was asked for.
 pub(crate) type Version = u64;
 
-/// One request's key: key 3 varies by language.
+/// Keys below this are of media, and only the feed takes them away; those from here on are of a plain route, and clients
+/// invalidate them too.
+pub(crate) const PLAIN_FROM: usize = 3;
+pub(crate) const KEYS: usize = 5;
+
+/// One request's key. The last of media and the last of the plain route vary by language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
     pub(crate) key: usize,
@@ -20,7 +25,23 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn text(self) -> String {
-        format!("/media/ng/c{}/seg", self.key)
+        format!("{}seg", self.prefix())
+    }
+
+    pub(crate) fn prefix(self) -> String {
+        if self.is_plain() {
+            format!("http://a.example/p{}/", self.key)
+        } else {
+            format!("/media/ng/c{}/", self.key)
+        }
+    }
+
+    pub(crate) fn is_plain(self) -> bool {
+        self.key >= PLAIN_FROM
+    }
+
+    fn varies(self) -> bool {
+        self.key + 1 == PLAIN_FROM || self.key + 1 == KEYS
     }
 
     pub(crate) fn request(self) -> HeaderMap {
@@ -28,7 +49,7 @@ impl Target {
     }
 
     pub(crate) fn variant(self) -> Variant {
-        if self.key == 3 {
+        if self.varies() {
             Variant::of([ACCEPT_LANGUAGE], &self.request())
         } else {
             Variant::default()
@@ -37,8 +58,8 @@ impl Target {
 
     /// Every byte tells key, language and version.
     pub(crate) fn byte(self, version: Version) -> u8 {
-        let french = u64::from(self.french && self.key == 3);
-        ((version * 8 + self.key as u64 * 2 + french) % 251) as u8
+        let french = u64::from(self.french && self.varies());
+        ((version * 10 + self.key as u64 * 2 + french) % 251) as u8
     }
 }
 

@@ -43,7 +43,7 @@ impl World {
             );
         }
         assert!(
-            version >= self.hard[target.key],
+            version >= self.gone[target.key],
             "seed {}: {target:?} of version {version} was purged",
             self.seed
         );
@@ -64,7 +64,7 @@ impl World {
         let index = roll as usize % self.reading.len();
         let mut reading = self.reading.swap_remove(index);
         let target = reading.target;
-        let is_purged = reading.version < self.hard[target.key];
+        let is_purged = reading.version < self.cut[target.key];
         let next = match advance(reading.reader.next()).await {
             Some(next) => next,
             // It waits for a writer, who must be there.
@@ -124,7 +124,8 @@ impl World {
                 };
                 assert!(!entity.is_withdrawn() && !entity.is_purged());
                 let version = self.version_of(target, &entity);
-                let Some(body) = entity.body_bytes() else {
+                // Whole bodies of one key at each step, so that there is time for more steps.
+                let Some(body) = entity.body_bytes().filter(|_| self.steps % KEYS == key) else {
                     continue;
                 };
                 let bytes: usize = body.iter().map(Bytes::len).sum();
