@@ -10,8 +10,8 @@ mod revocation;
 pub mod token;
 
 pub use media::{
-    MediaAlgorithm, MediaGrant, MediaKeyConfig, MediaKeyError, MediaKeyMaterial, MediaKeyStore,
-    MediaKeyring, MediaSigner, MediaTokenError, TokenForm,
+    AddressPrefix, MediaAlgorithm, MediaGrant, MediaKeyConfig, MediaKeyError, MediaKeyMaterial,
+    MediaKeyStore, MediaKeyring, MediaSigner, MediaTokenError, RenditionLimits, TokenForm,
 };
 pub use revocation::{ENTRIES_MAX_DEFAULT as REVOCATIONS_MAX_DEFAULT, Revocations};
 pub use token::{AccessClaims, KeySetError, TokenError, TokenPolicy, TokenVerifier, issuer_of};

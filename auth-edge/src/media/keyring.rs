@@ -10,12 +10,12 @@ use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use mcsp_api::RegionCode;
 use mcsp_api::media_path::MediaPath;
 use mcsp_runtime::SharedClock;
-use thiserror::Error;
 
+use super::error::MediaTokenError;
 use super::keys::{
     KEY_BYTES, KEY_ID_BYTES, MediaAlgorithm, MediaKeyError, MediaKeyMaterial, key_id_bytes,
 };
-use super::token::{MediaGrant, RawToken};
+use super::token::{CONTEXT, MediaGrant, RawToken, payload, to_text};
 use super::verified::{Verified, VerifiedTokens};
 
 /// The most keys of one region a ring holds: two algorithms, a few generations each. Counted by region, so that one
@@ -25,50 +25,6 @@ pub const KEYS_MAX: usize = 64;
 /// A key's name: ids are unique within a region only, so that no region can replace another's key.
 type KeyName = (RegionCode, [u8; KEY_ID_BYTES]);
 type Keys = HashMap<KeyName, Arc<Key>>;
-
-/// Why a media token was refused. Every one is a 403 without a media byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum MediaTokenError {
-    /// Not a token of a form we know.
-    #[error("the media token is malformed")]
-    Malformed,
-    /// The home region of the item has no key with its id here, or that key's time is over or has not begun.
-    #[error("the media token was signed by an unknown key")]
-    UnknownKey,
-    /// The key with its id is for another algorithm.
-    #[error("the media token's algorithm is not its key's")]
-    Algorithm,
-    /// The signature is wrong.
-    #[error("the media token's signature is wrong")]
-    Signature,
-    /// Its time is over.
-    #[error("the media token has expired")]
-    Expired,
-    /// It is for another item, or for another residency.
-    #[error("the media token is for another item")]
-    OtherItem,
-}
-
-impl MediaTokenError {
-    /// May the same token be good later, when keys have arrived?
-    #[must_use]
-    pub fn is_retryable(self) -> bool {
-        matches!(self, Self::UnknownKey)
-    }
-
-    /// A short name for logs and metric labels.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::UnknownKey => "unknown-key",
-            Self::Algorithm => "algorithm",
-            Self::Signature => "signature",
-            Self::Expired => "expired",
-            Self::OtherItem => "other-item",
-        }
-    }
-}
 
 /// The keys that verify media tokens, by region and id; changed by the edge feed while requests are verified.
 ///
@@ -184,7 +140,7 @@ impl MediaKeyring {
         Ok(grant)
     }
 
-    /// [`Self::verify`] without a path to compare with: for renewal, where the grant itself says what to renew.
+    /// [`Self::verify`] without a path to compare with.
     ///
     /// # Errors
     /// [`MediaTokenError`], the first fault found.
@@ -195,21 +151,7 @@ impl MediaKeyring {
         if let Some(grant) = state.verified.get(token, now_s) {
             return Ok(grant);
         }
-        let raw = RawToken::parse(token).ok_or(MediaTokenError::Malformed)?;
-        // By the region that the token claims to be of: another region's key is not even looked at.
-        let region = raw.content_region().ok_or(MediaTokenError::Malformed)?;
-        let key = state
-            .keys
-            .get(&(region, raw.key_id))
-            .ok_or(MediaTokenError::UnknownKey)?;
-        if now_s < key.material.not_before_s || now_s >= key.material.not_after_s {
-            return Err(MediaTokenError::UnknownKey);
-        }
-        if key.material.algorithm != raw.algorithm {
-            return Err(MediaTokenError::Algorithm);
-        }
-        key.verifier.check(&raw)?;
-        let grant = Arc::new(raw.grant().ok_or(MediaTokenError::Malformed)?);
+        let (grant, key) = state.check(token, now_s)?;
         if now_s >= grant.expires_s {
             return Err(MediaTokenError::Expired);
         }
@@ -221,6 +163,40 @@ impl MediaKeyring {
         state.verified.insert(token, verified);
         Ok(grant)
     }
+
+    /// [`Self::verify_token`], but for its expiry: for renewal, and never to serve a byte by.
+    ///
+    /// # Errors
+    /// [`MediaTokenError`], the first fault found.
+    pub fn verify_even_expired(&self, token: &str) -> Result<Arc<MediaGrant>, MediaTokenError> {
+        let state = self.state.load();
+        let (grant, _) = state.check(token, self.clock.now_s())?;
+        Ok(grant)
+    }
+
+    /// Signs a grant that renews `token`, where this node holds a secret of the item's region whose time is not over
+    /// before the grant's is: the token's own key if it will do, so that whoever knew the old token knows the new one.
+    #[must_use]
+    pub fn sign_renewed(&self, token: &str, grant: &MediaGrant) -> Option<String> {
+        let own_id = RawToken::parse(token)?.key_id;
+        let region = grant.content_id.region();
+        let now_s = self.clock.now_s();
+        let state = self.state.load();
+        let may_sign = |((key_region, key_id), key): (&KeyName, &Arc<Key>)| {
+            let Verifier::Hmac(secret) = &key.verifier else {
+                return None;
+            };
+            let lasts = key.material.not_after_s >= grant.expires_s;
+            let is_good = *key_region == region && key.material.not_before_s <= now_s && lasts;
+            is_good.then(|| (*key_id, (**secret).clone()))
+        };
+        let keys = state.keys.iter().filter_map(may_sign);
+        // The own key first, else always the same one.
+        let (key_id, secret) = keys.min_by_key(|(id, _)| (*id != own_id, *id))?;
+        let payload = payload(grant, MediaAlgorithm::HmacSha256, key_id)?;
+        let message = [CONTEXT, &payload].concat();
+        Some(to_text(payload, hmac::sign(&secret, &message).as_ref()))
+    }
 }
 
 impl State {
@@ -229,6 +205,30 @@ impl State {
             keys,
             verified: VerifiedTokens::default(),
         }
+    }
+
+    /// Everything but the token's expiry.
+    fn check(
+        &self,
+        token: &str,
+        now_s: i64,
+    ) -> Result<(Arc<MediaGrant>, &Arc<Key>), MediaTokenError> {
+        let raw = RawToken::parse(token).ok_or(MediaTokenError::Malformed)?;
+        // By the region that the token claims to be of: another region's key is not even looked at.
+        let region = raw.content_region().ok_or(MediaTokenError::Malformed)?;
+        let key = self
+            .keys
+            .get(&(region, raw.key_id))
+            .ok_or(MediaTokenError::UnknownKey)?;
+        if now_s < key.material.not_before_s || now_s >= key.material.not_after_s {
+            return Err(MediaTokenError::UnknownKey);
+        }
+        if key.material.algorithm != raw.algorithm {
+            return Err(MediaTokenError::Algorithm);
+        }
+        key.verifier.check(&raw)?;
+        let grant = raw.grant().ok_or(MediaTokenError::Malformed)?;
+        Ok((Arc::new(grant), key))
     }
 }
 
@@ -288,6 +288,7 @@ mod tests {
     use mcsp_api::events::MediaType;
     use mcsp_runtime::{ManualClock, SeededEntropy};
 
+    use super::super::rendition::RenditionLimits;
     use super::super::signer::TokenForm;
     use super::super::store::{MediaKeyConfig, MediaKeyStore};
     use super::*;
@@ -313,7 +314,8 @@ mod tests {
             residency: Residency::Global,
             media_type: MediaType::Video,
             expires_s,
-            max_height: 0,
+            limits: RenditionLimits::default(),
+            client: None,
         }
     }
 

@@ -89,6 +89,7 @@ mod tests {
     use mcsp_api::Residency;
     use mcsp_api::events::MediaType;
 
+    use super::super::rendition::RenditionLimits;
     use super::*;
 
     const NOW_S: i64 = 1_795_000_000;
@@ -101,7 +102,8 @@ mod tests {
             residency: Residency::Global,
             media_type: MediaType::Video,
             expires_s: until_s,
-            max_height: 0,
+            limits: RenditionLimits::default(),
+            client: None,
         };
         Verified {
             grant: Arc::new(grant),

@@ -1,5 +1,6 @@
 //! Media tokens: what is signed is what is allowed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use mcsp_api::media_path::MediaPath;
 use mcsp_api::{ContentId, MediaSessionId, Residency, UserId};
 use mcsp_auth_edge::media::{KEYS_MAX, TOKEN_CHARS_MAX};
 use mcsp_auth_edge::{
-    MediaAlgorithm, MediaGrant, MediaKeyConfig, MediaKeyError, MediaKeyMaterial, MediaKeyStore,
-    MediaKeyring, MediaTokenError, TokenForm,
+    AddressPrefix, MediaAlgorithm, MediaGrant, MediaKeyConfig, MediaKeyError, MediaKeyMaterial,
+    MediaKeyStore, MediaKeyring, MediaTokenError, RenditionLimits, TokenForm,
 };
 use mcsp_runtime::{ManualClock, SeededEntropy};
 use proptest::prelude::*;
@@ -56,7 +57,11 @@ pub(crate) fn grant() -> MediaGrant {
         residency: Residency::Global,
         media_type: MediaType::Video,
         expires_s: NOW_S + 3600,
-        max_height: 1080,
+        limits: RenditionLimits {
+            max_height: 1080,
+            max_audio_kbps: 192,
+        },
+        client: None,
     }
 }
 
@@ -105,6 +110,64 @@ fn any_other_item_or_residency_is_refused() {
                 assert_eq!(verified, Err(MediaTokenError::OtherItem), "{name}");
             }
         }
+    }
+}
+
+#[test]
+fn a_bound_token_says_for_whom_and_no_bit_of_that_may_change() {
+    let world = world();
+    let network = AddressPrefix::parse("198.51.100.0/24");
+    let bound = MediaGrant {
+        client: network,
+        ..grant()
+    };
+    let client = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));
+    for form in FORMS {
+        let token = world.store.signer().sign(&bound, form).expect("a token");
+        assert!(token.len() <= TOKEN_CHARS_MAX);
+        for _ in 0..2 {
+            let verified = world.ring.verify_token(&token).expect("a grant");
+            assert_eq!(*verified, bound);
+            assert!(verified.allows_client(client("198.51.100.77")));
+            assert!(verified.allows_client(client("::ffff:198.51.100.77")));
+            assert!(!verified.allows_client(client("198.51.101.1")));
+            assert!(!verified.allows_client(client("2001:db8::1")));
+            assert!(!verified.allows_client(None), "nobody knows from where");
+        }
+        let bytes = unb64(&token);
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[at] ^= 1 << bit;
+                assert!(
+                    world.ring.verify_token(&b64(&changed)).is_err(),
+                    "{at}.{bit}"
+                );
+            }
+        }
+        // Without its binding, and with the flag that says so turned off.
+        let mut unbound = bytes.clone();
+        unbound.drain(80..97);
+        assert!(world.ring.verify_token(&b64(&unbound)).is_err());
+        unbound[2] &= !4;
+        assert!(world.ring.verify_token(&b64(&unbound)).is_err());
+    }
+    assert!(grant().allows_client(None));
+}
+
+#[test]
+fn a_limit_that_a_token_cannot_say_is_not_signed_away() {
+    let world = world();
+    for limits in [(65_536, 0), (0, 65_536)] {
+        let unsayable = MediaGrant {
+            limits: RenditionLimits {
+                max_height: limits.0,
+                max_audio_kbps: limits.1,
+            },
+            ..grant()
+        };
+        let signed = world.store.signer().sign(&unsayable, TokenForm::Hmac);
+        assert!(matches!(signed, Err(MediaKeyError::Signing)));
     }
 }
 
@@ -380,7 +443,8 @@ prop_compose! {
         ng in any::<bool>(),
         audio in any::<bool>(),
         life_s in 1_i64..100_000,
-        max_height in any::<u32>(),
+        limits in any::<(u16, u16)>(),
+        client in proptest::option::of(any::<(IpAddr, u8, u8)>()),
     ) -> MediaGrant {
         let id = |prefix: &str, region: &str, i: usize| format!("{prefix}_{region}_{}", unique[i]);
         MediaGrant {
@@ -390,7 +454,11 @@ prop_compose! {
             residency: if ng { Residency::Ng } else { Residency::Global },
             media_type: if audio { MediaType::Audio } else { MediaType::Video },
             expires_s: NOW_S + life_s,
-            max_height,
+            limits: RenditionLimits {
+                max_height: limits.0.into(),
+                max_audio_kbps: limits.1.into(),
+            },
+            client: client.map(|(address, v4, v6)| AddressPrefix::around(address, v4, v6)),
         }
     }
 }

@@ -10,7 +10,7 @@ use mcsp_api::proto::content::content_client::ContentClient;
 use mcsp_api::proto::content::{GetForPlaybackRequest, PlaybackRecord};
 use mcsp_api::rest::{ContentStatus, PlayResponse, Visibility};
 use mcsp_api::{ContentId, MediaSessionId, Residency, UserId, ViewerIdentity};
-use mcsp_auth_edge::{MediaGrant, MediaSigner};
+use mcsp_auth_edge::{MediaGrant, MediaSigner, RenditionLimits};
 use mcsp_events::SharedEventLog;
 use mcsp_kv::SharedKv;
 use mcsp_pop_config::{PopSet, RegionConfig};
@@ -27,8 +27,11 @@ use crate::sessions::{MediaSession, MediaSessions};
 
 /// The name of the service as events and logs write it.
 pub const SERVICE: &str = "playback";
-/// The picture limit of a grant: none, until there are plans.
-const HEIGHT_UNLIMITED: u32 = 0;
+/// What a grant allows at most: everything, until there are plans.
+const LIMITS_NONE: RenditionLimits = RenditionLimits {
+    max_height: 0,
+    max_audio_kbps: 0,
+};
 
 /// What the service is made of.
 #[derive(Debug, Clone)]
@@ -118,7 +121,8 @@ impl PlaybackService {
             residency: item.residency,
             media_type: item.media_type,
             expires_s: self.parts.clock.now_s() + i64::from(self.parts.config.url_life_s),
-            max_height: HEIGHT_UNLIMITED,
+            limits: LIMITS_NONE,
+            client: None,
         };
         let token = self.parts.signer.sign(&grant, place.form)?;
         self.record_session(&grant).await;

@@ -11,7 +11,9 @@ use axum::response::{IntoResponse, Response};
 use mcsp_api::Residency;
 use mcsp_api::events::MediaType;
 use mcsp_api::proto::feed::{MediaKey, TokenKeySet};
-use mcsp_auth_edge::{MediaGrant, MediaKeyConfig, MediaKeyMaterial, MediaKeyStore, TokenForm};
+use mcsp_auth_edge::{
+    MediaGrant, MediaKeyConfig, MediaKeyMaterial, MediaKeyStore, RenditionLimits, TokenForm,
+};
 use mcsp_events::EventsOptions;
 use mcsp_feed::{Change, Feed, FeedOptions};
 use mcsp_identity::{CallerTable, LocalCa, SpiffeId, WorkloadIdentity};
@@ -127,7 +129,8 @@ fn prefix(store: &MediaKeyStore) -> Result<String, BenchError> {
         residency: Residency::Global,
         media_type: MediaType::Video,
         expires_s: SystemClock.now_s() + 6 * 3600,
-        max_height: 0,
+        limits: RenditionLimits::default(),
+        client: None,
     };
     let token = store
         .signer()

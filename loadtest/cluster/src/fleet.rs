@@ -9,7 +9,7 @@ use bytes::Bytes;
 use mcsp_api::Residency;
 use mcsp_api::events::MediaType;
 use mcsp_api::proto::feed::purges_client::PurgesClient;
-use mcsp_auth_edge::{MediaGrant, MediaKeyConfig, MediaKeyStore, TokenForm};
+use mcsp_auth_edge::{MediaGrant, MediaKeyConfig, MediaKeyStore, RenditionLimits, TokenForm};
 use mcsp_identity::{DNS_SUFFIX, EDGE_NAMESPACE, LocalCa, SpiffeId, WorkloadIdentity};
 use mcsp_objects::{ObjectsOptions, Secret, SharedObjects};
 use mcsp_rpc::RpcChannel;
@@ -342,7 +342,8 @@ fn token(layout: &Layout) -> Result<String, ClusterError> {
         residency: Residency::Global,
         media_type: MediaType::Video,
         expires_s: SystemClock.now_s() + 3 * 3600,
-        max_height: 0,
+        limits: RenditionLimits::default(),
+        client: None,
     };
     let signed = store.signer().sign(&grant, TokenForm::Hmac);
     signed.map_err(token_fault)

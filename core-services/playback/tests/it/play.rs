@@ -47,7 +47,7 @@ async fn the_urls_carry_a_token_that_the_pop_verifies() {
     assert_eq!((&grant.content_id, &grant.user_id), (&id, &viewer.user_id));
     assert_eq!(grant.media_session_id.as_str(), play.media_session_id);
     assert_eq!(
-        (grant.expires_s, grant.max_height),
+        (grant.expires_s, grant.limits.max_height),
         (stage.clock.now_s() + 3_600, 0)
     );
     assert_eq!(play.expires_s, grant.expires_s);

@@ -95,7 +95,7 @@ async fn the_player_says_what_comes_next_but_not_what_it_may_have() {
     let world = world().await;
     let node = world.node_with("los1", ON).await;
     let mut grant = world.grant(Global);
-    grant.max_height = 480;
+    grant.limits.max_height = 480;
     let path = |rest: &str| format!("/media/{}/global/{CONTENT}/{rest}", world.sign(&grant));
     // Above what its grant allows; another residency; what no viewer gets; and one that it may have.
     let told = [

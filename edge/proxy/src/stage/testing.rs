@@ -6,8 +6,8 @@ use std::sync::Arc;
 use mcsp_api::events::MediaType;
 use mcsp_api::{Residency, Role, ViewerIdentity};
 use mcsp_auth_edge::{
-    MediaGrant, MediaKeyConfig, MediaKeyStore, MediaKeyring, Revocations, TokenForm, TokenPolicy,
-    TokenVerifier,
+    MediaGrant, MediaKeyConfig, MediaKeyStore, MediaKeyring, RenditionLimits, Revocations,
+    TokenForm, TokenPolicy, TokenVerifier,
 };
 use mcsp_edge_cache::engine::{Cache, CacheConfig};
 
@@ -25,6 +25,7 @@ use crate::config::{ProxyConfig, RegionUpstream, UpstreamConfig};
 use crate::context::RequestContext;
 use crate::edge::{Edge, EdgeParts, HomeParts};
 use crate::feed_state::FeedState;
+use crate::shield::ShieldConfig;
 
 pub(crate) const NOW_MS: i64 = 1_795_305_600_000;
 pub(crate) const CONTENT: &str = "c_ng_01k9x3m5y8q2v7r4t6w1z0a3bc";
@@ -113,6 +114,8 @@ impl Fixture {
         let parts = EdgeParts {
             config,
             pop_id: pop_id.to_owned(),
+            node: "1".to_owned(),
+            shield: ShieldConfig::default(),
             routes: Vec::new(),
             home: Some(HomeParts {
                 pops: Arc::new(pops),
@@ -162,7 +165,11 @@ impl Fixture {
             residency,
             media_type: MediaType::Video,
             expires_s: NOW_MS / 1000 + 3600,
-            max_height,
+            limits: RenditionLimits {
+                max_height,
+                max_audio_kbps: 0,
+            },
+            client: None,
         };
         self.keys.signer().sign(&grant, TokenForm::Hmac).unwrap()
     }

@@ -1,5 +1,6 @@
 //! `token`: is the request entitled? Fails closed: keys that are not there yet, or are too old, are 503, never yes.
 
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use mcsp_api::ProblemKind;
 use mcsp_api::media_path::private;
-use mcsp_auth_edge::{MediaGrant, MediaTokenError, TokenError};
+use mcsp_auth_edge::{MediaGrant, MediaTokenError};
 
 use super::Flow;
 use crate::answer::Answer;
@@ -19,7 +20,8 @@ use crate::route::{MediaRoute, Route};
 pub(super) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) -> Flow {
     match context.route.as_deref() {
         Some(Route::Media(media)) => {
-            context.grant = Some(media_token(edge, media)?);
+            let client = context.peer.map(|peer| peer.ip());
+            context.grant = Some(media_token(edge, media, client)?);
             ControlFlow::Continue(())
         }
         Some(Route::Api(api)) => access_token(edge, request, api.token_use, context),
@@ -39,7 +41,11 @@ fn unavailable<T>(detail: &'static str, text: &str) -> ControlFlow<Answer, T> {
     ControlFlow::Break(Answer::problem(ProblemKind::Unavailable, detail, text))
 }
 
-fn media_token(edge: &Edge, media: &MediaRoute) -> ControlFlow<Answer, Arc<MediaGrant>> {
+fn media_token(
+    edge: &Edge,
+    media: &MediaRoute,
+    client: Option<IpAddr>,
+) -> ControlFlow<Answer, Arc<MediaGrant>> {
     if edge.keyring.is_empty() {
         return unavailable("no-keys", "this PoP has no keys yet");
     }
@@ -67,18 +73,13 @@ fn media_token(edge: &Edge, media: &MediaRoute) -> ControlFlow<Answer, Arc<Media
         let text = "nothing is served under this path";
         return ControlFlow::Break(Answer::problem(ProblemKind::NotFound, "private", text));
     }
-    if grant.max_height != 0
-        && height_of(media.rest()).is_some_and(|height| height > grant.max_height)
-    {
-        return forbidden("rendition");
+    if !grant.allows_client(client) {
+        return forbidden(MediaTokenError::OtherClient.code());
+    }
+    if !grant.limits.allow(media.rest()) {
+        return forbidden(MediaTokenError::Rendition.code());
     }
     ControlFlow::Continue(grant)
-}
-
-/// The height of the rendition that a path is of: `v720/…` is 720.
-fn height_of(rest: &str) -> Option<u32> {
-    let (rendition, _) = rest.split_once('/')?;
-    rendition.strip_prefix('v')?.parse().ok()
 }
 
 fn access_token(
@@ -122,7 +123,9 @@ fn access_token(
             context.identity = Some(identity);
             ControlFlow::Continue(())
         }
-        Err(TokenError::NoKeys) => unavailable("no-keys", "this PoP has no keys yet"),
+        Err(error) if error.is_unavailable() => {
+            unavailable(error.code(), "this PoP has no keys now")
+        }
         Err(error) => refuse(error.code(), &error.to_string(), true),
     }
 }

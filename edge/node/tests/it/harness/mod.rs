@@ -3,6 +3,7 @@
 mod keys;
 mod node;
 mod origin;
+mod raw_origin;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,11 +12,12 @@ use std::time::Duration;
 pub(crate) use keys::{AccessKeys, Claims};
 pub(crate) use node::Node;
 pub(crate) use origin::{Origin, Serve};
+pub(crate) use raw_origin::RawOrigin;
 
 use mcsp_api::Residency;
 use mcsp_api::events::MediaType;
-use mcsp_auth_edge::{MediaGrant, MediaKeyConfig, MediaKeyStore, TokenForm};
-use mcsp_identity::{IdentityConfig, LocalCa, SpiffeId};
+use mcsp_auth_edge::{MediaGrant, MediaKeyConfig, MediaKeyStore, RenditionLimits, TokenForm};
+use mcsp_identity::{IdentityConfig, LocalCa, SpiffeId, WorkloadIdentity};
 use mcsp_runtime::{Clock as _, SystemClock, SystemEntropy, install_crypto_provider};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, Response};
@@ -77,13 +79,7 @@ impl World {
     }
 
     pub(crate) fn publish_keys(&self) {
-        for key in self.media.published() {
-            self.origin.feed.media_key("ng-lagos", &key);
-        }
-        self.origin.feed.token_keys("ng-lagos", &self.access.jwks());
-        self.origin
-            .feed
-            .token_keys("global-london", &AccessKeys::new("global-london").jwks());
+        self.publish_keys_by(&self.origin);
     }
 
     /// A node of the PoP, ready.
@@ -110,9 +106,46 @@ impl World {
         origins: &[SocketAddr],
         extra: &str,
     ) -> Node {
-        let id = SpiffeId::new("mcsp.internal", "edge", pop).unwrap();
+        // `{pop}`, or `{pop}-{node}`.
+        let account = pop.split_once('-').map_or(pop, |(pop, _)| pop);
+        let id = SpiffeId::new("mcsp.internal", "edge", account).unwrap();
         let files = self.ca.issue(&id, &[], &self.dir.path().join(pop)).unwrap();
         Node::start(self.dir.path(), pop, &files.config(), origins, extra).await
+    }
+
+    /// What `check` says of a node's configuration, which it refuses.
+    pub(crate) fn check(&self, pop: &str, extra: &str) -> String {
+        let id = SpiffeId::new("mcsp.internal", "edge", pop).unwrap();
+        let files = self.ca.issue(&id, &[], &self.dir.path().join(pop)).unwrap();
+        let origins = [self.origin.address];
+        let text = node::config(self.dir.path(), pop, &files.config(), &origins, extra);
+        let file = self.dir.path().join("checked.toml");
+        std::fs::write(&file, text).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mcsp-edge"));
+        let output = command
+            .args(["check", "--config"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(64));
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// A workload that the same authority vouches for.
+    pub(crate) fn identity(&self, namespace: &str, account: &str) -> WorkloadIdentity {
+        let id = SpiffeId::new("mcsp.internal", namespace, account).unwrap();
+        let dir = self.dir.path().join("others").join(namespace).join(account);
+        WorkloadIdentity::load(&self.ca.issue(&id, &[], &dir).unwrap().config()).unwrap()
+    }
+
+    /// The keys, published by another origin.
+    pub(crate) fn publish_keys_by(&self, origin: &Origin) {
+        for key in self.media.published() {
+            origin.feed.media_key("ng-lagos", &key);
+        }
+        origin.feed.token_keys("ng-lagos", &self.access.jwks());
+        let other = AccessKeys::new("global-london");
+        origin.feed.token_keys("global-london", &other.jwks());
     }
 
     /// Another origin of the same regions.
@@ -128,7 +161,8 @@ impl World {
             residency,
             media_type: MediaType::Video,
             expires_s: SystemClock.now_s() + 3600,
-            max_height: 0,
+            limits: RenditionLimits::default(),
+            client: None,
         }
     }
 
@@ -201,6 +235,12 @@ pub(crate) fn cache_status(response: &Response) -> String {
 
 pub(crate) async fn get(node: &Node, path: &str) -> Response {
     node.request(Method::GET, path).send().await.unwrap()
+}
+
+/// What `work` gives, within 10 s.
+pub(crate) async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let done = tokio::time::timeout(Duration::from_secs(10), work).await;
+    done.unwrap_or_else(|_| panic!("not within 10 s: {what}"))
 }
 
 /// Waits until `state` holds, 10 s at most.
