@@ -38,6 +38,7 @@ pub use policy::{Exclusions, Mode, Policy, PolicyError, TargetExclusion};
 pub use ruleset::RuleSet;
 pub use site::{
     Loaded, RoutePolicyConfig, RulesConfig, Site, SiteError, SiteRules, WafConfig, load_rules,
+    own_routes,
 };
 pub use ticks::{MonotonicTicks, Ticks};
 pub use transaction::{Client, Environment, Transaction};

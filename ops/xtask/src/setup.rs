@@ -20,8 +20,9 @@ const BUILD: [&str; 12] = [
     "protobuf-compiler",
 ];
 
-/// Debian packages to run and test with: FFmpeg's tools as a peer and to make test clips, Chromium as a viewer.
-const RUN: [&str; 3] = ["chromium", "ffmpeg", "util-linux"];
+/// Debian packages to run and test with: FFmpeg's tools as a peer and to make test clips, Chromium as a viewer, the OWASP Core
+/// Rule Set 3.3 for the firewall's tests.
+const RUN: [&str; 4] = ["chromium", "ffmpeg", "modsecurity-crs", "util-linux"];
 
 /// Programs that may come from elsewhere than Debian, and the package that brings each where it is missing.
 const PROGRAMS: [(&str, &str); 3] = [

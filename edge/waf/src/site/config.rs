@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::guard::BreakerConfig;
 use crate::limits::{LimitError, Limits};
-use crate::policy::{Exclusions, Mode};
+use crate::policy::{Exclusions, Mode, TargetExclusion};
 
 /// Most routes with rules of their own.
 const ROUTES_MAX: usize = 256;
@@ -19,7 +19,8 @@ pub struct WafConfig {
     pub mode: Mode,
     /// Which rules.
     pub rules: RulesConfig,
-    /// Routes that differ. Default none; at most 256.
+    /// Routes that differ. Default `api` and `storage` with what their ordinary traffic needs, see [`own_routes`]; a list of one's
+    /// own takes its place. At most 256.
     pub route: Vec<RoutePolicyConfig>,
     /// Bounds of one request's inspection.
     pub limits: Limits,
@@ -37,7 +38,7 @@ impl Default for WafConfig {
         Self {
             mode: Mode::Block,
             rules: RulesConfig::default(),
-            route: Vec::new(),
+            route: own_routes(),
             limits: Limits::default(),
             breaker: BreakerConfig::default(),
             counters_max: 100_000,
@@ -111,6 +112,46 @@ pub struct RoutePolicyConfig {
     /// Rules that it goes without.
     #[serde(default)]
     pub exclude: Exclusions,
+}
+
+/// What the platform's own routes go without: the services hash passwords and keep descriptions, and run neither; object storage
+/// takes bytes of any media type, or of none.
+#[must_use]
+pub fn own_routes() -> Vec<RoutePolicyConfig> {
+    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let look_away = |tag: &str, targets: &[&str]| TargetExclusion {
+        tags: owned(&[tag]),
+        targets: owned(targets),
+        ..TargetExclusion::default()
+    };
+    let route = |name: &str, exclude| RoutePolicyConfig {
+        name: name.to_owned(),
+        mode: None,
+        exclude,
+    };
+    vec![
+        route(
+            "api",
+            Exclusions {
+                targets: vec![
+                    look_away("OWASP_CRS", &["ARGS:json.password"]),
+                    // Lines of prose that begin with "make" or "sleep" look like commands.
+                    look_away(
+                        "attack-rce",
+                        &["ARGS:json.description", "ARGS:json.metadata.description"],
+                    ),
+                ],
+                ..Exclusions::default()
+            },
+        ),
+        route(
+            "storage",
+            Exclusions {
+                ids: owned(&["920340", "920420", "920640"]),
+                ..Exclusions::default()
+            },
+        ),
+    ]
 }
 
 impl WafConfig {

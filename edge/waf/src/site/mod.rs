@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
-pub use config::{RoutePolicyConfig, RulesConfig, WafConfig};
+pub use config::{RoutePolicyConfig, RulesConfig, WafConfig, own_routes};
 
 use crate::compile::Loader;
 use crate::error::LoadError;

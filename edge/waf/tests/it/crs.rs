@@ -33,3 +33,8 @@ pub(crate) fn load(folder: &Path, paranoia: u8) -> Arc<RuleSet> {
     };
     load_rules(&config).expect("the Core Rule Set loads")
 }
+
+/// Whether a folder has 3.3's rules.
+pub(crate) fn is_debians(folder: &Path) -> bool {
+    folder == Path::new(DEBIAN)
+}

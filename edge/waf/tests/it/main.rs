@@ -8,6 +8,7 @@ mod crs;
 mod errors;
 mod guard;
 mod lane;
+mod ordinary;
 mod properties;
 mod regression;
 mod rules;
