@@ -7,7 +7,10 @@
 //! - [`Shedder`] and [`RunningSessions`]: what is refused first when the node has too much to do.
 //! - [`FrameMeter`]: HTTP/2 frames that cost a client nothing.
 //!
-//! Nothing here opens a connection. A failure of the limiter itself lets the request through and is counted.
+//! [`Limits`] is all of them in the order in which a request meets them; [`Gossip`] carries what nodes tell each other, and
+//! [`Probe`] watches how the node is.
+//!
+//! A failure of the limiter itself lets the request through and is counted.
 
 mod class;
 mod clock;
@@ -16,9 +19,12 @@ mod config;
 mod exchange;
 mod fields;
 mod frames;
+mod gossip;
 mod key;
 mod limiter;
+mod limits;
 mod metrics;
+mod probe;
 mod rate;
 mod rule;
 mod running;
@@ -35,8 +41,11 @@ pub use config::{
 pub use exchange::{Applied, Exchange, ExchangeError, MESSAGE_BYTES_MAX};
 pub use fields::{RATE_LIMIT, RATE_LIMIT_POLICY};
 pub use frames::{Flood, FrameKind, FrameMeter, FrameRules};
+pub use gossip::{Gossip, GossipError};
 pub use key::Fingerprint;
 pub use limiter::{Holder, Limiter, LimiterError, Verdict};
+pub use limits::{Limits, Turned};
+pub use probe::Probe;
 pub use rate::{Rate, RateError};
 pub use running::RunningSessions;
 pub use shed::{Level, Pressure, Shedder};

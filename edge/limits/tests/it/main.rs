@@ -5,6 +5,8 @@
 mod concurrency;
 mod exchange;
 mod frames;
+mod gossip;
 mod limiter;
+mod limits;
 mod running;
 mod support;

@@ -1,0 +1,116 @@
+//! All of it, as a request meets it.
+
+use std::sync::Arc;
+
+use mcsp_edge_limits::{
+    Busy, Class, Fingerprint, Holder, Level, Limits, LimitsConfig, Pressure, Scope, Turned,
+};
+use mcsp_runtime::{ManualClock, SeededEntropy, SharedClock, SharedEntropy};
+use prometheus::Registry;
+
+use crate::support::{address, config};
+
+fn limits(config: &LimitsConfig) -> (Arc<Limits>, Arc<ManualClock>) {
+    let clock = ManualClock::new(1_800_000_000_000);
+    let (shared, entropy): (SharedClock, SharedEntropy) = (clock.clone(), SeededEntropy::new(5));
+    let limits = Limits::new(config, &shared, &entropy, &Registry::new()).unwrap();
+    (limits, clock)
+}
+
+fn session(name: &str) -> Holder {
+    Holder {
+        user: None,
+        token: Some(Fingerprint::of(name.as_bytes())),
+    }
+}
+
+fn overload(limits: &Limits, level: Level) {
+    let late = Pressure {
+        lag_ms: 100.0,
+        ..Pressure::default()
+    };
+    let mut now_ms = 0;
+    while limits.shedder.level() < level {
+        now_ms += 100;
+        limits.shedder.observe(&late, now_ms);
+    }
+}
+
+#[test]
+fn an_overloaded_node_keeps_its_streams_and_refuses_new_ones() {
+    let (limits, clock) = limits(&config(&[]));
+    let from = address("192.0.2.1");
+    let segment = |name: &str| {
+        let (_guard, _) = limits.request(Class::Segment, from)?;
+        limits.holder(Class::Segment, &session(name))
+    };
+    assert_eq!(segment("running"), Ok(None));
+    overload(&limits, Level::NewSessions);
+    let turned = limits.request(Class::Play, from).unwrap_err();
+    assert_eq!((turned.reason(), turned.is_clients()), ("shed", false));
+    assert!((5..=15).contains(&turned.retry_after_s()));
+    assert!(limits.request(Class::ApiRead, from).is_ok());
+    assert!(segment("new").is_ok(), "who was let in to play may");
+    overload(&limits, Level::OtherStreams);
+    assert!(matches!(segment("newer"), Err(Turned::Shed { .. })));
+    clock.advance(std::time::Duration::from_secs(20));
+    for _ in 0..10 {
+        assert_eq!(segment("running"), Ok(None));
+        clock.advance(std::time::Duration::from_secs(20));
+    }
+    assert!(segment("new").is_err(), "it does not run any more");
+    assert!(limits.request(Class::Renewal, from).is_ok());
+    assert!(limits.connection(from).is_ok());
+}
+
+#[test]
+fn refused_requests_are_not_under_way() {
+    let mut config = config(&[(Class::Web, Scope::Address, "1/s burst 2")]);
+    config.concurrency.requests_address_max = 2;
+    let (limits, _clock) = limits(&config);
+    let from = address("192.0.2.1");
+    let first = limits.request(Class::Web, from).unwrap();
+    drop(limits.request(Class::Web, from).unwrap());
+    let turned = limits.request(Class::Web, from).unwrap_err();
+    assert_eq!(
+        (turned.reason(), turned.is_clients()),
+        ("rate-address", true)
+    );
+    assert_eq!(limits.occupancy.requests(), 1);
+    let second = limits.request(Class::Art, from).unwrap();
+    let turned = limits.request(Class::Art, from).unwrap_err();
+    assert_eq!(turned, Turned::Busy(Busy::Address));
+    assert_eq!((turned.retry_after_s(), turned.is_clients()), (2, true));
+    drop((first, second));
+    assert_eq!(limits.occupancy.clients(), 0);
+}
+
+#[test]
+fn who_connects_or_gives_up_too_often_is_turned_away() {
+    let (limits, _clock) = limits(&config(&[
+        (Class::Connection, Scope::Address, "1/s burst 5"),
+        (Class::Abort, Scope::Address, "1/s burst 3"),
+    ]));
+    let from = address("192.0.2.1");
+    let connected = (0..9).filter(|_| limits.connection(from).is_ok()).count();
+    assert_eq!(connected, 5);
+    let patience = (0..9).take_while(|_| !limits.aborted(from)).count();
+    assert_eq!(patience, 3);
+    assert!(!limits.aborted(address("192.0.2.2")));
+}
+
+#[test]
+fn signing_in_has_a_limit_of_its_own() {
+    let (limits, _clock) = limits(&LimitsConfig::default());
+    let from = |host: u32| address(&format!("198.51.{}.{}", host / 250, host % 250));
+    // From a new address each time.
+    let tries = (0..100).take_while(|host| {
+        limits.request(Class::Login, from(*host)).is_ok()
+            && limits
+                .account(Fingerprint::of_account("ada@example.ng"))
+                .is_ok()
+    });
+    assert_eq!(tries.count(), 10);
+    let turned = limits.account(Fingerprint::of_account("ada@example.ng"));
+    assert_eq!(turned.unwrap_err().reason(), "rate-account");
+}
