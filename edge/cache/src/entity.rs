@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::account::Share;
 use crate::body::Body;
 use crate::disk_tier::DiskTier;
+use crate::filling::FillError;
 use crate::head::{HeadCell, StoredHead};
 use crate::key::{KeyHash, OwnedKey};
 use crate::reader::Reader;
@@ -79,6 +80,7 @@ pub struct Entity {
     /// Later than that of what was asked for before; what the disk had comes before all.
     pub(crate) order: u64,
     pub(crate) weight: AtomicUsize,
+    failure: OnceLock<FillError>,
     pub(crate) disk: OnceLock<DiskBody>,
     pub(crate) wait: Duration,
     fixed_bytes: u64,
@@ -109,6 +111,7 @@ impl Entity {
             fillings: AtomicUsize::new(0),
             order: id,
             weight: AtomicUsize::new(0),
+            failure: OnceLock::new(),
             disk: OnceLock::new(),
             wait,
             fixed_bytes,
@@ -237,6 +240,17 @@ impl Entity {
     #[must_use]
     pub fn is_withdrawn(&self) -> bool {
         self.withdrawn.load(Ordering::Acquire)
+    }
+
+    /// Why the first fill of it that failed did; nothing when none has.
+    #[must_use]
+    pub fn failure(&self) -> Option<FillError> {
+        self.failure.get().copied()
+    }
+
+    pub(crate) fn note_failure(&self, error: FillError) {
+        // One that is there stays.
+        let _ = self.failure.set(error);
     }
 
     pub(crate) fn withdraw(&self) {

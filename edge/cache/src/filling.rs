@@ -354,6 +354,8 @@ impl Filling {
     fn end_with(&mut self, error: FillError) -> FillError {
         if !self.over {
             self.over = true;
+            // Readers that learn of the hole may ask why.
+            self.entity.note_failure(error);
             self.entity.body.release(self.claim, false);
             self.store.abandon(&self.entity, error);
         }
