@@ -1,18 +1,22 @@
 //! `conformance`: our own rows and the public suite against one server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use mcsp_loadtest_cachebench::origin::Origin;
-use mcsp_loadtest_cachebench::public_suite::{KIND_OVERTAKEN, PublicSuite};
+use mcsp_loadtest_cachebench::public_suite::{
+    Counts, Failed, KIND_OVERTAKEN, KIND_REQUIRED, PublicSuite,
+};
 use mcsp_loadtest_cachebench::report::{self, Conformance, Part};
 use mcsp_loadtest_cachebench::server::{Kind, Plan, Purpose};
 use mcsp_loadtest_cachebench::{BenchError, suite};
 
+use crate::terminal::{by_section, told};
+
 /// How many tests of each kind may fail in the public suite; `check` are questions, not demands.
 const PUBLIC_GOALS: [(&str, Option<usize>); 4] = [
-    ("required", Some(0)),
+    (KIND_REQUIRED, Some(0)),
     ("optimal", Some(5)),
     ("check", None),
     (KIND_OVERTAKEN, None),
@@ -30,9 +34,10 @@ pub(crate) struct Args {
     /// Where the servers keep their files
     #[arg(long)]
     data_dir: PathBuf,
-    /// The folder whose node_modules has http-cache-tests; without it the public suite is not run
-    #[arg(long)]
-    packages: Option<PathBuf>,
+    /// http-tests/cache-tests: its npm package's folder, or a checkout of its repository with its packages installed;
+    /// without it, it is not run
+    #[arg(long, value_name = "DIR")]
+    suite: Option<PathBuf>,
     /// A peer in our node's place
     #[arg(long, value_enum)]
     peer: Option<Peer>,
@@ -42,6 +47,9 @@ pub(crate) struct Args {
     /// Leave the own rows out
     #[arg(long)]
     public_only: bool,
+    /// Every own row on a line of its own, not only those that fail
+    #[arg(long)]
+    verbose: bool,
     /// Where the counts are written, JSON
     #[arg(long)]
     report: Option<PathBuf>,
@@ -75,27 +83,10 @@ pub(crate) async fn run(args: &Args) -> Result<bool, BenchError> {
     if !args.public_only {
         parts.push(own(args, kind).await?);
     }
-    if let (Some(packages), None) = (&args.packages, &args.only) {
-        parts.extend(public(args, kind, packages).await?);
+    if let (Some(suite), None) = (&args.suite, &args.only) {
+        parts.extend(public(args, kind, suite).await?);
     }
-    println!(
-        "\n{:<52} {:>6} {:>6} {:>6}  met",
-        "suite", "passed", "total", "goal"
-    );
-    for part in &parts {
-        println!(
-            "{:<52} {:>6} {:>6} {:>6}  {}",
-            part.suite,
-            part.passed,
-            part.total,
-            if part.goal > 0 {
-                part.goal.to_string()
-            } else {
-                "-".to_owned()
-            },
-            if part.met { "yes" } else { "NO" }
-        );
-    }
+    table(&parts);
     let whole = Conformance::of("http-cache", GOAL, parts);
     if let Some(path) = &args.report {
         report::write_json(path, &whole)?;
@@ -106,7 +97,7 @@ pub(crate) async fn run(args: &Args) -> Result<bool, BenchError> {
 fn plan<'a>(
     args: &'a Args,
     kind: Kind,
-    folder: &'a std::path::Path,
+    folder: &'a Path,
     origin: std::net::SocketAddr,
 ) -> Plan<'a> {
     Plan {
@@ -132,13 +123,21 @@ async fn own(args: &Args, kind: Kind) -> Result<Part, BenchError> {
     let started = Instant::now();
     let verdicts = suite::run(server.plain, &origin, rows).await;
     server.stop().await;
+    println!(
+        "own rows, by the RFCs' sections: {:.0} s",
+        started.elapsed().as_secs_f64()
+    );
+    by_section(&verdicts);
     for verdict in &verdicts {
         match &verdict.fault {
-            None => println!("ok    {}", verdict.title),
-            Some(fault) => println!("FAIL  {}\n      {fault}", verdict.title),
+            None if args.verbose => told("  ok    ", &verdict.title),
+            None => {}
+            Some(fault) => {
+                told("  FAIL  ", &verdict.title);
+                told("        ", fault);
+            }
         }
     }
-    println!("own rows: {:.1} s", started.elapsed().as_secs_f64());
     let total = verdicts.len();
     let failed: Vec<String> = verdicts
         .into_iter()
@@ -154,46 +153,109 @@ async fn own(args: &Args, kind: Kind) -> Result<Part, BenchError> {
     })
 }
 
-async fn public(
-    args: &Args,
-    kind: Kind,
-    packages: &std::path::Path,
-) -> Result<Vec<Part>, BenchError> {
+async fn public(args: &Args, kind: Kind, folder: &Path) -> Result<Vec<Part>, BenchError> {
     std::fs::create_dir_all(&args.data_dir).map_err(|source| BenchError::File {
         path: args.data_dir.clone(),
         source,
     })?;
-    let suite = PublicSuite::start(packages, &args.data_dir).await?;
+    let suite = PublicSuite::start(folder, &args.data_dir).await?;
     let folder = args.data_dir.join("public");
     let server = plan(args, kind, &folder, suite.origin).start().await?;
+    let started = Instant::now();
     let counts = suite.run(server.plain).await?;
     server.stop().await;
+    println!();
+    let (tests, seconds) = (
+        counts.values().map(|of_kind| of_kind.total).sum::<usize>(),
+        started.elapsed().as_secs_f64(),
+    );
+    let of = suite.folder().display();
+    told(
+        "",
+        &format!("{tests} tests of http-tests/cache-tests in {of}: {seconds:.0} s"),
+    );
     let mut parts = Vec::new();
     for (name, may_fail) in PUBLIC_GOALS {
         let Some(of_kind) = counts.get(name) else {
             continue;
         };
         let goal = may_fail.map_or(0, |may_fail| of_kind.total.saturating_sub(may_fail));
-        println!(
-            "\nhttp-tests/cache-tests, {name}: {} of {} passed",
-            of_kind.passed(),
-            of_kind.total
-        );
-        for failed in &of_kind.failed {
-            println!("  {:<44} {}", failed.id, failed.reason);
-        }
+        let more = if of_kind.failed.is_empty() {
+            ""
+        } else {
+            "; not:"
+        };
+        let (passed, total) = (of_kind.passed(), of_kind.total);
+        println!("  {name}: {passed} of {total} passed{more}");
+        not_passed(of_kind, may_fail.is_some());
         parts.push(Part {
             suite: format!("{kind}: http-tests/cache-tests, {name}"),
             passed: of_kind.passed(),
             total: of_kind.total,
-            failed: of_kind
-                .failed
-                .iter()
-                .map(|failed| format!("{}: {} ({})", failed.id, failed.name, failed.reason))
-                .collect(),
+            failed: of_kind.failed.iter().map(in_a_line).collect(),
             goal,
             met: of_kind.passed() >= goal,
         });
     }
     Ok(parts)
+}
+
+/// A test that did not pass, for the report.
+fn in_a_line(failed: &Failed) -> String {
+    let Failed {
+        id,
+        name,
+        reason,
+        because,
+    } = failed;
+    match because {
+        Some(because) => format!("{id}: {name} ({reason}); {because}"),
+        None => format!("{id}: {name} ({reason})"),
+    }
+}
+
+/// Tells of the tests of a kind that did not pass, those with the same reasons together; of those that nobody demands,
+/// only which.
+fn not_passed(of_kind: &Counts, is_demanded: bool) {
+    let mut groups: Vec<(Vec<&str>, &str, &str)> = Vec::new();
+    for failed in &of_kind.failed {
+        let because = failed.because.unwrap_or_default();
+        let reason = match is_demanded || !because.is_empty() {
+            true => failed.reason.as_str(),
+            false => "",
+        };
+        let same = |group: &&mut (Vec<&str>, &str, &str)| (group.1, group.2) == (reason, because);
+        match groups.iter_mut().find(same) {
+            Some((ids, _, _)) => ids.push(&failed.id),
+            None => groups.push((vec![&failed.id], reason, because)),
+        }
+    }
+    for (ids, reason, because) in groups {
+        told("    ", &ids.join(", "));
+        told("      ", reason);
+        told("      ", because);
+    }
+}
+
+/// The counts at the end.
+fn table(parts: &[Part]) {
+    println!(
+        "\n{:<50} {:>6} {:>6} {:>6}  met",
+        "suite", "passed", "total", "goal"
+    );
+    for part in parts {
+        let goal = match part.goal {
+            0 => "-".to_owned(),
+            goal => goal.to_string(),
+        };
+        let met = match (part.goal, part.met) {
+            (0, _) => "-",
+            (_, true) => "yes",
+            (_, false) => "NO",
+        };
+        println!(
+            "{:<50} {:>6} {:>6} {goal:>6}  {met}",
+            part.suite, part.passed, part.total
+        );
+    }
 }

@@ -4,6 +4,7 @@
 
 mod conformance;
 mod measure;
+mod terminal;
 
 use std::process::ExitCode;
 

@@ -73,12 +73,20 @@ fn build(built: Built) -> Result<PathBuf, Failure> {
     }))
 }
 
-/// The folder whose `node_modules` has the public suite.
+/// The environment's word for a checkout of the public suite, in place of npm's release: the release is older.
+const SUITE_VARIABLE: &str = "MCSP_CACHE_SUITE";
+
+/// The public suite's folder: the one that the environment names, or npm's release, installed where it is missing.
 pub(crate) fn public_suite() -> Result<PathBuf, Failure> {
+    if let Some(folder) = std::env::var_os(SUITE_VARIABLE).filter(|value| !value.is_empty()) {
+        return Ok(std::path::absolute(folder)?);
+    }
+    setup::programs(&[("node", "nodejs"), ("npm", "npm")])?;
     let folder = target_dir().join("tools/http-cache-tests");
+    let suite = folder.join("node_modules/http-cache-tests");
     let stamp = folder.join("installed.txt");
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == PUBLIC_SUITE) {
-        return Ok(folder);
+        return Ok(suite);
     }
     say(&format!(
         "installing {PUBLIC_SUITE} under the target folder"
@@ -97,7 +105,7 @@ pub(crate) fn public_suite() -> Result<PathBuf, Failure> {
         ])
         .current_dir(&folder))?;
     std::fs::write(stamp, PUBLIC_SUITE)?;
-    Ok(folder)
+    Ok(suite)
 }
 
 /// `mcsp-cachebench` with a word and what every word needs.
@@ -135,25 +143,50 @@ fn conclude(what: &str, is_met: bool) -> Result<(), Failure> {
     Err(Failure::Other(format!("{what}: not every goal is met")))
 }
 
+/// The folder that `--suite` names, and the other options.
+fn suite_of<'a>(options: &[&'a str]) -> Result<(Option<&'a str>, Vec<&'a str>), Failure> {
+    const WORD: &str = "--suite";
+    let mut folder = None;
+    let mut others = Vec::new();
+    let mut options = options.iter().copied();
+    while let Some(option) = options.next() {
+        let named = match option.strip_prefix(WORD) {
+            Some("") => options.next().filter(|next| !next.starts_with('-')),
+            Some(rest) => rest.strip_prefix('='),
+            None => {
+                others.push(option);
+                continue;
+            }
+        };
+        folder = Some(named.filter(|named| !named.is_empty()).ok_or_else(|| {
+            Failure::Usage(format!(
+                "{WORD} wants the folder of a checkout of http-tests/cache-tests"
+            ))
+        })?);
+    }
+    Ok((folder, others))
+}
+
 /// Our own rows and the public suite against our node, or with `--peer` against a peer.
 pub(crate) fn conformance(options: &[&str]) -> Result<(), Failure> {
     if options.contains(&"--peer") {
         peers()?;
     }
-    setup::programs(&[("node", "nodejs"), ("npm", "npm")])?;
-    let suite = public_suite()?;
+    setup::programs(&[("node", "nodejs")])?;
+    let (named, others) = suite_of(options)?;
+    let suite = named.map_or_else(public_suite, |folder| Ok(std::path::absolute(folder)?))?;
     let bin_dir = build(Built::Dev)?;
     let counts = target_dir().join("cachebench/http-cache.json");
     std::fs::create_dir_all(target_dir().join("cachebench"))?;
     let load = report::load_average();
     let is_met = met(program("conformance", &bin_dir)
-        .arg("--packages")
+        .arg("--suite")
         .arg(suite)
         .arg("--report")
         .arg(&counts)
-        .args(options))?;
+        .args(&others))?;
     // Part of the suites, or a peer's counts, are not ours to keep.
-    if options.is_empty() {
+    if others.iter().all(|other| *other == "--verbose") {
         let text = std::fs::read_to_string(counts)?;
         report::write_conformance("http-cache", load, &text)?;
     }
@@ -185,4 +218,32 @@ pub(crate) fn edge_cache(options: &[&str]) -> Result<(), Failure> {
 /// How often there is one.
 pub(crate) fn hit_ratio(options: &[&str]) -> Result<(), Failure> {
     bench("hit-ratio", options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_suites_folder_is_taken_out_of_the_options() {
+        let of = |options: &[&'static str]| suite_of(options).unwrap();
+        assert_eq!(of(&["--peer", "nginx"]), (None, vec!["--peer", "nginx"]));
+        assert_eq!(
+            of(&["--peer", "nginx", "--suite", "../suite", "--verbose"]),
+            (Some("../suite"), vec!["--peer", "nginx", "--verbose"])
+        );
+        assert_eq!(of(&["--suite=/a b"]), (Some("/a b"), vec![]));
+    }
+
+    #[test]
+    fn a_suite_without_a_folder_is_a_wrong_command_line() {
+        for options in [
+            &["--suite"][..],
+            &["--suite", "--verbose"],
+            &["--suite="],
+            &["--suites", "x"],
+        ] {
+            assert!(matches!(suite_of(options), Err(Failure::Usage(_))));
+        }
+    }
 }

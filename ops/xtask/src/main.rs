@@ -25,12 +25,22 @@ cargo xtask: build, try, test and measure MCSP
 Usage: cargo xtask COMMAND [OPTIONS]
 
 Commands:
-  demo [--video FILE]      two regions, three PoPs, a real upload, and a page that plays it; Ctrl-C stops everything
+  demo [--video FILE]      two regions, three PoPs, a real upload, and a page
+                           that plays it; Ctrl-C stops everything
   test [FILTER]            all set-up, then format, lint and every test
-  check                    what a commit needs: format, lint, unit tests of the crates that changed
-  bench NAME               a benchmark beside its peers, in one run; names: first-play, edge-cache,
-                           hit-ratio, purge
-  conformance NAME         suites of tests by the RFCs, ours and public ones; names: http-cache
+  check                    what a commit needs: format, lint, unit tests of the
+                           crates that changed
+  bench NAME               a benchmark beside its peers, in one run; names:
+                           first-play, edge-cache, hit-ratio, purge
+  conformance NAME         suites of tests by the RFCs, ours and public ones;
+                           names: http-cache
+    [--suite DIR]          the public one from this checkout of
+                           http-tests/cache-tests, newer than npm's release;
+                           `npm install` in it first (or MCSP_CACHE_SUITE=DIR,
+                           which `test` heeds, too)
+    [--peer NAME]          nginx, varnish or trafficserver in our node's place
+    [--only TEXT]          only own rows with this in their title
+    [--verbose]            every own row, not only those that fail
   soak NAME [--seeds N]    what is too long for every commit; names: kill
   setup                    install what the machine lacks, and nothing else
 
@@ -45,6 +55,7 @@ Examples:
   cargo xtask bench edge-cache --passes 3 --only h2 --only c=32
   cargo xtask bench purge --purges 100
   cargo xtask conformance http-cache
+  cargo xtask conformance http-cache --suite ../cache-tests
   cargo xtask conformance http-cache --peer varnish
   cargo xtask soak kill --seeds 200
 ";

@@ -154,6 +154,8 @@ impl Sending<'_> {
         if self.asking.request.method != Method::GET
             || head.status != StatusCode::OK
             || !request.contains_key(http::header::RANGE)
+            // A 200 with one is told as it came: cut, it would have two of them.
+            || prepared.fields.contains_key(CONTENT_RANGE)
             || !conditional::if_range_holds(request, &prepared.validators, self.now_ms)
         {
             return Fitted::Whole;

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use certificate::Certificate;
 pub use process::Server;
+pub(crate) use process::end_of;
 
 use crate::error::BenchError;
 

@@ -169,7 +169,7 @@ fn resident_bytes(pid: u32) -> Option<u64> {
 }
 
 /// The last lines of a log.
-pub(super) fn end_of(log: &Path) -> String {
+pub(crate) fn end_of(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(12)..].join("\n")

@@ -124,5 +124,37 @@ pub(super) fn rows() -> Vec<Row> {
                 .status(304),
         ],
     ));
+    for (name, since, status) in [
+        (
+            "without Last-Modified, Date at the date asked about is 304",
+            MODIFIED,
+            304,
+        ),
+        (
+            "without Last-Modified, Date before the date asked about is 304",
+            "Tue, 03 Nov 2026 10:00:00 GMT",
+            304,
+        ),
+        (
+            "without Last-Modified, Date after the date asked about is 200",
+            "Sun, 01 Nov 2026 10:00:00 GMT",
+            200,
+        ),
+    ] {
+        rows.push(Row::steps(
+            "RFC 9111 §4.3.2",
+            name,
+            vec![
+                // Fresh however long ago that date is.
+                Step::get()
+                    .answer(cc("max-age=2000000000").with("Date", MODIFIED))
+                    .forwarded(),
+                Step::get()
+                    .asking("If-Modified-Since", since)
+                    .hit()
+                    .status(status),
+            ],
+        ));
+    }
     rows
 }

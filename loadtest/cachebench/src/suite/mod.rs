@@ -95,6 +95,8 @@ impl Row {
 /// What became of a row.
 #[derive(Debug, Clone)]
 pub struct Verdict {
+    /// The section it is about.
+    pub section: &'static str,
     /// The row's title.
     pub title: String,
     /// Why it failed.
@@ -163,7 +165,7 @@ pub fn rows() -> Vec<Row> {
 }
 
 async fn run_one(row: Row, stage: Stage) -> Verdict {
-    let title = row.title();
+    let (section, title) = (row.section, row.title());
     let work = async {
         match row.act {
             Act::Steps(steps) => scenario::run(&stage, &steps).await,
@@ -175,7 +177,11 @@ async fn run_one(row: Row, stage: Stage) -> Verdict {
         Ok(result) => result.err(),
         Err(_) => Some(format!("not done within {} s", ROW_LIMIT.as_secs())),
     };
-    Verdict { title, fault }
+    Verdict {
+        section,
+        title,
+        fault,
+    }
 }
 
 /// Runs the rows against the proxy: those that measure time one after another, the others at once. In the order given.

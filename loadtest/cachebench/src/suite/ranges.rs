@@ -120,6 +120,7 @@ pub(super) fn rows() -> Vec<Row> {
     ];
     rows.extend(if_range());
     rows.extend(not_whole());
+    rows.extend(told_wrongly());
     rows
 }
 
@@ -202,6 +203,57 @@ fn not_whole() -> Vec<Row> {
             "RFC 9111 §3.3",
             "parts of two versions are never put together",
             |stage| two_versions(stage).boxed(),
+        ),
+    ]
+}
+
+/// `Content-Range` where it means nothing, or is not true.
+fn told_wrongly() -> Vec<Row> {
+    const S: &str = "RFC 9110 §14.4";
+    let whole = || letters().with("Content-Range", "bytes 0-1/2");
+    let part_of = |range: &str, bytes: &str| {
+        Answer::new(206)
+            .with("Cache-Control", "max-age=60")
+            .with("ETag", "\"one\"")
+            .with("Content-Range", range)
+            .body(bytes)
+    };
+    vec![
+        Row::steps(
+            S,
+            "a 200's Content-Range is kept like any other field",
+            vec![
+                Step::get().answer(whole()).forwarded(),
+                Step::get()
+                    .hit()
+                    .status(200)
+                    .body(LETTERS)
+                    .field("content-range", "bytes 0-1/2"),
+            ],
+        ),
+        Row::steps(
+            S,
+            "a stored 200 with Content-Range is not cut",
+            vec![
+                Step::get().answer(whole()).forwarded(),
+                part("bytes=2-4").hit().status(200).body(LETTERS),
+            ],
+        ),
+        Row::steps(
+            S,
+            "a part that has fewer bytes than its Content-Range is passed on, and not kept",
+            vec![
+                part("bytes=-5")
+                    .answer(part_of("bytes 4-9/10", "01234"))
+                    .forwarded()
+                    .status(206)
+                    .body("01234"),
+                part("bytes=-5")
+                    .answer(part_of("bytes 5-9/10", "56789"))
+                    .forwarded()
+                    .body("56789"),
+                part("bytes=8-9").hit().status(206).body("89"),
+            ],
         ),
     ]
 }

@@ -72,12 +72,12 @@ const MAY_FAIL: [(&str, usize); 2] = [("required", 0), ("optimal", 5)];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_public_suite_passes_but_for_a_few_optimal_tests() {
-    let Some(packages) = std::env::var_os("MCSP_TEST_CACHE_SUITE") else {
+    let Some(folder) = std::env::var_os("MCSP_TEST_CACHE_SUITE") else {
         eprintln!("not run: `cargo xtask test` installs http-cache-tests and says where it is");
         return;
     };
     let dir = tempfile::tempdir().unwrap();
-    let public = PublicSuite::start(&PathBuf::from(packages), dir.path())
+    let public = PublicSuite::start(&PathBuf::from(folder), dir.path())
         .await
         .unwrap();
     let program = node_program();
