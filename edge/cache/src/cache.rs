@@ -336,6 +336,22 @@ impl Cache {
         }
     }
 
+    /// Waits until every invalidation so far would outlive a loss of power, so that a client is answered only then. At once
+    /// when nothing is on its way to the disk, which is so for keys that the disk never had.
+    ///
+    /// # Errors
+    /// When that cannot be said. Nothing is tried again for it: see [`Self::flush_purges`].
+    pub async fn flush_invalidations(&self) -> Result<(), NotDurable> {
+        let Some(kept) = &self.store.kept else {
+            return Ok(());
+        };
+        let waits = kept.purges.flush_if_well().ok_or(NotDurable)?;
+        match waits.await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(NotDurable),
+        }
+    }
+
     /// Writes out what the disk tier has queued, within its own bound, and closes it.
     pub async fn close(&self) {
         if let Some(kept) = &self.store.kept {

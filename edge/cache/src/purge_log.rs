@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -104,6 +104,8 @@ struct Pending {
     records: Vec<LogRecord>,
     record_bytes: usize,
     flushes: Vec<oneshot::Sender<bool>>,
+    /// The writer is at what it took last.
+    is_writing: bool,
     /// The store failed: what it holds is not all, and only a whole will do.
     failed: bool,
     /// Records that came since and were left to the next whole.
@@ -175,16 +177,34 @@ impl PurgeLog {
         self.desk.wake.notify_one();
     }
 
-    /// Asks to be told when all that is in `past` is durable; nothing when too many ask already.
+    /// Asks to be told when all that is in `past` is durable, and has a store that failed tried again. Nothing when too
+    /// many ask already.
     pub(crate) fn flush(&self, past: &Past) -> Option<oneshot::Receiver<bool>> {
         let mut pending = self.desk.pending.lock();
-        if pending.flushes.len() >= FLUSHES_MAX {
-            return None;
-        }
         if pending.needs_whole() {
             pending.lay_whole(past.snapshot(self.epoch));
         }
+        self.wait(pending)
+    }
+
+    /// The same for those who come as often as clients let them: a store that failed is not tried again for them.
+    pub(crate) fn flush_if_well(&self) -> Option<oneshot::Receiver<bool>> {
+        let pending = self.desk.pending.lock();
+        if pending.needs_whole() {
+            return None;
+        }
+        self.wait(pending)
+    }
+
+    fn wait(&self, mut pending: MutexGuard<'_, Pending>) -> Option<oneshot::Receiver<bool>> {
         let (done, waits) = oneshot::channel();
+        if pending.is_empty() && !pending.is_writing {
+            let _ = done.send(!pending.failed);
+            return Some(waits);
+        }
+        if pending.flushes.len() >= FLUSHES_MAX {
+            return None;
+        }
         pending.flushes.push(done);
         drop(pending);
         self.desk.wake.notify_one();
@@ -218,6 +238,7 @@ impl Desk {
             pending.record_bytes = 0;
             let flushes = std::mem::take(&mut pending.flushes);
             let mut is_all = !pending.failed;
+            pending.is_writing = true;
             drop(pending);
             if let Some(whole) = whole {
                 is_all = store.replace(&whole).is_ok();
@@ -226,7 +247,11 @@ impl Desk {
             if is_all && !records.is_empty() {
                 is_all = store.append(&records).is_ok();
             }
-            self.pending.lock().failed = !is_all;
+            {
+                let mut pending = self.pending.lock();
+                pending.failed = !is_all;
+                pending.is_writing = false;
+            }
             for done in flushes {
                 let _ = done.send(is_all);
             }

@@ -41,7 +41,7 @@ impl Cache {
     ///
     /// However many keys are invalidated, what is remembered of them is bounded ([`crate::engine::PURGE_BYTES_MAX`]), and
     /// what is forgotten costs keys of plain routes (`scheme://host/…`) alone: a fill that began before is not stored, and
-    /// what the disk has had since before is not served. That it outlives a restart is seen to at once but not waited for.
+    /// what the disk has had since before is not served. [`Self::flush_invalidations`] waits until it outlives a restart.
     pub fn invalidate(&self, key: Key<'_>) -> PurgeReport {
         self.unlist(self.store.ledger.lock(), key)
     }

@@ -81,8 +81,9 @@ async fn what_was_taken_away_stays_away_over_restarts() {
     let disk = open(dir.path()).await;
     store(&disk, "/kept", 1, LEN).await;
     store(&disk, "/gone", 2, LEN).await;
-    disk.remove(slot("/gone"));
+    assert!(disk.remove(slot("/gone")), "a kill may bring it back");
     assert!(!disk.may_hold(slot("/gone")));
+    assert!(!disk.remove(slot("/never")), "nothing can");
     assert_eq!(look(&disk, "/gone").await, Found::Nothing);
     disk.close().await;
     drop(disk);
@@ -103,7 +104,7 @@ async fn a_removal_overtakes_the_write_and_a_later_store_counts() {
         for _ in 0..round {
             tokio::task::yield_now().await;
         }
-        disk.remove(slot("/a"));
+        assert!(disk.remove(slot("/a")), "round {round}: it was on its way");
         assert!(!disk.may_hold(slot("/a")), "round {round}");
         assert_eq!(look(&disk, "/a").await, Found::Nothing, "round {round}");
         disk.settled().await;

@@ -116,6 +116,10 @@ async fn a_disk_that_refuses_reads_is_opened_anew() {
         assert!(matches!(refused, DiskError::Failed { .. }), "{refused:?}");
     }
     setup.is_degraded("failed", "no reading").await;
+    assert!(
+        setup.disk.remove(slot("/never")),
+        "what it has is not known before it is open"
+    );
     setup.faults.mood.send_replace(Mood::Well);
     setup.comes_back().await;
     assert_eq!(*setup.faults.opened.lock(), 2);

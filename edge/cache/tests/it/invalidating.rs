@@ -8,8 +8,8 @@ use futures::FutureExt as _;
 use http::HeaderMap;
 use http::header::ACCEPT_LANGUAGE;
 use mcsp_edge_cache::engine::{
-    Backing, Filling, Join, Key, LogRecord, Lookup, MissReason, PURGE_BYTES_MAX, PurgeFile,
-    PurgeSelector, PurgeSnapshot, PurgeStore, Stored, Variant,
+    Backing, Filling, Join, Key, LogRecord, Lookup, MissReason, NotDurable, PURGE_BYTES_MAX,
+    PurgeFile, PurgeSelector, PurgeSnapshot, PurgeStore, Stored, Variant,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -98,6 +98,9 @@ async fn no_number_of_invalidations_takes_memory_or_what_they_do_not_name() {
     invalidate(&harness, TAKEN);
     invalidate(&harness, "http://a/filling");
     flood(&harness, 200_000, 1_000);
+    // Nobody waits for what there is nothing to write of.
+    let said = harness.cache.flush_invalidations();
+    assert_eq!(said.now_or_never(), Some(Ok(())));
     // What began before an invalidation is not kept, however long ago that was.
     assert_eq!(finish(of_taken).await, Stored::Not);
     let key = Key::new("http://a/filling");
@@ -315,12 +318,21 @@ async fn a_log_that_falls_behind_or_fails_catches_up() {
         disk.be_unsure();
         store.set(!fails, fails);
         invalidate(&harness, TAKEN);
+        let said = harness.cache.flush_invalidations();
+        if fails {
+            assert_eq!(said.await, Err(NotDurable));
+        } else {
+            assert_eq!(said.now_or_never(), None, "it is not durable yet");
+        }
         flood(&harness, 5_000, 20);
         harness.purge(PurgeSelector::Key(MEDIA.into()), false);
         store.set(false, false);
         if fails {
+            let said = harness.cache.flush_invalidations().await;
+            assert_eq!(said, Err(NotDurable), "nobody tried again for that");
             harness.cache.close().await;
         }
+        assert_eq!(harness.cache.flush_invalidations().await, Ok(()));
         drop(harness);
         disk.lose_removals();
         let harness = start();

@@ -15,6 +15,7 @@ mod disk_support;
 mod fills;
 mod holes;
 mod invalidating;
+mod invalidating_kill;
 mod memory_disk;
 mod purging;
 mod ratios;
