@@ -15,6 +15,8 @@ const FILE: &str = "addresses.json";
 pub(crate) struct Addresses {
     pub(crate) admin: SocketAddr,
     pub(crate) listeners: Vec<ListenerAddress>,
+    /// Where children ask, on a parent.
+    pub(crate) shield: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Serialize)]

@@ -1,4 +1,4 @@
-//! The admin listener: metrics, health, readiness, cache inspection. On a runtime of its own, so that it answers
+//! The admin listener: metrics, health, readiness, cache inspection, the shield tier. On a runtime of its own, so that it answers
 //! however busy the viewers' threads are.
 
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use mcsp_auth_edge::{MediaKeyring, TokenVerifier};
 use mcsp_edge_cache::engine::{Cache, Inspection, Key};
-use mcsp_edge_proxy::FeedState;
+use mcsp_edge_proxy::{Edge, FeedState, ShieldState};
 use mcsp_telemetry::{Readiness, TelemetryLayer, admin_router};
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -87,11 +87,16 @@ async fn inspect(
     Json(cache.inspect(Key::new(&query.key)))
 }
 
+async fn shield(State(edge): State<Arc<Edge>>) -> Json<ShieldState> {
+    Json(edge.shield_state())
+}
+
 /// Binds and serves on a thread of its own until the process ends, through the drain too; returns where.
 pub(crate) fn start(
     address: SocketAddr,
     health: Arc<Health>,
     cache: Cache,
+    edge: Arc<Edge>,
 ) -> Result<SocketAddr, BootError> {
     let fault = |source| BootError::io(format!("admin.address {address}"), source);
     let listener = std::net::TcpListener::bind(address).map_err(fault)?;
@@ -99,8 +104,10 @@ pub(crate) fn start(
     let bound = listener.local_addr().map_err(fault)?;
     let inspection = Router::new()
         .route("/cache/inspect", get(inspect))
-        .layer(TelemetryLayer::new("admin").quiet())
-        .with_state(cache);
+        .with_state(cache)
+        .route("/shield", get(shield))
+        .with_state(edge)
+        .layer(TelemetryLayer::new("admin").quiet());
     let router = admin_router(move || health.readiness()).merge(inspection);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -15,7 +15,7 @@ use mcsp_edge_proxy::{
 };
 use mcsp_edge_tls::{CertificateStore, TlsError};
 use mcsp_geo::{GeoDb, GeoError};
-use mcsp_identity::{IdentityError, WorkloadIdentity};
+use mcsp_identity::{CallerTableError, IdentityError, WorkloadIdentity};
 use mcsp_pop_config::{PopConfigError, PopSet};
 use mcsp_runtime::{ConfigError, SharedClock, SystemClock, SystemEntropy};
 use mcsp_telemetry::{LoggingError, red_metrics, registry};
@@ -36,6 +36,8 @@ pub(crate) enum BootError {
     Identity(#[from] IdentityError),
     #[error("tls: {0}")]
     Tls(#[from] TlsError),
+    #[error("{0}")]
+    Callers(#[from] CallerTableError),
     #[error("{0}")]
     Geo(#[from] GeoError),
     #[error("{0}")]
@@ -160,6 +162,8 @@ impl Prepared {
                 config: config.proxy.clone(),
                 routes: config.route.clone(),
                 pop_id: config.pop.clone(),
+                node: config.node.clone(),
+                shield: config.shield.clone(),
                 home: membership.as_ref().map(|membership| HomeParts {
                     pops: Arc::clone(&membership.pops),
                     identity: membership.identity.clone(),

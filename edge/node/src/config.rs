@@ -7,7 +7,7 @@ use mcsp_edge_cache::engine::CacheConfig;
 use mcsp_edge_fetch::FetchConfig;
 use mcsp_edge_h1::Limits;
 use mcsp_edge_prefetch::PrefetchConfig;
-use mcsp_edge_proxy::{ProxyConfig, RouteConfig};
+use mcsp_edge_proxy::{ProxyConfig, RouteConfig, ShieldConfig};
 use mcsp_edge_tls::TlsConfig;
 use mcsp_identity::IdentityConfig;
 use mcsp_runtime::{ConfigError, load_config};
@@ -72,6 +72,8 @@ pub(crate) struct NodeConfig {
     pub(crate) prefetch: PrefetchConfig,
     #[serde(default)]
     pub(crate) h1: Limits,
+    #[serde(default)]
+    pub(crate) shield: ShieldConfig,
     #[serde(default)]
     pub(crate) feed: FeedConfig,
     #[serde(default)]
@@ -300,6 +302,7 @@ impl NodeConfig {
 #[cfg(test)]
 mod tests {
     use mcsp_edge_cache::disk::DiskConfig;
+    use mcsp_edge_proxy::ShieldListenerConfig;
     use mcsp_runtime::parse_config;
 
     use super::*;
@@ -345,6 +348,15 @@ mod tests {
         assert_eq!(text(&memory), text(&CacheConfig::default()));
         assert_eq!(text(&config.fetch), text(&FetchConfig::default()));
         assert_eq!(text(&config.prefetch), text(&PrefetchConfig::default()));
+        let mut shield = config.shield.clone();
+        assert_eq!(shield.parent.len(), 1);
+        let listener = shield.listener.take().unwrap();
+        let address = listener.address;
+        let required: ShieldListenerConfig =
+            parse_config(&format!("address = \"{address}\""), "x.toml", "MCSP_NO_SUCH_").unwrap();
+        assert_eq!(listener, required);
+        shield.parent.clear();
+        assert_eq!(shield, ShieldConfig::default());
         assert_eq!(text(&config.h1), text(&Limits::default()));
         assert_eq!(
             text(&config.connections),

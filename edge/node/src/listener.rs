@@ -19,7 +19,7 @@ use crate::config::{ConnectionsConfig, ListenerConfig};
 use crate::metrics::NodeMetrics;
 
 /// How long accepting pauses when the process is out of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What all listeners share.
 #[derive(Clone)]

@@ -9,6 +9,7 @@ mod feed;
 mod listener;
 mod metrics;
 mod run;
+mod shield;
 mod watch;
 
 use std::process::ExitCode;

@@ -5,6 +5,7 @@ use prometheus::{Gauge, IntCounterVec, IntGauge, Opts, Registry};
 #[derive(Debug, Clone)]
 pub(crate) struct NodeMetrics {
     pub(crate) connections: IntCounterVec,
+    pub(crate) shield_connections: IntCounterVec,
     pub(crate) feed_connects: IntCounterVec,
     pub(crate) feed_entries: IntCounterVec,
     pub(crate) feed_age_s: Gauge,
@@ -22,6 +23,11 @@ impl NodeMetrics {
             connections: counters(
                 "mcsp_edge_connections_total",
                 "Connections from viewers, by what became of them at the door.",
+                &["outcome"],
+            )?,
+            shield_connections: counters(
+                "mcsp_edge_shield_connections_total",
+                "Connections from children, by what became of them at the door.",
                 &["outcome"],
             )?,
             feed_connects: counters(
@@ -46,6 +52,7 @@ impl NodeMetrics {
             revocations: IntGauge::new("mcsp_edge_revocations", "Ended sessions that are held.")?,
         };
         registry.register(Box::new(metrics.connections.clone()))?;
+        registry.register(Box::new(metrics.shield_connections.clone()))?;
         registry.register(Box::new(metrics.feed_connects.clone()))?;
         registry.register(Box::new(metrics.feed_entries.clone()))?;
         registry.register(Box::new(metrics.feed_age_s.clone()))?;

@@ -1,11 +1,13 @@
 //! The boot sequence: bind, say where, run, drain.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mcsp_edge_h1::H1Metrics;
-use mcsp_edge_proxy::{Door, DoorConfig, EdgeProxy};
+use mcsp_edge_proxy::{Door, DoorConfig, EdgeProxy, ShieldDoor};
 use mcsp_edge_tls::server_config;
+use mcsp_identity::CallerTable;
 use mcsp_runtime::{Shutdown, ShutdownTrigger, SystemEntropy};
 use mcsp_telemetry::{init_logging, registry};
 use pingora_core::server::configuration::ServerConf;
@@ -20,6 +22,7 @@ use crate::config::NodeConfig;
 use crate::feed::FeedClient;
 use crate::listener::{Doorway, Listening};
 use crate::metrics::NodeMetrics;
+use crate::shield::{ShieldDoorway, ShieldListening};
 use crate::watch as background;
 
 /// How often a request may go to an idle connection that its origin has closed meanwhile, beside the tries that it has
@@ -66,14 +69,33 @@ async fn serve(prepared: Prepared) -> Result<(), BootError> {
     for listener in &config.listener {
         listeners.push(Listening::bind(listener, tls.as_ref()).await?);
     }
+    let shield = bind_shield(&prepared).await?;
     let health = Health::new(&prepared);
-    let cache = prepared.cache.clone();
-    let admin = admin::start(config.admin.address, Arc::clone(&health), cache)?;
-    announce(config, admin, &listeners)?;
+    let (cache, edge) = (prepared.cache.clone(), Arc::clone(&prepared.edge));
+    let admin = admin::start(config.admin.address, Arc::clone(&health), cache, edge)?;
+    let shield_address = shield.as_ref().map(|shield| shield.address);
+    announce(config, admin, &listeners, shield_address)?;
 
     let feed = start_background(&prepared, &metrics, &shutdown);
     let (stop, stopped) = watch::channel(false);
     let tracker = TaskTracker::new();
+    let h1_metrics = H1Metrics::register(registry())?;
+    if let (Some(listening), Some(listener)) = (shield, &config.shield.listener) {
+        let door = ShieldDoor::new(
+            Arc::clone(&prepared.edge),
+            CallerTable::embedded()?,
+            listener.requests_max,
+            config.h1.clone(),
+            h1_metrics.clone(),
+            stopped.clone(),
+        );
+        tokio::spawn(listening.serve(ShieldDoorway {
+            door,
+            connections: metrics.shield_connections.clone(),
+            tracker: tracker.clone(),
+            stop: stopped.clone(),
+        }));
+    }
     let door = Door::new(
         Arc::clone(&prepared.edge),
         proxy(&prepared),
@@ -82,7 +104,7 @@ async fn serve(prepared: Prepared) -> Result<(), BootError> {
             h2_idle_timeout: Duration::from_millis(config.connections.h2_idle_timeout_ms),
             h2_streams_max: config.connections.h2_streams_max,
         },
-        H1Metrics::register(registry())?,
+        h1_metrics.clone(),
         stopped.clone(),
     );
     let doorway = Doorway::new(door, &config.connections, metrics, tracker.clone(), stopped);
@@ -109,10 +131,22 @@ async fn serve(prepared: Prepared) -> Result<(), BootError> {
     Ok(())
 }
 
+/// Where children ask, if the node is a parent.
+async fn bind_shield(prepared: &Prepared) -> Result<Option<ShieldListening>, BootError> {
+    let config = &prepared.config;
+    let (Some(listener), Some(membership)) = (&config.shield.listener, &prepared.membership) else {
+        return Ok(None);
+    };
+    let handshake_timeout = Duration::from_millis(config.connections.handshake_timeout_ms);
+    let bound = ShieldListening::bind(listener, &membership.identity, handshake_timeout).await?;
+    Ok(Some(bound))
+}
+
 fn announce(
     config: &NodeConfig,
-    admin: std::net::SocketAddr,
+    admin: SocketAddr,
     listeners: &[Listening],
+    shield: Option<SocketAddr>,
 ) -> Result<(), BootError> {
     let addresses = Addresses {
         admin,
@@ -120,7 +154,11 @@ fn announce(
             .iter()
             .map(|listener| listener.address.clone())
             .collect(),
+        shield,
     };
+    if let Some(address) = shield {
+        tracing::info!(%address, "listens for children");
+    }
     tracing::info!(pop = config.pop, node = config.node, address = %admin, "admin listens");
     for listener in &addresses.listeners {
         tracing::info!(address = %listener.address, tls = listener.tls, "listens");

@@ -57,6 +57,16 @@ impl Answer {
         Self::problem(ProblemKind::MethodNotAllowed, "method", &text).with(ALLOW, allowed)
     }
 
+    /// 508: the request has been here before (RFC 8586 section 1.1).
+    pub(crate) fn loop_detected() -> Self {
+        Self {
+            status: StatusCode::LOOP_DETECTED,
+            headers: vec![(CACHE_CONTROL, "no-store".to_owned())],
+            problem: None,
+            detail: "loop",
+        }
+    }
+
     /// 307: the same request, elsewhere.
     pub(crate) fn redirect(location: &str, detail: &'static str) -> Self {
         Self {

@@ -12,6 +12,7 @@ use mcsp_geo::Place;
 use mcsp_telemetry::TraceContext;
 
 use crate::route::Route;
+use crate::shield::Child;
 use crate::upstream::{Lease, Region};
 
 /// Filled in by the stages as they run.
@@ -20,6 +21,8 @@ pub struct RequestContext {
     pub(crate) started: Instant,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) is_tls: bool,
+    /// Another of our nodes that asks this one, in place of a viewer.
+    pub(crate) child: Option<Child>,
     pub(crate) place: Place,
     pub(crate) trace: TraceContext,
     pub(crate) route: Option<Arc<Route>>,
@@ -55,6 +58,7 @@ impl RequestContext {
             started: Instant::now(),
             peer: None,
             is_tls: false,
+            child: None,
             place: Place::default(),
             trace,
             route: None,
@@ -86,7 +90,15 @@ impl RequestContext {
         self.route.as_deref().is_some_and(Route::is_media)
     }
 
+    /// Does no viewer wait for it?
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.child.as_ref().is_some_and(|child| child.is_ahead)
+    }
+
     pub(crate) fn route_label(&self) -> &str {
+        if self.child.is_some() {
+            return "shield";
+        }
         self.route
             .as_deref()
             .map_or(mcsp_telemetry::ROUTE_UNMATCHED, Route::label)

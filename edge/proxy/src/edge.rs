@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use mcsp_auth_edge::{MediaKeyring, Revocations, TokenVerifier};
 use mcsp_edge_cache::engine::Cache;
 use mcsp_edge_fetch::Fetcher;
+use mcsp_edge_policy::cdn_loop;
 use mcsp_edge_prefetch::{PrefetchConfig, PrefetchConfigError, Prefetcher};
 use mcsp_geo::GeoDb;
 use mcsp_identity::WorkloadIdentity;
@@ -17,10 +18,12 @@ use thiserror::Error;
 
 use crate::access_log::AccessLog;
 use crate::config::{ProxyConfig, ProxyConfigError};
+use crate::context::RequestContext;
 use crate::feed_state::FeedState;
 use crate::metrics::ProxyMetrics;
 use crate::plain::{PlainRoutes, RouteConfig};
 use crate::serve::{FetchAhead, Underway};
+use crate::shield::{AllParents, ShieldConfig};
 use crate::upstream::{PeerIdentity, Upstreams};
 
 /// What a node hands to its proxy.
@@ -32,6 +35,10 @@ pub struct EdgeParts {
     pub routes: Vec<RouteConfig>,
     /// The PoP's id, which names the node in `Cache-Status` and logs; a token (RFC 9110 section 5.6.2).
     pub pop_id: String,
+    /// This node among the PoP's; a token.
+    pub node: String,
+    /// Parents, and whether the node is one.
+    pub shield: ShieldConfig,
     /// Absent for a node that has plain routes only.
     pub home: Option<HomeParts>,
     /// Countries by address; without it every country is unknown.
@@ -95,6 +102,11 @@ pub struct Edge {
     pub(crate) config: ProxyConfig,
     /// The PoP's id.
     pub(crate) name: String,
+    /// The PoP's id and the node's: what other nodes of ours know it by.
+    pub(crate) node_name: String,
+    /// What the node adds to requests that it makes.
+    pub(crate) cdn_loop: cdn_loop::Member,
+    pub(crate) shield: ShieldConfig,
     /// Absent for a node that has plain routes only.
     pub(crate) home: Option<Home>,
     pub(crate) routes: PlainRoutes,
@@ -123,6 +135,7 @@ pub(crate) struct Home {
     pub(crate) pop: PopManifest,
     pub(crate) pops: Arc<PopSet>,
     pub(crate) upstreams: Upstreams,
+    pub(crate) parents: AllParents,
     pub(crate) peer_identity: ArcSwap<PeerIdentity>,
 }
 
@@ -131,6 +144,7 @@ impl Home {
         pop_id: &str,
         parts: HomeParts,
         config: &ProxyConfig,
+        shield: &ShieldConfig,
         clock: &SharedClock,
     ) -> Result<Self, EdgeError> {
         let Some(pop) = parts.pops.get(pop_id).cloned() else {
@@ -146,10 +160,12 @@ impl Home {
                 ProxyConfigError::new("upstream.region", "a list without it", expected).into(),
             );
         }
+        let parents = AllParents::new(shield, &pop, &parts.pops, &upstreams, clock)?;
         Ok(Self {
             pop,
             pops: parts.pops,
             upstreams,
+            parents,
             peer_identity: ArcSwap::from_pointee(peer_identity(&parts.identity, 0)?),
         })
     }
@@ -163,6 +179,7 @@ impl Edge {
     pub fn new(parts: EdgeParts, registry: &Registry) -> Result<Arc<Self>, EdgeError> {
         parts.config.validate()?;
         parts.prefetch.validate()?;
+        parts.shield.validate()?;
         let metrics = ProxyMetrics::register(registry, parts.red.as_ref())?;
         let routes = PlainRoutes::new(
             &parts.routes,
@@ -175,8 +192,22 @@ impl Edge {
             return Err(error.into());
         }
         let home = match parts.home {
-            Some(home) => Some(Home::new(&parts.pop_id, home, &parts.config, &parts.clock)?),
-            None => None,
+            Some(home) => Some(Home::new(
+                &parts.pop_id,
+                home,
+                &parts.config,
+                &parts.shield,
+                &parts.clock,
+            )?),
+            None => {
+                parts.shield.check_for_no_region()?;
+                None
+            }
+        };
+        let loop_id = format!("{}.{}.mcsp-edge", parts.node, parts.pop_id);
+        let run = format!("{:016x}", parts.entropy.next_u64());
+        let Some(cdn_loop) = cdn_loop::Member::new(&loop_id, &run) else {
+            return Err(ProxyConfigError::new("node", parts.node, "a token").into());
         };
         let bases = home.iter().flat_map(|home| &home.pop.base_urls);
         let mut public_bases: Vec<String> = bases.map(base_of).collect();
@@ -191,7 +222,10 @@ impl Edge {
         let work = FetchAhead::new(&parts.cache, &viewer_fetches, &parts.prefetch);
         let prefetcher = Prefetcher::new(work, parts.prefetch, registry)?;
         Ok(Arc::new(Self {
+            node_name: format!("{}/{}", parts.pop_id, parts.node),
             name: parts.pop_id,
+            cdn_loop,
+            shield: parts.shield,
             home,
             routes,
             public_bases,
@@ -211,6 +245,15 @@ impl Edge {
             red: parts.red,
             access_log: parts.access_log,
         }))
+    }
+
+    /// What the cache is called in an answer: to viewers it is the PoP's, to other nodes this one's.
+    pub(crate) fn cache_name(&self, context: &RequestContext) -> &str {
+        if context.child.is_some() {
+            &self.node_name
+        } else {
+            &self.name
+        }
     }
 
     /// Fetches ahead what viewers are likely to ask for next, until `stop`.

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use mcsp_runtime::SharedClock;
 
+use crate::feed_position::{FeedPosition, FeedProgress};
+
 /// When the feed was last heard of, shared by the feed's client, which writes it, and the stages, which judge by it.
 #[derive(Debug)]
 pub struct FeedState {
@@ -13,6 +15,7 @@ pub struct FeedState {
     contact_ms: AtomicI64,
     /// When this run of the node began, Unix milliseconds; [`NEVER`] once the feed was heard of in it.
     begun_ms: AtomicI64,
+    progress: FeedProgress,
 }
 
 const NEVER: i64 = i64::MIN;
@@ -26,7 +29,23 @@ impl FeedState {
             clock,
             begun_ms,
             contact_ms: AtomicI64::new(NEVER),
+            progress: FeedProgress::default(),
         })
+    }
+
+    /// What is purged by the feed up to `position` is about to go: from now on the node takes nothing of another node that
+    /// has not carried that out. To be said before a purge is carried out, and before the feed begins anew.
+    pub fn demand(&self, position: FeedPosition) {
+        self.progress.demand(position);
+    }
+
+    /// Everything of the feed up to `position` is carried out; nothing: the feed begins anew.
+    pub fn set_done(&self, position: Option<FeedPosition>) {
+        self.progress.set_done(position);
+    }
+
+    pub(crate) fn progress(&self) -> &FeedProgress {
+        &self.progress
     }
 
     /// The feed spoke just now, and everything it said before is applied.

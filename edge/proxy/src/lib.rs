@@ -22,6 +22,7 @@ mod answer;
 mod config;
 mod context;
 mod edge;
+mod feed_position;
 mod feed_state;
 mod lifecycle;
 mod metrics;
@@ -30,6 +31,7 @@ mod public_calls;
 mod response;
 mod route;
 mod serve;
+mod shield;
 mod stage;
 mod target;
 mod upstream;
@@ -39,8 +41,13 @@ pub use config::{
     LimitsConfig, ProxyConfig, ProxyConfigError, RegionUpstream, TrustConfig, UpstreamConfig,
 };
 pub use edge::{Edge, EdgeError, EdgeParts, HomeParts};
+pub use feed_position::FeedPosition;
 pub use feed_state::FeedState;
 pub use lifecycle::EdgeProxy;
 pub use plain::{QueryConfig, QueryWord, RouteConfig};
 pub use serve::{Door, DoorConfig};
+pub use shield::{
+    FeedPositionState, ParentConfig, ParentState, ShieldConfig, ShieldDoor, ShieldListenerConfig,
+    ShieldState,
+};
 pub use stage::{REQUEST_STAGES, Stage};

@@ -8,6 +8,7 @@ use mcsp_telemetry::{RedHandle, RedMetrics};
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
 use crate::route::{MediaKind, Route};
+use crate::shield::ShieldMetrics;
 
 /// The counters of one route whose answers are kept, found once: too many requests pass them to look labels up.
 #[derive(Debug, Clone)]
@@ -90,6 +91,7 @@ pub(crate) struct ProxyMetrics {
     pub(crate) stale: IntCounterVec,
     pub(crate) bytes_sent: IntCounterVec,
     pub(crate) log_dropped: SumCounter,
+    pub(crate) shield: ShieldMetrics,
     red: Option<RedMetrics>,
     segment: RouteCounters,
     manifest: RouteCounters,
@@ -155,6 +157,7 @@ impl ProxyMetrics {
                 )?,
                 told: Arc::default(),
             },
+            shield: ShieldMetrics::register(registry)?,
             segment: of_route("media-segment"),
             manifest: of_route("media-manifest"),
             art: of_route("media-art"),

@@ -13,7 +13,14 @@ use crate::spiffe::{EDGE_NAMESPACE, is_label};
 /// The table the project ships.
 const EMBEDDED: &str = include_str!("../callers.toml");
 /// The interfaces that are not gRPC services.
-const PLAIN_INTERFACES: [&str; 5] = ["http:api", "http:media", "http:web", "http:admin", "s3"];
+const PLAIN_INTERFACES: [&str; 6] = [
+    "http:api",
+    "http:media",
+    "http:web",
+    "http:shield",
+    "http:admin",
+    "s3",
+];
 
 /// Why a text is not a caller table.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -170,7 +177,7 @@ impl Rule {
                 return Err(fault(
                     "interfaces",
                     interface,
-                    "a gRPC service's full name, or one of http:api, http:media, http:web, http:admin, s3",
+                    "a gRPC service's full name, or one of http:api, http:media, http:web, http:shield, http:admin, s3",
                 ));
             }
         }
@@ -241,6 +248,7 @@ mod tests {
             "http:api",
             "http:media",
             "http:web",
+            "http:shield",
             "s3",
             "mcsp.feed.v1.EdgeFeed",
         ] {

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use mcsp_api::feed::{FeedCursor, FeedFault, FeedStep, SILENCE_MS_MAX};
 use mcsp_api::proto::feed::FeedMessage;
+use mcsp_api::proto::feed::feed_entry::Change;
+use mcsp_api::proto::feed::feed_message::Message;
 use mcsp_api::proto::feed::edge_feed_client::EdgeFeedClient;
-use mcsp_edge_proxy::{FeedState, RegionUpstream};
+use mcsp_edge_proxy::{FeedPosition, FeedState, RegionUpstream};
 use mcsp_identity::WorkloadIdentity;
 use mcsp_runtime::{SharedEntropy, Shutdown};
 use thiserror::Error;
@@ -118,6 +120,9 @@ impl FeedClient {
                 );
                 self.cursor = FeedCursor::resumed(&journal.epoch, journal.applied_sequence);
                 self.state.restore(journal.contact_ms);
+                let kept = self.position(journal.applied_sequence);
+                self.state.demand(kept.clone());
+                self.state.set_done(Some(kept));
                 self.saved_contact_ms = journal.contact_ms;
                 self.applier.restore(journal);
             }
@@ -211,10 +216,22 @@ impl FeedClient {
 
     fn receive(&mut self, message: FeedMessage) -> Result<(), Cut> {
         let before = self.cursor.applied_sequence();
+        let snapshot_end = match &message.message {
+            Some(Message::Reset(reset)) => reset.snapshot_end,
+            _ => 0,
+        };
         match self.cursor.receive(message, self.applier.clock.now_ms())? {
-            FeedStep::Reset => self.applier.reset(),
+            FeedStep::Reset => {
+                // Purges that were missed are not told: others must have carried out all that there were.
+                self.state.set_done(None);
+                self.state.demand(self.position(snapshot_end));
+                self.applier.reset();
+            }
             FeedStep::Apply(entry) => {
                 let sequence = entry.sequence;
+                if matches!(entry.change, Some(Change::Purge(_))) {
+                    self.state.demand(self.position(sequence));
+                }
                 self.applier.apply(entry);
                 self.cursor.applied(sequence);
             }
@@ -222,6 +239,8 @@ impl FeedClient {
         }
         if self.cursor.has_state() {
             self.applier.complete();
+            let done = self.position(self.cursor.applied_sequence());
+            self.state.set_done(Some(done));
         }
         // What was missed while the stream was away is applied before anything is believed again.
         if self.cursor.is_caught_up() {
@@ -232,6 +251,14 @@ impl FeedClient {
             .feed_sequence
             .set(i64::try_from(self.cursor.applied_sequence()).unwrap_or(i64::MAX));
         Ok(())
+    }
+
+    fn position(&self, sequence: u64) -> FeedPosition {
+        FeedPosition {
+            region: self.home.id.clone(),
+            epoch: self.cursor.epoch().to_owned(),
+            sequence,
+        }
     }
 
     fn save_if_due(&mut self) {

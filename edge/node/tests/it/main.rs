@@ -19,6 +19,7 @@ mod plain;
 mod prefetch;
 mod residency;
 mod sharing;
+mod shield;
 mod storage;
 mod tls;
 mod tokens;

@@ -60,7 +60,10 @@ pub(crate) fn write(edge: &Edge, context: &RequestContext, ending: &Ending<'_>) 
 
 fn count(edge: &Edge, context: &RequestContext, ending: &Ending<'_>, duration: Duration) {
     let seconds = duration.as_secs_f64();
-    let handles = edge.metrics.of_route(context.route.as_deref());
+    let is_viewers = context.child.is_none();
+    let handles = edge
+        .metrics
+        .of_route(context.route.as_deref().filter(|_| is_viewers));
     if let Some(handles) = handles {
         handles.bytes_sent.inc_by(ending.bytes);
         if let Some(red) = handles.red(ending.method) {
@@ -97,11 +100,14 @@ fn line_of(
     line.text("method", ending.method.as_str());
     match context.route.as_deref() {
         // The path that the token was taken out of.
-        Some(Route::Media(media)) => {
+        Some(Route::Media(media)) if !media.token.is_empty() => {
             let rest = media.origin_path.strip_prefix("/media").unwrap_or_default();
             line.joined("path", "/media/[redacted]", rest);
         }
         _ => line.path(ending.path),
+    }
+    if let Some(child) = &context.child {
+        line.text("child", child.caller.account());
     }
     line.number("status", u64::from(ending.status));
     line.word("outcome", ending.outcome.as_str());

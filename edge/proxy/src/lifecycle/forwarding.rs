@@ -8,6 +8,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue};
 use mcsp_api::headers::{CLIENT_ADDRESS, COUNTRY, IDENTITY, POP, PUBLIC_BASE, TRACEPARENT};
 use mcsp_edge_fetch::plain_peer;
+use mcsp_edge_policy::cdn_loop::CDN_LOOP;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, OrErr, Result, RetryType};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -86,6 +87,8 @@ impl EdgeProxy {
         if let Some(host) = host {
             request.insert_header(HOST, host)?;
         }
+        let passed = self.edge.cdn_loop.value().clone();
+        request.append_header(CDN_LOOP.clone(), passed)?;
         self.introduce(session.req_header(), request, context)
     }
 

@@ -17,6 +17,7 @@ use crate::answer::Answer;
 use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::response::{EXPOSED, SERVER_NAME};
+use crate::shield::Child;
 
 /// There is no way to the origin.
 pub(super) fn no_origin() -> Answer {
@@ -28,6 +29,12 @@ pub(super) fn no_origin() -> Answer {
 pub(super) fn not_cached() -> Answer {
     let text = "nothing that may be used is held, and the request asks for no more";
     Answer::problem(ProblemKind::Timeout, "only-if-cached", text)
+}
+
+/// Another of our nodes asks for what none of its viewers waits for, and those of this node leave no room.
+pub(super) fn later() -> Answer {
+    let text = "there is no room for what no viewer waits for";
+    Answer::problem(ProblemKind::Unavailable, "later", text)
 }
 
 pub(super) fn internal() -> Answer {
@@ -64,6 +71,7 @@ pub(super) async fn send<C: ClientStream>(
     is_head: bool,
 ) -> Result<(), SendFault> {
     context.status = answer.status.as_u16();
+    let word = Child::word_of(&answer);
     let mut head = client.head(answer.status);
     head.field(&DATE, &http_date_value(edge.clock.now_ms()));
     head.field(&SERVER, &HeaderValue::from_static(SERVER_NAME));
@@ -90,13 +98,16 @@ pub(super) async fn send<C: ClientStream>(
     }
     if context.route.is_some() {
         let status = CacheStatus {
-            cache: &edge.name,
+            cache: edge.cache_name(context),
             detail: Some(answer.detail),
             ..CacheStatus::default()
         }
         .to_string();
         head.field_fmt(&CACHE_STATUS, format_args!("{status}"));
         context.cache_status = Some(status);
+    }
+    if context.child.is_some() {
+        Child::put_word(edge, word, &mut head);
     }
     put_common(edge, context, &mut head);
     let length = body.len() as u64;

@@ -9,10 +9,12 @@ use http::header::{
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use mcsp_api::Residency;
 use mcsp_api::headers::{POP, TRACEPARENT};
 use mcsp_edge_cache::engine::Selecting;
 use mcsp_edge_fetch::{FetchRequest, Target};
 use mcsp_edge_policy::cache_control::RequestDirectives;
+use mcsp_edge_policy::cdn_loop::CDN_LOOP;
 use mcsp_edge_policy::conditional::remove_conditions;
 use mcsp_edge_policy::hop_by_hop::{connection_takes_fields, is_hop_by_hop, strip_for_forwarding};
 use mcsp_edge_policy::store::{SetCookie, StoreRules};
@@ -23,6 +25,7 @@ use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::plain::PlainRequest;
 use crate::route::{MediaKind, Route};
+use crate::shield::Way;
 use crate::stage::is_forged;
 use crate::target::{host_of, one_cookie_line};
 
@@ -156,13 +159,27 @@ impl<'r> Asking<'r> {
     }
 
     /// Whom to ask; nothing when there is no way to the origin.
-    pub(crate) fn target(&self, edge: &Edge, context: &RequestContext) -> Option<Target> {
+    pub(crate) fn way(&self, edge: &Edge, context: &RequestContext) -> Option<Way> {
         if let Some(plain) = self.plain() {
-            return Some(Target::plain(Arc::clone(&plain.route.pool)));
+            let origin = Target::plain(Arc::clone(&plain.route.pool));
+            return Some(Way::to_origin(origin));
         }
         let region = context.region.as_ref()?;
-        let identity = edge.home.as_ref()?.peer_identity.load_full();
-        Some(Target::mtls(Arc::clone(&region.origin), identity))
+        let home = edge.home.as_ref()?;
+        let identity = home.peer_identity.load_full();
+        let origin = Target::mtls(Arc::clone(&region.origin), Arc::clone(&identity));
+        // A parent asks no parent.
+        let parents = home.parents.of_region(region.id());
+        let Some(parents) = parents.filter(|_| context.child.is_none()) else {
+            return Some(Way::to_origin(origin));
+        };
+        let residency = match self.route {
+            Route::Media(media) => media.residency,
+            _ => Residency::Global,
+        };
+        Some(Way::by_parents(
+            origin, parents, identity, self.key, residency,
+        ))
     }
 
     /// What the origin is asked for all clients alike: without this one's conditions and ranges.
@@ -194,6 +211,8 @@ impl<'r> Asking<'r> {
             Some(_) => plain_fields(self.request, self.fields),
             None => own_fields(edge, &self.request.headers),
         };
+        let passed = edge.cdn_loop.value().clone();
+        request.headers.append(&CDN_LOOP, passed);
         let trace = context.trace.child(&*edge.entropy).header_value();
         if let Ok(trace) = HeaderValue::try_from(trace) {
             request.headers.insert(TRACEPARENT, trace);
@@ -284,10 +303,10 @@ mod tests {
         assert_eq!(own.path.as_str(), "/assets/app.js");
         assert_eq!(
             names(own),
-            ["if-none-match", "range", "traceparent", "x-mcsp-pop"]
+            ["cdn-loop", "if-none-match", "range", "traceparent", "x-mcsp-pop"]
         );
         let shared = asking.shared_request(&fixture.edge, &context).unwrap();
-        assert_eq!(names(shared), ["traceparent", "x-mcsp-pop"]);
+        assert_eq!(names(shared), ["cdn-loop", "traceparent", "x-mcsp-pop"]);
     }
 
     #[test]

@@ -10,8 +10,9 @@ use http::{HeaderMap, Method, StatusCode};
 use mcsp_edge_cache::engine::{
     BodyPlan, Entity, FillTicket, Lead, NewResponse, StoredHead, Variant, surrogate_keys,
 };
-use mcsp_edge_fetch::{BodyLength, FetchError, FetchRequest, Response, Target};
+use mcsp_edge_fetch::{BodyLength, FetchError, FetchRequest, Response};
 use mcsp_edge_policy::age::Exchange;
+use mcsp_edge_policy::cache_status::CACHE_STATUS;
 use mcsp_edge_policy::conditional::Validators;
 use mcsp_edge_policy::date::http_date_value;
 use mcsp_edge_policy::freshness::Failure;
@@ -30,6 +31,7 @@ use super::prepared::is_public;
 use super::pump::pump;
 use crate::context::RequestContext;
 use crate::edge::Edge;
+use crate::shield::{Way, detail_of, is_stand_in, told_by_parent};
 
 /// Interim answers that wait for the client to be told.
 const INTERIM_WAITING_MAX: usize = 16;
@@ -40,7 +42,7 @@ pub(crate) struct Errand {
     pub(crate) edge: Arc<Edge>,
     /// Without conditions.
     pub(crate) request: FetchRequest,
-    pub(crate) target: Target,
+    pub(crate) way: Way,
     pub(crate) rules: StoreRules,
     /// What the client said, as far as it selects an answer.
     pub(crate) asked: HeaderMap,
@@ -50,6 +52,8 @@ pub(crate) struct Errand {
     pub(crate) believes_close: bool,
     /// To be validated.
     pub(crate) stale: Option<Arc<Entity>>,
+    /// No viewer waits for it, here or at another of our nodes.
+    pub(crate) is_ahead: bool,
 }
 
 /// What became of it.
@@ -75,6 +79,8 @@ pub(crate) struct Fetched {
     /// Of the answer's fields those that are for the client that caused it and not kept (RFC 9111 sections 5.2.2.4
     /// and 5.2.2.7).
     pub(crate) own: HeaderMap,
+    /// For `Cache-Status`.
+    pub(crate) detail: Option<&'static str>,
 }
 
 /// What the client that caused it waits for.
@@ -95,7 +101,7 @@ impl Errand {
         Some(Self {
             edge: Arc::clone(edge),
             request: asking.shared_request(edge, context)?,
-            target: asking.target(edge, context)?,
+            way: asking.way(edge, context)?,
             rules: asking.rules(edge),
             asked: match asking.selects {
                 Selects::Fields(fields) => fields.clone(),
@@ -104,14 +110,28 @@ impl Errand {
             believes_close: asking.plain().is_some(),
             target_uri: asking.key.to_owned(),
             stale,
+            is_ahead: context.is_ahead(),
         })
+    }
+
+    /// The same, for what no viewer waits for.
+    pub(crate) fn ahead(self) -> Self {
+        Self {
+            is_ahead: true,
+            way: self.way.ahead(),
+            ..self
+        }
     }
 
     /// Sends it off for all who wait behind `lead`.
     pub(crate) fn start(self, lead: Lead) -> Awaited {
         let (tell, fetched) = oneshot::channel();
         let (interim, interim_told) = mpsc::channel(INTERIM_WAITING_MAX);
-        let underway = self.edge.viewer_fetches.enter();
+        let underway = if self.is_ahead {
+            self.edge.prefetcher.work().enter()
+        } else {
+            self.edge.viewer_fetches.enter()
+        };
         tokio::spawn(async move {
             let _underway = underway;
             self.run(lead, tell, interim).await;
@@ -133,12 +153,15 @@ impl Errand {
         let answer = self.ask(&interim).await;
         drop(interim);
         let own = answer.as_ref().map(own_fields).unwrap_or_default();
+        let head = answer.as_ref().ok().map(|response| &response.head);
+        let detail = head.and_then(detail_of);
         let (outcome, body) = self.judge(lead, answer);
         // The client may be gone; then nobody wants to know.
         let _ = tell.send(Fetched {
             outcome,
             wait: started.elapsed(),
             own,
+            detail,
         });
         if let Some((filling, response)) = body {
             pump(&self, filling, response).await;
@@ -164,8 +187,7 @@ impl Errand {
             // A client that does not take them misses some: they are hints.
             let _ = interim.try_send(head);
         };
-        let fetcher = &self.edge.fetcher;
-        fetcher.fetch(request, &self.target, &mut on_interim).await
+        self.way.fetch(&self.edge, request, &mut on_interim).await
     }
 
     fn judge(
@@ -188,6 +210,14 @@ impl Errand {
             }
         };
         let status = response.head.status;
+        if is_stand_in(&response.head) {
+            if let Some(stale) = self.may_cover() {
+                lead.share(stale);
+                return (Outcome::Covered(Arc::clone(stale)), None);
+            }
+            lead.not_shareable("stale-parent", false);
+            return (Outcome::Private(Box::new(response), "stale-parent"), None);
+        }
         if let Some(stale) = &self.stale {
             // Also one with another entity tag: RFC 9111 section 4.3.4 would have it asked again, the public suite has it
             // believed, and an origin that answers our own condition so has said that nothing changed.
@@ -334,6 +364,9 @@ fn own_fields(response: &Response) -> HeaderMap {
         for value in response.head.headers.get_all(name) {
             own.append(name.clone(), value.clone());
         }
+    }
+    for value in told_by_parent(&response.head) {
+        own.append(&CACHE_STATUS, value.clone());
     }
     own
 }

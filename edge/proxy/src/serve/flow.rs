@@ -11,6 +11,7 @@ use mcsp_edge_policy::cache_status::Forward;
 use mcsp_edge_policy::freshness::{Freshness, Reuse, Why};
 use mcsp_edge_policy::range::{ByteRange, Fitted, RangeRequest, range_value};
 use mcsp_edge_policy::vary::language;
+use mcsp_edge_prefetch::Work as _;
 
 use super::answering;
 use super::asking::{Asking, Selects};
@@ -24,6 +25,7 @@ use super::send::{Sending, Sent};
 use super::slices;
 use crate::context::RequestContext;
 use crate::edge::Edge;
+use crate::shield::detail_of;
 
 /// How often a request looks again because what it waited for came to nothing.
 const ROUNDS_MAX: usize = 4;
@@ -77,6 +79,9 @@ impl<C: ClientStream> Flow<'_, C> {
             }
             if self.asking.is_head && self.asking.plain().is_some() {
                 return Box::pin(self.pass(forward, None)).await;
+            }
+            if self.context.is_ahead() && !edge.prefetcher.work().may_run() {
+                return Box::pin(self.fail(answering::later())).await;
             }
             let key = Key::new(self.asking.key);
             match edge
@@ -137,7 +142,10 @@ impl<C: ClientStream> Flow<'_, C> {
         match reuse {
             Reuse::Fresh if !self.context.is_unverified => Verdict::Serve(hit),
             Reuse::StaleByRequest => Verdict::Serve(hit),
-            Reuse::StaleWhileRevalidate if !self.context.is_unverified => {
+            // A child that is given it would take it for fresh where a soft purge has ended its life.
+            Reuse::StaleWhileRevalidate
+                if !self.context.is_unverified && self.context.child.is_none() =>
+            {
                 Verdict::ServeAndRefresh(hit)
             }
             Reuse::Validate(Why::Request) => Verdict::Validate(Forward::Request),
@@ -178,6 +186,7 @@ impl<C: ClientStream> Flow<'_, C> {
         (is_usable || is_covering).then(|| Report {
             forward: Some(forward),
             is_collapsed: true,
+            stands_in: is_covering,
             age_s: Some(freshness.age_s(now_ms)).filter(|age_s| *age_s > 0),
             ..Report::default()
         })
@@ -248,7 +257,13 @@ impl<C: ClientStream> Flow<'_, C> {
         }
         let Awaited { fetched, interim } = errand.start(lead);
         let fetched = told_interim(self.client, fetched, interim).await?;
-        let Ok(Fetched { outcome, wait, own }) = fetched else {
+        let Ok(Fetched {
+            outcome,
+            wait,
+            own,
+            detail,
+        }) = fetched
+        else {
             return self.fail(answering::internal()).await;
         };
         if matches!(outcome, Outcome::Stored(..) | Outcome::Validated(_)) {
@@ -257,6 +272,7 @@ impl<C: ClientStream> Flow<'_, C> {
         let report = Report {
             forward: Some(forward),
             origin_wait: Some(wait),
+            detail,
             ..Report::default()
         };
         match outcome {
@@ -362,6 +378,7 @@ impl<C: ClientStream> Flow<'_, C> {
         let freshness = self.freshness(entity);
         let report = Report {
             origin_wait: Some(wait),
+            stands_in: true,
             detail: Some(if self.context.is_unverified {
                 "unverified"
             } else {
@@ -379,18 +396,18 @@ impl<C: ClientStream> Flow<'_, C> {
         detail: Option<&'static str>,
     ) -> Result<(), SendFault> {
         let request = self.asking.own_request(self.edge, self.context);
-        let target = self.asking.target(self.edge, self.context);
-        let (Some(request), Some(target)) = (request, target) else {
+        let way = self.asking.way(self.edge, self.context);
+        let (Some(request), Some(way)) = (request, way) else {
             return self.fail(answering::no_origin()).await;
         };
         let _underway = self.edge.viewer_fetches.enter();
         let started = tokio::time::Instant::now();
-        match passing::fetch(&self.edge.fetcher, self.client, &request, &target).await? {
+        match passing::fetch(self.edge, self.client, &request, &way).await? {
             Ok(response) => {
                 let report = Report {
                     forward: Some(forward),
                     forward_status: Some(response.head.status.as_u16()),
-                    detail,
+                    detail: detail.or(detail_of(&response.head)),
                     origin_wait: Some(started.elapsed()),
                     ..Report::default()
                 };

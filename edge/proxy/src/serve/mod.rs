@@ -45,9 +45,10 @@ use self::flow::Flow;
 use crate::access_log::{self, Ending};
 use crate::context::RequestContext;
 use crate::edge::Edge;
-use crate::stage;
+use crate::{shield, stage};
 
 pub(crate) use asking::Selects;
+pub(crate) use client::HeadLines;
 pub use door::{Door, DoorConfig};
 pub(crate) use errand::new_response;
 pub(crate) use prefetching::FetchAhead;
@@ -70,7 +71,7 @@ fn is_for_cache(edge: &Edge, request: &Parts, is_tls: bool) -> bool {
 }
 
 /// Answers one request, logs and counts it. False: the answer is not whole, and the connection must end.
-async fn serve<C: ClientStream>(
+pub(crate) async fn serve<C: ClientStream>(
     edge: &Arc<Edge>,
     request: &Parts,
     client: &mut C,
@@ -103,7 +104,12 @@ async fn answer<C: ClientStream>(
     context: &mut RequestContext,
 ) -> Result<(), SendFault> {
     let is_head = request.method == Method::HEAD;
-    if let ControlFlow::Break(answer) = stage::run_all(edge, request, context) {
+    let admitted = if context.child.is_some() {
+        Box::pin(shield::admit(edge, request, context)).await
+    } else {
+        stage::run_all(edge, request, context)
+    };
+    if let ControlFlow::Break(answer) = admitted {
         return answering::send(edge, client, context, answer, is_head).await;
     }
     let route = context.route.clone();

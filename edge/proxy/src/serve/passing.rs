@@ -5,7 +5,8 @@ use std::sync::Arc;
 use http::header::{CONTENT_LENGTH, DATE};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use mcsp_edge_fetch::{BodyLength, FetchError, FetchRequest, Fetcher, Response, Target};
+use mcsp_edge_fetch::{BodyLength, FetchError, FetchRequest, Response};
+use mcsp_edge_policy::cache_status::CACHE_STATUS;
 use mcsp_edge_policy::age::age_field_s;
 use mcsp_edge_policy::date::http_date_value;
 use mcsp_edge_policy::hop_by_hop::strip_for_forwarding;
@@ -17,6 +18,7 @@ use super::prepared::public_fields;
 use super::report::Report;
 use crate::context::RequestContext;
 use crate::edge::Edge;
+use crate::shield::{Way, fields_for_child, told_by_parent};
 
 /// Interim answers that wait for the client to take them.
 const INTERIM_WAITING_MAX: usize = 16;
@@ -47,17 +49,17 @@ async fn tell<C: ClientStream>(client: &mut C, mut head: Parts) -> Result<(), Se
 
 /// Asks for this client alone.
 pub(super) async fn fetch<C: ClientStream>(
-    fetcher: &Fetcher,
+    edge: &Edge,
     client: &mut C,
     request: &FetchRequest,
-    target: &Target,
+    way: &Way,
 ) -> Result<Result<Response, FetchError>, SendFault> {
     let (tell_interim, mut interim) = mpsc::channel(INTERIM_WAITING_MAX);
     let mut on_interim = |head: Parts| {
         // A client that does not take them misses some: they are hints.
         let _ = tell_interim.try_send(head);
     };
-    let mut fetch = Box::pin(fetcher.fetch(request, target, &mut on_interim));
+    let mut fetch = Box::pin(way.fetch(edge, request, &mut on_interim));
     loop {
         tokio::select! {
             biased;
@@ -91,6 +93,9 @@ pub(super) async fn pass_on<C: ClientStream>(
     context.status = status.as_u16();
     let mut head = client.head(status);
     head.fields(&fields);
+    for value in told_by_parent(&response.head) {
+        head.field(&CACHE_STATUS, value);
+    }
     report.put(edge, context, &mut head);
     client.begin(head, length_of(&response))?;
     while let Some(bytes) = piece {
@@ -109,6 +114,9 @@ fn forwarded_fields(response: &Response, context: &RequestContext) -> HeaderMap 
     // RFC 9110 section 6.6.1.
     if !fields.contains_key(DATE) {
         fields.insert(DATE, http_date_value(response.responded_ms));
+    }
+    if context.child.is_some() {
+        return fields_for_child(&fields);
     }
     public_fields(response.head.status, &fields, context.is_cross_origin())
 }

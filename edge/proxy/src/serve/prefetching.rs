@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::asking::{Asking, Selects, without_listed};
 use super::errand::{self, Errand, Fetched};
 use super::prepared::{self, Prepared};
-use super::underway::Underway;
+use super::underway::{Underway, UnderwayGuard};
 use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::plain::PlainRequest;
@@ -98,6 +98,11 @@ impl FetchAhead {
             running_max: config.running_max,
         }
     }
+
+    /// Counts a fetch that another node asks for ahead of its viewers.
+    pub(super) fn enter(&self) -> UnderwayGuard {
+        self.running.enter()
+    }
 }
 
 impl Work for FetchAhead {
@@ -164,7 +169,8 @@ pub(super) fn see(
     prepared: &Prepared,
     now_ms: i64,
 ) {
-    if asking.is_head || !edge.prefetcher.config().enabled {
+    // A child knows its viewers.
+    if asking.is_head || context.child.is_some() || !edge.prefetcher.config().enabled {
         return;
     }
     let ahead = &prepared.ahead;
@@ -207,7 +213,7 @@ pub(super) fn offer_listed(
     };
     let config = edge.prefetcher.config();
     let is_playlist = media.rest().ends_with(".m3u8") && entity.head().status == StatusCode::OK;
-    if !config.enabled || asking.is_head || !is_playlist {
+    if !config.enabled || context.child.is_some() || asking.is_head || !is_playlist {
         return;
     }
     if let Some(body) = body_of(entity) {
@@ -308,7 +314,10 @@ fn offer(
         .and_then(|asking| Errand::new(edge, &asking, &next, None));
     if let Some(errand) = errand {
         edge.prefetcher
-            .offer(Job(Arc::new(Object { errand, ticket })));
+            .offer(Job(Arc::new(Object {
+                errand: errand.ahead(),
+                ticket,
+            })));
     }
 }
 

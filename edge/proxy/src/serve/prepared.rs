@@ -1,5 +1,6 @@
 //! What is made once of a stored response's head, and sent with each hit.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64};
 
 use http::header::{
@@ -12,7 +13,9 @@ use mcsp_edge_cache::engine::{Entity, StoredHead};
 use mcsp_edge_h1::FieldLines;
 use mcsp_edge_policy::conditional::Validators;
 
+use crate::context::RequestContext;
 use crate::response::{EXPOSED, SERVER_NAME};
+use crate::shield::fields_for_child;
 
 /// Fields that are for our own nodes, or that each answer gets anew.
 const NOT_SENT: [&str; 4] = [
@@ -29,6 +32,8 @@ pub(crate) struct Prepared {
     pub(crate) lines: FieldLines,
     /// For HTTP/2: the same fields.
     pub(crate) fields: HeaderMap,
+    /// For children, where one has asked.
+    for_child: OnceLock<HeaderMap>,
     pub(crate) validators: Validators,
     pub(crate) ahead: Ahead,
 }
@@ -90,8 +95,20 @@ impl Prepared {
             lines: FieldLines::from(&fields),
             validators: Validators::of(&head.headers, head.lifetimes.received_ms),
             fields,
+            for_child: OnceLock::new(),
             ahead: Ahead::default(),
         }
+    }
+
+    /// To be called before [`Self::fields_for`] when a child asks; `stored` are the fields that this was made of.
+    pub(crate) fn prepare_for_child(&self, stored: &HeaderMap) {
+        self.for_child.get_or_init(|| fields_for_child(stored));
+    }
+
+    /// The fields that whoever asks gets.
+    pub(crate) fn fields_for(&self, context: &RequestContext) -> &HeaderMap {
+        let for_child = self.for_child.get().filter(|_| context.child.is_some());
+        for_child.unwrap_or(&self.fields)
     }
 }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::header::{IF_RANGE, RANGE};
 use mcsp_edge_cache::engine::{FillError, Filling};
-use mcsp_edge_fetch::{BodyLength, FetchRequest, Response, Target};
+use mcsp_edge_fetch::{BodyLength, FetchRequest, Response};
 use mcsp_edge_policy::range::{ContentRange, range_value};
 
 use super::errand::{Errand, validators_of};
 use crate::edge::Edge;
+use crate::shield::Way;
 
 /// How often one body may be taken up elsewhere.
 const RESUMES_MAX: usize = 3;
@@ -19,7 +20,7 @@ pub(super) async fn pump(errand: &Errand, filling: Filling, response: Response) 
     let source = Source {
         edge: &errand.edge,
         request: &errand.request,
-        target: &errand.target,
+        way: &errand.way,
     };
     let end = filling.entity().total_len();
     source.fill(filling, response, end).await;
@@ -30,7 +31,7 @@ pub(super) struct Source<'e> {
     pub(super) edge: &'e Arc<Edge>,
     /// Without conditions and ranges.
     pub(super) request: &'e FetchRequest,
-    pub(super) target: &'e Target,
+    pub(super) way: &'e Way,
 }
 
 impl Source<'_> {
@@ -106,9 +107,9 @@ impl Source<'_> {
             .insert(RANGE, range_value(at, end.checked_sub(1)));
         request.headers.insert(IF_RANGE, etag);
         request.avoid.push(broken.address());
-        let fetcher = &self.edge.fetcher;
-        let response = fetcher
-            .fetch(&request, self.target, &mut |_| {})
+        let response = self
+            .way
+            .fetch(self.edge, &request, &mut |_| {})
             .await
             .ok()?;
         let range = ContentRange::of(&response.head.headers)?;

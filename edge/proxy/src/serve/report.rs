@@ -5,12 +5,14 @@ use std::time::Duration;
 use http::header::{AGE, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderName, HeaderValue};
 use mcsp_api::headers::TRACEPARENT;
+use mcsp_edge_fetch::ParentWord;
 use mcsp_edge_policy::cache_status::{CACHE_STATUS, CacheStatus, Forward};
 use mcsp_edge_policy::cmsd::{CMSD_DYNAMIC, Dynamic};
 
 use super::client::HeadLines;
 use crate::context::RequestContext;
 use crate::edge::Edge;
+use crate::shield::Child;
 
 /// Server Timing (W3C).
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -29,6 +31,8 @@ pub(crate) struct Report {
     pub(crate) ttl_s: Option<i64>,
     pub(crate) is_stored: bool,
     pub(crate) is_collapsed: bool,
+    /// It is past its life, and given in place of what the origin should have said.
+    pub(crate) stands_in: bool,
     pub(crate) detail: Option<&'static str>,
     /// Seconds since the origin made it; nothing of what came just now without an age.
     pub(crate) age_s: Option<u32>,
@@ -68,7 +72,7 @@ impl Report {
         head.fields(&context.own_fields);
         context.detail = self.detail.or(context.detail);
         let status = CacheStatus {
-            cache: &edge.name,
+            cache: edge.cache_name(context),
             hit: self.is_hit,
             forward: self.forward,
             forward_status: self.forward_status,
@@ -81,10 +85,25 @@ impl Report {
         .to_string();
         head.field_fmt(&CACHE_STATUS, format_args!("{status}"));
         context.cache_status = Some(status);
-        self.put_timing(edge, context, head);
         put_common(edge, context, head);
+        if context.child.is_some() {
+            Child::put_word(edge, self.parent_word(), head);
+            return;
+        }
+        self.put_timing(edge, context, head);
         if let Some(counters) = edge.metrics.of_route(context.route.as_deref()) {
             counters.cache(self.outcome());
+        }
+    }
+
+    /// What a child is told that the answer is.
+    fn parent_word(&self) -> ParentWord {
+        if self.stands_in {
+            ParentWord::Stale
+        } else if self.is_hit || self.is_collapsed {
+            ParentWord::Hit
+        } else {
+            ParentWord::Miss
         }
     }
 
@@ -120,7 +139,7 @@ pub(crate) fn put_common(edge: &Edge, context: &RequestContext, head: &mut impl 
         format_args!("{value}"),
     );
     let hsts_s = edge.config.hsts_max_age_s;
-    if context.is_tls && hsts_s > 0 {
+    if context.is_tls && hsts_s > 0 && context.child.is_none() {
         head.field_fmt(&STRICT_TRANSPORT_SECURITY, format_args!("max-age={hsts_s}"));
     }
 }

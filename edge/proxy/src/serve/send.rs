@@ -66,6 +66,9 @@ impl Sending<'_> {
         let Some(prepared) = prepared::of(self.entity, &head) else {
             return Err(SendFault::Answer("a head without its lines".to_owned()));
         };
+        if context.child.is_some() {
+            prepared.prepare_for_child(&head.headers);
+        }
         if head.status.is_success() {
             prefetching::see(self.edge, self.asking, context, prepared, self.now_ms);
         }
@@ -176,12 +179,17 @@ impl Sending<'_> {
     ) -> Result<Sent, SendFault> {
         context.status = status.as_u16();
         let mut head = client.head(status);
-        for name in &OF_NOT_MODIFIED {
-            for value in prepared.fields.get_all(name) {
-                head.field(name, value);
+        if context.child.is_some() {
+            // It brings what it holds up to date by all of them (RFC 9111 section 3.2).
+            head.fields(prepared.fields_for(context));
+        } else {
+            for name in &OF_NOT_MODIFIED {
+                for value in prepared.fields.get_all(name) {
+                    head.field(name, value);
+                }
             }
+            put_cross_origin(prepared, &mut head);
         }
-        put_cross_origin(prepared, &mut head);
         self.report.put(self.edge, context, &mut head);
         let length = if status == StatusCode::NOT_MODIFIED {
             Length::None
@@ -223,7 +231,7 @@ impl Sending<'_> {
     ) -> Result<Sent, SendFault> {
         context.status = stored.status.as_u16();
         let mut head = client.head(stored.status);
-        head.prepared(prepared);
+        put_stored(prepared, context, &mut head);
         self.report.put(self.edge, context, &mut head);
         if let Some(pieces) = self.entity.body_bytes()
             && !self.asking.is_head
@@ -255,7 +263,7 @@ impl Sending<'_> {
         let status = StatusCode::PARTIAL_CONTENT;
         context.status = status.as_u16();
         let mut head = client.head(status);
-        head.prepared(prepared);
+        put_stored(prepared, context, &mut head);
         let content_range = ContentRange {
             range: Some(range),
             total: self.entity.total_len(),
@@ -293,7 +301,7 @@ impl Sending<'_> {
         let parts = Multipart::of(ranges, total, prepared.fields.get(CONTENT_TYPE), seed);
         context.status = status.as_u16();
         let mut head = client.head(status);
-        for (name, value) in &prepared.fields {
+        for (name, value) in prepared.fields_for(context) {
             if *name != CONTENT_TYPE {
                 head.field(name, value);
             }
@@ -350,11 +358,20 @@ impl Sending<'_> {
 
     async fn bring(&self, context: &RequestContext, range: Range<u64>) -> bool {
         let request = self.asking.shared_request(self.edge, context);
-        let target = self.asking.target(self.edge, context);
-        let (Some(request), Some(target)) = (request, target) else {
+        let way = self.asking.way(self.edge, context);
+        let (Some(request), Some(way)) = (request, way) else {
             return false;
         };
-        slices::bring(self.edge, request, target, self.entity, range).await
+        slices::bring(self.edge, request, way, self.entity, range).await
+    }
+}
+
+/// The fields of what is stored.
+fn put_stored(prepared: &Prepared, context: &RequestContext, head: &mut impl HeadLines) {
+    if context.child.is_some() {
+        head.fields(prepared.fields_for(context));
+    } else {
+        head.prepared(prepared);
     }
 }
 

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::header::{IF_RANGE, RANGE};
 use mcsp_edge_cache::engine::{Claim, Entity, Filling, Slice};
-use mcsp_edge_fetch::{FetchRequest, Response, Target};
+use mcsp_edge_fetch::{FetchRequest, Response};
 use mcsp_edge_policy::range::{ContentRange, RangeRequest, RangeSpec, range_value};
 
 use super::errand::validators_of;
 use super::pump::Source;
 use crate::edge::Edge;
+use crate::shield::Way;
 
 /// Slices begin and end at multiples of this, bytes.
 const SLICE_BYTES: u64 = 256 << 10;
@@ -53,7 +54,7 @@ pub(crate) fn can_be_had(entity: &Entity, range: &Range<u64>) -> bool {
 pub(crate) async fn bring(
     edge: &Arc<Edge>,
     request: FetchRequest,
-    target: Target,
+    way: Way,
     entity: &Arc<Entity>,
     range: Range<u64>,
 ) -> bool {
@@ -63,7 +64,7 @@ pub(crate) async fn bring(
         Claim::Held | Claim::Follow => true,
         Claim::Alone => false,
         Claim::Lead(slice) => {
-            let Some((filling, response)) = ask(edge, &request, &target, entity, slice).await
+            let Some((filling, response)) = ask(edge, &request, &way, entity, slice).await
             else {
                 return false;
             };
@@ -74,7 +75,7 @@ pub(crate) async fn bring(
                 let source = Source {
                     edge: &edge,
                     request: &request,
-                    target: &target,
+                    way: &way,
                 };
                 let end = filling.position().saturating_add(response_bytes(&response));
                 source.fill(filling, response, Some(end)).await;
@@ -93,7 +94,7 @@ fn response_bytes(response: &Response) -> u64 {
 async fn ask(
     edge: &Edge,
     request: &FetchRequest,
-    target: &Target,
+    way: &Way,
     entity: &Arc<Entity>,
     slice: Slice,
 ) -> Option<(Filling, Response)> {
@@ -104,11 +105,7 @@ async fn ask(
     let range = range_value(wanted.start, wanted.end.checked_sub(1));
     request.headers.insert(RANGE, range);
     request.headers.insert(IF_RANGE, etag);
-    let response = edge
-        .fetcher
-        .fetch(&request, target, &mut |_| {})
-        .await
-        .ok()?;
+    let response = way.fetch(edge, &request, &mut |_| {}).await.ok()?;
     let found = ContentRange::of(&response.head.headers);
     let total = match found {
         Some(ContentRange {

@@ -91,7 +91,7 @@ fn plain_origin(plain: PlainRequest, request: &Parts, context: &mut RequestConte
 
 /// Is there only one way to read the path? Slashes and dots may not be escaped (RFC 3986 section 6.2.2 would make them
 /// equal to plain ones), and no step may be empty, `.` or `..`; the last may be empty.
-fn is_plain_path(path: &str) -> bool {
+pub(crate) fn is_plain_path(path: &str) -> bool {
     let hides = |escape: &[u8]| {
         path.as_bytes()
             .windows(escape.len())
@@ -166,8 +166,12 @@ fn classify(request: &Parts) -> Option<Route> {
     if path.starts_with(STORAGE_PREFIX) {
         return storage(path, request.uri.query()).map(Route::Storage);
     }
-    let is_web = path == "/" || path.starts_with("/watch/") || path.starts_with("/assets/");
-    is_web.then(|| Route::Web(path.to_owned()))
+    is_web(path).then(|| Route::Web(path.to_owned()))
+}
+
+/// Is it of the viewer's page?
+pub(crate) fn is_web(path: &str) -> bool {
+    path == "/" || path.starts_with("/watch/") || path.starts_with("/assets/")
 }
 
 fn media(path: &str) -> Option<MediaRoute> {

@@ -17,6 +17,10 @@ use http::request::Parts;
 
 pub(crate) use normalize::{is_forged, public_base, strip};
 
+pub(crate) use classify::{is_plain_path, is_web};
+pub(crate) use normalize::refuse_loop;
+pub(crate) use region::run as pick_region;
+
 use crate::answer::Answer;
 use crate::context::RequestContext;
 use crate::edge::Edge;
@@ -65,19 +69,39 @@ pub const REQUEST_STAGES: [Stage; 7] = [
     },
 ];
 
-/// Runs the list.
+/// Runs the list for viewers.
 pub(crate) fn run_all(edge: &Edge, request: &Parts, context: &mut RequestContext) -> Flow {
-    for stage in &REQUEST_STAGES {
+    run_list(&REQUEST_STAGES, edge, request, context)
+}
+
+/// Runs a list; the first stage that answers ends it.
+pub(crate) fn run_list(
+    stages: &[Stage],
+    edge: &Edge,
+    request: &Parts,
+    context: &mut RequestContext,
+) -> Flow {
+    for stage in stages {
         if let ControlFlow::Break(answer) = (stage.run)(edge, request, context) {
-            edge.metrics
-                .answers
-                .with_label_values(&[stage.name, answer.detail])
-                .inc();
-            context.detail = Some(answer.detail);
-            return ControlFlow::Break(answer);
+            return ControlFlow::Break(answered(stage.name, edge, context, answer));
         }
     }
     ControlFlow::Continue(())
+}
+
+/// Counts that a stage answers, and notes why.
+pub(crate) fn answered(
+    stage: &str,
+    edge: &Edge,
+    context: &mut RequestContext,
+    answer: Answer,
+) -> Answer {
+    edge.metrics
+        .answers
+        .with_label_values(&[stage, answer.detail])
+        .inc();
+    context.detail = Some(answer.detail);
+    answer
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub(super) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) ->
         let text = "the request does not name one host, and nothing beside it";
         return ControlFlow::Break(Answer::problem(ProblemKind::InvalidRequest, "host", text));
     }
+    refuse_loop(edge, request, context)?;
     let client_trace = trace_from_headers(&request.headers);
     if let Some(theirs) = client_trace {
         // The id is taken over so that a client can find its request; whether it is recorded is ours to say.
@@ -31,6 +32,14 @@ pub(super) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) ->
             sampled: context.trace.sampled,
             ..theirs.child(&*edge.entropy)
         };
+    }
+    ControlFlow::Continue(())
+}
+
+/// Refuses a request that has been through this node before: it would go round for as long as it found ways on.
+pub(crate) fn refuse_loop(edge: &Edge, request: &Parts, _context: &mut RequestContext) -> Flow {
+    if edge.cdn_loop.has_passed(&request.headers) {
+        return ControlFlow::Break(Answer::loop_detected());
     }
     ControlFlow::Continue(())
 }

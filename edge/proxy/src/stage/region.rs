@@ -21,7 +21,7 @@ use crate::route::Route;
 /// nothing about who signs in, and its region may be away.
 const REFRESH: &str = "/api/v1/auth/refresh";
 
-pub(super) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) -> Flow {
+pub(crate) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) -> Flow {
     let home = match (&edge.home, context.route.as_deref()) {
         (_, Some(Route::Plain(_))) => return ControlFlow::Continue(()),
         (None, _) => return no_route(),

@@ -26,6 +26,7 @@ use crate::context::RequestContext;
 use crate::edge::{Edge, EdgeParts, HomeParts};
 use crate::feed_state::FeedState;
 use crate::shield::ShieldConfig;
+use crate::shield::ShieldConfig;
 
 pub(crate) const NOW_MS: i64 = 1_795_305_600_000;
 pub(crate) const CONTENT: &str = "c_ng_01k9x3m5y8q2v7r4t6w1z0a3bc";
@@ -114,6 +115,8 @@ impl Fixture {
         let parts = EdgeParts {
             config,
             pop_id: pop_id.to_owned(),
+            node: "1".to_owned(),
+            shield: ShieldConfig::default(),
             node: "1".to_owned(),
             shield: ShieldConfig::default(),
             routes: Vec::new(),

@@ -29,6 +29,8 @@ const ROWS: &[(&str, &[&str])] = &[
     ("http:api", &["edge/los1", "edge/origin"]),
     ("http:media", &["edge/los1", "edge/origin"]),
     ("http:web", &["edge/los1", "edge/origin"]),
+    // Served by edge nodes, which are not of a region.
+    ("http:shield", &["edge/los1", "edge/origin"]),
     ("http:admin", &[]),
     (
         "s3",
@@ -96,7 +98,7 @@ const ROWS: &[(&str, &[&str])] = &[
 #[test]
 fn every_interface_has_a_row() {
     let mut interfaces: BTreeSet<String> =
-        ["http:api", "http:media", "http:web", "http:admin", "s3"]
+        ["http:api", "http:media", "http:web", "http:shield", "http:admin", "s3"]
             .map(str::to_owned)
             .into();
     for method in grpc_methods() {

@@ -20,6 +20,8 @@ pub(crate) struct Node {
     pub(crate) plain: SocketAddr,
     pub(crate) tls: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// Where children ask, on a parent.
+    pub(crate) shield: Option<SocketAddr>,
     pub(crate) client: Client,
     pub(crate) dir: PathBuf,
     log: PathBuf,
@@ -29,6 +31,7 @@ pub(crate) struct Node {
 struct Addresses {
     admin: SocketAddr,
     listeners: Vec<Listener>,
+    shield: Option<SocketAddr>,
 }
 
 #[derive(Deserialize)]
@@ -39,14 +42,16 @@ struct Listener {
 
 pub(crate) fn config(
     dir: &Path,
-    pop: &str,
+    name: &str,
     identity: &IdentityConfig,
     origins: &[SocketAddr],
     extra: &str,
 ) -> String {
+    // `{pop}`, or `{pop}-{node}`.
+    let (pop, node) = name.split_once('-').unwrap_or((name, "1"));
     let show = |path: &Path| path.display().to_string();
     let pops = show(&dir.join("pops"));
-    let state = show(&dir.join(format!("{pop}-state")));
+    let state = show(&dir.join(format!("{name}-state")));
     let (cert, key, ca) = (
         show(&identity.cert_file),
         show(&identity.key_file),
@@ -71,7 +76,7 @@ pub(crate) fn config(
         )
     };
     format!(
-        "pop = \"{pop}\"\npops_dir = \"{pops}\"\nstate_dir = \"{state}\"\nworker_threads = 2\n{whole}\n\
+        "pop = \"{pop}\"\nnode = \"{node}\"\npops_dir = \"{pops}\"\nstate_dir = \"{state}\"\nworker_threads = 2\n{whole}\n\
          [identity]\ncert_file = \"{cert}\"\nkey_file = \"{key}\"\nca_file = \"{ca}\"\n\
          [admin]\naddress = \"127.0.0.1:0\"\n\
          [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
@@ -121,6 +126,7 @@ impl Node {
             plain: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            shield: None,
             client: client(),
             dir: state,
             log,
@@ -128,6 +134,7 @@ impl Node {
         wait_for("addresses.json", || async { addresses.exists() }).await;
         let found: Addresses = serde_json::from_slice(&std::fs::read(&addresses).unwrap()).unwrap();
         node.admin = found.admin;
+        node.shield = found.shield;
         for listener in found.listeners {
             *(if listener.tls {
                 &mut node.tls
@@ -217,6 +224,19 @@ impl Node {
     pub(crate) fn terminate(&self) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM).unwrap();
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// How it stands in the shield tier.
+    pub(crate) async fn shield_state(&self) -> serde_json::Value {
+        let url = format!("http://{}/shield", self.admin);
+        let response = self.client.get(url).send().await.unwrap();
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
     }
 
     /// Waits for the end, 15 s at most.

@@ -48,8 +48,10 @@ pub(crate) struct Serve {
     pub(crate) body: Bytes,
     /// Bytes after which the body breaks off.
     pub(crate) broken_at: Option<usize>,
-    /// The body's second half waits for this.
+    /// The body's second half waits for this; that of a part does not.
     pub(crate) gate: Option<Arc<Notify>>,
+    /// Are parts given to who asks for them?
+    pub(crate) is_ranged: bool,
 }
 
 impl Serve {
@@ -60,6 +62,7 @@ impl Serve {
             body: body.into(),
             broken_at: None,
             gate: None,
+            is_ranged: false,
         }
     }
 
@@ -84,6 +87,28 @@ impl Serve {
     pub(crate) fn gated(mut self, gate: &Arc<Notify>) -> Self {
         self.gate = Some(Arc::clone(gate));
         self
+    }
+
+    /// Gives parts.
+    pub(crate) fn ranged(mut self) -> Self {
+        self.is_ranged = true;
+        self
+    }
+
+    /// The part that is asked for as `bytes=FIRST-LAST` or `bytes=FIRST-`.
+    fn part(&self, asked: &HeaderMap) -> Option<Self> {
+        let range = asked.get("range").filter(|_| self.is_ranged)?.to_str().ok()?;
+        let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+        let first: usize = first.parse().ok()?;
+        let end = last.parse().map_or(self.body.len(), |last: usize| last + 1);
+        let end = end.min(self.body.len());
+        let content_range = format!("bytes {first}-{}/{}", end - 1, self.body.len());
+        let part = Self {
+            status: 206,
+            headers: self.headers.clone(),
+            ..Self::ok(self.body.slice(first..end))
+        };
+        Some(part.with("content-range", &content_range))
     }
 
     fn into_response(self) -> Response {
@@ -243,7 +268,8 @@ async fn serve(State(script): State<Arc<Script>>, request: Request) -> Response 
         }
         return not_modified.body(Body::empty()).unwrap();
     }
-    found.into_response()
+    let part = found.part(&parts.headers);
+    part.unwrap_or(found).into_response()
 }
 
 /// The edge feed of the origin.
