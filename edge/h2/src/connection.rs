@@ -1,6 +1,7 @@
 //! The connection loop.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
@@ -19,7 +20,7 @@ use crate::handler::Handler;
 use crate::limits::Limits;
 use crate::request::{self, Refusal};
 use crate::watch::{Doing, Overdue, Watch};
-use crate::wire::{Taken, Wire};
+use crate::wire::Wire;
 
 /// Malformed requests after which a connection is ended; good ones in between do not make up for them.
 pub const MALFORMED_MAX: u32 = 32;
@@ -98,7 +99,7 @@ pub async fn serve_connection<H: Handler>(
     stop: watch::Receiver<bool>,
 ) -> Closed {
     let peer = Arc::new(Peer::of(&stream));
-    let taken = Taken::default();
+    let wire = Wire::new(stream);
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(limits.streams_max)
@@ -106,7 +107,13 @@ pub async fn serve_connection<H: Handler>(
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buffer_size(SEND_BYTES_MAX);
-    let handshake = builder.handshake(Wire::new(stream, taken.clone()));
+    let mut handshake = builder.handshake(wire.clone());
+    let handshake = poll_fn(|context| {
+        let done = Pin::new(&mut handshake).poll(context);
+        // If it has to wait, it leaves with what comes next; if it fails, reading fails too.
+        let _ = wire.poll_send(context);
+        done
+    });
     let Ok(Ok(connection)) = tokio::time::timeout(limits.preface_timeout, handshake).await else {
         return Closed {
             reason: CloseReason::Preface,
@@ -116,7 +123,7 @@ pub async fn serve_connection<H: Handler>(
     let mut driver = Driver {
         connection,
         peer,
-        taken,
+        wire: wire.clone(),
         limits,
         handler,
         stop: Stop::new(stop),
@@ -130,7 +137,11 @@ pub async fn serve_connection<H: Handler>(
     if let Some(told) = reason.told() {
         driver.connection.abrupt_shutdown(told);
         // Whether it arrives or not, the connection ends.
-        let closed = poll_fn(|context| driver.connection.poll_closed(context));
+        let closed = poll_fn(|context| {
+            let closed = driver.connection.poll_closed(context);
+            let _ = wire.poll_send(context);
+            closed
+        });
         let _ = tokio::time::timeout(FAREWELL, closed).await;
     }
     Closed {
@@ -166,7 +177,7 @@ impl Drop for Entered {
 struct Driver<'c, H> {
     connection: Connection<Wire, Bytes>,
     peer: Arc<Peer>,
-    taken: Taken,
+    wire: Wire,
     limits: &'c Limits,
     handler: &'c Arc<H>,
     stop: Stop,
@@ -197,9 +208,12 @@ impl<H: Handler> Driver<'_, H> {
                 Poll::Pending => break,
             }
         }
+        if let Poll::Ready(Err(_)) = self.wire.poll_send(context) {
+            return Poll::Ready(CloseReason::Client);
+        }
         let doing = || Doing {
             requests: self.requests,
-            taken: self.taken.bytes(),
+            taken: self.wire.taken(),
             is_at_work: self.under_way.count() > 0,
             has_streams: self.connection.has_streams(),
         };

@@ -1,4 +1,4 @@
-//! A connection's bytes on their way, counted.
+//! A connection's bytes on their way: counted, and flushed once for all frames rather than for each.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,76 +6,87 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
+use parking_lot::Mutex;
 use pingora_core::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How many bytes a stream has taken so far.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Taken(Arc<AtomicU64>);
+/// A stream that the `h2` crate writes frames to and the driver flushes. Clones share it; only one task uses it.
+#[derive(Debug, Clone)]
+pub(crate) struct Wire(Arc<Shared>);
 
-impl Taken {
-    pub(crate) fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-}
-
-/// A stream that counts what it takes.
 #[derive(Debug)]
-pub(crate) struct Wire {
-    stream: Stream,
-    taken: Taken,
+struct Shared {
+    stream: Mutex<Stream>,
+    taken: AtomicU64,
 }
 
 impl Wire {
-    pub(crate) fn new(stream: Stream, taken: Taken) -> Self {
-        Self { stream, taken }
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self(Arc::new(Shared {
+            stream: Mutex::new(stream),
+            taken: AtomicU64::new(0),
+        }))
+    }
+
+    /// How many bytes the stream has taken so far.
+    pub(crate) fn taken(&self) -> u64 {
+        self.0.taken.load(Ordering::Relaxed)
+    }
+
+    /// Sends what the stream holds back.
+    pub(crate) fn poll_send(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_flush(context))
+    }
+
+    fn with<T>(&self, work: impl FnOnce(Pin<&mut dyn pingora_core::protocols::IO>) -> T) -> T {
+        work(Pin::new(&mut **self.0.stream.lock()))
+    }
+
+    fn count(&self, taken: usize) -> Poll<io::Result<usize>> {
+        self.0.taken.fetch_add(taken as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(taken))
     }
 }
 
 impl AsyncRead for Wire {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream).poll_read(context, out)
+        self.with(|stream| stream.poll_read(context, out))
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let taken = ready!(Pin::new(&mut *self.stream).poll_write(context, bytes))?;
-        self.taken.add(taken);
-        Poll::Ready(Ok(taken))
+        let taken = ready!(self.with(|stream| stream.poll_write(context, bytes)))?;
+        self.count(taken)
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let taken = ready!(Pin::new(&mut *self.stream).poll_write_vectored(context, slices))?;
-        self.taken.add(taken);
-        Poll::Ready(Ok(taken))
+        let taken = ready!(self.with(|stream| stream.poll_write_vectored(context, slices)))?;
+        self.count(taken)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.0.stream.lock().is_write_vectored()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream).poll_flush(context)
+    /// Asked after each frame: it is the driver that flushes, when there are no more.
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_shutdown(Pin::new(&mut *self.stream), context)
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| AsyncWrite::poll_shutdown(stream, context))
     }
 }

@@ -1,8 +1,8 @@
-//! TLS at the edge: certificates by SNI, reloaded without a restart.
+//! TLS at the edge: certificates by SNI, reloaded without a restart, and the connections of viewers.
 //!
 //! [`CertificateStore`] reads certificate files, picks one for each handshake by the name that the client asks for
 //! (RFC 6066 section 3), and reads the files again when they change. A file that cannot be used is an error that names
-//! it: at the start the node does not start, later the last good set stays in force.
+//! it: at the start the node does not start, later the last good set stays in force. [`TlsStream`] is a viewer's connection.
 
 mod config;
 mod error;
@@ -10,7 +10,9 @@ mod files;
 mod names;
 mod reload;
 mod store;
+mod stream;
 
 pub use config::{CertificateConfig, TlsConfig, TlsVersion};
 pub use error::TlsError;
 pub use store::{CertificateStore, server_config};
+pub use stream::TlsStream;

@@ -1,5 +1,6 @@
 //! Randomness as an input.
 
+use std::cell::RefCell;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -39,6 +40,58 @@ impl Entropy for SystemEntropy {
             // A process without randomness must not go on to make keys.
             std::process::abort();
         }
+    }
+}
+
+/// The system's generator, drawn for many ids at once: drawing is most of what an id costs. As good as
+/// [`SystemEntropy`]; but what was drawn waits in memory, so it is for ids, not for keys.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct PooledEntropy;
+
+/// What is drawn at once, for each thread.
+const POOL_BYTES: usize = 1024;
+/// What is more is drawn apart.
+const POOLED_BYTES_MAX: usize = 64;
+
+struct Pool {
+    bytes: [u8; POOL_BYTES],
+    used: usize,
+}
+
+thread_local! {
+    static POOL: RefCell<Pool> = const {
+        RefCell::new(Pool {
+            bytes: [0; POOL_BYTES],
+            used: POOL_BYTES,
+        })
+    };
+}
+
+impl PooledEntropy {
+    /// The pool, ready to share.
+    #[must_use]
+    pub fn shared() -> SharedEntropy {
+        Arc::new(Self)
+    }
+}
+
+impl Entropy for PooledEntropy {
+    fn fill(&self, out: &mut [u8]) {
+        if out.len() > POOLED_BYTES_MAX {
+            SystemEntropy.fill(out);
+            return;
+        }
+        POOL.with_borrow_mut(|pool| {
+            if POOL_BYTES - pool.used < out.len() {
+                SystemEntropy.fill(&mut pool.bytes);
+                pool.used = 0;
+            }
+            let drawn = &mut pool.bytes[pool.used..pool.used + out.len()];
+            out.copy_from_slice(drawn);
+            // Nothing is given twice, nor can be found later.
+            drawn.fill(0);
+            pool.used += out.len();
+        });
     }
 }
 

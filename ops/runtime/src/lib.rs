@@ -15,6 +15,6 @@ pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
 pub use config::{ConfigError, EXIT_CONFIG, load_config, parse_config};
 pub use crypto::install_crypto_provider;
 pub use engine_uri::{EngineUri, EngineUriError};
-pub use entropy::{Entropy, SeededEntropy, SharedEntropy, SystemEntropy, hex_lower};
+pub use entropy::{Entropy, PooledEntropy, SeededEntropy, SharedEntropy, SystemEntropy, hex_lower};
 pub use faults::{FAULT_MARK, FaultPlan};
 pub use shutdown::{Shutdown, ShutdownTrigger};

@@ -1,6 +1,8 @@
-//! Handshakes against certificate files.
+//! Handshakes against certificate files, and the connections that follow.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod streams;
 
 use std::path::Path;
 use std::sync::Arc;

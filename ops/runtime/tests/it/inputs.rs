@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mcsp_runtime::{Clock, Entropy, ManualClock, SeededEntropy, SystemEntropy, hex_lower};
+use mcsp_runtime::{
+    Clock, Entropy, ManualClock, PooledEntropy, SeededEntropy, SystemEntropy, hex_lower,
+};
 
 #[test]
 fn a_manual_clock_moves_when_told() {
@@ -40,4 +42,35 @@ fn every_byte_is_filled() {
     }
     assert_eq!(seen, [true; 13]);
     assert_eq!(hex_lower(&[0, 0x0f, 0xa0, 0xff]), "000fa0ff");
+}
+
+#[test]
+fn pooled_ids_are_never_given_twice_on_any_thread() {
+    let draw_many = || -> Vec<[u8; 24]> {
+        (0..2000)
+            .map(|_| {
+                let mut id = [0; 24];
+                PooledEntropy.fill(&mut id);
+                id
+            })
+            .collect()
+    };
+    let mut all = draw_many();
+    for thread in (0..3)
+        .map(|_| std::thread::spawn(draw_many))
+        .collect::<Vec<_>>()
+    {
+        all.extend(thread.join().expect("it ends"));
+    }
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), count);
+    assert!(!all.contains(&[0; 24]));
+    // More than the pool gives, and more than it holds.
+    for length in [65, 5000] {
+        let mut long = vec![0; length];
+        PooledEntropy.fill(&mut long);
+        assert!(long.iter().filter(|byte| **byte == 0).count() < length / 16);
+    }
 }
