@@ -32,13 +32,11 @@ pub enum Class {
     Upload,
     /// A route to a plain origin.
     Plain,
-    /// A request whose client went away before it had its answer.
-    Abort,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 12] = [
         Self::Connection,
         Self::Segment,
         Self::Manifest,
@@ -51,7 +49,6 @@ impl Class {
         Self::Login,
         Self::Upload,
         Self::Plain,
-        Self::Abort,
     ];
 
     /// Its name in configuration, metrics and header fields.
@@ -70,7 +67,6 @@ impl Class {
             Self::Login => "login",
             Self::Upload => "upload",
             Self::Plain => "plain",
-            Self::Abort => "abort",
         }
     }
 
@@ -86,6 +82,11 @@ impl Class {
                 | Self::Login
                 | Self::Upload
         )
+    }
+
+    /// Has it a verified token that says which playback session it is of?
+    pub(crate) fn is_of_a_stream(self) -> bool {
+        matches!(self, Self::Segment | Self::Manifest | Self::Art)
     }
 
     /// Its place in [`ALL`](Self::ALL).

@@ -13,6 +13,8 @@ use crate::config::{ConcurrencyConfig, LimitsConfig};
 use crate::key::Network;
 
 const SHARDS: usize = 32;
+/// Of the requests that may be under way, one in so many is for streams only.
+const STREAMS_SHARE: u32 = 10;
 
 /// Why something is not begun now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +119,12 @@ impl Occupancy {
         address: Option<IpAddr>,
     ) -> Result<RequestGuard, Busy> {
         let (of_class, class_max) = self.of_class(class).unzip();
-        if !raise_shared(&self.requests, self.config.requests_max) {
+        let all_max = self.config.requests_max;
+        let max = match class.is_of_a_stream() || class == Class::Plain {
+            true => all_max,
+            false => all_max - all_max / STREAMS_SHARE,
+        };
+        if !raise_shared(&self.requests, max) {
             return Err(Busy::Node);
         }
         // From here on the guard gives back what was taken, as far as it was.

@@ -187,14 +187,6 @@ impl Limiter {
         })
     }
 
-    /// Lets an address owe `cells` requests of a class, as if it had made them.
-    pub fn charge(&self, class: Class, address: IpAddr, cells: NonZeroU32) {
-        let network = Network::of(address, self.ipv6_prefix);
-        if let Some(rule) = self.rule(class, Scope::Address) {
-            rule.debit(Key::of_network(rule.id, network), cells);
-        }
-    }
-
     /// Brings the gauges up to date; for a task that runs now and then.
     pub fn tell_metrics(&self) {
         self.clock.now_ms();

@@ -75,6 +75,8 @@ pub struct Limits {
     /// What is refused when there is too much to do.
     pub shedder: Shedder,
     running: RunningSessions,
+    /// Apart from those: anybody may have many addresses.
+    running_clients: RunningSessions,
     frames: FrameRules,
     entropy: SharedEntropy,
     turned: IntCounterVec,
@@ -104,6 +106,7 @@ impl Limits {
             occupancy: Occupancy::new(config),
             shedder: Shedder::new(&config.shed),
             running: RunningSessions::new(&config.shed, Arc::clone(clock), &**entropy),
+            running_clients: RunningSessions::new(&config.shed, Arc::clone(clock), &**entropy),
             frames,
             entropy: Arc::clone(entropy),
             turned: counters(
@@ -132,8 +135,9 @@ impl Limits {
         self.counted(Class::Connection, connected)
     }
 
-    /// A request, before anything is done for it. A stream that runs is let in whatever there is to do, since only its
-    /// verified token tells that it runs: see [`holder`](Self::holder).
+    /// A request, before anything is done for it. That of a stream is let in whatever there is to do, since only its
+    /// verified token tells whether it runs: see [`holder`](Self::holder). On a route to a plain origin, where nothing else
+    /// tells, a client that had something of late is one whose stream runs.
     ///
     /// # Errors
     /// Why it is turned away.
@@ -142,9 +146,11 @@ impl Limits {
         class: Class,
         address: Option<IpAddr>,
     ) -> Result<(RequestGuard, Option<Standing>), Turned> {
-        let begun = match is_of_a_stream(class) {
+        let client = address.filter(|_| class == Class::Plain).map(client_of);
+        let is_running = || client.is_some_and(|client| self.running_clients.is_running(client));
+        let begun = match class.is_of_a_stream() {
             true => Ok(()),
-            false => self.shed(class, || false),
+            false => self.shed(class, is_running),
         };
         let begun = begun.and_then(|()| {
             // First what refusing costs least, and what it does not take from the client's rate.
@@ -153,6 +159,9 @@ impl Limits {
             let standing = standing_of(self.limiter.check_client(class, address))?;
             Ok((guard, standing))
         });
+        if let (Ok(_), Some(client)) = (&begun, client) {
+            self.running_clients.saw(client);
+        }
         self.counted(class, begun)
     }
 
@@ -165,12 +174,12 @@ impl Limits {
             let session = holder.token;
             session.is_some_and(|session| self.running.is_running(session))
         };
-        let let_in = match is_of_a_stream(class) {
+        let let_in = match class.is_of_a_stream() {
             true => self.shed(class, is_running),
             false => Ok(()),
         };
         let let_in = let_in.and_then(|()| standing_of(self.limiter.check_holder(class, holder)));
-        if let (Ok(_), Some(session), true) = (&let_in, holder.token, is_of_a_stream(class)) {
+        if let (Ok(_), Some(session), true) = (&let_in, holder.token, class.is_of_a_stream()) {
             self.running.saw(session);
         }
         self.counted(class, let_in)
@@ -183,13 +192,6 @@ impl Limits {
     pub fn account(&self, account: Fingerprint) -> Result<Option<Standing>, Turned> {
         let verdict = self.limiter.check_account(account);
         self.counted(Class::Login, standing_of(verdict))
-    }
-
-    /// A client went away before it had its answer. True: it did so too often, and its connection should end.
-    #[must_use]
-    pub fn aborted(&self, address: Option<IpAddr>) -> bool {
-        let verdict = self.limiter.check_client(Class::Abort, address);
-        self.counted(Class::Abort, standing_of(verdict)).is_err()
     }
 
     /// A meter for a new HTTP/2 connection's frames.
@@ -226,7 +228,9 @@ fn standing_of(verdict: Verdict) -> Result<Option<Standing>, Turned> {
     }
 }
 
-/// Has it a verified token that says which playback session it is of?
-fn is_of_a_stream(class: Class) -> bool {
-    matches!(class, Class::Segment | Class::Manifest | Class::Art)
+fn client_of(address: IpAddr) -> Fingerprint {
+    match address.to_canonical() {
+        IpAddr::V4(address) => Fingerprint::of(&address.octets()),
+        IpAddr::V6(address) => Fingerprint::of(&address.octets()),
+    }
 }

@@ -96,7 +96,7 @@ pub struct ConcurrencyConfig {
     /// Connections of one client address; in Africa's mobile networks thousands of viewers share one. Default 4096; 1 to
     /// 1000000.
     pub connections_address_max: u32,
-    /// Requests under way, all together. Default 20000; 16 to 10000000.
+    /// Requests under way, all together; a tenth of them is for streams only. Default 20000; 16 to 10000000.
     pub requests_max: u32,
     /// Of one client address. Default 4096; 1 to 10000000.
     pub requests_address_max: u32,

@@ -62,7 +62,6 @@ fn scopes(class: Class) -> &'static [Scope] {
         Class::Connection | Class::Web | Class::Plain | Class::Upload => {
             &[Scope::Address, Scope::Pop]
         }
-        Class::Abort => &[Scope::Address],
         Class::Segment | Class::Manifest | Class::Art => {
             &[Scope::Address, Scope::Token, Scope::Pop]
         }
@@ -101,7 +100,6 @@ fn default_of(class: Class, scope: Scope) -> Rate {
         // Each costs an origin a password hash.
         (Class::Login, Scope::Pop) => rate(200, 1_000),
         (Class::Upload, Scope::Address) => rate(200, 1_000),
-        (Class::Abort, Scope::Address) => rate(200, 2_000),
         _ => Rate::OFF,
     }
 }

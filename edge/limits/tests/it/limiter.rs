@@ -1,6 +1,5 @@
 //! Who is let through.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -153,15 +152,6 @@ fn exempt_networks_are_not_counted_but_their_users_are() {
     };
     let requests = (0..9).filter(|_| node.holder(Class::ApiRead, &holder).is_ok());
     assert_eq!(requests.count(), 2);
-}
-
-#[test]
-fn an_address_can_be_charged() {
-    let node = node(&config(&BY_ADDRESS));
-    let charged = address("192.0.2.1").unwrap();
-    let cells = NonZeroU32::new(15).unwrap();
-    node.limiter.charge(Class::ApiRead, charged, cells);
-    assert_eq!(node.burst(Class::ApiRead, "192.0.2.1"), 5);
 }
 
 #[test]
