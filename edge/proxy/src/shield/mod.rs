@@ -16,6 +16,8 @@ mod child;
 mod config;
 mod door;
 mod fields;
+#[cfg(test)]
+mod interleavings;
 mod metrics;
 mod parents;
 mod state;
