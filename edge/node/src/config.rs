@@ -352,8 +352,12 @@ mod tests {
         assert_eq!(shield.parent.len(), 1);
         let listener = shield.listener.take().unwrap();
         let address = listener.address;
-        let required: ShieldListenerConfig =
-            parse_config(&format!("address = \"{address}\""), "x.toml", "MCSP_NO_SUCH_").unwrap();
+        let required: ShieldListenerConfig = parse_config(
+            &format!("address = \"{address}\""),
+            "x.toml",
+            "MCSP_NO_SUCH_",
+        )
+        .unwrap();
         assert_eq!(listener, required);
         shield.parent.clear();
         assert_eq!(shield, ShieldConfig::default());

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use mcsp_api::feed::{FeedCursor, FeedFault, FeedStep, SILENCE_MS_MAX};
 use mcsp_api::proto::feed::FeedMessage;
+use mcsp_api::proto::feed::edge_feed_client::EdgeFeedClient;
 use mcsp_api::proto::feed::feed_entry::Change;
 use mcsp_api::proto::feed::feed_message::Message;
-use mcsp_api::proto::feed::edge_feed_client::EdgeFeedClient;
 use mcsp_edge_proxy::{FeedPosition, FeedState, RegionUpstream};
 use mcsp_identity::WorkloadIdentity;
 use mcsp_runtime::{SharedEntropy, Shutdown};

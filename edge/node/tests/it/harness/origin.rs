@@ -97,7 +97,11 @@ impl Serve {
 
     /// The part that is asked for as `bytes=FIRST-LAST` or `bytes=FIRST-`.
     fn part(&self, asked: &HeaderMap) -> Option<Self> {
-        let range = asked.get("range").filter(|_| self.is_ranged)?.to_str().ok()?;
+        let range = asked
+            .get("range")
+            .filter(|_| self.is_ranged)?
+            .to_str()
+            .ok()?;
         let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
         let first: usize = first.parse().ok()?;
         let end = last.parse().map_or(self.body.len(), |last: usize| last + 1);
