@@ -131,3 +131,6 @@ impl Route {
         matches!(self, Self::Media(_))
     }
 }
+
+#[cfg(test)]
+mod fuzz;
