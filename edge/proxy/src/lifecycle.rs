@@ -151,7 +151,9 @@ impl ProxyHttp for EdgeProxy {
         response: &mut ResponseHeader,
         context: &mut RequestContext,
     ) -> Result<()> {
-        keeping::see_head(&self.edge, session.req_header().as_ref(), response, context);
+        if keeping::see_head(&self.edge, session.req_header().as_ref(), response, context) {
+            keeping::make_durable(&self.edge).await;
+        }
         decorate(&self.edge, context, response)
     }
 

@@ -280,6 +280,19 @@ impl PlainRoutes {
         Some(PlainRequest::new(route, request, host, &path, is_tls))
     }
 
+    /// The key that a request for an absolute URI would have; nothing when it would not be a plain route's.
+    pub(crate) fn key_of(&self, uri: &str) -> Option<Arc<str>> {
+        let request = http::Request::get(uri).body(()).ok()?.into_parts().0;
+        let is_tls = match request.uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return None,
+        };
+        let named = self.named(&request, is_tls);
+        let plain = named.or_else(|| self.everywhere(&request, is_tls))?;
+        Some(plain.key)
+    }
+
     /// The route for every host.
     pub(crate) fn everywhere(&self, request: &Parts, is_tls: bool) -> Option<PlainRequest> {
         let host = host_of(request).unwrap_or_default();
@@ -411,6 +424,29 @@ mod tests {
         }
         assert_eq!(key("a:8080", "/%zz%", false).0, "http://a:8080/%25zz%25");
         assert_eq!(key("a:443", "/", true).0, "https://a/");
+    }
+
+    #[test]
+    fn what_an_answer_names_has_the_key_that_requests_for_it_have() {
+        let mut config = route("all", &["*"], "/");
+        config.query = QueryConfig::Only(vec!["v".to_owned()]);
+        let routes = routes(&[config, route("deep", &["a.example"], "/deep")]);
+        for (uri, key) in [
+            (
+                "http://A.example:80/%7ex?u=1&v=2",
+                Some("http://a.example/~x?v=2"),
+            ),
+            ("https://a.example:443/x", Some("https://a.example/x")),
+            (
+                "http://a.example/y/../deep/?u=1",
+                Some("http://a.example/deep/?u=1"),
+            ),
+            ("ftp://a.example/x", None),
+            ("/x", None),
+            ("", None),
+        ] {
+            assert_eq!(routes.key_of(uri).as_deref(), key, "{uri}");
+        }
     }
 
     #[test]

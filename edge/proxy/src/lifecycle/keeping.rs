@@ -1,6 +1,8 @@
 //! What an unsafe request means for the cache: what it makes stale (RFC 9111 section 4.4), and an answer to `POST` that says
 //! that it is a copy of its own URI (RFC 9110 section 9.3.3), which is kept.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::FutureExt as _;
 use http::header::CONTENT_LENGTH;
@@ -19,6 +21,9 @@ use crate::plain::PlainRequest;
 use crate::route::Route;
 use crate::serve::{Selects, new_response};
 
+/// How long an answer waits for the log of what it invalidated.
+const DURABLE_MAX: Duration = Duration::from_secs(1);
+
 /// Before the request goes out: what reaches the cache from here on came after what the origin answers was made.
 pub(super) fn note_time(edge: &Edge, context: &mut RequestContext) {
     if let Some(Route::Plain(_)) = context.route.as_deref() {
@@ -26,34 +31,45 @@ pub(super) fn note_time(edge: &Edge, context: &mut RequestContext) {
     }
 }
 
-/// Looks at an answer's head on a plain route.
+/// Looks at an answer's head on a plain route. Did it invalidate anything?
 pub(super) fn see_head(
     edge: &Edge,
     request: &Parts,
     response: &ResponseHeader,
     context: &mut RequestContext,
-) {
+) -> bool {
     let Some(route) = context.route.clone() else {
-        return;
+        return false;
     };
     let Route::Plain(plain) = &*route else {
-        return;
+        return false;
     };
     let headers = &response.headers;
     let uris = invalidated(&request.method, response.status, &plain.key, headers);
     if uris.is_empty() {
-        return;
+        return false;
     }
     // Gone, not stale: it must not stand in for anything any more. The target goes first.
     let key = Key::new(&plain.key);
     let asked = context.asked_of.unwrap_or_else(|| edge.cache.ticket());
     let ticket = edge.cache.supersede(key, asked);
-    for uri in uris.into_iter().filter(|uri| **uri != *plain.key) {
-        edge.cache.invalidate(Key::new(&uri));
+    let named = uris.iter().filter_map(|uri| edge.routes.key_of(uri));
+    for key in named.filter(|key| *key != plain.key) {
+        edge.cache.invalidate(Key::new(&key));
     }
     if request.method == Method::POST && context.asked_of.is_some() {
         let lead = ticket.and_then(|ticket| begin(edge, plain, request, response, context, ticket));
         context.keeping = lead;
+    }
+    true
+}
+
+/// Waits until what was invalidated stays so over a restart: the client may rely on it once it has its answer. Where the
+/// disk is slow or refuses, the answer does not wait for it.
+pub(super) async fn make_durable(edge: &Edge) {
+    let flushed = tokio::time::timeout(DURABLE_MAX, edge.cache.flush_invalidations()).await;
+    if !matches!(flushed, Ok(Ok(()))) {
+        tracing::debug!("an invalidation may not outlive a restart");
     }
 }
 
