@@ -14,6 +14,7 @@ mod report;
 mod setup;
 mod shell;
 mod soak;
+mod waf;
 
 use std::process::ExitCode;
 
@@ -31,7 +32,7 @@ Commands:
   check                    what a commit needs: format, lint, unit tests of the
                            crates that changed
   bench NAME               a benchmark beside its peers, in one run; names:
-                           first-play, edge-cache, hit-ratio, purge
+                           first-play, edge-cache, hit-ratio, purge, waf
   conformance NAME         suites of tests by the RFCs, ours and public ones;
                            names: http-cache
     [--suite DIR]          the public one from this checkout of
@@ -54,6 +55,7 @@ Examples:
   cargo xtask bench first-play
   cargo xtask bench edge-cache --passes 3 --only h2 --only c=32
   cargo xtask bench purge --purges 100
+  cargo xtask bench waf --rules /etc/crs/rules
   cargo xtask conformance http-cache
   cargo xtask conformance http-cache --suite ../cache-tests
   cargo xtask conformance http-cache --peer varnish
@@ -78,10 +80,11 @@ fn main() -> ExitCode {
         ["bench", "edge-cache", options @ ..] => cache::edge_cache(options),
         ["bench", "hit-ratio", options @ ..] => cache::hit_ratio(options),
         ["bench", "purge", options @ ..] => purge::run(options),
+        ["bench", "waf", options @ ..] => waf::bench(options),
         ["bench", rest @ ..] => Err(unknown(
             "benchmark",
             rest.first(),
-            "first-play, edge-cache, hit-ratio, purge",
+            "first-play, edge-cache, hit-ratio, purge, waf",
         )),
         ["conformance", "http-cache", options @ ..] => cache::conformance(options),
         ["conformance", rest @ ..] => Err(unknown("suite", rest.first(), "http-cache")),

@@ -28,6 +28,12 @@ pub(crate) struct Row {
     pub(crate) goal: f64,
     /// Does it hold?
     pub(crate) met: bool,
+    /// What the ratio has to be all the same, where the goal is more than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) required: Option<f64>,
+    /// Does that hold?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) acceptable: Option<bool>,
     /// Every peer's figure, where there are several and `peer` is the best of them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) peers: BTreeMap<String, f64>,
@@ -55,13 +61,15 @@ impl Row {
             ratio,
             goal,
             met: ratio <= goal,
+            required: None,
+            acceptable: None,
             peers: BTreeMap::new(),
         }
     }
 }
 
 /// The middle of the samples; 0 of none.
-fn median(samples: &[f64]) -> f64 {
+pub(crate) fn median(samples: &[f64]) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {
@@ -146,6 +154,11 @@ pub(crate) fn load_average() -> String {
         .ok()
         .and_then(|text| text.split(' ').next().map(str::to_owned))
         .unwrap_or_default()
+}
+
+/// Writes rows that a program has told of already to `target/bench/NAME.json`.
+pub(crate) fn keep(name: &str, load_average_at_start: String, rows: &[Row]) -> Result<(), Failure> {
+    write("bench", name, load_average_at_start, Rows { rows })
 }
 
 /// Prints the rows as a table and writes them to `target/bench/NAME.json`.

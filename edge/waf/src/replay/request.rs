@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::transform::hex_pair;
+
 /// A request in parts.
 pub(super) struct Request<'a> {
     pub(super) method: &'a [u8],
@@ -85,13 +87,22 @@ fn all<'a, 'h>(
 
 fn check_host(headers: &[(&[u8], &[u8])], protocol: &[u8]) -> Result<(), &'static str> {
     let hosts: Vec<&[u8]> = all(headers, b"host").collect();
-    let valid = |b: &u8| b.is_ascii_alphanumeric() || b".-_:[]".contains(b);
     match hosts.as_slice() {
         [] if protocol == b"HTTP/1.0" => Ok(()),
-        [host] if !host.is_empty() && host.iter().all(valid) => Ok(()),
+        [host] if is_host(host) => Ok(()),
         [] => Err("no Host"),
         _ => Err("Host is not valid"),
     }
+}
+
+/// Names, addresses and ports; a name may have escapes (RFC 3986 section 3.2.2), though not of control characters.
+fn is_host(host: &[u8]) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b);
+    let fits = |(at, b): (usize, &u8)| {
+        plain(*b)
+            || *b == b'%' && hex_pair(host, at + 1).is_some_and(|byte| !byte.is_ascii_control())
+    };
+    !host.is_empty() && host.iter().enumerate().all(fits)
 }
 
 fn body(headers: &[(&[u8], &[u8])], rest: &[u8]) -> Result<(Vec<u8>, bool), &'static str> {

@@ -100,6 +100,31 @@ impl Default for RulesConfig {
     }
 }
 
+impl RulesConfig {
+    /// What the Core Rule Set wants to be told, of both generations; to other rules it says nothing.
+    #[must_use]
+    pub fn settings(&self) -> String {
+        let level = self.paranoia;
+        let types: Vec<String> = self
+            .content_types
+            .iter()
+            .map(|name| format!("|{name}|"))
+            .collect();
+        format!(
+            "SecDefaultAction \"phase:1,log,auditlog,pass\"\nSecDefaultAction \"phase:2,log,auditlog,pass\"\n\
+             SecAction \"id:1,phase:1,nolog,pass,setvar:tx.crs_setup_version=400,\
+             setvar:tx.paranoia_level={level},setvar:tx.blocking_paranoia_level={level},\
+             setvar:tx.detection_paranoia_level={level},\
+             setvar:tx.inbound_anomaly_score_threshold={},setvar:tx.outbound_anomaly_score_threshold={},\
+             setvar:'tx.allowed_methods={}',setvar:'tx.allowed_request_content_type={}'\"\n",
+            self.inbound_score_max,
+            self.outbound_score_max,
+            self.methods.join(" "),
+            types.join(" "),
+        )
+    }
+}
+
 /// A route that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -168,7 +168,7 @@ fn policies(config: &WafConfig, set: &Arc<RuleSet>) -> Result<SiteRules, SiteErr
 pub fn load_rules(config: &RulesConfig) -> Result<Arc<RuleSet>, LoadError> {
     let here = Path::new(".");
     let mut loader = Loader::new().paranoia_max(config.paranoia);
-    loader.text("settings of the node", settings(config).as_bytes(), here)?;
+    loader.text("settings of the node", config.settings().as_bytes(), here)?;
     loader.text("waf.rules.before", config.before.as_bytes(), here)?;
     for path in &config.files {
         if path.is_dir() {
@@ -179,26 +179,4 @@ pub fn load_rules(config: &RulesConfig) -> Result<Arc<RuleSet>, LoadError> {
     }
     loader.text("waf.rules.after", config.after.as_bytes(), here)?;
     loader.compile()
-}
-
-/// What the Core Rule Set wants to be told, of both generations; to other rules it says nothing.
-fn settings(config: &RulesConfig) -> String {
-    let level = config.paranoia;
-    let types: Vec<String> = config
-        .content_types
-        .iter()
-        .map(|name| format!("|{name}|"))
-        .collect();
-    format!(
-        "SecDefaultAction \"phase:1,log,auditlog,pass\"\nSecDefaultAction \"phase:2,log,auditlog,pass\"\n\
-         SecAction \"id:1,phase:1,nolog,pass,setvar:tx.crs_setup_version=400,\
-         setvar:tx.paranoia_level={level},setvar:tx.blocking_paranoia_level={level},\
-         setvar:tx.detection_paranoia_level={level},\
-         setvar:tx.inbound_anomaly_score_threshold={},setvar:tx.outbound_anomaly_score_threshold={},\
-         setvar:'tx.allowed_methods={}',setvar:'tx.allowed_request_content_type={}'\"\n",
-        config.inbound_score_max,
-        config.outbound_score_max,
-        config.methods.join(" "),
-        types.join(" "),
-    )
 }

@@ -10,7 +10,7 @@ use mcsp_edge_waf::replay::{self, Generation};
 /// Tests that no engine can pass, with the reason.
 const CONTRADICTIONS: [(&str, &str); 1] = [(
     "920430-5",
-    "wants HTTP/1.1 to be a version that is not allowed; it expects the connection to fail, which it need not",
+    "its bytes are those of 920430-1, which wants that rule 920430 does not match them",
 )];
 
 #[test]

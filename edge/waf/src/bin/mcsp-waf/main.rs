@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // Talking to a person is what this program does.
 
 mod bench;
+mod workload;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -44,13 +45,15 @@ enum Command {
         /// The folder of `*.conf` files.
         #[arg(long)]
         rules: PathBuf,
-        /// The rules' generation.
-        #[arg(long, value_enum)]
-        generation: Version,
         /// Requests of each kind.
         #[arg(long, default_value_t = 20_000)]
         requests: u32,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
     },
+    /// Prints the requests that `bench` measures, and what rules are told before, as JSON for peers.
+    Workload,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -81,9 +84,19 @@ fn main() -> ExitCode {
         } => run_replay(&rules, &tests, generation.into(), paranoia),
         Command::Bench {
             rules,
-            generation,
             requests,
-        } => bench::run(&rules, generation.into(), requests),
+            json,
+        } => bench::run(&rules, requests).and_then(|figures| show(&figures, json)),
+        Command::Workload => {
+            let workload = workload::Workload {
+                setup: bench::config(Path::new("")).settings(),
+                client: workload::CLIENT,
+                samples: workload::samples(),
+            };
+            serde_json::to_string_pretty(&workload)
+                .map(|text| println!("{text}"))
+                .map_err(Into::into)
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -95,6 +108,21 @@ fn main() -> ExitCode {
 }
 
 type AnyError = Box<dyn std::error::Error>;
+
+fn show(figures: &bench::Figures, is_json: bool) -> Result<(), AnyError> {
+    if is_json {
+        println!("{}", serde_json::to_string(figures)?);
+        return Ok(());
+    }
+    println!(
+        "{} rules, {} KiB resident",
+        figures.rules, figures.resident_kib
+    );
+    for (name, us) in &figures.cases {
+        println!("{name}: {us:.2} us");
+    }
+    Ok(())
+}
 
 fn run_replay(
     rules: &Path,
