@@ -29,6 +29,10 @@ pub struct Row {
     pub goal: f64,
     /// Does it hold?
     pub met: bool,
+    /// What the ratio has to be all the same, where the goal is more than that; nothing where nothing is required.
+    pub required: Option<f64>,
+    /// Does that hold?
+    pub acceptable: bool,
     /// Every peer's median.
     pub peers: BTreeMap<String, f64>,
 }
@@ -64,6 +68,10 @@ impl Row {
         } else {
             ours / peer
         };
+        let met = match better {
+            Better::Less => ratio <= goal,
+            Better::More => ratio >= goal,
+        };
         Some(Self {
             case: case.to_owned(),
             metric: metric.to_owned(),
@@ -73,12 +81,21 @@ impl Row {
             peer_name: peer_name.clone(),
             ratio,
             goal,
-            met: match better {
-                Better::Less => ratio <= goal,
-                Better::More => ratio >= goal,
-            },
+            met,
+            required: Some(goal),
+            acceptable: met,
             peers: peers.iter().cloned().collect(),
         })
+    }
+
+    /// The same with another requirement than the goal, of what is to be small; with none, every figure is acceptable.
+    #[must_use]
+    pub fn required(self, required: Option<f64>) -> Self {
+        Self {
+            required,
+            acceptable: required.is_none_or(|required| self.ratio <= required),
+            ..self
+        }
     }
 }
 
@@ -176,6 +193,12 @@ mod tests {
             ("b", 0.75, false)
         );
         assert!(Row::best_of("c", "m", "u", 1.0, &[], (Better::Less, 1.0)).is_none());
+        let strict = row(Better::Less, 1.0);
+        assert!(!strict.met && !strict.acceptable);
+        for (required, acceptable) in [(Some(1.4), false), (Some(1.5), true), (None, true)] {
+            let row = strict.clone().required(required);
+            assert_eq!((row.met, row.acceptable), (false, acceptable));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -23,7 +24,7 @@ const LEAD_OUT: Duration = Duration::from_millis(300);
 const OVERTIME: Duration = Duration::from_secs(30);
 
 /// How clients speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Protocol {
     /// HTTP/1.1 without TLS.
     Plain,
@@ -73,7 +74,7 @@ pub(super) struct Load<'a> {
 }
 
 /// What one run measured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Sample {
     /// Requests a second.
     pub(super) requests_s: f64,

@@ -15,11 +15,12 @@ use std::path::{Path, PathBuf};
 pub use certificate::Certificate;
 pub use process::Server;
 pub(crate) use process::end_of;
+use serde::{Deserialize, Serialize};
 
 use crate::error::BenchError;
 
 /// A server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
     /// Ours.
     Node,
