@@ -189,7 +189,7 @@ async fn public(args: &Args, kind: Kind, folder: &Path) -> Result<Vec<Part>, Ben
         println!("  {name}: {passed} of {total} passed{more}");
         not_passed(of_kind, may_fail.is_some());
         parts.push(Part {
-            suite: format!("{kind}: http-tests/cache-tests, {name}"),
+            suite: format!("{kind}: cache-tests, {name}"),
             passed: of_kind.passed(),
             total: of_kind.total,
             failed: of_kind.failed.iter().map(in_a_line).collect(),
