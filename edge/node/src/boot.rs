@@ -17,7 +17,7 @@ use mcsp_edge_tls::{CertificateStore, TlsError};
 use mcsp_geo::{GeoDb, GeoError};
 use mcsp_identity::{CallerTableError, IdentityError, WorkloadIdentity};
 use mcsp_pop_config::{PopConfigError, PopSet};
-use mcsp_runtime::{ConfigError, SharedClock, SystemClock, SystemEntropy};
+use mcsp_runtime::{ConfigError, PooledEntropy, SharedClock, SystemClock, SystemEntropy};
 use mcsp_telemetry::{LoggingError, red_metrics, registry};
 use thiserror::Error;
 
@@ -177,7 +177,7 @@ impl Prepared {
                 revocations: Arc::clone(&revocations),
                 feed: Arc::clone(&feed_state),
                 clock: Arc::clone(&clock),
-                entropy: SystemEntropy::shared(),
+                entropy: PooledEntropy::shared(),
                 red: Some(red_metrics()?),
                 access_log: Some(access_log.clone()),
             },

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcsp_edge_proxy::Door;
-use pingora_core::listeners::tls::Acceptor;
+use mcsp_edge_tls::TlsStream;
 use pingora_core::protocols::l4::stream::Stream as L4Stream;
 use pingora_core::protocols::{GetSocketDigest as _, SocketDigest, Stream};
 use tokio::net::{TcpListener, TcpStream};
@@ -54,7 +54,7 @@ impl Doorway {
 /// A bound listener.
 pub(crate) struct Listening {
     listener: TcpListener,
-    acceptor: Option<Arc<Acceptor>>,
+    tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) address: ListenerAddress,
 }
 
@@ -67,12 +67,9 @@ impl Listening {
         let fault = |source| BootError::io(format!("listener {}", config.address), source);
         let listener = TcpListener::bind(config.address).await.map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
-        let acceptor = tls
-            .filter(|_| config.tls)
-            .map(|tls| Arc::new(Acceptor::from_server_config(Arc::clone(tls))));
         Ok(Self {
             listener,
-            acceptor,
+            tls: tls.filter(|_| config.tls).cloned(),
             address: ListenerAddress {
                 address,
                 tls: config.tls,
@@ -117,26 +114,28 @@ impl Listening {
             .connections
             .with_label_values(&["accepted"])
             .inc();
-        let connection = connection(stream, self.acceptor.clone(), doorway.clone(), permit);
+        let connection = connection(stream, self.tls.clone(), doorway.clone(), permit);
         doorway.tracker.spawn(connection);
     }
 }
 
 async fn connection(
     stream: TcpStream,
-    acceptor: Option<Arc<Acceptor>>,
+    tls: Option<Arc<rustls::ServerConfig>>,
     doorway: Doorway,
     _permit: OwnedSemaphorePermit,
 ) {
     // Small answers must not wait for more; a socket that refuses is about to fail anyway.
     let _ = stream.set_nodelay(true);
-    let mut stream = L4Stream::from(stream);
-    stream.set_socket_digest(SocketDigest::from_raw_fd(stream.as_raw_fd()));
-    let stream: Stream = match acceptor {
-        None => Box::new(stream),
-        Some(acceptor) => {
+    let stream: Stream = match tls {
+        None => {
+            let mut stream = L4Stream::from(stream);
+            stream.set_socket_digest(SocketDigest::from_raw_fd(stream.as_raw_fd()));
+            Box::new(stream)
+        }
+        Some(tls) => {
             let handshake =
-                tokio::time::timeout(doorway.handshake_timeout, acceptor.tls_handshake(stream));
+                tokio::time::timeout(doorway.handshake_timeout, TlsStream::accept(stream, tls));
             match handshake.await {
                 Ok(Ok(stream)) => Box::new(stream),
                 Ok(Err(error)) => {

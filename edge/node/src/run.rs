@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcsp_edge_h1::H1Metrics;
+use mcsp_edge_h2::H2Metrics;
 use mcsp_edge_proxy::{Door, DoorConfig, EdgeProxy, ShieldDoor};
 use mcsp_edge_tls::server_config;
 use mcsp_identity::CallerTable;
@@ -105,6 +106,7 @@ async fn serve(prepared: Prepared) -> Result<(), BootError> {
             h2_streams_max: config.connections.h2_streams_max,
         },
         h1_metrics.clone(),
+        H2Metrics::register(registry())?,
         stopped.clone(),
     );
     let doorway = Doorway::new(door, &config.connections, metrics, tracker.clone(), stopped);

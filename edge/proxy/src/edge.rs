@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 use mcsp_auth_edge::{MediaKeyring, Revocations, TokenVerifier};
 use mcsp_edge_cache::engine::Cache;
 use mcsp_edge_fetch::Fetcher;
@@ -110,6 +111,8 @@ pub struct Edge {
     /// Absent for a node that has plain routes only.
     pub(crate) home: Option<Home>,
     pub(crate) routes: PlainRoutes,
+    /// RFC 6797, for answers over TLS.
+    pub(crate) hsts: Option<HeaderValue>,
     /// Under which addresses viewers reach this node, the first preferred.
     pub(crate) public_bases: Vec<String>,
     pub(crate) geo: Option<Arc<GeoDb>>,
@@ -228,6 +231,7 @@ impl Edge {
             shield: parts.shield,
             home,
             routes,
+            hsts: hsts(parts.config.hsts_max_age_s),
             public_bases,
             metrics,
             config: parts.config,
@@ -280,6 +284,11 @@ impl Edge {
 
 fn peer_identity(identity: &WorkloadIdentity, generation: u64) -> Result<PeerIdentity, EdgeError> {
     PeerIdentity::new(identity, generation).map_err(|error| EdgeError::Identity(error.to_string()))
+}
+
+fn hsts(max_age_s: u32) -> Option<HeaderValue> {
+    let value = HeaderValue::try_from(format!("max-age={max_age_s}"));
+    value.ok().filter(|_| max_age_s > 0)
 }
 
 fn base_of(url: &impl AsRef<str>) -> String {

@@ -111,7 +111,8 @@ fn line_of(
     }
     line.number("status", u64::from(ending.status));
     line.word("outcome", ending.outcome.as_str());
-    line.float("duration_ms", duration.as_secs_f64() * 1000.0);
+    let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    line.thousandths("duration_ms", duration_us);
     line.number("bytes", ending.bytes);
     line.number("body_bytes", context.body_bytes);
     if let Some(status) = &context.cache_status {

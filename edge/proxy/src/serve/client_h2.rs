@@ -1,89 +1,99 @@
-//! HTTP/2 clients: streams of pingora's sessions.
+//! HTTP/2 clients: streams of our own connection loop.
 
 use std::fmt;
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use mcsp_edge_h1::belongs_to_connection;
-use pingora_core::protocols::http::v2::server::HttpSession;
-use pingora_error::Error;
-use pingora_http::ResponseHeader;
+use mcsp_edge_h2::{Exchange, SendError};
 
 use super::client::{ClientStream, HeadLines, Length, SendFault};
 use super::prepared::Prepared;
 
-/// A head as pingora sends it.
+/// Room for the fields that an answer has beside those of what is stored.
+const OWN_FIELDS: usize = 12;
+
+impl From<SendError> for SendFault {
+    fn from(error: SendError) -> Self {
+        if error.is_downstream() {
+            Self::Client(error.to_string())
+        } else {
+            Self::Answer(error.to_string())
+        }
+    }
+}
+
+/// A head as the `h2` crate sends it.
 #[derive(Debug)]
 pub(crate) struct H2Head {
     status: StatusCode,
     fields: HeaderMap,
 }
 
+impl H2Head {
+    fn put(&mut self, name: &HeaderName, value: HeaderValue) {
+        if !belongs_to_connection(name) {
+            self.fields.append(name.clone(), value);
+        }
+    }
+}
+
 impl HeadLines for H2Head {
     fn prepared(&mut self, prepared: &Prepared) {
-        if self.fields.is_empty() {
-            self.fields = prepared.fields.clone();
-        } else {
-            self.fields(&prepared.fields);
-        }
+        self.fields.reserve(prepared.fields.len() + OWN_FIELDS);
+        self.fields(&prepared.fields);
     }
 
     fn field(&mut self, name: &HeaderName, value: &HeaderValue) {
-        if !belongs_to_connection(name) {
-            self.fields.append(name.clone(), value.clone());
-        }
+        self.put(name, value.clone());
     }
 
     fn field_fmt(&mut self, name: &HeaderName, value: fmt::Arguments<'_>) {
         // What no field value may hold leaves the field out.
-        if let Ok(value) = HeaderValue::try_from(value.to_string()) {
-            self.field(name, &value);
+        if let Ok(mut value) = HeaderValue::try_from(value.to_string()) {
+            // No other answer will have this value: it must not drive those that repeat out of the table (RFC 7541
+            // section 6.2.3).
+            value.set_sensitive(true);
+            self.put(name, value);
         }
+    }
+
+    fn field_u64(&mut self, name: &HeaderName, value: u64) {
+        self.put(name, HeaderValue::from(value));
     }
 }
 
 /// One stream.
 pub(crate) struct H2Client {
-    session: HttpSession,
+    exchange: Exchange,
     is_head: bool,
     /// Of the body, as the head said.
     left: Option<u64>,
-    waiting: Option<(Box<ResponseHeader>, bool)>,
-    sent: u64,
+    waiting: Option<(H2Head, bool)>,
 }
 
 impl H2Client {
-    /// `session` has its request.
-    pub(crate) fn new(session: HttpSession) -> Self {
-        let is_head = session.req_header().method == Method::HEAD;
+    pub(crate) fn new(exchange: Exchange) -> Self {
         Self {
-            session,
-            is_head,
+            is_head: exchange.is_head(),
+            exchange,
             left: None,
             waiting: None,
-            sent: 0,
         }
     }
 
-    /// The session, to end it.
-    pub(crate) fn session(&mut self) -> &mut HttpSession {
-        &mut self.session
+    /// Has the client see that the answer is not whole, unless it is.
+    pub(crate) fn cut(&mut self) {
+        self.exchange.cut();
     }
 
-    fn send_head(&mut self) -> Result<bool, SendFault> {
-        let Some((head, is_end)) = self.waiting.take() else {
-            return Ok(false);
-        };
-        self.session
-            .write_response_header(head, is_end)
-            .map_err(|error| fault(&error))?;
-        Ok(is_end)
+    fn send_head(&mut self) -> Result<(), SendFault> {
+        if let Some((head, is_end)) = self.waiting.take() {
+            self.exchange.respond(head.status, head.fields, is_end)?;
+        }
+        Ok(())
     }
-}
-
-fn fault(error: &Error) -> SendFault {
-    SendFault::Client(error.to_string())
 }
 
 impl ClientStream for H2Client {
@@ -96,86 +106,83 @@ impl ClientStream for H2Client {
         }
     }
 
-    /// The protocol would have a way, its implementation has none.
-    async fn interim(&mut self, _status: StatusCode, _fields: &HeaderMap) -> Result<(), SendFault> {
-        Ok(())
+    async fn interim(&mut self, status: StatusCode, fields: &HeaderMap) -> Result<(), SendFault> {
+        let own = fields
+            .iter()
+            .filter(|(name, _)| !belongs_to_connection(name));
+        let own = own.map(|(name, value)| (name.clone(), value.clone()));
+        Ok(self.exchange.inform(status, own.collect())?)
     }
 
-    async fn send_full(&mut self, head: H2Head, body: &[Bytes]) -> Result<(), SendFault> {
-        let length = body.iter().map(|piece| piece.len() as u64).sum();
-        self.begin(head, Length::Known(length))?;
-        for piece in body {
-            self.write(piece.clone()).await?;
+    async fn send_full(&mut self, mut head: H2Head, body: &[Bytes]) -> Result<(), SendFault> {
+        let length: u64 = body.iter().map(|piece| piece.len() as u64).sum();
+        if self.is_head || is_bodiless(head.status) {
+            self.begin(head, Length::Known(length))?;
+            return self.finish().await;
         }
-        self.finish().await
+        head.fields
+            .insert(CONTENT_LENGTH, HeaderValue::from(length));
+        Ok(self.exchange.answer(head.status, head.fields, body).await?)
     }
 
     fn begin(&mut self, mut head: H2Head, length: Length) -> Result<(), SendFault> {
         if let Length::Known(bytes) = length {
             head.fields.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
         }
-        let is_bodiless = self.is_head
-            || length == Length::None
-            || matches!(length, Length::Known(0))
-            || matches!(
-                head.status,
-                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-            );
+        let is_over = self.is_head
+            || matches!(length, Length::None | Length::Known(0))
+            || is_bodiless(head.status);
         self.left = match length {
-            Length::Known(bytes) if !is_bodiless => Some(bytes),
+            Length::Known(bytes) if !is_over => Some(bytes),
             _ => None,
         };
-        let (mut parts, ()) = http::Response::new(()).into_parts();
-        parts.status = head.status;
-        parts.headers = head.fields;
-        self.waiting = Some((Box::new(ResponseHeader::from(parts)), is_bodiless));
+        self.waiting = Some((head, is_over));
         Ok(())
     }
 
     async fn write(&mut self, piece: Bytes) -> Result<(), SendFault> {
-        let is_over = self.send_head()?;
-        if is_over || self.is_head || piece.is_empty() {
-            return Ok(());
+        self.send_head()?;
+        if self.exchange.is_done() {
+            // A body that is longer than the head said is a fault; that of an answer without one is dropped.
+            return match self.left {
+                Some(_) if !piece.is_empty() => Err(longer()),
+                _ => Ok(()),
+            };
         }
-        let length = piece.len() as u64;
-        let is_end = match &mut self.left {
-            Some(left) => {
-                *left = left.checked_sub(length).ok_or_else(|| {
-                    SendFault::Answer("the body is longer than declared".to_owned())
-                })?;
-                *left == 0
-            }
-            None => false,
-        };
-        self.session
-            .write_body(piece, is_end)
-            .await
-            .map_err(|error| fault(&error))?;
-        self.sent += length;
-        Ok(())
+        let mut is_end = false;
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(piece.len() as u64).ok_or_else(longer)?;
+            is_end = *left == 0;
+        }
+        Ok(self.exchange.write(piece, is_end).await?)
     }
 
     async fn flush(&mut self) -> Result<(), SendFault> {
-        self.send_head().map(|_| ())
+        self.send_head()
     }
 
     async fn finish(&mut self) -> Result<(), SendFault> {
-        let is_over = self.send_head()?;
+        self.send_head()?;
         if self.left.is_some_and(|left| left > 0) {
             return Err(SendFault::Answer(
                 "the body is shorter than declared".to_owned(),
             ));
         }
-        if !is_over && self.left.is_none() && !self.is_head {
-            self.session
-                .write_body(Bytes::new(), true)
-                .await
-                .map_err(|error| fault(&error))?;
+        if !self.exchange.is_done() {
+            self.exchange.write(Bytes::new(), true).await?;
         }
-        self.session.finish().map_err(|error| fault(&error))
+        Ok(())
     }
 
     fn body_bytes_sent(&self) -> u64 {
-        self.sent
+        self.exchange.body_bytes_sent()
     }
+}
+
+fn longer() -> SendFault {
+    SendFault::Answer("the body is longer than declared".to_owned())
+}
+
+fn is_bodiless(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }

@@ -1,20 +1,20 @@
-//! Where connections come in: our own HTTP/1.1 loop and pingora's HTTP/2 sessions, both before the caching path; what is not
+//! Where connections come in: our own loops for HTTP/1.1 and HTTP/2, both before the caching path; what is not
 //! for it goes to pingora's proxy.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use http::HeaderValue;
 use http::header::SERVER;
 use mcsp_edge_h1::{
     Delegation, Exchange, H1Metrics, Handler, Head, Limits, Next, Peer, Refusal, serve_connection,
 };
+use mcsp_edge_h2 as h2;
+use mcsp_edge_policy::date::http_date_value;
 use mcsp_telemetry::TraceContext;
-use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp as _};
+use pingora_core::apps::HttpServerApp as _;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
@@ -43,8 +43,8 @@ pub struct Door {
     proxy: Arc<HttpProxy<EdgeProxy>>,
     h1: Limits,
     h1_metrics: H1Metrics,
-    server_options: HttpServerOptions,
-    h2_options: H2Options,
+    h2: h2::Limits,
+    h2_metrics: h2::H2Metrics,
     stop: ShutdownWatch,
 }
 
@@ -56,19 +56,23 @@ impl Door {
         proxy: HttpProxy<EdgeProxy>,
         config: DoorConfig,
         h1_metrics: H1Metrics,
+        h2_metrics: h2::H2Metrics,
         stop: ShutdownWatch,
     ) -> Arc<Self> {
-        let mut server_options = HttpServerOptions::default();
-        server_options.h2_idle_timeout = Some(config.h2_idle_timeout);
-        let mut h2_options = default_h2_options();
-        h2_options.max_concurrent_streams(config.h2_streams_max);
+        let h2 = h2::Limits {
+            streams_max: config.h2_streams_max,
+            idle_timeout: config.h2_idle_timeout,
+            preface_timeout: Duration::from_millis(config.h1.head_timeout_ms),
+            write_timeout: Duration::from_millis(edge.config.limits.client_write_timeout_ms),
+            drain_bytes_s_min: config.h1.drain_bytes_s_min,
+        };
         Arc::new(Self {
             edge,
             proxy: Arc::new(proxy),
             h1: config.h1,
             h1_metrics,
-            server_options,
-            h2_options,
+            h2,
+            h2_metrics,
             stop,
         })
     }
@@ -76,11 +80,20 @@ impl Door {
     /// Serves one connection until it ends; a TLS handshake is over.
     pub async fn serve(self: &Arc<Self>, stream: Stream) {
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            self.process_new(stream, &self.stop).await;
+            let closed = h2::serve_connection(stream, &self.h2, self, self.stop.clone()).await;
+            self.h2_metrics.closed(&closed);
             return;
         }
         let closed = serve_connection(stream, &self.h1, self, self.stop.clone()).await;
         self.h1_metrics.closed(&closed);
+    }
+
+    /// Has pingora answer a request over HTTP/2.
+    async fn lend(&self, exchange: h2::Exchange) {
+        let date = http_date_value(self.edge.clock.now_ms());
+        let lent = h2::Lent::new(exchange, date);
+        let session = ServerSession::new_custom(Box::new(lent));
+        self.proxy.process_new_http(session, &self.stop).await;
     }
 
     /// The last of what runs is told that the node ends.
@@ -136,46 +149,23 @@ impl Handler for Door {
     }
 }
 
-#[async_trait]
-impl HttpServerApp for Door {
-    /// HTTP/2 streams.
-    async fn process_new_http(
-        self: &Arc<Self>,
-        session: ServerSession,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        let ServerSession::H2(mut session) = session else {
-            return self.proxy.process_new_http(session, shutdown).await;
-        };
-        let is_tls = session
-            .digest()
-            .is_some_and(|digest| digest.ssl_digest.is_some());
-        let is_ours = session.is_body_empty()
-            && is_for_cache(&self.edge, session.req_header().as_ref(), is_tls);
+impl h2::Handler for Door {
+    async fn on_request(self: Arc<Self>, mut exchange: h2::Exchange) {
+        let (peer, is_tls) = (exchange.peer().address, exchange.peer().is_tls);
+        let is_ours = !exchange.has_body() && is_for_cache(&self.edge, exchange.request(), is_tls);
         if !is_ours {
-            let session = ServerSession::new_http2(session);
-            return self.proxy.process_new_http(session, shutdown).await;
+            // Far larger than what a hit needs.
+            return Box::pin(self.lend(exchange)).await;
         }
-        let peer = session
-            .client_addr()
-            .and_then(|address| address.as_inet().copied());
-        let timeout_ms = self.edge.config.limits.client_write_timeout_ms;
-        session.set_write_timeout(Some(Duration::from_millis(timeout_ms)));
-        let request = session.req_header().as_owned_parts();
+        let request = exchange.take_request();
         let context = self.context(peer, is_tls);
-        let mut client = H2Client::new(session);
+        let mut client = H2Client::new(exchange);
         if !serve(&self.edge, &request, &mut client, context).await {
-            // The client sees that it is not whole.
-            client.session().shutdown();
+            client.cut();
         }
-        None
     }
 
-    fn h2_options(&self) -> Option<H2Options> {
-        Some(self.h2_options.clone())
-    }
-
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.server_options)
+    fn on_refused(&self, refusal: h2::Refusal, _peer: &h2::Peer) {
+        self.h2_metrics.refused(refusal);
     }
 }

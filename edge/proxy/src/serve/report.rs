@@ -1,5 +1,6 @@
 //! What an answer says of how the cache took part in it.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use http::header::{AGE, STRICT_TRANSPORT_SECURITY};
@@ -16,6 +17,8 @@ use crate::shield::Child;
 
 /// Server Timing (W3C).
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// More than most of what is said of the cache takes.
+const STATUS_BYTES: usize = 96;
 static TIMING_OF_HIT: HeaderValue = HeaderValue::from_static("cache;desc=hit");
 
 /// How the cache took part.
@@ -71,7 +74,7 @@ impl Report {
         }
         head.fields(&context.own_fields);
         context.detail = self.detail.or(context.detail);
-        let status = CacheStatus {
+        let member = CacheStatus {
             cache: edge.cache_name(context),
             hit: self.is_hit,
             forward: self.forward,
@@ -81,8 +84,10 @@ impl Report {
             collapsed: self.is_collapsed,
             key: None,
             detail: self.detail,
-        }
-        .to_string();
+        };
+        // Grown once. Writing to a string does not fail.
+        let mut status = String::with_capacity(STATUS_BYTES);
+        let _ = write!(status, "{member}");
         head.field_fmt(&CACHE_STATUS, format_args!("{status}"));
         context.cache_status = Some(status);
         put_common(edge, context, head);
@@ -138,9 +143,11 @@ pub(crate) fn put_common(edge: &Edge, context: &RequestContext, head: &mut impl 
         &HeaderName::from_static(TRACEPARENT),
         format_args!("{value}"),
     );
-    let hsts_s = edge.config.hsts_max_age_s;
-    if context.is_tls && hsts_s > 0 && context.child.is_none() {
-        head.field_fmt(&STRICT_TRANSPORT_SECURITY, format_args!("max-age={hsts_s}"));
+    if context.is_tls
+        && context.child.is_none()
+        && let Some(hsts) = &edge.hsts
+    {
+        head.field(&STRICT_TRANSPORT_SECURITY, hsts);
     }
 }
 
