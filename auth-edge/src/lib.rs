@@ -10,8 +10,9 @@ mod revocation;
 pub mod token;
 
 pub use media::{
-    AddressPrefix, MediaAlgorithm, MediaGrant, MediaKeyConfig, MediaKeyError, MediaKeyMaterial,
-    MediaKeyStore, MediaKeyring, MediaSigner, MediaTokenError, RenditionLimits, TokenForm,
+    AddressPrefix, MediaAccess, MediaAlgorithm, MediaGrant, MediaKeyConfig, MediaKeyError,
+    MediaKeyMaterial, MediaKeyStore, MediaKeyring, MediaRequest, MediaSigner, MediaTokenError,
+    MediaVerifier, RenditionLimits, Renewal, RenewalPolicy, TokenForm,
 };
 pub use revocation::{ENTRIES_MAX_DEFAULT as REVOCATIONS_MAX_DEFAULT, Revocations};
 pub use token::{AccessClaims, KeySetError, TokenError, TokenPolicy, TokenVerifier, issuer_of};

@@ -78,6 +78,23 @@ impl AddressPrefix {
         mapped && self.length >= V4_BITS_AT
     }
 
+    /// As RFC 9164 writes a prefix: a tag, the length, and the bytes without zeros at the end.
+    pub(super) fn to_cbor(self) -> coset::cbor::value::Value {
+        use coset::cbor::value::Value;
+        let bytes = self.bits.to_be_bytes();
+        let (tag, length, bytes) = if self.is_v4() {
+            (52, self.length - V4_BITS_AT, &bytes[12..])
+        } else {
+            (54, self.length, &bytes[..])
+        };
+        let end = bytes
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |at| at + 1);
+        let parts = vec![Value::from(length), Value::from(&bytes[..end])];
+        Value::Tag(tag, Box::new(Value::Array(parts)))
+    }
+
     pub(super) fn to_bytes(self) -> [u8; PREFIX_BYTES] {
         let mut bytes = [self.length; PREFIX_BYTES];
         bytes[1..].copy_from_slice(&self.bits.to_be_bytes());

@@ -4,7 +4,11 @@
 mod jwks;
 mod jwks_refresh;
 mod media;
+mod media_renewal;
 mod media_store;
+mod partner_cat;
+mod partner_support;
+mod partner_uri;
 mod rfc_vectors;
 mod support;
 mod token;

@@ -85,6 +85,14 @@ fn unique_part(clock: &dyn Clock, entropy: &dyn Entropy) -> String {
         .collect()
 }
 
+/// The first 10 of the 26 digits are the time: 48 bits, behind two that are 0 in what [`unique_part`] writes.
+fn made_ms(unique: &[u8]) -> i64 {
+    unique.iter().take(10).fold(0, |value, digit| {
+        let bits = DIGITS.iter().position(|known| known == digit);
+        value << 5 | i64::try_from(bits.unwrap_or(0)).unwrap_or(0)
+    })
+}
+
 fn clip(text: &str) -> String {
     text.chars().take(64).collect()
 }
@@ -109,6 +117,13 @@ macro_rules! id_type {
                 let bytes = self.0.as_bytes();
                 let at = $prefix.len() + 1;
                 RegionCode([bytes[at], bytes[at + 1]])
+            }
+
+            /// When it was made, Unix milliseconds, as its maker's clock said.
+            #[must_use]
+            pub fn made_ms(&self) -> i64 {
+                let unique = self.0.len() - UNIQUE_CHARS;
+                made_ms(&self.0.as_bytes()[unique..])
             }
 
             /// The id as text.
@@ -204,6 +219,18 @@ mod tests {
         let early = UserId::generate(region, &*ManualClock::new(1_000), &*entropy);
         let late = UserId::generate(region, &*ManualClock::new(2_000), &*entropy);
         assert!(early < late);
+    }
+
+    #[test]
+    fn an_id_tells_when_it_was_made() {
+        let region: RegionCode = "ng".parse().expect("a code");
+        for made_ms in [0, 1, 1_795_000_000_123, (1 << 48) - 1] {
+            let clock = ManualClock::new(made_ms);
+            let id = MediaSessionId::generate(region, &*clock, &*SeededEntropy::new(9));
+            assert_eq!(id.made_ms(), made_ms, "{id}");
+        }
+        let latest: MediaSessionId = "ms_gl_zzzzzzzzzzzzzzzzzzzzzzzzzz".parse().expect("an id");
+        assert_eq!(latest.made_ms(), (1 << 50) - 1);
     }
 
     proptest::proptest! {
