@@ -5,6 +5,9 @@
 //! repairing what an upstream says of its lengths and refusing it, it is refused: a repaired answer is stored and given
 //! to everybody. The body of an answer is complete, or its end is an error, or it is flagged as one of which that cannot
 //! be told ([`BodyLength::UntilClose`]).
+//!
+//! [`Parents`] are other nodes of ours before an origin. What they say beside HTTP is in [`ParentWord`]; what becomes of a
+//! request that none of them answers is the caller's business.
 
 mod addresses;
 mod asking;
@@ -38,5 +41,5 @@ pub use peer::{PeerIdentity, PeerIdentityError, PeerTimeouts, plain_peer};
 pub use pool::{AddressState, Lease, Pool, PoolPolicy, ResolveError};
 pub use request::FetchRequest;
 pub use response::Response;
-pub use shield::{Sharding, preference, shard_hash};
+pub use shield::{Sharding, shard_hash};
 pub use target::{Patience, Target};

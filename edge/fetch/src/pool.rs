@@ -217,10 +217,10 @@ impl Pool {
         }
     }
 
-    /// Takes the healthy address that `object` prefers among those below their bound, by [`crate::preference`]. Of one that
+    /// Takes the healthy address that `object` prefers among those below their bound, by [`preference`]. Of one that
     /// was left alone and may be back, one request at a time finds out. `None` when there is none.
     #[must_use]
-    pub fn lease_for(
+    pub(crate) fn lease_for(
         self: &Arc<Self>,
         object: u64,
         sharding: Sharding,

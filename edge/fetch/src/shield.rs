@@ -50,7 +50,7 @@ fn mix(value: u64) -> u64 {
 
 /// The places of `members` (their [`shard_hash`]es) in an object's order of preference, the first its home.
 #[must_use]
-pub fn preference(object: u64, members: impl Iterator<Item = u64>) -> Vec<usize> {
+pub(crate) fn preference(object: u64, members: impl Iterator<Item = u64>) -> Vec<usize> {
     let mut ranked: Vec<(u64, usize)> = members
         .enumerate()
         .map(|(place, member)| (mix(object ^ mix(member)), place))
