@@ -58,6 +58,11 @@ async fn answer(State(old): State<Old>, request: Request) -> Response {
             .header("cache-control", "private")
             .body(Body::from("yours"))
             .unwrap(),
+        // What it changed, in another way of writing `/a`.
+        "/changes-a" => response
+            .header("location", "/x/../%61#there")
+            .body(Body::empty())
+            .unwrap(),
         path => response.body(Body::from(path.to_owned())).unwrap(),
     }
 }
@@ -146,6 +151,22 @@ async fn an_unsafe_method_takes_the_answer_out() {
     let again = ask(Method::GET).await.unwrap();
     assert!(cache_status(&again).contains("fwd=uri-miss"));
     assert_eq!(old.asked(), 3);
+}
+
+#[tokio::test]
+async fn an_answer_takes_out_what_it_says_that_its_request_changed_however_it_writes_it() {
+    let old = Old::default();
+    let (node, _dir) = node(&old).await;
+    let ask = |method: Method, path: &'static str| node.request(method, path).send();
+    for path in ["/a", "/b"] {
+        ask(Method::GET, path).await.unwrap();
+        stored(&node, path).await;
+    }
+    ask(Method::POST, "/changes-a").await.unwrap();
+    let a = ask(Method::GET, "/a").await.unwrap();
+    assert!(cache_status(&a).contains("fwd=uri-miss"));
+    let b = ask(Method::GET, "/b").await.unwrap();
+    assert!(cache_status(&b).contains("hit"));
 }
 
 #[tokio::test]
