@@ -12,6 +12,7 @@ use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{Request, Response, StatusCode};
 use mcsp_edge_h1::Stop;
+use mcsp_edge_limits::Flood;
 use pingora_core::protocols::Stream;
 use tokio::sync::watch;
 
@@ -61,6 +62,8 @@ pub enum CloseReason {
     TooSlow,
     /// Too many malformed requests.
     Malformed,
+    /// Too many frames that cost their sender nothing.
+    Flood(Flood),
     /// The node ends.
     Stopped,
 }
@@ -76,6 +79,7 @@ impl CloseReason {
             Self::Idle => "idle",
             Self::TooSlow => "too-slow",
             Self::Malformed => "malformed",
+            Self::Flood(_) => "flood",
             Self::Stopped => "stopped",
         }
     }
@@ -84,7 +88,7 @@ impl CloseReason {
     const fn told(self) -> Option<Reason> {
         match self {
             Self::Idle => Some(Reason::NO_ERROR),
-            Self::TooSlow | Self::Malformed => Some(Reason::ENHANCE_YOUR_CALM),
+            Self::TooSlow | Self::Malformed | Self::Flood(_) => Some(Reason::ENHANCE_YOUR_CALM),
             Self::Client | Self::Protocol | Self::Preface | Self::Stopped => None,
         }
     }
@@ -99,7 +103,7 @@ pub async fn serve_connection<H: Handler>(
     stop: watch::Receiver<bool>,
 ) -> Closed {
     let peer = Arc::new(Peer::of(&stream));
-    let wire = Wire::new(stream);
+    let wire = Wire::new(stream, handler.frame_meter());
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(limits.streams_max)
@@ -207,6 +211,9 @@ impl<H: Handler> Driver<'_, H> {
                 Poll::Ready(None) => return Poll::Ready(CloseReason::Client),
                 Poll::Pending => break,
             }
+        }
+        if let Some(flood) = self.wire.flood() {
+            return Poll::Ready(CloseReason::Flood(flood));
         }
         if let Poll::Ready(Err(_)) = self.wire.poll_send(context) {
             return Poll::Ready(CloseReason::Client);

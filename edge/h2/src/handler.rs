@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use mcsp_edge_limits::FrameMeter;
+
 use crate::exchange::{Exchange, Peer};
 use crate::request::Refusal;
 
@@ -13,4 +15,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// A request was refused, for metrics and logs.
     fn on_refused(&self, refusal: Refusal, peer: &Peer);
+
+    /// What counts a new connection's frames; without one they are not.
+    fn frame_meter(&self) -> Option<FrameMeter> {
+        None
+    }
 }

@@ -1,4 +1,5 @@
-//! A connection's bytes on their way: counted, and flushed once for all frames rather than for each.
+//! A connection's bytes on their way: counted, frames that cost nothing by their kind, and flushed once for all frames rather
+//! than for each.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
+use mcsp_edge_limits::{Flood, FrameMeter};
 use parking_lot::Mutex;
 use pingora_core::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,14 +20,28 @@ pub(crate) struct Wire(Arc<Shared>);
 struct Shared {
     stream: Mutex<Stream>,
     taken: AtomicU64,
+    frames: Mutex<Frames>,
+}
+
+/// What the client's frames cost it.
+#[derive(Debug)]
+struct Frames {
+    meter: Option<FrameMeter>,
+    flood: Option<Flood>,
 }
 
 impl Wire {
-    pub(crate) fn new(stream: Stream) -> Self {
+    pub(crate) fn new(stream: Stream, meter: Option<FrameMeter>) -> Self {
         Self(Arc::new(Shared {
             stream: Mutex::new(stream),
             taken: AtomicU64::new(0),
+            frames: Mutex::new(Frames { meter, flood: None }),
         }))
+    }
+
+    /// What the client has sent too much of. Nothing is read from then on: whoever polls has to look.
+    pub(crate) fn flood(&self) -> Option<Flood> {
+        self.0.frames.lock().flood
     }
 
     /// How many bytes the stream has taken so far.
@@ -54,7 +70,17 @@ impl AsyncRead for Wire {
         context: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.with(|stream| stream.poll_read(context, out))
+        let mut frames = self.0.frames.lock();
+        if frames.flood.is_some() {
+            return Poll::Pending;
+        }
+        let before = out.filled().len();
+        ready!(self.with(|stream| stream.poll_read(context, out)))?;
+        if let Some(meter) = &mut frames.meter {
+            let read = out.filled().get(before..).unwrap_or_default();
+            frames.flood = meter.read(read).err();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -5,4 +5,5 @@
 mod answers;
 mod bounds;
 mod ends;
+mod floods;
 mod site;

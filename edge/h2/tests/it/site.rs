@@ -8,6 +8,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use mcsp_edge_h2::{Closed, Exchange, Handler, Limits, Peer, Refusal, serve_connection};
+use mcsp_edge_limits::{FrameMeter, FrameRules};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -23,6 +24,7 @@ pub(crate) struct Site {
     pub(crate) running_max: AtomicUsize,
     pub(crate) gone: AtomicUsize,
     pub(crate) refused: Mutex<Vec<Refusal>>,
+    pub(crate) frames: Option<FrameRules>,
 }
 
 struct Running<'s>(&'s Site);
@@ -104,6 +106,10 @@ impl Handler for Site {
 
     fn on_refused(&self, refusal: Refusal, _peer: &Peer) {
         self.refused.lock().push(refusal);
+    }
+
+    fn frame_meter(&self) -> Option<FrameMeter> {
+        self.frames.as_ref().map(FrameMeter::new)
     }
 }
 
