@@ -14,6 +14,8 @@
 //! | `response` | `Cache-Status`, CORS, HSTS | `lifecycle`, `response` |
 //! | `log` | access log, RED | `lifecycle`, `access_log` |
 //!
+//! What another node of ours asks (`shield`) passes a list of its own instead of the first seven.
+//!
 //! The first seven are functions over the shared state, the request's head and the request's context; the first that
 //! answers ends the list. Availability may fail open; signatures, entitlements and residency fail closed.
 

@@ -4,6 +4,7 @@ mod keys;
 mod node;
 mod origin;
 mod raw_origin;
+pub(crate) mod tier;
 
 use std::net::SocketAddr;
 use std::path::Path;
