@@ -1,6 +1,6 @@
 //! What a transaction comes to.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The answer after each phase.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Outcome {
 }
 
 /// A refusal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
     /// The HTTP status to answer with.
     pub status: u16,
@@ -28,7 +28,7 @@ pub struct Block {
 }
 
 /// A rule that matched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleMatch {
     /// Its id.
     pub id: u64,
@@ -51,7 +51,7 @@ pub struct RuleMatch {
 }
 
 /// Scores as the OWASP Core Rule Set keeps them; 0 where a set keeps none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scores {
     /// Of the request.
     pub inbound: i64,
@@ -60,7 +60,7 @@ pub struct Scores {
 }
 
 /// Everything worth keeping of a transaction in which a rule matched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEvent {
     /// The transaction's id.
     pub id: String,

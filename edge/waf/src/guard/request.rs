@@ -132,7 +132,12 @@ impl Guarded {
     /// The end: phase 5, and the event if there is anything to tell.
     pub fn finish(mut self) -> Option<AuditEvent> {
         let transaction = self.transaction.as_mut()?;
-        match catch_unwind(AssertUnwindSafe(|| transaction.finish())) {
+        let is_aloud = self.guard.site.config().audit_all;
+        let end = || match is_aloud {
+            true => Some(transaction.finish_aloud()),
+            false => transaction.finish(),
+        };
+        match catch_unwind(AssertUnwindSafe(end)) {
             Ok(event) => {
                 if let Some(probe) = self.probe.take() {
                     self.guard.succeed(probe);

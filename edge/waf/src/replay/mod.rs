@@ -13,12 +13,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
+use crate::collections::Collections;
 use crate::limits::Limits;
+use crate::policy::{Exclusions, Mode, Policy};
 use crate::ruleset::RuleSet;
+use crate::site::RulesConfig;
 use crate::ticks::MonotonicTicks;
 use crate::transaction::{Client, Environment, Transaction};
 use crate::verdict::RuleMatch;
-use crate::{Collections, LoadError, Loader};
 
 /// One regression test.
 #[derive(Debug, Clone, Deserialize)]
@@ -60,22 +62,13 @@ impl Statuses {
     }
 }
 
-/// Which generation of rules is loaded: their setup differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Generation {
-    /// 3.3.x
-    V3,
-    /// 4.x
-    V4,
-}
-
 /// Counts of one rule file, and why the others failed.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Tests that passed.
     pub passed: usize,
-    /// Of those, by a refusal before the engine.
-    pub refused: usize,
+    /// Of those, by a refusal before the engine: (title, reason).
+    pub refused: Vec<(String, String)>,
     /// (title, reason)
     pub failed: Vec<(String, String)>,
 }
@@ -91,36 +84,34 @@ pub fn read_cases(text: &str) -> Result<Vec<Case>, serde_json::Error> {
         .collect()
 }
 
-/// Loads a folder of rules as the regression tests want it set up: detecting only, at a paranoia level.
-///
-/// # Errors
-/// The first mistake in the rules.
-pub fn load(
-    folder: &Path,
-    generation: Generation,
-    paranoia: u8,
-) -> Result<Arc<RuleSet>, LoadError> {
-    let levels = match generation {
-        Generation::V3 => {
-            format!("setvar:tx.crs_setup_version=334,setvar:tx.paranoia_level={paranoia}")
-        }
-        Generation::V4 => format!(
-            "setvar:tx.crs_setup_version=4250,setvar:tx.blocking_paranoia_level={paranoia},\
-             setvar:tx.detection_paranoia_level={paranoia}"
-        ),
-    };
-    let setup = format!(
-        "SecRuleEngine DetectionOnly\n\
-         SecDefaultAction \"phase:1,log,auditlog,pass\"\nSecDefaultAction \"phase:2,log,auditlog,pass\"\n\
-         SecAction \"id:900005,phase:1,nolog,pass,ctl:ruleRemoveById=910000,{levels},\
-         setvar:tx.crs_validate_utf8_encoding=1,setvar:tx.arg_name_length=100,setvar:tx.arg_length=400,\
-         setvar:tx.total_arg_length=64000,setvar:tx.max_num_args=255,setvar:tx.max_file_size=64100,\
-         setvar:tx.combined_file_sizes=65535,setvar:tx.crs_xml_attr_inspect=1\"\n"
-    );
-    let mut loader = Loader::new().paranoia_max(paranoia);
-    loader.text("setup", setup.as_bytes(), folder)?;
-    loader.folder(folder)?;
-    loader.compile()
+/// What the tests expect of the rules' settings, beside the paranoia level.
+pub const SETTINGS: &str = "SecAction \"id:900005,phase:1,nolog,pass,ctl:ruleRemoveById=910000,\
+     setvar:tx.crs_validate_utf8_encoding=1,setvar:tx.arg_name_length=100,setvar:tx.arg_length=400,\
+     setvar:tx.total_arg_length=64000,setvar:tx.max_num_args=255,setvar:tx.max_file_size=64100,\
+     setvar:tx.combined_file_sizes=65535,setvar:tx.crs_xml_attr_inspect=1\"\n";
+
+/// How a folder of rules is loaded for the tests at a paranoia level.
+#[must_use]
+pub fn rules(folder: &Path, paranoia: u8) -> RulesConfig {
+    RulesConfig {
+        files: vec![folder.to_path_buf()],
+        paranoia,
+        methods: Vec::new(),
+        content_types: Vec::new(),
+        before: SETTINGS.to_owned(),
+        ..RulesConfig::default()
+    }
+}
+
+/// Bounds that none of the tests reaches.
+#[must_use]
+pub fn limits() -> Limits {
+    Limits {
+        budget_us: 1_000_000,
+        matches_max: 1000,
+        arguments_max: 5000,
+        ..Limits::default()
+    }
 }
 
 /// Replays the tests of rules up to `paranoia` and counts by rule file. `all` is the set with the rules of every level.
@@ -131,18 +122,26 @@ pub fn replay(
     cases: &[Case],
     paranoia: u8,
 ) -> BTreeMap<String, Tally> {
-    let limits = Limits {
-        budget_us: 1_000_000,
-        matches_max: 1000,
-        arguments_max: 5000,
-        ..Limits::default()
+    let policy = match Policy::new(set, Mode::Detect, &Exclusions::default()) {
+        Ok(policy) => policy,
+        // Nothing is excluded, so nothing can be wrong with it.
+        Err(_) => Policy::plain(set),
     };
-    let ticks = Arc::new(MonotonicTicks::default());
     let environment = Arc::new(Environment {
-        limits,
-        ticks,
+        limits: limits(),
+        ticks: Arc::new(MonotonicTicks::default()),
         collections: Collections::new(1000),
     });
+    replay_by(all, cases, paranoia, |raw| run(&policy, &environment, raw))
+}
+
+/// Replays them against whatever `ask` sends a request's bytes to.
+pub fn replay_by(
+    all: &RuleSet,
+    cases: &[Case],
+    paranoia: u8,
+    mut ask: impl FnMut(&[u8]) -> Observation,
+) -> BTreeMap<String, Tally> {
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
     for case in cases {
         if all
@@ -152,20 +151,18 @@ pub fn replay(
             continue;
         }
         let tally = tallies.entry(case.file.clone()).or_default();
-        let mut refused = false;
+        let mut refused = None;
         let outcome = case.stages.iter().try_for_each(|stage| {
-            let seen = run(
-                set,
-                &environment,
-                &STANDARD.decode(&stage.raw).unwrap_or_default(),
-            );
-            refused |= seen.refused.is_some();
+            let seen = ask(&STANDARD.decode(&stage.raw).unwrap_or_default());
+            refused = refused.take().or_else(|| seen.refused.clone());
             judge(stage, &seen)
         });
         match outcome {
             Ok(()) => {
                 tally.passed += 1;
-                tally.refused += usize::from(refused);
+                if let Some(reason) = refused {
+                    tally.refused.push((case.title.clone(), reason));
+                }
             }
             Err(reason) => tally.failed.push((case.title.clone(), reason)),
         }
@@ -175,21 +172,24 @@ pub fn replay(
 
 /// What one request came to.
 #[derive(Debug, Default)]
-struct Seen {
-    refused: Option<&'static str>,
+pub struct Observation {
+    /// Why it was refused before the rules, if it was.
+    pub refused: Option<String>,
     /// The connection ended before the request did.
-    cut_off: bool,
-    matches: Vec<RuleMatch>,
-    notes: Vec<String>,
+    pub cut_off: bool,
+    /// What was logged.
+    pub matches: Vec<RuleMatch>,
+    /// What was logged beside rules.
+    pub notes: Vec<String>,
 }
 
-fn run(set: &Arc<RuleSet>, environment: &Arc<Environment>, raw: &[u8]) -> Seen {
+fn run(policy: &Policy, environment: &Arc<Environment>, raw: &[u8]) -> Observation {
     let request = match request::parse(raw) {
         Ok(request) => request,
         Err(reason) => {
-            return Seen {
-                refused: Some(reason),
-                ..Seen::default()
+            return Observation {
+                refused: Some(reason.to_owned()),
+                ..Observation::default()
             };
         }
     };
@@ -203,7 +203,7 @@ fn run(set: &Arc<RuleSet>, environment: &Arc<Environment>, raw: &[u8]) -> Seen {
         id: "0123456789abcdef".to_owned(),
         now_ms: 1_700_000_000_000,
     };
-    let mut transaction = Transaction::new(set, environment, client);
+    let mut transaction = Transaction::under(policy, environment, client);
     transaction.request_line(request.method, request.target, request.protocol);
     for (name, value) in &request.headers {
         transaction.request_header(name, value);
@@ -221,28 +221,23 @@ fn run(set: &Arc<RuleSet>, environment: &Arc<Environment>, raw: &[u8]) -> Seen {
         transaction.response_body(&response.body);
         transaction.response_body_done();
     }
-    let event = transaction.finish();
-    let notes = event
-        .iter()
-        .filter_map(|event| event.body_error.clone())
-        .collect();
-    let matches = event.map_or_else(|| transaction.matches().to_vec(), |event| event.matches);
-    Seen {
+    let event = transaction.finish_aloud();
+    Observation {
         refused: None,
         cut_off: request.cut_off,
-        matches,
-        notes,
+        matches: event.matches,
+        notes: event.body_error.into_iter().collect(),
     }
 }
 
-fn judge(stage: &Stage, seen: &Seen) -> Result<(), String> {
+fn judge(stage: &Stage, seen: &Observation) -> Result<(), String> {
     let allows = |status| {
         stage
             .status
             .as_ref()
             .is_none_or(|allowed| allowed.allows(status))
     };
-    if let Some(reason) = seen.refused {
+    if let Some(reason) = &seen.refused {
         let wanted = !stage.ids.is_empty() || stage.re.is_some() || stage.expect_error;
         let by_status = stage.status.is_some() && allows(400);
         return if wanted || by_status {

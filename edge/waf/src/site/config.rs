@@ -31,6 +31,8 @@ pub struct WafConfig {
     /// Where events of requests that matched go, JSON, one a line: a file that is appended to. Default none: they are part of the
     /// node's log.
     pub audit_file: Option<PathBuf>,
+    /// Whether there is an event of every request that is inspected, also where nothing matched. Default false.
+    pub audit_all: bool,
 }
 
 impl Default for WafConfig {
@@ -43,6 +45,7 @@ impl Default for WafConfig {
             breaker: BreakerConfig::default(),
             counters_max: 100_000,
             audit_file: None,
+            audit_all: false,
         }
     }
 }
@@ -59,10 +62,10 @@ pub struct RulesConfig {
     pub inbound_score_max: u32,
     /// The score of a response from which it is refused. Default 4; 1 to 10000.
     pub outbound_score_max: u32,
-    /// Methods in use, `tx.allowed_methods`. Default those of the API and of object storage.
+    /// Methods in use, `tx.allowed_methods`; an empty list leaves the rules' own. Default those of the API and of object storage.
     pub methods: Vec<String>,
-    /// Media types of request bodies in use, `tx.allowed_request_content_type`. Default those of the Core Rule Set, of the API
-    /// and of uploads.
+    /// Media types of request bodies in use, `tx.allowed_request_content_type`; an empty list leaves the rules' own. Default
+    /// those of the Core Rule Set, of the API and of uploads.
     pub content_types: Vec<String>,
     /// Rules in text, read before the files: settings (`SecAction "id:1000,phase:1,nolog,pass,setvar:…"`) and exceptions. Ids
     /// below 100 are taken. Default none.
@@ -105,22 +108,25 @@ impl RulesConfig {
     #[must_use]
     pub fn settings(&self) -> String {
         let level = self.paranoia;
-        let types: Vec<String> = self
-            .content_types
-            .iter()
-            .map(|name| format!("|{name}|"))
-            .collect();
+        let mut more = String::new();
+        if !self.methods.is_empty() {
+            more = format!(",setvar:'tx.allowed_methods={}'", self.methods.join(" "));
+        }
+        if !self.content_types.is_empty() {
+            let types = self.content_types.iter().map(|name| format!("|{name}|"));
+            let types: Vec<String> = types.collect();
+            more += &format!(
+                ",setvar:'tx.allowed_request_content_type={}'",
+                types.join(" ")
+            );
+        }
         format!(
             "SecDefaultAction \"phase:1,log,auditlog,pass\"\nSecDefaultAction \"phase:2,log,auditlog,pass\"\n\
              SecAction \"id:1,phase:1,nolog,pass,setvar:tx.crs_setup_version=400,\
              setvar:tx.paranoia_level={level},setvar:tx.blocking_paranoia_level={level},\
              setvar:tx.detection_paranoia_level={level},\
-             setvar:tx.inbound_anomaly_score_threshold={},setvar:tx.outbound_anomaly_score_threshold={},\
-             setvar:'tx.allowed_methods={}',setvar:'tx.allowed_request_content_type={}'\"\n",
-            self.inbound_score_max,
-            self.outbound_score_max,
-            self.methods.join(" "),
-            types.join(" "),
+             setvar:tx.inbound_anomaly_score_threshold={},setvar:tx.outbound_anomaly_score_threshold={}{more}\"\n",
+            self.inbound_score_max, self.outbound_score_max,
         )
     }
 }

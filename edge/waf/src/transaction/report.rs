@@ -115,21 +115,30 @@ impl Transaction {
     /// The end: phase 5, and the event if there is anything to tell.
     pub fn finish(&mut self) -> Option<AuditEvent> {
         self.run_phase(5);
-        let outcome = self.outcome();
         let nothing = self.matches.is_empty()
             && self.blocked.is_none()
             && !self.body_cut
             && self.body_error.is_none();
-        if !self.audit || nothing && outcome != Outcome::Overrun {
+        if !self.audit || nothing && self.outcome() != Outcome::Overrun {
             return None;
         }
+        Some(self.event())
+    }
+
+    /// The end: phase 5, and the event whatever there is to tell.
+    pub fn finish_aloud(&mut self) -> AuditEvent {
+        self.run_phase(5);
+        self.event()
+    }
+
+    fn event(&mut self) -> AuditEvent {
         let most = self.environment.limits.excerpt_bytes_max;
         let host = self.store.list(Variable::RequestHeaders).iter();
         let host = host
             .filter(|entry| self.values.get(entry.name).eq_ignore_ascii_case(b"host"))
             .map(|entry| entry.value)
             .next();
-        Some(AuditEvent {
+        AuditEvent {
             id: self.client.id.clone(),
             time_ms: self.client.now_ms,
             client: self.client.address.to_string(),
@@ -145,6 +154,6 @@ impl Transaction {
             body_cut: self.body_cut,
             overrun: self.overrun,
             body_error: self.body_error.clone(),
-        })
+        }
     }
 }

@@ -8,8 +8,8 @@ mod workload;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use mcsp_edge_waf::replay::{self, Generation};
+use clap::{Parser, Subcommand};
+use mcsp_edge_waf::{load_rules, replay};
 
 /// The WAF engine on rules and tests.
 #[derive(Debug, Parser)]
@@ -33,9 +33,6 @@ enum Command {
         /// The tests, one JSON object a line.
         #[arg(long)]
         tests: PathBuf,
-        /// The rules' generation.
-        #[arg(long, value_enum)]
-        generation: Version,
         /// The paranoia level, 1 to 4; all of them if not given.
         #[arg(long, value_parser = clap::value_parser!(u8).range(1..=4))]
         paranoia: Option<u8>,
@@ -56,32 +53,16 @@ enum Command {
     Workload,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Version {
-    V3,
-    V4,
-}
-
-impl From<Version> for Generation {
-    fn from(version: Version) -> Self {
-        match version {
-            Version::V3 => Self::V3,
-            Version::V4 => Self::V4,
-        }
-    }
-}
-
 fn main() -> ExitCode {
     let done = match Options::parse().command {
-        Command::Check { rules } => replay::load(&rules, Generation::V4, 4)
+        Command::Check { rules } => load_rules(&replay::rules(&rules, 4))
             .map(|set| println!("{} rules", set.len()))
             .map_err(Into::into),
         Command::Replay {
             rules,
             tests,
-            generation,
             paranoia,
-        } => run_replay(&rules, &tests, generation.into(), paranoia),
+        } => run_replay(&rules, &tests, paranoia),
         Command::Bench {
             rules,
             requests,
@@ -124,24 +105,20 @@ fn show(figures: &bench::Figures, is_json: bool) -> Result<(), AnyError> {
     Ok(())
 }
 
-fn run_replay(
-    rules: &Path,
-    tests: &Path,
-    generation: Generation,
-    paranoia: Option<u8>,
-) -> Result<(), AnyError> {
+fn run_replay(rules: &Path, tests: &Path, paranoia: Option<u8>) -> Result<(), AnyError> {
     let cases = replay::read_cases(&std::fs::read_to_string(tests)?)?;
     let levels = paranoia.map_or(1..=4, |level| level..=level);
-    let all = replay::load(rules, generation, 4)?;
+    let all = load_rules(&replay::rules(rules, 4))?;
     for level in levels {
-        let set = replay::load(rules, generation, level)?;
+        let set = load_rules(&replay::rules(rules, level))?;
         let tallies = replay::replay(&set, &all, &cases, level);
         let (mut passed, mut total) = (0, 0);
         for (file, tally) in &tallies {
             let all = tally.passed + tally.failed.len();
             println!(
                 "{file}: {} of {all} passed, {} of them refused before the rules",
-                tally.passed, tally.refused
+                tally.passed,
+                tally.refused.len()
             );
             for (title, reason) in &tally.failed {
                 println!("  {title}: {reason}");
