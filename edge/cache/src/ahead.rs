@@ -26,14 +26,11 @@ impl Cache {
             return false;
         }
         let slot = slots.iter().next().unwrap_or(key.hash());
+        let is_unshared = store.unshared.has(slot);
         let ledger = store.ledger.lock();
-        let is_passed = ledger
-            .passes
-            .get(slot)
-            .is_some_and(|until_ms| store.now_ms() < until_ms);
         let is_purged = store.generation.load(Ordering::Acquire) != ticket.generation
             && ledger.past.since_asked(ticket, key, &[]).any() > 0;
-        !is_passed
+        !is_unshared
             && !is_purged
             && ledger.filling(key, request).is_none()
             && ledger.flight(slot, key).is_none()

@@ -27,6 +27,7 @@ use crate::past::Past;
 use crate::purge_log::{NotDurable, PurgeLog, PurgeStore};
 use crate::restoring::Turn;
 use crate::store::{Kept, Store};
+use crate::unshared::Unshared;
 use crate::vary::{Selecting, VaryTable};
 
 /// How long a closing cache waits for its purge log.
@@ -126,6 +127,7 @@ impl Cache {
                 fills: Account::new(config.fill_bytes_max),
                 tier: MemoryTier::new(config.memory_bytes, config.object_bytes_max),
                 vary: VaryTable::new(usize::try_from(config.variants_max).unwrap_or(1)),
+                unshared: Unshared::new(config.unshared_keys_max),
                 generation: AtomicU64::new(past.generation()),
                 ledger: Mutex::new(Ledger::with_past(past)),
                 next_id: AtomicU64::new(1),
@@ -172,9 +174,13 @@ impl Cache {
             return Some(entity);
         }
         let slots = self.store.vary.slots(key, request);
-        slots
+        let found = slots
             .iter()
-            .find_map(|slot| self.store.tier.get(slot).filter(is_it))
+            .find_map(|slot| self.store.tier.get(slot).filter(is_it));
+        if let Some(variant) = &found {
+            variant.note_use(self.store.vary.age());
+        }
+        found
     }
 
     fn look_further(&self, key: Key<'_>, request: &dyn Selecting) -> Lookup {
@@ -266,10 +272,7 @@ impl Cache {
             return Join::Follow(Follow::behind(flight, waiter));
         }
         let flight = Flight::new(store.id(), key.to_owned(), slot);
-        let goes_alone = ledger
-            .passes
-            .get(slot)
-            .is_some_and(|until| store.now_ms() < until)
+        let goes_alone = store.unshared.has(slot)
             // Asked for before a purge: nobody else may be given it.
             || ledger.past.since_asked(ticket, key, &[]).any() > 0;
         if goes_alone {

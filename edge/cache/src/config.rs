@@ -11,7 +11,7 @@ use crate::disk::DiskConfig;
 pub struct CacheConfig {
     /// All memory that cached bytes may take, bytes: stored responses, fills in flight, and what slow readers still
     /// hold of responses that left. Never exceeded. What is remembered of purges and of clients' invalidations comes to it,
-    /// at most 30 MiB. Default 512 MiB; at least four times `object_bytes_max`.
+    /// at most 32 MiB. Default 512 MiB; at least four times `object_bytes_max`.
     pub memory_bytes: u64,
     /// The largest response that is stored, bytes; larger ones stream through a window. Default 32 MiB; 64 KiB to
     /// 1 GiB.
@@ -30,11 +30,12 @@ pub struct CacheConfig {
     /// Requests that wait for others' fetches, on the whole node; more go to the origin themselves. Default 16384; 1 to
     /// 1000000.
     pub waiters_max: u64,
-    /// Variants (RFC 9111 section 4.1) of one key; the oldest leaves for one more. Default 32; 1 to 1024.
+    /// Variants (RFC 9111 section 4.1) of one key; one that nobody asked for of late leaves for one more. Default 32; 1 to
+    /// 1024.
     pub variants_max: u64,
-    /// How long a key whose response could not be shared is fetched without waiting for one another, ms. Default
-    /// 10000; 0 to 600000.
-    pub pass_memory_ms: u64,
+    /// Keys that are remembered because their last response could not be shared: requests for them do not wait for one
+    /// another until one can. The oldest are forgotten. Default 16384; 0 to 1000000.
+    pub unshared_keys_max: u64,
     /// A disk tier behind the memory. Default none.
     pub disk: Option<DiskConfig>,
 }
@@ -50,7 +51,7 @@ impl Default for CacheConfig {
             fill_wait_ms: 30_000,
             waiters_max: 16_384,
             variants_max: 32,
-            pass_memory_ms: 10_000,
+            unshared_keys_max: 16_384,
             disk: None,
         }
     }
@@ -92,6 +93,6 @@ impl CacheConfig {
         between("fill_wait_ms", self.fill_wait_ms, 100, 300_000)?;
         between("waiters_max", self.waiters_max, 1, 1_000_000)?;
         between("variants_max", self.variants_max, 1, 1024)?;
-        between("pass_memory_ms", self.pass_memory_ms, 0, 600_000)
+        between("unshared_keys_max", self.unshared_keys_max, 0, 1_000_000)
     }
 }

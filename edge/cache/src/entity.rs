@@ -81,6 +81,8 @@ pub struct Entity {
     pub(crate) order: u64,
     pub(crate) weight: AtomicUsize,
     failure: OnceLock<FillError>,
+    /// When somebody looked it up last among its key's variants, by [`crate::vary::VaryTable::age`].
+    last_use: AtomicU64,
     pub(crate) disk: OnceLock<DiskBody>,
     pub(crate) wait: Duration,
     fixed_bytes: u64,
@@ -112,6 +114,7 @@ impl Entity {
             order: id,
             weight: AtomicUsize::new(0),
             failure: OnceLock::new(),
+            last_use: AtomicU64::new(0),
             disk: OnceLock::new(),
             wait,
             fixed_bytes,
@@ -251,6 +254,17 @@ impl Entity {
     pub(crate) fn note_failure(&self, error: FillError) {
         // One that is there stays.
         let _ = self.failure.set(error);
+    }
+
+    /// Notes that somebody wants this variant. Seldom writes, since all who do share its memory.
+    pub(crate) fn note_use(&self, age: u64) {
+        if self.last_use.load(Ordering::Relaxed) != age {
+            self.last_use.store(age, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn last_use(&self) -> u64 {
+        self.last_use.load(Ordering::Relaxed)
     }
 
     pub(crate) fn withdraw(&self) {

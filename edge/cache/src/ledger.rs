@@ -32,8 +32,6 @@ pub(crate) struct Ledger {
     lingering_looked_through: usize,
     /// Why a key has nothing.
     pub(crate) misses: Memories<MissReason>,
-    /// Until when (ms since the Unix epoch) fetches of a slot do not wait for one another.
-    pub(crate) passes: Memories<i64>,
     /// In which purge generation the first of the variants that the disk has of a key was asked for, by
     /// [`KeyHash::of_variants`].
     pub(crate) variants_since: Memories<u64>,

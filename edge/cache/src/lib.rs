@@ -54,6 +54,7 @@ mod restoring;
 mod sealed;
 mod store;
 mod surrogate;
+mod unshared;
 mod vary;
 
 /// What the node serves from.

@@ -7,7 +7,7 @@ use crate::key::KeyHash;
 /// Keys that are remembered one by one.
 pub(crate) const MARKS_MAX: usize = 65_536;
 /// Bytes of memory that a mark is counted as: its places in both tables, with the room that those keep free.
-pub(crate) const MARK_BYTES: usize = 112;
+pub(crate) const MARK_BYTES: usize = 128;
 
 #[derive(Debug, Default)]
 pub(crate) struct Marks {

@@ -12,7 +12,7 @@ use crate::marks::{MARK_BYTES, MARKS_MAX, Marks};
 use crate::purge::{Purge, PurgeSelector};
 use crate::purge_log::PurgeSnapshot;
 
-/// Bytes of memory that all this takes at most, beside [`crate::engine::CacheConfig::memory_bytes`]; about 30 MiB.
+/// Bytes of memory that all this takes at most, beside [`crate::engine::CacheConfig::memory_bytes`]; 32 MiB.
 pub const PURGE_BYTES_MAX: usize = crate::history::HISTORY_BYTES_MAX + 2 * MARKS_MAX * MARK_BYTES;
 
 /// A client invalidated a key of which the disk may have something.

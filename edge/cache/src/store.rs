@@ -23,6 +23,7 @@ use crate::metrics::CacheMetrics;
 use crate::purge_log::PurgeLog;
 use crate::restoring::Restoring;
 use crate::surrogate::within_bounds;
+use crate::unshared::{Unshared, Why};
 use crate::vary::VaryTable;
 
 /// Times that room is made for one allocation before it is refused.
@@ -46,6 +47,8 @@ pub(crate) struct Store {
     pub(crate) fills: Arc<Account>,
     pub(crate) tier: MemoryTier,
     pub(crate) vary: VaryTable,
+    /// Slots whose fetches do not wait for one another.
+    pub(crate) unshared: Unshared,
     pub(crate) ledger: Mutex<Ledger>,
     /// The ledger's, to be read without its lock: every miss takes a ticket.
     pub(crate) generation: AtomicU64,
@@ -186,6 +189,7 @@ impl Store {
         };
         let len = end.map_or(0, |end| end - start);
         if len > self.config.object_bytes_max {
+            self.unshared.learn(lead.flight.slot, Why::TooLarge);
             return Err(Refused::TooLarge);
         }
         let key = lead.flight.key.clone();
@@ -210,6 +214,7 @@ impl Store {
         ));
         let claim = entity.body.promise(start, end);
         entity.fillings.fetch_add(1, Ordering::AcqRel);
+        self.unshared.forget(lead.flight.slot);
         let outcome = self.list(&entity, lead.ticket);
         self.end_flight(&lead.flight);
         lead.flight.settle(outcome);
@@ -261,11 +266,8 @@ impl Store {
         ledger
             .misses
             .remember(flight.key.hash(), MissReason::NotShareable);
-        if remember && self.config.pass_memory_ms > 0 {
-            let until = i64::try_from(self.config.pass_memory_ms).unwrap_or(i64::MAX);
-            ledger
-                .passes
-                .remember(flight.slot, self.now_ms().saturating_add(until));
+        if remember {
+            self.unshared.learn(flight.slot, Why::Origin);
         }
     }
 
@@ -368,12 +370,14 @@ impl Store {
                 .forget(KeyHash::of_variants(key.borrow()));
             self.vary.all(key.hash())
         } else {
+            entity.note_use(self.vary.age());
             let (rules, since, mut gone) = self.vary.enter(
                 key.hash(),
                 key.text(),
                 entity.variant(),
                 entity.subject.slot,
                 since,
+                |slot| ledger.index.get(slot).map_or(0, |held| held.last_use()),
             );
             if let Some(kept) = &self.kept {
                 let rules = rules

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{HeaderMap, HeaderName};
 use parking_lot::RwLock;
@@ -144,6 +145,7 @@ struct Rules {
 pub(crate) struct VaryTable {
     shards: Box<[RwLock<HashMap<KeyHash, Rules>>]>,
     variants_max: usize,
+    age: AtomicU64,
 }
 
 impl VaryTable {
@@ -151,7 +153,13 @@ impl VaryTable {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             variants_max,
+            age: AtomicU64::new(1),
         }
+    }
+
+    /// A time that passes as variants come, to tell by which of them were in use of late.
+    pub(crate) fn age(&self) -> u64 {
+        self.age.load(Ordering::Relaxed)
     }
 
     fn shard(&self, key: KeyHash) -> &RwLock<HashMap<KeyHash, Rules>> {
@@ -176,8 +184,9 @@ impl VaryTable {
     }
 
     /// Enters a variant; `since` is the purge generation in which the first of its set was asked for, as far as that is
-    /// known. Returns the rules as they are now, the generation of the first of all, and slots that have to go: too many,
-    /// or of another key with the same hash.
+    /// known. Returns the rules as they are now, the generation of the first of all, and slots that have to go: of another
+    /// key with the same hash, or for room, the one that was asked for least lately first: `last_use` tells when that
+    /// was, by [`Self::age`].
     pub(crate) fn enter(
         &self,
         key: KeyHash,
@@ -185,6 +194,7 @@ impl VaryTable {
         variant: &Variant,
         slot: KeyHash,
         since: u64,
+        last_use: impl Fn(KeyHash) -> u64,
     ) -> (Vec<Arc<[HeaderName]>>, u64, Vec<KeyHash>) {
         let mut shard = self.shard(key).write();
         let rules = shard.entry(key).or_insert_with(|| Rules {
@@ -207,10 +217,13 @@ impl VaryTable {
         rules.names.insert(0, names);
         rules.names.truncate(RULES_MAX);
         rules.slots.retain(|known| *known != slot);
-        rules.slots.push(slot);
-        while rules.slots.len() > self.variants_max {
-            gone.push(rules.slots.remove(0));
+        while rules.slots.len() >= self.variants_max
+            && let Some(least) = (0..rules.slots.len()).min_by_key(|at| last_use(rules.slots[*at]))
+        {
+            gone.push(rules.slots.remove(least));
         }
+        rules.slots.push(slot);
+        self.age.fetch_add(1, Ordering::Relaxed);
         (rules.names.clone(), rules.since, gone)
     }
 
@@ -306,10 +319,10 @@ mod tests {
         assert!(variant.matches(&gzip) && !variant.matches(&plain));
         let table = VaryTable::new(8);
         let slot = variant.slot(key.hash());
-        table.enter(key.hash(), &Arc::from("/a"), &variant, slot, 7);
+        table.enter(key.hash(), &Arc::from("/a"), &variant, slot, 7, |_| 0);
         assert_eq!(table.since(key), Some(7));
-        table.enter(key.hash(), &Arc::from("/a"), &variant, slot, 5);
-        table.enter(key.hash(), &Arc::from("/a"), &variant, slot, 6);
+        table.enter(key.hash(), &Arc::from("/a"), &variant, slot, 5, |_| 0);
+        table.enter(key.hash(), &Arc::from("/a"), &variant, slot, 6, |_| 0);
         assert_eq!(table.since(key), Some(5), "the first of all");
         assert_eq!(
             table.slots(key, &gzip).iter().collect::<Vec<_>>(),
@@ -349,11 +362,36 @@ mod tests {
                 ],
                 &headers,
             );
-            let (names, _, left) = table.enter(key, &text, &variant, variant.slot(key), 0);
+            let (names, _, left) = table.enter(key, &text, &variant, variant.slot(key), 0, |_| 0);
             assert!(names.len() <= RULES_MAX);
             gone += left.len();
         }
         assert_eq!(gone, 7);
         assert_eq!(table.all(key).len(), 3);
+    }
+
+    #[test]
+    fn what_was_used_least_lately_goes() {
+        let table = VaryTable::new(3);
+        let text = Arc::from("/a");
+        let key = KeyHash::of("/a");
+        let enter = |n: i32, last_use: &dyn Fn(KeyHash) -> u64| {
+            let headers: HeaderMap = [(ACCEPT_LANGUAGE, HeaderValue::from(n))]
+                .into_iter()
+                .collect();
+            let variant = Variant::of([ACCEPT_LANGUAGE], &headers);
+            let slot = variant.slot(key);
+            let (_, _, gone) = table.enter(key, &text, &variant, slot, 0, last_use);
+            (slot, gone)
+        };
+        let (first, _) = enter(0, &|_| 0);
+        let (second, _) = enter(1, &|_| 0);
+        for n in 2..100 {
+            let age = table.age();
+            let (_, gone) = enter(n, &|slot| if slot == first { age } else { 0 });
+            assert!(!gone.contains(&first));
+            assert_eq!(gone.contains(&second), n == 3);
+        }
+        assert_eq!(table.age(), 101);
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::Version;
 use mcsp_telemetry::TraceContext;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, Result};
@@ -64,9 +65,15 @@ impl ProxyHttp for EdgeProxy {
         context.is_tls = session
             .digest()
             .is_some_and(|digest| digest.ssl_digest.is_some());
+        // HTTP/1.0 has none (RFC 9110 section 15.2).
+        let is_old = session.req_header().version == Version::HTTP_10;
+        session.set_ignore_info_resp(is_old);
         let flow = stage::run_all(&self.edge, session.req_header(), context);
         // What goes on to an origin is made of this head.
         stage::strip(session.req_header_mut());
+        if let Some(route) = context.route.as_deref() {
+            stage::strip_untold(route, session.req_header_mut());
+        }
         match flow.break_value() {
             None => {
                 keeping::note_time(&self.edge, context);
@@ -154,6 +161,7 @@ impl ProxyHttp for EdgeProxy {
         if keeping::see_head(&self.edge, session.req_header().as_ref(), response, context) {
             keeping::make_durable(&self.edge).await;
         }
+        Self::forget_hop(response);
         decorate(&self.edge, context, response)
     }
 

@@ -89,6 +89,8 @@ pub(crate) struct ProxyMetrics {
     pub(crate) upstream_failures: IntCounterVec,
     pub(crate) upstream_retries: IntCounter,
     pub(crate) stale: IntCounterVec,
+    pub(crate) clients_gone: IntCounterVec,
+    pub(crate) fetches_given_up: IntCounter,
     pub(crate) bytes_sent: IntCounterVec,
     pub(crate) log_dropped: SumCounter,
     pub(crate) shield: ShieldMetrics,
@@ -149,6 +151,15 @@ impl ProxyMetrics {
                 "mcsp_edge_stale_served_total",
                 "Objects served past their life, by why: error (the origin failed), unverified (the feed was away too).",
                 &["why"],
+            )?,
+            clients_gone: counters(
+                "mcsp_edge_clients_gone_total",
+                "Cached routes: clients that went before their answer began, by route.",
+                &["route"],
+            )?,
+            fetches_given_up: counter(
+                "mcsp_edge_fetches_given_up_total",
+                "Fetches ended before their head came, since nobody waited for it any more.",
             )?,
             log_dropped: SumCounter {
                 counter: counter(

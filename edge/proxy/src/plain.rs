@@ -42,6 +42,10 @@ pub struct RouteConfig {
     /// followed. They let any client send every request to the origin. Default false; `only-if-cached` always is.
     #[serde(default)]
     pub client_directives: bool,
+    /// Whether fields with `_` in their names reach the origin. Where programs get fields as variables (CGI and what came of
+    /// it), `X_Forwarded_For` is `X-Forwarded-For`, so that clients could say what they may not. Default false.
+    #[serde(default)]
+    pub underscored_fields: bool,
     /// The largest body of a request, bytes. Default 16 MiB; 0 to 5 GiB.
     #[serde(default = "default_body_bytes_max")]
     pub body_bytes_max: u64,
@@ -161,6 +165,7 @@ pub(crate) struct PlainRoute {
     pub(crate) path_prefix: String,
     query: QueryConfig,
     pub(crate) client_directives: bool,
+    pub(crate) underscored_fields: bool,
     pub(crate) body_bytes_max: u64,
     pub(crate) pool: Arc<Pool>,
     pub(crate) counters: RouteCounters,
@@ -235,6 +240,7 @@ impl PlainRoutes {
                 path_prefix: config.path_prefix.clone(),
                 query: config.query.clone(),
                 client_directives: config.client_directives,
+                underscored_fields: config.underscored_fields,
                 body_bytes_max: config.body_bytes_max,
                 counters: metrics.counters(&config.name),
                 pool: Arc::new(pool(address, upstream, clock)?),
@@ -370,6 +376,7 @@ mod tests {
             upstream: "http://127.0.0.1:1".to_owned(),
             query: QueryConfig::default(),
             client_directives: false,
+            underscored_fields: false,
             body_bytes_max: 0,
         }
     }

@@ -59,6 +59,15 @@ pub(crate) fn one_cookie_line(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&lines.join(&b"; "[..])).ok()
 }
 
+/// What the node adds to `Via` of a request that came by this version of HTTP (RFC 9110 section 7.6.3).
+pub(crate) fn via(version: Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
+        Version::HTTP_2 => "2 mcsp-edge",
+        Version::HTTP_10 => "1.0 mcsp-edge",
+        _ => "1.1 mcsp-edge",
+    })
+}
+
 /// A host without its port; an IPv6 address keeps its brackets.
 pub(crate) fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use mcsp_edge_cache::engine::{CacheConfig, Follow, Followed, Join, Key, PurgeSelector, Variant};
+use mcsp_edge_cache::engine::{
+    CacheConfig, Follow, Followed, Join, Key, Lookup, NewResponse, PurgeSelector, Variant,
+};
 
 use crate::support::{Harness, any, drain, headers, lead, small, whole};
 
@@ -100,17 +102,52 @@ async fn a_leader_that_dies_or_may_not_share_says_so() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_shared_is_not_waited_for_for_a_while() {
+async fn what_could_not_be_shared_is_not_waited_for_until_it_is_stored() {
     let harness = Harness::new();
     harness.lead("/a").not_shareable("private", true);
     let first = harness.lead("/a");
     let second = harness.lead("/a");
-    drop((first, second));
-    harness
-        .clock
-        .advance(Duration::from_millis(small().pass_memory_ms));
+    drop(second);
+    // One time it may be kept.
+    let filling = first.begin(harness.whole(Some(0), &[])).unwrap();
+    filling.complete().unwrap();
+    harness.cache.invalidate(Key::new("/a"));
     let _first = harness.lead("/a");
     assert!(matches!(join(&harness, "/a"), Join::Follow(_)));
+    // Nor is what is too large to be stored.
+    let large = harness.lead("/b");
+    assert!(large.begin(harness.whole(Some(1 << 30), &[])).is_err());
+    let first = harness.lead("/b");
+    let second = harness.lead("/b");
+    drop((first, second));
+}
+
+/// RFC 9111 section 4.1: a variant that is in use is not lost to a crowd of others.
+#[tokio::test]
+async fn variants_that_are_asked_for_outlive_those_that_nobody_asks_for() {
+    let harness = Harness::with(CacheConfig {
+        variants_max: 4,
+        ..small()
+    });
+    let key = Key::new("/a");
+    let language = |n: u32| headers(&[("accept-language", &format!("l{n}"))]);
+    let store = |n: u32| {
+        let (cache, request) = (&harness.cache, language(n));
+        let lead = lead(cache.join(key, &request, cache.ticket(), None));
+        let variant = Variant::of([http::header::ACCEPT_LANGUAGE], &request);
+        let response = NewResponse {
+            variant,
+            ..harness.whole(Some(0), &[])
+        };
+        lead.begin(response).unwrap().complete().unwrap();
+    };
+    let has = |n: u32| matches!(harness.cache.lookup(key, &language(n)), Lookup::Hit(_));
+    store(0);
+    for n in 1..100 {
+        store(n);
+        assert!(has(0) && has(n), "{n}");
+    }
+    assert!(!has(1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -47,7 +47,7 @@ fn config() -> CacheConfig {
         fill_bytes_max: 2 << 20,
         pinned_bytes_max: 1 << 20,
         stream_window_bytes: 64 << 10,
-        pass_memory_ms: 0,
+        unshared_keys_max: 0,
         ..CacheConfig::default()
     }
 }

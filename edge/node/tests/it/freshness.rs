@@ -68,6 +68,43 @@ async fn a_soft_purge_revalidates_and_an_origin_that_fails_leaves_the_stale_one_
     assert_eq!(get(&node, &path).await.status(), 404, "gone is gone");
 }
 
+/// RFC 9111 section 5.2.2.2: not where its origin has forbidden it, however the origin fails.
+#[tokio::test]
+async fn after_a_soft_purge_what_must_be_revalidated_stands_in_for_nothing() {
+    let world = World::new().await;
+    let node = world.node("los1").await;
+    let rest = "manifest.m3u8";
+    let name = origin_path(Global, rest);
+    let path = world.media_path(Global, rest);
+    let manifest = Serve::ok("#EXTM3U").with("etag", "\"m1\"").with(
+        "cache-control",
+        "max-age=600, must-revalidate, stale-if-error=600",
+    );
+    world.origin.serve(&name, manifest.clone());
+    get(&node, &path).await.bytes().await.unwrap();
+    wait_for("the object", || async {
+        node.state(&name).await == "fresh"
+    })
+    .await;
+    let sequence = world
+        .origin
+        .feed
+        .purge(Target::Prefix("/media/".to_owned()), true);
+    world.origin.feed.wait_acknowledged(sequence).await;
+    world.origin.serve(&name, Serve::status(503));
+    assert_eq!(get(&node, &path).await.status(), 503);
+    world.origin.set_away(true);
+    assert!(get(&node, &path).await.status().is_server_error());
+    world.origin.set_away(false);
+    // It was not lost by that.
+    world.origin.serve(&name, manifest);
+    wait_for("a revalidation", || async {
+        let answer = get(&node, &path).await;
+        answer.status() == 200 && cache_status(&answer).contains("fwd-status=304")
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn while_the_feed_is_away_each_object_is_revalidated() {
     let world = World::new().await;

@@ -10,12 +10,16 @@
 mod api;
 mod cache;
 mod command_line;
+mod crowd;
 mod feed;
+mod framed;
 mod freshness;
 mod harness;
+mod leaving;
 mod lifecycle;
 mod loops;
 mod parts;
+mod passing_on;
 mod plain;
 mod prefetch;
 mod residency;

@@ -21,13 +21,16 @@ pub use sink::AccessLog;
 const SERVICE: &str = "edge";
 const TARGET: &str = "access";
 
+/// The status of a request whose client went before its answer began, in the log alone; nginx made it known.
+pub(crate) const CLIENT_CLOSED: u16 = 499;
+
 /// How a request ended.
 #[derive(Debug)]
 pub(crate) struct Ending<'a> {
     pub(crate) method: &'a Method,
     pub(crate) path: &'a str,
     pub(crate) version: Version,
-    /// 0: none was sent.
+    /// 0: none was sent; [`CLIENT_CLOSED`].
     pub(crate) status: u16,
     pub(crate) outcome: Outcome,
     /// Of the answer's body.

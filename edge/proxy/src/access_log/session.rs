@@ -4,7 +4,7 @@ use mcsp_telemetry::Outcome;
 use pingora_error::{Error, ErrorSource};
 use pingora_proxy::Session;
 
-use super::{Ending, write};
+use super::{CLIENT_CLOSED, Ending, write};
 use crate::context::RequestContext;
 use crate::edge::Edge;
 
@@ -19,12 +19,18 @@ pub(crate) fn write_session(
     let status = session
         .response_written()
         .map_or(0, |response| response.status.as_u16());
+    let is_clients = error.is_some_and(|error| *error.esource() == ErrorSource::Downstream);
     let outcome = match (status, error) {
         (0, _) => Outcome::Aborted,
-        (_, Some(error)) if *error.esource() == ErrorSource::Downstream => Outcome::Aborted,
+        _ if is_clients => Outcome::Aborted,
         // An answer that broke off after its head.
         (200..=399, Some(_)) => Outcome::ServerError,
         (status, _) => Outcome::from_status(status),
+    };
+    let status = if status == 0 && is_clients {
+        CLIENT_CLOSED
+    } else {
+        status
     };
     let error = error.map(|error| error.etype().as_str());
     let ending = Ending {

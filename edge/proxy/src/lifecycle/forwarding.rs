@@ -2,13 +2,14 @@
 
 use http::header::{
     AUTHORIZATION, COOKIE, HOST, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    IF_UNMODIFIED_SINCE, PROXY_AUTHORIZATION, RANGE,
+    IF_UNMODIFIED_SINCE, PROXY_AUTHORIZATION, RANGE, VIA,
 };
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use mcsp_api::headers::{CLIENT_ADDRESS, COUNTRY, IDENTITY, POP, PUBLIC_BASE, TRACEPARENT};
 use mcsp_edge_fetch::plain_peer;
 use mcsp_edge_policy::cdn_loop::CDN_LOOP;
+use mcsp_edge_policy::hop_by_hop::strip_around_framing;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, OrErr, Result, RetryType};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -18,7 +19,7 @@ use super::EdgeProxy;
 use super::answering::is_connect_failure;
 use crate::context::RequestContext;
 use crate::route::Route;
-use crate::target::{host_of, one_cookie_line};
+use crate::target::{host_of, one_cookie_line, via};
 use crate::upstream::Pool;
 
 use std::sync::Arc;
@@ -87,6 +88,7 @@ impl EdgeProxy {
         if let Some(host) = host {
             request.insert_header(HOST, host)?;
         }
+        request.append_header(VIA, via(session.req_header().version))?;
         let passed = self.edge.cdn_loop.value().clone();
         request.append_header(CDN_LOOP.clone(), passed)?;
         self.introduce(session.req_header(), request, context)
@@ -157,6 +159,23 @@ impl EdgeProxy {
             lease.succeeded();
         }
         Ok(())
+    }
+
+    /// Takes out of an answer what is of the origin's connection alone (RFC 9110 section 7.6.1), as pingora does of requests.
+    /// It frames the body, and carries upgrades.
+    pub(super) fn forget_hop(response: &mut ResponseHeader) {
+        let is_upgrade = response.status == StatusCode::SWITCHING_PROTOCOLS;
+        let mut fields = response.headers.clone();
+        strip_around_framing(&mut fields, is_upgrade);
+        let gone: Vec<HeaderName> = response
+            .headers
+            .keys()
+            .filter(|name| !fields.contains_key(*name))
+            .cloned()
+            .collect();
+        for name in gone {
+            response.remove_header(&name);
+        }
     }
 
     /// A try that never reached its address may be made on another, whatever was asked.

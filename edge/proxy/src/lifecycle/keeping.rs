@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 use mcsp_edge_cache::engine::{BodyPlan, FillTicket, Filling, Join, Key};
 use mcsp_edge_policy::age::Exchange;
+use mcsp_edge_policy::encoding::Accepted;
 use mcsp_edge_policy::hop_by_hop::connection_takes_fields;
 use mcsp_edge_policy::invalidation::invalidated;
 use mcsp_edge_policy::store::{Candidate, StoreRules, decide};
@@ -83,6 +84,11 @@ fn begin(
 ) -> Option<Filling> {
     // What the origin was asked with is not what the client said, which would select the answer.
     if connection_takes_fields(&request.headers) {
+        return None;
+    }
+    // It was asked in the client's own words, and others select by fewer.
+    let codings = Accepted::of(&request.headers);
+    if codings.is_some_and(|codings| !codings.takes(&response.headers)) {
         return None;
     }
     let now_ms = edge.clock.now_ms();

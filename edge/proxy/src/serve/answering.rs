@@ -7,6 +7,7 @@ use http::header::{
 };
 use http::{HeaderValue, StatusCode};
 use mcsp_api::{Problem, ProblemKind};
+use mcsp_edge_cache::engine::ReadError;
 use mcsp_edge_fetch::{FetchError, FetchErrorKind};
 use mcsp_edge_policy::cache_status::{CACHE_STATUS, CacheStatus};
 use mcsp_edge_policy::date::http_date_value;
@@ -60,6 +61,16 @@ pub(super) fn of_failure(error: &FetchError) -> Answer {
             Answer::problem(ProblemKind::BadGateway, "bad-origin", text)
         }
     }
+}
+
+/// What a client is told when a body that was being stored failed before its first byte.
+pub(super) fn of_body(error: ReadError) -> Answer {
+    if let ReadError::Stalled { .. } = error {
+        let text = "the origin did not answer in time";
+        return Answer::problem(ProblemKind::Timeout, "origin-timeout", text);
+    }
+    let text = "the origin's answer broke off";
+    Answer::problem(ProblemKind::BadGateway, "body-broke-off", text)
 }
 
 /// Sends an answer, dressed as every other.

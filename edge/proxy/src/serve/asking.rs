@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::{
-    ACCEPT_LANGUAGE, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHORIZATION, RANGE, VIA,
+    ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHORIZATION,
+    RANGE, VIA,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -16,6 +17,7 @@ use mcsp_edge_fetch::{FetchRequest, Target};
 use mcsp_edge_policy::cache_control::RequestDirectives;
 use mcsp_edge_policy::cdn_loop::CDN_LOOP;
 use mcsp_edge_policy::conditional::remove_conditions;
+use mcsp_edge_policy::encoding;
 use mcsp_edge_policy::hop_by_hop::{connection_takes_fields, is_hop_by_hop, strip_for_forwarding};
 use mcsp_edge_policy::store::{SetCookie, StoreRules};
 use mcsp_edge_policy::surrogate::{CAPABILITY, SURROGATE_CAPABILITY};
@@ -27,10 +29,7 @@ use crate::plain::PlainRequest;
 use crate::route::{MediaKind, Route};
 use crate::shield::Way;
 use crate::stage::is_forged;
-use crate::target::{host_of, one_cookie_line};
-
-/// By which name the node stands in `Via` (RFC 9110 section 7.6.3).
-const VIA_VALUE: &str = "1.1 mcsp-edge";
+use crate::target::{host_of, one_cookie_line, via};
 
 const SEGMENT_S: u32 = 24 * 3600;
 const MANIFEST_S: u32 = 30;
@@ -69,15 +68,45 @@ fn is_forwarded(name: &HeaderName) -> bool {
     !is_ours && !is_hop_by_hop(name) && !is_forged(name)
 }
 
-/// A client's fields without those that its `Connection` takes out of the message; nothing where it takes none. They are
-/// looked up, waited for and asked with alike: an answer is stored under what its origin was told, or one client would
-/// write what is given to others.
-pub(super) fn without_listed(request: &Parts) -> Option<HeaderMap> {
-    connection_takes_fields(&request.headers).then(|| {
+/// A client's fields without those that its `Connection` takes out of the message, and those that its route's origin must
+/// not see; nothing where that leaves all. They are looked up, waited for and asked with alike: an answer is stored under
+/// what its origin was told, or one client would write what is given to others.
+pub(super) fn without_untold(route: &Route, request: &Parts) -> Option<HeaderMap> {
+    let loses_listed = connection_takes_fields(&request.headers);
+    let loses_underscored = !takes_underscored(route) && request.headers.keys().any(is_underscored);
+    (loses_listed || loses_underscored).then(|| {
         let mut fields = request.headers.clone();
-        strip_for_forwarding(&mut fields);
+        if loses_listed {
+            strip_for_forwarding(&mut fields);
+        }
+        if loses_underscored {
+            strip_underscored(&mut fields);
+        }
         fields
     })
+}
+
+/// May fields with `_` in their names reach the route's origin? Our own are not confused by them.
+pub(crate) fn takes_underscored(route: &Route) -> bool {
+    match route {
+        Route::Plain(plain) => plain.route.underscored_fields,
+        Route::Media(_) | Route::Web(_) | Route::Api(_) | Route::Storage(_) => true,
+    }
+}
+
+pub(crate) fn is_underscored(name: &HeaderName) -> bool {
+    name.as_str().contains('_')
+}
+
+fn strip_underscored(fields: &mut HeaderMap) {
+    let underscored: Vec<HeaderName> = fields
+        .keys()
+        .filter(|name| is_underscored(name))
+        .cloned()
+        .collect();
+    for name in underscored {
+        fields.remove(name);
+    }
 }
 
 /// A request on a cached route.
@@ -87,7 +116,7 @@ pub(crate) struct Asking<'r> {
     /// The cache key.
     pub(crate) key: &'r str,
     pub(crate) request: &'r Parts,
-    /// See [`without_listed`].
+    /// See [`without_untold`].
     fields: &'r HeaderMap,
     pub(crate) selects: Selects<'r>,
     /// What the client says of caching, as far as the route listens.
@@ -182,7 +211,8 @@ impl<'r> Asking<'r> {
         ))
     }
 
-    /// What the origin is asked for all clients alike: without this one's conditions and ranges.
+    /// What the origin is asked for all clients alike: without this one's conditions and ranges, and of the codings that it
+    /// accepts what all say who get the same variant.
     pub(crate) fn shared_request(
         &self,
         edge: &Edge,
@@ -192,6 +222,11 @@ impl<'r> Asking<'r> {
         request.method = Method::GET;
         remove_conditions(&mut request.headers);
         request.headers.remove(RANGE);
+        if let Some(codings) = encoding::normal(&request.headers)
+            && let Ok(codings) = HeaderValue::try_from(codings)
+        {
+            request.headers.insert(ACCEPT_ENCODING, codings);
+        }
         Some(request)
     }
 
@@ -211,6 +246,7 @@ impl<'r> Asking<'r> {
             Some(_) => plain_fields(self.request, self.fields),
             None => own_fields(edge, &self.request.headers),
         };
+        request.headers.append(VIA, via(self.request.version));
         let passed = edge.cdn_loop.value().clone();
         request.headers.append(&CDN_LOOP, passed);
         let trace = context.trace.child(&*edge.entropy).header_value();
@@ -262,7 +298,6 @@ fn plain_fields(request: &Parts, fields: &HeaderMap) -> HeaderMap {
     {
         fields.insert(HOST, host);
     }
-    fields.append(VIA, HeaderValue::from_static(VIA_VALUE));
     fields.append(&SURROGATE_CAPABILITY, HeaderValue::from_static(CAPABILITY));
     fields
 }
@@ -303,10 +338,20 @@ mod tests {
         assert_eq!(own.path.as_str(), "/assets/app.js");
         assert_eq!(
             names(own),
-            ["cdn-loop", "if-none-match", "range", "traceparent", "x-mcsp-pop"]
+            [
+                "cdn-loop",
+                "if-none-match",
+                "range",
+                "traceparent",
+                "via",
+                "x-mcsp-pop"
+            ]
         );
         let shared = asking.shared_request(&fixture.edge, &context).unwrap();
-        assert_eq!(names(shared), ["cdn-loop", "traceparent", "x-mcsp-pop"]);
+        assert_eq!(
+            names(shared),
+            ["cdn-loop", "traceparent", "via", "x-mcsp-pop"]
+        );
     }
 
     #[test]

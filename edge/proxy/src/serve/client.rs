@@ -14,6 +14,9 @@ pub(crate) enum SendFault {
     /// The client is gone, or takes the answer too slowly.
     #[error("client: {0}")]
     Client(String),
+    /// The client went before its answer began.
+    #[error("client: gone before the answer")]
+    Gone,
     /// The answer contradicts itself, such as a body that is not as long as its head said.
     #[error("answer: {0}")]
     Answer(String),
@@ -22,7 +25,25 @@ pub(crate) enum SendFault {
 impl SendFault {
     /// Is it the client's or the network's doing?
     pub(crate) fn is_clients(&self) -> bool {
-        matches!(self, Self::Client(_))
+        matches!(self, Self::Client(_) | Self::Gone)
+    }
+
+    /// Did it go before its answer began?
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Gone)
+    }
+}
+
+/// Does `work`, for as long as the client is there. For waits before an answer: what is done for this client alone ends with
+/// it, or clients that ask and go would keep every turn of an origin.
+pub(crate) async fn unless_gone<C: ClientStream, T>(
+    client: &mut C,
+    work: impl Future<Output = T> + Send,
+) -> Result<T, SendFault> {
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        () = client.gone() => Err(SendFault::Gone),
     }
 }
 
@@ -94,6 +115,9 @@ pub(crate) trait ClientStream: Send {
 
     /// Ends the answer.
     fn finish(&mut self) -> impl Future<Output = Result<(), SendFault>> + Send;
+
+    /// Waits until the client is gone. May be dropped, and called again.
+    fn gone(&mut self) -> impl Future<Output = ()> + Send;
 
     /// Bytes of the body that went out.
     fn body_bytes_sent(&self) -> u64;

@@ -73,6 +73,10 @@ impl ClientStream for Exchange<'_> {
         Ok(Exchange::finish(self).await?)
     }
 
+    async fn gone(&mut self) {
+        self.client_gone().await;
+    }
+
     fn body_bytes_sent(&self) -> u64 {
         Exchange::body_bytes_sent(self)
     }

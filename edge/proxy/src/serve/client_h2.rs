@@ -174,6 +174,10 @@ impl ClientStream for H2Client {
         Ok(())
     }
 
+    async fn gone(&mut self) {
+        self.exchange.gone().await;
+    }
+
     fn body_bytes_sent(&self) -> u64 {
         self.exchange.body_bytes_sent()
     }

@@ -54,6 +54,8 @@ pub(crate) struct Errand {
     pub(crate) stale: Option<Arc<Entity>>,
     /// No viewer waits for it, here or at another of our nodes.
     pub(crate) is_ahead: bool,
+    /// It is not for a client that waits, and goes on when nobody does.
+    pub(crate) is_beside: bool,
 }
 
 /// What became of it.
@@ -111,7 +113,16 @@ impl Errand {
             target_uri: asking.key.to_owned(),
             stale,
             is_ahead: context.is_ahead(),
+            is_beside: false,
         })
+    }
+
+    /// The same, to go on though nobody waits.
+    pub(crate) fn beside(self) -> Self {
+        Self {
+            is_beside: true,
+            ..self
+        }
     }
 
     /// The same, for what no viewer waits for.
@@ -142,15 +153,24 @@ impl Errand {
         }
     }
 
-    /// Runs it to its end: `tell` learns what came of it with the head, the body goes into the cache after that.
+    /// Runs it to its end: `tell` learns what came of it with the head, the body goes into the cache after that. Before the
+    /// head it ends when nobody waits for it any more.
     pub(super) async fn run(
         self,
         lead: Lead,
-        tell: oneshot::Sender<Fetched>,
+        mut tell: oneshot::Sender<Fetched>,
         interim: mpsc::Sender<Parts>,
     ) {
         let started = Instant::now();
-        let answer = self.ask(&interim).await;
+        let asked = tokio::select! {
+            biased;
+            answer = self.ask(&interim) => Some(answer),
+            () = unwanted(&mut tell, &lead), if !self.is_beside => None,
+        };
+        let Some(answer) = asked else {
+            self.edge.metrics.fetches_given_up.inc();
+            return;
+        };
         drop(interim);
         let own = answer.as_ref().map(own_fields).unwrap_or_default();
         let head = answer.as_ref().ok().map(|response| &response.head);
@@ -246,7 +266,7 @@ impl Errand {
     }
 
     /// A 304's header into the stored one (RFC 9111 section 4.3.4).
-    fn freshen(&self, stale: &Arc<Entity>, ticket: FillTicket, response: &Response) {
+    pub(super) fn freshen(&self, stale: &Arc<Entity>, ticket: FillTicket, response: &Response) {
         let stored = stale.head();
         let newer = &response.head.headers;
         let merged = update::merge(&stored.headers, newer, &[], response.responded_ms);
@@ -352,6 +372,12 @@ impl Errand {
     }
 }
 
+/// Waits until neither the client that caused a fetch nor any other waits for its head.
+async fn unwanted(tell: &mut oneshot::Sender<Fetched>, lead: &Lead) {
+    tell.closed().await;
+    lead.unwanted().await;
+}
+
 fn own_fields(response: &Response) -> HeaderMap {
     let directives = ResponseControl::of(&response.head.headers).directives;
     let named = directives.no_cache.fields().iter();
@@ -388,6 +414,8 @@ pub(crate) fn new_response(
     }
     let mut status = candidate.status;
     if matches!(body, BodyPlan::Part { .. }) {
+        // Of a part it is the cache's to say. Anywhere else it means nothing, and is kept like any other field
+        // (RFC 9110 section 14.4, RFC 9111 section 3.1).
         kept.remove(CONTENT_RANGE);
         status = StatusCode::OK;
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{IF_RANGE, RANGE};
-use mcsp_edge_cache::engine::{Entity, Followed, Join, Key, Lead, Lookup, MissReason};
+use mcsp_edge_cache::engine::{Entity, Followed, Join, Key, Lead, Lookup, MissReason, ReadError};
 use mcsp_edge_fetch::{BodyLength, Response};
 use mcsp_edge_policy::cache_status::Forward;
 use mcsp_edge_policy::freshness::{Freshness, Reuse, Why};
@@ -15,7 +15,7 @@ use mcsp_edge_prefetch::Work as _;
 
 use super::answering;
 use super::asking::{Asking, Selects};
-use super::client::{ClientStream, SendFault};
+use super::client::{ClientStream, SendFault, unless_gone};
 use super::errand::{Awaited, Errand, Fetched, Outcome};
 use super::life;
 use super::passing::{self, told_interim};
@@ -47,6 +47,8 @@ pub(super) struct Flow<'a, C> {
     pub(super) asking: &'a Asking<'a>,
     pub(super) context: &'a mut RequestContext,
     pub(super) client: &'a mut C,
+    /// What is to be validated, which may stand in for what cannot be had.
+    pub(super) stale: Option<Arc<Entity>>,
 }
 
 impl<C: ClientStream> Flow<'_, C> {
@@ -77,6 +79,7 @@ impl<C: ClientStream> Flow<'_, C> {
                 )
                 .await;
             }
+            self.stale.clone_from(&known);
             if self.asking.is_head && self.asking.plain().is_some() {
                 return Box::pin(self.pass(forward, None)).await;
             }
@@ -91,10 +94,14 @@ impl<C: ClientStream> Flow<'_, C> {
                 Join::Lead(lead) => return Box::pin(self.lead(lead, known, forward)).await,
                 Join::Follow(follow) => {
                     let wait_max = Duration::from_millis(edge.config.collapse_wait_ms);
-                    match follow.wait(&self.asking.selects, wait_max).await {
+                    let waits = follow.wait(&self.asking.selects, wait_max);
+                    match unless_gone(self.client, waits).await? {
                         Followed::Shared(entity) => {
                             // A part of it may not be the part that this client needs; what was looked at and came
                             // back the same will not become more.
+                            if slices::broke_off(&entity) {
+                                return self.fail_body(&entity, ReadError::Hole { at: 0 }).await;
+                            }
                             let is_known = known.as_ref().is_some_and(|k| k.id() == entity.id());
                             let is_for_him = is_known || self.has_what_is_asked(&entity);
                             if is_for_him && let Some(report) = self.share_of(&entity, forward) {
@@ -115,7 +122,7 @@ impl<C: ClientStream> Flow<'_, C> {
         Box::pin(self.pass(Forward::Miss, Some("lock"))).await
     }
 
-    fn freshness(&self, entity: &Entity) -> Freshness {
+    pub(super) fn freshness(&self, entity: &Entity) -> Freshness {
         let freshness = life::freshness_of(&entity.head().lifetimes);
         life::in_force(entity, &freshness)
     }
@@ -192,7 +199,11 @@ impl<C: ClientStream> Flow<'_, C> {
         })
     }
 
-    async fn send(&mut self, entity: &Arc<Entity>, report: Report) -> Result<(), SendFault> {
+    pub(super) async fn send(
+        &mut self,
+        entity: &Arc<Entity>,
+        report: Report,
+    ) -> Result<(), SendFault> {
         self.send_part(entity, report, None).await
     }
 
@@ -217,6 +228,7 @@ impl<C: ClientStream> Flow<'_, C> {
         match sent {
             Sent::Answered => Ok(()),
             Sent::Missing => Box::pin(self.pass(Forward::Partial, None)).await,
+            Sent::Failed(error) => self.fail_body(entity, error).await,
         }
     }
 
@@ -233,7 +245,7 @@ impl<C: ClientStream> Flow<'_, C> {
                 Some(Arc::clone(entity)),
             )
         {
-            drop(errand.start(lead));
+            drop(errand.beside().start(lead));
         }
     }
 
@@ -366,29 +378,6 @@ impl<C: ClientStream> Flow<'_, C> {
         (is_beginning && wants_all).then(|| range_value(held, None))
     }
 
-    /// The origin failed, and what is held stands in.
-    async fn cover(&mut self, entity: &Arc<Entity>, wait: Duration) -> Result<(), SendFault> {
-        let why = if self.context.is_unverified {
-            "unverified"
-        } else {
-            "error"
-        };
-        self.edge.metrics.stale.with_label_values(&[why]).inc();
-        let now_ms = self.edge.clock.now_ms();
-        let freshness = self.freshness(entity);
-        let report = Report {
-            origin_wait: Some(wait),
-            stands_in: true,
-            detail: Some(if self.context.is_unverified {
-                "unverified"
-            } else {
-                "stale-if-error"
-            }),
-            ..Report::hit(freshness.ttl_s(now_ms), freshness.age_s(now_ms))
-        };
-        self.send(entity, report).await
-    }
-
     /// Asks the origin for this client alone.
     async fn pass(
         &mut self,
@@ -401,9 +390,16 @@ impl<C: ClientStream> Flow<'_, C> {
             return self.fail(answering::no_origin()).await;
         };
         let _underway = self.edge.viewer_fetches.enter();
+        let ticket = self.edge.cache.ticket();
         let started = tokio::time::Instant::now();
         match passing::fetch(self.edge, self.client, &request, &way).await? {
             Ok(response) => {
+                if self.asking.is_head
+                    && let Some(stored) = self.stale.take()
+                    && let Some(errand) = Errand::new(self.edge, self.asking, self.context, None)
+                {
+                    errand.learn_from_head(&stored, ticket, &response);
+                }
                 let report = Report {
                     forward: Some(forward),
                     forward_status: Some(response.head.status.as_u16()),
@@ -420,7 +416,7 @@ impl<C: ClientStream> Flow<'_, C> {
         }
     }
 
-    async fn fail(&mut self, answer: crate::answer::Answer) -> Result<(), SendFault> {
+    pub(super) async fn fail(&mut self, answer: crate::answer::Answer) -> Result<(), SendFault> {
         self.edge
             .metrics
             .answers

@@ -45,6 +45,17 @@ pub(crate) fn freshness_of(lifetimes: &Lifetimes) -> Freshness {
     }
 }
 
+/// Those of a response that the origin has another one for since `now_ms`: nothing is left of them but the window for an
+/// origin that fails.
+pub(crate) fn outdated(lifetimes: &Lifetimes, now_ms: i64) -> Lifetimes {
+    Lifetimes {
+        fresh_until_ms: lifetimes.fresh_until_ms.min(now_ms),
+        stale_while_revalidate_until_ms: lifetimes.stale_while_revalidate_until_ms.min(now_ms),
+        flags: lifetimes.flags | ALWAYS_VALIDATE,
+        ..*lifetimes
+    }
+}
+
 /// The lifetimes in force: that of a response that a soft purge reached ended when it did. It may still be served while it
 /// is revalidated, and in place of a failure, for as long from then on as its origin allowed that.
 pub(crate) fn in_force(entity: &Entity, freshness: &Freshness) -> Freshness {

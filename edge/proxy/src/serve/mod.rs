@@ -11,7 +11,8 @@
 //!                                        └ not shareable, too long ▶ ask for this client alone
 //! ```
 //!
-//! Errands are tasks of their own; no client's end ends them. A body that breaks off is taken up elsewhere at the same
+//! Errands are tasks of their own; no client's end ends them, but that of the last who waits for a head: what an origin is
+//! asked for nobody keeps its turn from others. A body that breaks off is taken up elsewhere at the same
 //! byte if it is the same representation; if not, its readers' answers are cut, never completed with other bytes.
 
 mod answering;
@@ -19,10 +20,12 @@ mod asking;
 mod client;
 mod client_h1;
 mod client_h2;
+mod covering;
 mod door;
 mod errand;
 mod flow;
 mod life;
+mod of_head;
 mod passing;
 mod prefetching;
 mod prepared;
@@ -47,7 +50,7 @@ use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::{shield, stage};
 
-pub(crate) use asking::Selects;
+pub(crate) use asking::{Selects, is_underscored, takes_underscored};
 pub(crate) use client::HeadLines;
 pub use door::{Door, DoorConfig};
 pub(crate) use errand::new_response;
@@ -83,6 +86,12 @@ pub(crate) async fn serve<C: ClientStream>(
         Err(fault) if fault.is_clients() => Outcome::Aborted,
         Err(_) => Outcome::ServerError,
     };
+    if answered.as_ref().is_err_and(SendFault::is_gone) {
+        context.status = access_log::CLIENT_CLOSED;
+        context.detail = Some("client-closed");
+        let route = context.route_label();
+        edge.metrics.clients_gone.with_label_values(&[route]).inc();
+    }
     let error = answered.as_ref().err().map(ToString::to_string);
     let ending = Ending {
         method: &request.method,
@@ -113,7 +122,9 @@ async fn answer<C: ClientStream>(
         return answering::send(edge, client, context, answer, is_head).await;
     }
     let route = context.route.clone();
-    let stripped = asking::without_listed(request);
+    let stripped = route
+        .as_deref()
+        .and_then(|route| asking::without_untold(route, request));
     let fields = stripped.as_ref().unwrap_or(&request.headers);
     let asking = route
         .as_deref()
@@ -126,6 +137,7 @@ async fn answer<C: ClientStream>(
         asking: &asking,
         context,
         client,
+        stale: None,
     };
     flow.run().await
 }

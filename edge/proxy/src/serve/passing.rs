@@ -6,14 +6,14 @@ use http::header::{CONTENT_LENGTH, DATE};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use mcsp_edge_fetch::{BodyLength, FetchError, FetchRequest, Response};
-use mcsp_edge_policy::cache_status::CACHE_STATUS;
 use mcsp_edge_policy::age::age_field_s;
+use mcsp_edge_policy::cache_status::CACHE_STATUS;
 use mcsp_edge_policy::date::http_date_value;
 use mcsp_edge_policy::hop_by_hop::strip_for_forwarding;
 use tokio::sync::{mpsc, oneshot};
 
 use super::answering;
-use super::client::{ClientStream, HeadLines, Length, SendFault};
+use super::client::{ClientStream, HeadLines, Length, SendFault, unless_gone};
 use super::prepared::public_fields;
 use super::report::Report;
 use crate::context::RequestContext;
@@ -34,6 +34,7 @@ pub(super) async fn told_interim<C: ClientStream, T>(
             biased;
             Some(head) = interim.recv() => tell(client, head).await?,
             outcome = &mut outcome => return Ok(outcome),
+            () = client.gone() => return Err(SendFault::Gone),
         }
     }
 }
@@ -65,6 +66,7 @@ pub(super) async fn fetch<C: ClientStream>(
             biased;
             Some(head) = interim.recv() => tell(client, head).await?,
             fetched = &mut fetch => return Ok(fetched),
+            () = client.gone() => return Err(SendFault::Gone),
         }
     }
 }
@@ -78,7 +80,7 @@ pub(super) async fn pass_on<C: ClientStream>(
     mut report: Report,
 ) -> Result<(), SendFault> {
     // Nothing is said before the body begins or turns out to be none: a client learns of a failure by its status.
-    let mut piece = match response.next_chunk().await {
+    let mut piece = match unless_gone(client, response.next_chunk()).await? {
         Ok(piece) => piece,
         Err(error) => {
             tracing::debug!(%error, "an origin failed before its answer's body");

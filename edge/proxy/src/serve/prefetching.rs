@@ -19,7 +19,7 @@ use mcsp_edge_prefetch::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::asking::{Asking, Selects, without_listed};
+use super::asking::{Asking, Selects, without_untold};
 use super::errand::{self, Errand, Fetched};
 use super::prepared::{self, Prepared};
 use super::underway::{Underway, UnderwayGuard};
@@ -308,16 +308,15 @@ fn offer(
     let Some(route) = next.route.clone().filter(|route| is_same(route)) else {
         return;
     };
-    let stripped = without_listed(&request);
+    let stripped = without_untold(&route, &request);
     let fields = stripped.as_ref().unwrap_or(&request.headers);
     let errand = Asking::new(&route, &request, fields)
         .and_then(|asking| Errand::new(edge, &asking, &next, None));
-    if let Some(errand) = errand {
-        edge.prefetcher
-            .offer(Job(Arc::new(Object {
-                errand: errand.ahead(),
-                ticket,
-            })));
+    if let Some(errand) = errand.map(Errand::beside) {
+        edge.prefetcher.offer(Job(Arc::new(Object {
+            errand: errand.ahead(),
+            ticket,
+        })));
     }
 }
 

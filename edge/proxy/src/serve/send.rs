@@ -9,13 +9,13 @@ use http::header::{
     LAST_MODIFIED, VARY,
 };
 use http::{HeaderName, Method, StatusCode};
-use mcsp_edge_cache::engine::{Entity, ReadError, StoredHead};
+use mcsp_edge_cache::engine::{Entity, ReadError, Reader, StoredHead};
 use mcsp_edge_policy::conditional::{self, Precondition};
 use mcsp_edge_policy::multipart::{Multipart, Piece};
 use mcsp_edge_policy::range::{ByteRange, ContentRange, Fitted, RangeRequest};
 
 use super::asking::Asking;
-use super::client::{ClientStream, HeadLines, Length, SendFault};
+use super::client::{ClientStream, HeadLines, Length, SendFault, unless_gone};
 use super::prefetching;
 use super::prepared::{self, Prepared};
 use super::report::Report;
@@ -42,6 +42,18 @@ pub(crate) enum Sent {
     Answered,
     /// No: what is missing of the entity cannot be had. Nothing was said to the client.
     Missing,
+    /// No: it was being brought, and failed before its first byte. Nothing was said to the client.
+    Failed(ReadError),
+}
+
+/// How a stretch begins.
+enum Opening {
+    /// Its first byte is here, or it has none.
+    Here,
+    /// Its first piece, and what reads on after it.
+    Came(Reader, Bytes),
+    /// It does not: see [`Sent`].
+    Not(Sent),
 }
 
 /// An entity on its way to a client.
@@ -93,23 +105,23 @@ impl Sending<'_> {
         match self.fit(&head, prepared) {
             Fitted::Whole => {
                 let end = self.entity.total_len().unwrap_or(u64::MAX);
-                if !self.asking.is_head && !self.can_begin(context, 0..end).await {
-                    return Ok(Sent::Missing);
-                }
-                self.whole(client, context, &head, prepared).await
+                let opening = if self.asking.is_head {
+                    Opening::Here
+                } else {
+                    self.open(client, context, 0..end).await?
+                };
+                self.whole(client, context, &head, prepared, opening).await
             }
             Fitted::One(range) => {
                 let wanted = range.first..range.last.saturating_add(1);
-                if !self.can_begin(context, wanted).await {
-                    return Ok(Sent::Missing);
-                }
-                self.one(client, context, prepared, range).await
+                let opening = self.open(client, context, wanted).await?;
+                self.one(client, context, prepared, range, opening).await
             }
             Fitted::Many(ranges) => {
                 for range in &ranges {
                     let wanted = range.first..range.last.saturating_add(1);
-                    if !self.can_begin(context, wanted).await {
-                        return Ok(Sent::Missing);
+                    if let Opening::Not(sent) = self.open(client, context, wanted).await? {
+                        return Ok(sent);
                     }
                 }
                 self.many(client, context, prepared, &ranges).await
@@ -118,33 +130,60 @@ impl Sending<'_> {
         }
     }
 
-    /// Is the beginning of a stretch here, or does it come, and can the rest be had? What is missing at the beginning is
-    /// asked for before anything is said, so that the client learns of a failure by another answer than a cut one.
-    async fn can_begin(&self, context: &RequestContext, range: Range<u64>) -> bool {
-        let entity = self.entity;
-        if entity.is_purged() {
-            return false;
+    /// Waits until a stretch's first byte is here; whether the rest can be had is looked at before. What is missing at the
+    /// beginning is asked for before anything is said, so that the client learns of a failure by another answer than a cut
+    /// one.
+    async fn open<C: ClientStream>(
+        &self,
+        client: &mut C,
+        context: &RequestContext,
+        range: Range<u64>,
+    ) -> Result<Opening, SendFault> {
+        if self.entity.is_purged() {
+            return Ok(Opening::Not(Sent::Missing));
         }
-        if range.is_empty() || entity.is_complete() {
-            return true;
+        if range.is_empty() || self.entity.is_complete() {
+            return Ok(Opening::Here);
         }
-        if !slices::can_be_had(entity, &range) {
-            return false;
+        if !slices::can_be_had(self.entity, &range) {
+            return Ok(Opening::Not(self.without_first()));
         }
-        let first = range.start..range.start.saturating_add(1);
-        if entity.is_on_disk() || entity.holds(&first) {
-            return true;
+        if self
+            .entity
+            .holds(&(range.start..range.start.saturating_add(1)))
+        {
+            return Ok(Opening::Here);
         }
-        if !entity.is_coming(&first) {
-            return self.bring(context, range).await;
+        Box::pin(unless_gone(client, self.await_first(context, range))).await
+    }
+
+    async fn await_first(&self, context: &RequestContext, range: Range<u64>) -> Opening {
+        let mut reader = self.entity.reader(range.clone());
+        let mut has_asked = false;
+        loop {
+            match reader.next().await {
+                Ok(Some(piece)) => return Opening::Came(reader, piece),
+                Ok(None) => return Opening::Here,
+                Err(ReadError::Hole { .. }) if !has_asked => {
+                    has_asked = true;
+                    if !self.bring(context, range.clone()).await {
+                        return Opening::Not(self.without_first());
+                    }
+                }
+                Err(error @ ReadError::Stalled { .. }) => return Opening::Not(Sent::Failed(error)),
+                Err(ReadError::Hole { .. }) => return Opening::Not(self.without_first()),
+                Err(ReadError::Purged | ReadError::NoRoom) => return Opening::Not(Sent::Missing),
+            }
         }
-        if range.start == 0 {
-            return true;
-        }
-        match entity.reader(range.clone()).next().await {
-            Ok(_) => true,
-            Err(ReadError::Hole { .. }) => self.bring(context, range).await,
-            Err(_) => false,
+    }
+
+    /// Of a body that its origin broke off before it began, nobody who waited for it asks once more for himself. One that
+    /// failed for want of memory here may well pass through.
+    fn without_first(&self) -> Sent {
+        if slices::broke_off(self.entity) {
+            Sent::Failed(ReadError::Hole { at: 0 })
+        } else {
+            Sent::Missing
         }
     }
 
@@ -228,7 +267,11 @@ impl Sending<'_> {
         context: &mut RequestContext,
         stored: &StoredHead,
         prepared: &Prepared,
+        opening: Opening,
     ) -> Result<Sent, SendFault> {
+        if let Opening::Not(sent) = opening {
+            return Ok(sent);
+        }
         context.status = stored.status.as_u16();
         let mut head = client.head(stored.status);
         put_stored(prepared, context, &mut head);
@@ -247,7 +290,7 @@ impl Sending<'_> {
         client.begin(head, length)?;
         if !self.asking.is_head {
             let end = self.entity.total_len().unwrap_or(u64::MAX);
-            self.stretch(client, context, 0..end).await?;
+            self.stretch(client, context, 0..end, opening).await?;
         }
         client.finish().await?;
         Ok(Sent::Answered)
@@ -259,7 +302,11 @@ impl Sending<'_> {
         context: &mut RequestContext,
         prepared: &Prepared,
         range: ByteRange,
+        opening: Opening,
     ) -> Result<Sent, SendFault> {
+        if let Opening::Not(sent) = opening {
+            return Ok(sent);
+        }
         let status = StatusCode::PARTIAL_CONTENT;
         context.status = status.as_u16();
         let mut head = client.head(status);
@@ -276,7 +323,7 @@ impl Sending<'_> {
             return Ok(Sent::Answered);
         }
         client.begin(head, Length::Known(range.length()))?;
-        self.stretch(client, context, wanted).await?;
+        self.stretch(client, context, wanted, opening).await?;
         client.finish().await?;
         Ok(Sent::Answered)
     }
@@ -314,7 +361,8 @@ impl Sending<'_> {
                 Piece::Framing(bytes) => client.write(bytes).await?,
                 Piece::Content(range) => {
                     let wanted = range.first..range.last.saturating_add(1);
-                    self.stretch(client, context, wanted).await?;
+                    let opening = Opening::Here;
+                    self.stretch(client, context, wanted, opening).await?;
                 }
             }
         }
@@ -328,8 +376,15 @@ impl Sending<'_> {
         client: &mut C,
         context: &RequestContext,
         range: Range<u64>,
+        opening: Opening,
     ) -> Result<(), SendFault> {
-        let mut reader = self.entity.reader(range.clone());
+        let mut reader = match opening {
+            Opening::Came(reader, piece) => {
+                client.write(piece).await?;
+                reader
+            }
+            _ => self.entity.reader(range.clone()),
+        };
         let mut brings = 0;
         loop {
             // What has to be waited for must not keep back what is here, the head above all.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use http::header::{IF_RANGE, RANGE};
-use mcsp_edge_cache::engine::{Claim, Entity, Filling, Slice};
+use mcsp_edge_cache::engine::{Claim, Entity, FillError, Filling, Slice};
 use mcsp_edge_fetch::{FetchRequest, Response};
 use mcsp_edge_policy::range::{ContentRange, RangeRequest, RangeSpec, range_value};
 
@@ -50,6 +50,15 @@ pub(crate) fn can_be_had(entity: &Entity, range: &Range<u64>) -> bool {
     entity.is_on_disk() || entity.is_coming(range) || validators_of(entity).strong_etag().is_some()
 }
 
+/// Did its origin break it off before its first byte?
+pub(crate) fn broke_off(entity: &Entity) -> bool {
+    let is_origins = matches!(
+        entity.failure(),
+        Some(FillError::Aborted | FillError::Length { .. })
+    );
+    is_origins && entity.held_bytes() == 0
+}
+
 /// Sees to it that what is missing at the beginning of `range` comes. False: it will not.
 pub(crate) async fn bring(
     edge: &Arc<Edge>,
@@ -64,8 +73,7 @@ pub(crate) async fn bring(
         Claim::Held | Claim::Follow => true,
         Claim::Alone => false,
         Claim::Lead(slice) => {
-            let Some((filling, response)) = ask(edge, &request, &way, entity, slice).await
-            else {
+            let Some((filling, response)) = ask(edge, &request, &way, entity, slice).await else {
                 return false;
             };
             let edge = Arc::clone(edge);

@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 
 use http::request::Parts;
 
-pub(crate) use normalize::{is_forged, public_base, strip};
+pub(crate) use normalize::{is_forged, public_base, strip, strip_untold};
 
 pub(crate) use classify::{is_plain_path, is_web};
 pub(crate) use normalize::refuse_loop;

@@ -13,6 +13,8 @@ use super::Flow;
 use crate::answer::Answer;
 use crate::context::RequestContext;
 use crate::edge::Edge;
+use crate::route::Route;
+use crate::serve::{is_underscored, takes_underscored};
 use crate::target::has_sound_host;
 
 /// Where clients might claim to be someone else, beside our own private headers.
@@ -53,6 +55,22 @@ pub(crate) fn strip(request: &mut RequestHeader) {
         .cloned()
         .collect();
     for name in forged {
+        request.remove_header(&name);
+    }
+}
+
+/// Takes away what the route's origin must not see: see [`crate::serve::takes_underscored`].
+pub(crate) fn strip_untold(route: &Route, request: &mut RequestHeader) {
+    if takes_underscored(route) {
+        return;
+    }
+    let underscored: Vec<HeaderName> = request
+        .headers
+        .keys()
+        .filter(|name| is_underscored(name))
+        .cloned()
+        .collect();
+    for name in underscored {
         request.remove_header(&name);
     }
 }

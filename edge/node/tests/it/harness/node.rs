@@ -158,6 +158,11 @@ impl Node {
             .is_ok_and(|response| response.status() == 200)
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A request over plain HTTP/1.1.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client

@@ -1,0 +1,163 @@
+//! Memory under a crowd: bounded by configuration, whatever comes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures::{StreamExt as _, stream};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::harness::{Node, within};
+
+const READERS: usize = 10_000;
+/// More than fits, so that what readers still take has to leave the cache meanwhile.
+const OBJECTS: usize = 400;
+const OBJECT_BYTES: usize = 256 << 10;
+const MEMORY_BYTES: u64 = 32 << 20;
+/// What one connection costs beside the cache: as the documented configuration says (`[connections] max`).
+const CONNECTION_BYTES: u64 = 32 << 10;
+/// What an answer that passes through costs (`[fetch]`), and how many may at once.
+const PASSING_BYTES: u64 = 256 << 10;
+const PASSING: u64 = 1024;
+/// Connections that are opened at once.
+const OPENING: usize = 256;
+/// The sockets' own buffers are the kernel's; small ones, so that what the node cannot send stays with it.
+const RECEIVE_BYTES: u32 = 4096;
+
+/// Lets this process and the node that it starts have as many sockets as both need; how many readers that allows.
+fn raise_limit() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = READERS as u64 + 3000;
+    let allowed = limit.maximum.unwrap_or(u64::MAX).min(wanted);
+    let raised = Rlimit {
+        current: Some(limit.current.unwrap_or(u64::MAX).max(allowed)),
+        maximum: limit.maximum,
+    };
+    setrlimit(Resource::Nofile, raised).unwrap();
+    let readers = allowed.saturating_sub(3000).min(READERS as u64);
+    usize::try_from(readers).unwrap()
+}
+
+/// Answers every path with an object of its own.
+async fn origin() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream));
+        }
+    });
+    address
+}
+
+async fn serve(mut stream: TcpStream) {
+    let answer = [
+        format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: {OBJECT_BYTES}\r\n\r\n")
+            .into_bytes(),
+        vec![b'o'; OBJECT_BYTES],
+    ]
+    .concat();
+    let mut head = Vec::new();
+    while stream.read_buf(&mut head).await.unwrap_or(0) > 0 {
+        while let Some(end) = head.windows(4).position(|end| end == b"\r\n\r\n") {
+            head.drain(..end + 4);
+            if stream.write_all(&answer).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn node(origin: SocketAddr) -> (Node, TempDir) {
+    let dir = TempDir::new().unwrap();
+    let state = dir.path().join("edge-state");
+    let text = format!(
+        "state_dir = \"{}\"\nworker_threads = 2\n[admin]\naddress = \"127.0.0.1:0\"\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
+         [cache]\nmemory_bytes = {MEMORY_BYTES}\nobject_bytes_max = 1048576\nfill_bytes_max = 8388608\n\
+         pinned_bytes_max = 8388608\nstream_window_bytes = 65536\n\
+         [fetch]\nturn_timeout_ms = 100\n\
+         [[route]]\nname = \"crowd\"\nupstream = \"http://{origin}\"\n",
+        state.display(),
+    );
+    let node = Node::start_from(dir.path(), "edge", &text).await;
+    node.wait_ready().await;
+    (node, dir)
+}
+
+/// Asks for an object and takes the beginning of what comes; nothing when the node has more to do than it can.
+async fn begin(address: SocketAddr, number: usize) -> Option<TcpStream> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(RECEIVE_BYTES).unwrap();
+    let mut reader = socket.connect(address).await.unwrap();
+    let path = number % OBJECTS;
+    let request = format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    reader.write_all(request.as_bytes()).await.unwrap();
+    let mut some = [0; 64];
+    let began = within("an answer", reader.read(&mut some)).await.unwrap();
+    let status = String::from_utf8_lossy(&some[..began]).into_owned();
+    let is_begun = status.starts_with("HTTP/1.1 200");
+    assert!(is_begun || status.starts_with("HTTP/1.1 503"), "{status}");
+    is_begun.then_some(reader)
+}
+
+/// A few bytes more, if there are any: a reader that is slow, not gone.
+async fn take_some(reader: &mut TcpStream) {
+    let mut some = [0; 64];
+    let _ = tokio::time::timeout(Duration::from_millis(1), reader.read(&mut some)).await;
+}
+
+/// Bytes.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib << 10
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_slow_readers_take_no_more_memory_than_is_configured() {
+    let count = raise_limit();
+    let (node, _dir) = node(origin().await).await;
+    let before = resident(node.pid());
+    let address = node.plain;
+    let mut readers: Vec<TcpStream> = stream::iter(0..count)
+        .map(|number| begin(address, number))
+        .buffer_unordered(OPENING)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    assert!(readers.len() > count / 2, "{} of {count}", readers.len());
+    let mut most = 0;
+    for _ in 0..3 {
+        for reader in &mut readers {
+            take_some(reader).await;
+        }
+        most = most.max(resident(node.pid()));
+    }
+    let used = node.metric("mcsp_cache_used_bytes", &[]).await;
+    assert!(used <= MEMORY_BYTES as f64, "the cache counts {used} bytes");
+    let bound = before + MEMORY_BYTES + count as u64 * CONNECTION_BYTES + PASSING * PASSING_BYTES;
+    eprintln!(
+        "{} readers: {} MiB resident, {} MiB before, {} MiB allowed, {:.0} MiB in the cache",
+        readers.len(),
+        most >> 20,
+        before >> 20,
+        bound >> 20,
+        used / f64::from(1 << 20),
+    );
+    assert!(most <= bound, "{most} bytes resident, {bound} allowed");
+    // It still serves.
+    drop(readers);
+    let answer = node
+        .request(reqwest::Method::GET, "/new")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.bytes().await.unwrap().len(), OBJECT_BYTES);
+}
