@@ -97,10 +97,16 @@ const ROWS: &[(&str, &[&str])] = &[
 
 #[test]
 fn every_interface_has_a_row() {
-    let mut interfaces: BTreeSet<String> =
-        ["http:api", "http:media", "http:web", "http:shield", "http:admin", "s3"]
-            .map(str::to_owned)
-            .into();
+    let mut interfaces: BTreeSet<String> = [
+        "http:api",
+        "http:media",
+        "http:web",
+        "http:shield",
+        "http:admin",
+        "s3",
+    ]
+    .map(str::to_owned)
+    .into();
     for method in grpc_methods() {
         let service = method.trim_start_matches('/').split('/').next().unwrap();
         interfaces.insert(service.to_owned());
