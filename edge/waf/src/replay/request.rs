@@ -159,10 +159,14 @@ fn chunks(mut rest: &[u8]) -> (Vec<u8>, bool) {
 }
 
 /// The backend's answer.
-pub(super) struct Response {
-    pub(super) status: u16,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Fields.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 #[derive(Deserialize)]
@@ -177,17 +181,18 @@ struct Reflection {
     encoded_body: String,
 }
 
-/// 200 to all; `POST /reflect` gets what its body names.
-pub(super) fn backend(request: &Request<'_>) -> Response {
-    let mut plain = Response {
+/// What the tests' backend answers: 200 to all; `POST /reflect` gets what its body names.
+#[must_use]
+pub fn answer(method: &str, target: &str, body: &[u8]) -> Answer {
+    let mut plain = Answer {
         status: 200,
         headers: vec![("Content-Type".into(), "text/plain".into())],
         body: Vec::new(),
     };
-    if request.method != b"POST" || !request.target.starts_with(b"/reflect") {
+    if method != "POST" || !target.starts_with("/reflect") {
         return plain;
     }
-    let Ok(reflection) = serde_json::from_slice::<Reflection>(&request.body) else {
+    let Ok(reflection) = serde_json::from_slice::<Reflection>(body) else {
         return plain;
     };
     plain.status = reflection.status.unwrap_or(200);

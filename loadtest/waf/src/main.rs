@@ -1,0 +1,150 @@
+//! Replays the OWASP Core Rule Set's regression tests against a running edge that only detects, in a route to a plain origin, and
+//! reads what it found from its audit file.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)] // Talking to a person is what this program does.
+
+mod asking;
+mod backend;
+mod node;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use mcsp_edge_waf::replay::{self, Case, Tally};
+use mcsp_edge_waf::{RuleSet, load_rules};
+use serde::Serialize;
+
+use crate::asking::Asking;
+use crate::node::Node;
+
+type AnyError = Box<dyn std::error::Error>;
+
+/// The exit status by which it says that tests failed.
+const EXIT_NOT_MET: u8 = 2;
+/// Of all tests, one in so many may be refused before the rules.
+const REFUSED_ONE_IN: usize = 50;
+
+#[derive(Debug, Parser)]
+struct Options {
+    /// `mcsp-edge`.
+    #[arg(long)]
+    node_program: PathBuf,
+    /// The folder of `*.conf` files.
+    #[arg(long)]
+    rules: PathBuf,
+    /// The tests, one JSON object a line.
+    #[arg(long)]
+    tests: PathBuf,
+    /// The paranoia level, 1 to 4; all of them if not given.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=4))]
+    paranoia: Option<u8>,
+    /// Where the node keeps its files; emptied.
+    #[arg(long)]
+    data_dir: PathBuf,
+    /// Where the counts go, JSON.
+    #[arg(long)]
+    report: Option<PathBuf>,
+}
+
+/// Counts of one level.
+#[derive(Debug, Serialize)]
+struct Counts {
+    passed: usize,
+    total: usize,
+    refused: Vec<(String, String)>,
+    failed: Vec<(String, String)>,
+    /// By rule file: passed, total.
+    files: BTreeMap<String, (usize, usize)>,
+}
+
+impl Counts {
+    fn of(tallies: BTreeMap<String, Tally>) -> Self {
+        let mut counts = Self {
+            passed: 0,
+            total: 0,
+            refused: Vec::new(),
+            failed: Vec::new(),
+            files: BTreeMap::new(),
+        };
+        for (file, tally) in tallies {
+            let total = tally.passed + tally.failed.len();
+            counts.passed += tally.passed;
+            counts.total += total;
+            counts.refused.extend(tally.refused);
+            counts.failed.extend(tally.failed);
+            counts.files.insert(file, (tally.passed, total));
+        }
+        counts
+    }
+
+    fn is_met(&self) -> bool {
+        self.failed.is_empty() && self.refused.len() * REFUSED_ONE_IN <= self.total
+    }
+
+    fn print(&self, level: u8) {
+        for (file, (passed, total)) in &self.files {
+            println!("  {passed:>4} of {total:>4}  {file}");
+        }
+        for (title, reason) in &self.refused {
+            println!("  refused before the rules, as it should: {title}: {reason}");
+        }
+        for (title, reason) in &self.failed {
+            println!("  FAILED {title}: {reason}");
+        }
+        println!(
+            "paranoia {level}: {} of {} passed, {} of them refused before the rules",
+            self.passed,
+            self.total,
+            self.refused.len()
+        );
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(EXIT_NOT_MET),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<bool, AnyError> {
+    let cases = replay::read_cases(&std::fs::read_to_string(&options.tests)?)?;
+    let all = load_rules(&replay::rules(&options.rules, 4))?;
+    let levels = options.paranoia.map_or(1..=4, |level| level..=level);
+    let mut counts = BTreeMap::new();
+    for level in levels {
+        let of_level = replay_level(options, &all, &cases, level)?;
+        of_level.print(level);
+        counts.insert(format!("paranoia {level}"), of_level);
+    }
+    if let Some(path) = &options.report {
+        std::fs::write(path, serde_json::to_vec_pretty(&counts)?)?;
+    }
+    Ok(counts.values().all(Counts::is_met))
+}
+
+fn replay_level(
+    options: &Options,
+    all: &RuleSet,
+    cases: &[Case],
+    level: u8,
+) -> Result<Counts, AnyError> {
+    let origin = backend::start()?;
+    let folder = options.data_dir.join(format!("paranoia-{level}"));
+    let node = Node::start(
+        &options.node_program,
+        &folder,
+        &options.rules,
+        level,
+        origin,
+    )?;
+    let mut asking = Asking::new(&node)?;
+    let tallies = replay::replay_by(all, cases, level, |raw| asking.ask(raw));
+    Ok(Counts::of(tallies))
+}
