@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod client;
+pub mod drip;
 mod error;
 pub mod hit_ratio;
 pub mod origin;

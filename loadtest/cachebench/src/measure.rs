@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mcsp_loadtest_cachebench::report::{self, Row};
 use mcsp_loadtest_cachebench::server::Kind;
-use mcsp_loadtest_cachebench::{BenchError, bench, hit_ratio};
+use mcsp_loadtest_cachebench::{BenchError, bench, drip, hit_ratio};
 
 /// What both are told.
 #[derive(Debug, Clone, clap::Args)]
@@ -119,8 +119,16 @@ pub(crate) async fn edge_cache(args: &EdgeCache) -> Result<bool, BenchError> {
         peers,
         adds: args.add || args.tell,
     };
-    let bench::Found { rows, table } = bench::run(&options, &say).await?;
+    let bench::Found { mut rows, table } = bench::run(&options, &say).await?;
     println!("{table}");
+    if !args.tell
+        && args
+            .only
+            .iter()
+            .all(|part| drip::CASE.contains(part.as_str()))
+    {
+        rows.extend(drip::run(&options, &say).await?);
+    }
     conclude(&args.places, &rows)
 }
 

@@ -40,6 +40,12 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
     } else {
         format!("access_log {folder}/access.log combined buffer=256k flush=1s;")
     };
+    // As the public suite's own project has it, there is none.
+    let lock = if is_conformance {
+        ""
+    } else {
+        "proxy_cache_lock on;"
+    };
     let requests = if is_stock {
         ""
     } else {
@@ -80,7 +86,7 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
            server {{\n\
              listen 127.0.0.1:{port} backlog=4096; {tls}\n\
              location / {{\n\
-               proxy_pass http://{origin}; proxy_cache my-cache; proxy_cache_revalidate on; proxy_http_version 1.1;\n\
+               proxy_pass http://{origin}; proxy_cache my-cache; proxy_cache_revalidate on; proxy_http_version 1.1; {lock}\n\
                proxy_set_header Host $http_host; proxy_set_header Connection \"\";\n\
              }}\n\
            }}\n\
