@@ -24,6 +24,7 @@ mod covering;
 mod door;
 mod errand;
 mod flow;
+mod kept;
 mod life;
 mod of_head;
 mod passing;
@@ -53,7 +54,7 @@ use crate::{shield, stage};
 pub(crate) use asking::{Selects, is_underscored, takes_underscored};
 pub(crate) use client::HeadLines;
 pub use door::{Door, DoorConfig};
-pub(crate) use errand::new_response;
+pub(crate) use kept::new_response;
 pub(crate) use prefetching::FetchAhead;
 pub(crate) use underway::Underway;
 

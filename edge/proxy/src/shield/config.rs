@@ -49,8 +49,8 @@ pub struct ParentConfig {
     /// What its share of the objects is told by: the same on every node that asks it, whatever address they ask it at.
     /// Required; no other parent of the region has it.
     pub id: String,
-    /// The PoP that it is a node of, which its certificate must say. One whose home region is this PoP's: how far both
-    /// are with the feed is compared. Required.
+    /// The PoP that it is a node of, which its certificate must say: one of our own, or this one, since what it says is
+    /// believed; and one whose home region is this PoP's: how far both are with the feed is compared. Required.
     pub pop: String,
     /// The region whose objects it is asked for, such as `ng-lagos`. Required.
     pub region: String,

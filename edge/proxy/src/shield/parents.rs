@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mcsp_api::Residency;
 use mcsp_edge_fetch::{ParentAddress, Parents};
 use mcsp_identity::{DNS_SUFFIX, EDGE_NAMESPACE};
-use mcsp_pop_config::{PopManifest, PopSet};
+use mcsp_pop_config::{PopManifest, PopSet, Trust};
 use mcsp_runtime::SharedClock;
 
 use super::config::{ParentConfig, ShieldConfig};
@@ -54,6 +54,11 @@ impl AllParents {
             if pop.region != own.region {
                 let expected =
                     format!("a PoP whose home region is {:?}, as this one's", own.region);
+                return Err(parent.fault("pop", &parent.pop, expected));
+            }
+            // What a parent says is believed as an origin is.
+            if pop.trust != Trust::Own && pop.id != own.id {
+                let expected = "a PoP of our own, or this one";
                 return Err(parent.fault("pop", &parent.pop, expected));
             }
             if upstreams.region(&parent.region).is_none() {
@@ -117,5 +122,99 @@ impl AllParents {
             states.collect::<Vec<_>>()
         };
         self.0.values().flat_map(of_region).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mcsp_runtime::ManualClock;
+
+    use super::*;
+    use crate::config::{RegionUpstream, UpstreamConfig};
+
+    const REGIONS: &str = r#"
+[[region]]
+id = "ng-lagos"
+code = "ng"
+country = "NG"
+[[region]]
+id = "global-london"
+code = "gl"
+country = "GB"
+"#;
+
+    fn pop(id: &str, country: &str, trust: &str, region: &str) -> String {
+        format!(
+            "id = \"{id}\"\nname = \"{id}\"\ncountry = \"{country}\"\nlatitude = 6.5\nlongitude = 3.4\n\
+             trust = \"{trust}\"\nregion = \"{region}\"\nbase_urls = [\"https://{id}.example\"]\n"
+        )
+    }
+
+    /// The parents in these PoPs of a node in Lagos, or of one of a partner.
+    fn parents_of(own: &str, of: &[&str]) -> Result<AllParents, String> {
+        let pops = [
+            ("acc1", pop("acc1", "GH", "own", "ng-lagos")),
+            ("los1", pop("los1", "NG", "own", "ng-lagos")),
+            ("lhr1", pop("lhr1", "GB", "own", "global-london")),
+            ("mtn1", pop("mtn1", "NG", "partner", "ng-lagos")),
+        ];
+        let pops = pops.iter().map(|(id, text)| (*id, text.as_str()));
+        let pops = PopSet::from_toml(REGIONS, pops).unwrap();
+        let clock: SharedClock = ManualClock::new(0);
+        let upstream = UpstreamConfig {
+            region: vec![RegionUpstream {
+                id: "ng-lagos".to_owned(),
+                origin: vec!["127.0.0.1:1".to_owned()],
+                origin_server_name: "origin.test".to_owned(),
+                storage: Vec::new(),
+                storage_server_name: String::new(),
+            }],
+            ..UpstreamConfig::default()
+        };
+        let upstreams = Upstreams::new(&upstream, &clock).unwrap();
+        let parent = |pop: &&str| ParentConfig {
+            id: format!("{pop}-p"),
+            pop: (*pop).to_owned(),
+            region: "ng-lagos".to_owned(),
+            address: "127.0.0.1:2".to_owned(),
+        };
+        let config = ShieldConfig {
+            parent: of.iter().map(parent).collect(),
+            ..ShieldConfig::default()
+        };
+        let own = pops.get(own).unwrap();
+        AllParents::new(&config, own, &pops, &upstreams, &clock).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn bytes_of_nigeria_are_asked_of_parents_in_nigeria() {
+        let all = parents_of("los1", &["acc1", "los1"]).unwrap();
+        let known = all.of_region("ng-lagos").unwrap();
+        let may =
+            |residency| ["acc1-p", "los1-p", "unknown"].map(|id| known.may_carry(id, residency));
+        assert_eq!(may(Residency::Ng), [false, true, false]);
+        assert_eq!(may(Residency::Global), [true; 3]);
+        assert!(all.of_region("global-london").is_none());
+        let pops: Vec<String> = all.states().into_iter().map(|state| state.pop).collect();
+        assert_eq!(pops, ["acc1", "los1"]);
+    }
+
+    #[test]
+    fn a_partners_node_is_no_parent_but_in_its_own_pop() {
+        let said = parents_of("los1", &["mtn1"]).unwrap_err();
+        assert_eq!(
+            said,
+            "shield.parent \"mtn1-p\" pop = mtn1: expected a PoP of our own, or this one"
+        );
+        parents_of("mtn1", &["mtn1", "los1"]).unwrap();
+    }
+
+    #[test]
+    fn a_parent_follows_the_feed_that_its_children_follow() {
+        let said = parents_of("los1", &["lhr1"]).unwrap_err();
+        assert!(
+            said.contains("pop = lhr1: expected a PoP whose home region is"),
+            "{said}"
+        );
     }
 }
