@@ -19,6 +19,9 @@ pub struct PlaybackConfigError {
 pub struct PlaybackConfig {
     /// How long a signed media URL is good, seconds: 60 to 86 400; default 3 600.
     pub url_life_s: u32,
+    /// How long a session may go on by renewals of its URL at the edge, seconds: `url_life_s` to 86 400; default 43 200. The
+    /// edges' `session_life_s` must not be more: a revocation is held until then, and could be outlived.
+    pub session_life_s: u32,
     /// Countries whose viewers are refused, ISO 3166-1 alpha-2; default none, at most 250. A viewer whose country is
     /// not known is not refused.
     pub countries_refused: Vec<CountryCode>,
@@ -28,6 +31,7 @@ impl Default for PlaybackConfig {
     fn default() -> Self {
         Self {
             url_life_s: 3_600,
+            session_life_s: 43_200,
             countries_refused: Vec::new(),
         }
     }
@@ -44,6 +48,13 @@ impl PlaybackConfig {
                 key: "url_life_s",
                 value: self.url_life_s.to_string(),
                 expected: "60 to 86400",
+            });
+        }
+        if !(self.url_life_s..=86_400).contains(&self.session_life_s) {
+            return Err(PlaybackConfigError {
+                key: "session_life_s",
+                value: self.session_life_s.to_string(),
+                expected: "url_life_s to 86400",
             });
         }
         if self.countries_refused.len() > 250 {
@@ -71,6 +82,17 @@ mod tests {
         assert_eq!(
             config.validate().expect_err("too short").to_string(),
             "playback.url_life_s = 5: expected 60 to 86400"
+        );
+        let config = PlaybackConfig {
+            session_life_s: 3_599,
+            ..PlaybackConfig::default()
+        };
+        assert_eq!(
+            config
+                .validate()
+                .expect_err("shorter than a URL")
+                .to_string(),
+            "playback.session_life_s = 3599: expected url_life_s to 86400"
         );
     }
 }

@@ -169,7 +169,7 @@ impl PlaybackService {
     /// [`PlaybackError::Event`] when the revocation could not be written down.
     pub async fn revoke(&self, id: &MediaSessionId, reason: &str) -> Result<(), PlaybackError> {
         // No URL of the session is good for longer than this, whatever the store knows.
-        let latest_s = self.parts.clock.now_s() + i64::from(self.parts.config.url_life_s);
+        let latest_s = self.session_end_s();
         let expires_s = match self.sessions.get(id).await {
             Ok(session) => session.map_or(latest_s, |session| session.expires_s),
             Err(error) => {
@@ -195,14 +195,19 @@ impl PlaybackService {
         Ok(())
     }
 
+    /// When a session that begins now is over, whatever renewals its URLs see.
+    fn session_end_s(&self) -> i64 {
+        self.parts.clock.now_s() + i64::from(self.parts.config.session_life_s)
+    }
+
     /// The store being away must not stop playback: the session then cannot be ended by its viewer, which is all.
     async fn record_session(&self, grant: &MediaGrant) {
         let session = MediaSession {
             user_id: grant.user_id.clone(),
             content_id: grant.content_id.clone(),
-            expires_s: grant.expires_s,
+            expires_s: self.session_end_s(),
         };
-        let life = Duration::from_secs(self.parts.config.url_life_s.into());
+        let life = Duration::from_secs(self.parts.config.session_life_s.into());
         if let Err(error) = self
             .sessions
             .put(&grant.media_session_id, &session, life)

@@ -17,7 +17,7 @@ pub(crate) struct MediaSession {
     pub(crate) user_id: UserId,
     /// What is played.
     pub(crate) content_id: ContentId,
-    /// When its URLs expire, Unix seconds.
+    /// When the last of its URLs expires, renewed ones too, Unix seconds.
     pub(crate) expires_s: i64,
 }
 
