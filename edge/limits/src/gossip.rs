@@ -150,6 +150,10 @@ impl Gossip {
                 Err(ExchangeError::Version(version)) => {
                     tracing::debug!(version, "a node of the PoP speaks a later form");
                 }
+                Err(error @ ExchangeError::Own(_)) => {
+                    tracing::warn!(%error, "two nodes of the PoP need two names");
+                    return Err(io::ErrorKind::InvalidInput.into());
+                }
                 Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
             }
             sleep(PAUSE).await;

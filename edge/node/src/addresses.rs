@@ -17,6 +17,8 @@ pub(crate) struct Addresses {
     pub(crate) listeners: Vec<ListenerAddress>,
     /// Where children ask, on a parent.
     pub(crate) shield: Option<SocketAddr>,
+    /// Where the PoP's other nodes tell what they admitted.
+    pub(crate) limits: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Serialize)]

@@ -10,6 +10,7 @@ use mcsp_auth_edge::{MediaKeyring, Revocations, TokenPolicy, TokenVerifier};
 use mcsp_edge_cache::disk::{Disk, DiskOpenError};
 use mcsp_edge_cache::engine::{Backing, Cache, CacheError};
 use mcsp_edge_fetch::{Fetcher, FetcherError};
+use mcsp_edge_limits::{GossipError, LimiterError, Limits};
 use mcsp_edge_proxy::{
     AccessLog, Edge, EdgeError, EdgeParts, FeedState, HomeParts, RegionUpstream,
 };
@@ -46,6 +47,10 @@ pub(crate) enum BootError {
     Disk(#[from] DiskOpenError),
     #[error("{0}")]
     Fetch(#[from] FetcherError),
+    #[error("{0}")]
+    Limits(#[from] LimiterError),
+    #[error("limits.exchange: {0}")]
+    Gossip(#[from] GossipError),
     #[error("{0}")]
     Edge(#[from] EdgeError),
     #[error("{0}")]
@@ -90,6 +95,7 @@ pub(crate) struct Prepared {
     pub(crate) verifier: Arc<TokenVerifier>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) feed_state: Arc<FeedState>,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) edge: Arc<Edge>,
     pub(crate) access_log: AccessLog,
 }
@@ -155,6 +161,8 @@ impl Prepared {
         let keyring = Arc::new(MediaKeyring::new(Arc::clone(&clock)));
         let verifier = Arc::new(verifier(membership.as_ref(), &clock, &revocations));
         let feed_state = FeedState::new(Arc::clone(&clock));
+        let entropy = PooledEntropy::shared();
+        let limits = Limits::new(&config.limits, &clock, &entropy, registry())?;
         let access_log =
             AccessLog::start().map_err(|source| BootError::io("access log", source))?;
         let edge = Edge::new(
@@ -177,7 +185,7 @@ impl Prepared {
                 revocations: Arc::clone(&revocations),
                 feed: Arc::clone(&feed_state),
                 clock: Arc::clone(&clock),
-                entropy: PooledEntropy::shared(),
+                entropy,
                 red: Some(red_metrics()?),
                 access_log: Some(access_log.clone()),
             },
@@ -193,6 +201,7 @@ impl Prepared {
             verifier,
             revocations,
             feed_state,
+            limits,
             edge,
             access_log,
         })

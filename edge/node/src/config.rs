@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use mcsp_edge_cache::engine::CacheConfig;
 use mcsp_edge_fetch::FetchConfig;
 use mcsp_edge_h1::Limits;
+use mcsp_edge_limits::LimitsConfig;
 use mcsp_edge_prefetch::PrefetchConfig;
 use mcsp_edge_proxy::{ProxyConfig, RouteConfig, ShieldConfig};
 use mcsp_edge_tls::TlsConfig;
@@ -15,7 +16,11 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Every key with its default and range, as `default-config` prints it.
-pub(crate) const DEFAULT_TOML: &str = include_str!("default.toml");
+pub(crate) const DEFAULT_TOML: &str = concat!(
+    include_str!("default.toml"),
+    "\n",
+    include_str!("limits.toml")
+);
 /// What begins the names of environment variables that override keys.
 const ENV_PREFIX: &str = "MCSP_EDGE_";
 
@@ -76,6 +81,9 @@ pub(crate) struct NodeConfig {
     pub(crate) shield: ShieldConfig,
     #[serde(default)]
     pub(crate) feed: FeedConfig,
+    /// How much viewers may ask for.
+    #[serde(default)]
+    pub(crate) limits: LimitsConfig,
     #[serde(default)]
     pub(crate) proxy: ProxyConfig,
     /// Plain origins.
@@ -231,6 +239,15 @@ impl NodeConfig {
                 "a loopback address: it has no TLS and asks nobody's name",
             );
         }
+        let exchange = &self.limits.exchange;
+        let is_alone = exchange.listen.is_none() && exchange.peers.is_empty();
+        if !is_alone && self.proxy.upstream.region.is_empty() {
+            return fault(
+                "limits.exchange",
+                "listen or peers".to_owned(),
+                "neither, since there is no [[proxy.upstream.region]] and so no PoP",
+            );
+        }
         if self.tls.is_none() && self.listener.iter().any(|listener| listener.tls) {
             return fault(
                 "tls",
@@ -367,6 +384,10 @@ mod tests {
             text(&ConnectionsConfig::default())
         );
         assert_eq!(text(&config.feed), text(&FeedConfig::default()));
+        let mut limits = config.limits.clone();
+        limits.exchange.listen = None;
+        limits.exchange.peers.clear();
+        assert_eq!(limits, LimitsConfig::default());
         assert_eq!(text(&config.admin), text(&AdminConfig::default()));
         assert_eq!(
             text(&config.proxy.limits),

@@ -1,12 +1,14 @@
 //! Listeners for viewers: accept, TLS, then the proxy. Our own loop rather than pingora's, which can neither say which
 //! port it got nor leave signals and drain to the node.
 
+use std::net::IpAddr;
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mcsp_edge_limits::{ConnectionGuard, Limits};
 use mcsp_edge_proxy::Door;
-use mcsp_edge_tls::TlsStream;
+use mcsp_edge_tls::TlsServer;
 use pingora_core::protocols::l4::stream::Stream as L4Stream;
 use pingora_core::protocols::{GetSocketDigest as _, SocketDigest, Stream};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,6 +28,7 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Doorway {
     pub(crate) door: Arc<Door>,
     permits: Arc<Semaphore>,
+    limits: Arc<Limits>,
     handshake_timeout: Duration,
     metrics: NodeMetrics,
     tracker: TaskTracker,
@@ -36,6 +39,7 @@ impl Doorway {
     pub(crate) fn new(
         door: Arc<Door>,
         config: &ConnectionsConfig,
+        limits: Arc<Limits>,
         metrics: NodeMetrics,
         tracker: TaskTracker,
         stop: watch::Receiver<bool>,
@@ -43,6 +47,7 @@ impl Doorway {
         Self {
             door,
             permits: Arc::new(Semaphore::new(config.max)),
+            limits,
             handshake_timeout: Duration::from_millis(config.handshake_timeout_ms),
             metrics,
             tracker,
@@ -54,7 +59,7 @@ impl Doorway {
 /// A bound listener.
 pub(crate) struct Listening {
     listener: TcpListener,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<TlsServer>,
     pub(crate) address: ListenerAddress,
 }
 
@@ -62,7 +67,7 @@ impl Listening {
     /// Binds; `tls` is used where the listener has it on.
     pub(crate) async fn bind(
         config: &ListenerConfig,
-        tls: Option<&Arc<rustls::ServerConfig>>,
+        tls: Option<&TlsServer>,
     ) -> Result<Self, BootError> {
         let fault = |source| BootError::io(format!("listener {}", config.address), source);
         let listener = TcpListener::bind(config.address).await.map_err(fault)?;
@@ -86,7 +91,7 @@ impl Listening {
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             match accepted {
-                Ok((stream, _)) => self.admit(stream, &doorway),
+                Ok((stream, from)) => self.admit(stream, from.ip(), &doorway),
                 Err(error) => {
                     doorway
                         .metrics
@@ -100,7 +105,7 @@ impl Listening {
         }
     }
 
-    fn admit(&self, stream: TcpStream, doorway: &Doorway) {
+    fn admit(&self, stream: TcpStream, from: IpAddr, doorway: &Doorway) {
         let Ok(permit) = Arc::clone(&doorway.permits).try_acquire_owned() else {
             doorway
                 .metrics
@@ -109,21 +114,29 @@ impl Listening {
                 .inc();
             return;
         };
+        let Ok(guard) = doorway.limits.connection(Some(from)) else {
+            doorway
+                .metrics
+                .connections
+                .with_label_values(&["turned_away"])
+                .inc();
+            return;
+        };
         doorway
             .metrics
             .connections
             .with_label_values(&["accepted"])
             .inc();
-        let connection = connection(stream, self.tls.clone(), doorway.clone(), permit);
+        let connection = connection(stream, self.tls.clone(), doorway.clone(), (permit, guard));
         doorway.tracker.spawn(connection);
     }
 }
 
 async fn connection(
     stream: TcpStream,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<TlsServer>,
     doorway: Doorway,
-    _permit: OwnedSemaphorePermit,
+    _held: (OwnedSemaphorePermit, ConnectionGuard),
 ) {
     // Small answers must not wait for more; a socket that refuses is about to fail anyway.
     let _ = stream.set_nodelay(true);
@@ -135,7 +148,7 @@ async fn connection(
         }
         Some(tls) => {
             let handshake =
-                tokio::time::timeout(doorway.handshake_timeout, TlsStream::accept(stream, tls));
+                tokio::time::timeout(doorway.handshake_timeout, tls.accept(stream));
             match handshake.await {
                 Ok(Ok(stream)) => Box::new(stream),
                 Ok(Err(error)) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mcsp_edge_h1::H1Metrics;
 use mcsp_edge_h2::H2Metrics;
 use mcsp_edge_proxy::{Door, DoorConfig, EdgeProxy, ShieldDoor};
-use mcsp_edge_tls::server_config;
+use mcsp_edge_tls::TlsServer;
 use mcsp_identity::CallerTable;
 use mcsp_runtime::{Shutdown, ShutdownTrigger, SystemEntropy};
 use mcsp_telemetry::{init_logging, registry};
@@ -21,6 +21,7 @@ use crate::admin::{self, Health};
 use crate::boot::{BootError, Prepared, backing};
 use crate::config::NodeConfig;
 use crate::feed::FeedClient;
+use crate::limits::Limiting;
 use crate::listener::{Doorway, Listening};
 use crate::metrics::NodeMetrics;
 use crate::shield::{ShieldDoorway, ShieldListening};
@@ -63,7 +64,7 @@ async fn serve(prepared: Prepared) -> Result<(), BootError> {
     let (trigger, shutdown) = ShutdownTrigger::new();
     let metrics = NodeMetrics::register(registry())?;
     let tls = match &prepared.certificates {
-        Some(store) => Some(server_config(store)?),
+        Some(store) => Some(TlsServer::new(store)?),
         None => None,
     };
     let mut listeners = Vec::new();
@@ -71,12 +72,14 @@ async fn serve(prepared: Prepared) -> Result<(), BootError> {
         listeners.push(Listening::bind(listener, tls.as_ref()).await?);
     }
     let shield = bind_shield(&prepared).await?;
+    let limiting = Limiting::bind(&prepared).await?;
     let health = Health::new(&prepared);
     let (cache, edge) = (prepared.cache.clone(), Arc::clone(&prepared.edge));
     let admin = admin::start(config.admin.address, Arc::clone(&health), cache, edge)?;
     let shield_address = shield.as_ref().map(|shield| shield.address);
-    announce(config, admin, &listeners, shield_address)?;
+    announce(config, admin, &listeners, shield_address, limiting.address)?;
 
+    limiting.spawn(&shutdown);
     let feed = start_background(&prepared, &metrics, &shutdown);
     let (stop, stopped) = watch::channel(false);
     let tracker = TaskTracker::new();
@@ -109,7 +112,14 @@ async fn serve(prepared: Prepared) -> Result<(), BootError> {
         H2Metrics::register(registry())?,
         stopped.clone(),
     );
-    let doorway = Doorway::new(door, &config.connections, metrics, tracker.clone(), stopped);
+    let doorway = Doorway::new(
+        door,
+        &config.connections,
+        Arc::clone(&prepared.limits),
+        metrics,
+        tracker.clone(),
+        stopped,
+    );
     for listener in listeners {
         tokio::spawn(listener.serve(doorway.clone()));
     }
@@ -149,6 +159,7 @@ fn announce(
     admin: SocketAddr,
     listeners: &[Listening],
     shield: Option<SocketAddr>,
+    limits: Option<SocketAddr>,
 ) -> Result<(), BootError> {
     let addresses = Addresses {
         admin,
@@ -157,9 +168,13 @@ fn announce(
             .map(|listener| listener.address.clone())
             .collect(),
         shield,
+        limits,
     };
     if let Some(address) = shield {
         tracing::info!(%address, "listens for children");
+    }
+    if let Some(address) = limits {
+        tracing::info!(%address, "listens for other nodes' limits");
     }
     tracing::info!(pop = config.pop, node = config.node, address = %admin, "admin listens");
     for listener in &addresses.listeners {
@@ -189,6 +204,7 @@ fn start_background(
         Arc::clone(&prepared.feed_state),
         Arc::clone(&prepared.keyring),
         Arc::clone(&prepared.revocations),
+        Arc::clone(&prepared.limits),
         metrics.clone(),
         shutdown.clone(),
     ));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcsp_auth_edge::{MediaKeyring, Revocations};
+use mcsp_edge_limits::Limits;
 use mcsp_edge_proxy::{Edge, FeedState};
 use mcsp_identity::WorkloadIdentity;
 use mcsp_runtime::Shutdown;
@@ -56,6 +57,7 @@ pub(crate) async fn housekeeping(
     feed: Arc<FeedState>,
     keyring: Arc<MediaKeyring>,
     revocations: Arc<Revocations>,
+    limits: Arc<Limits>,
     metrics: NodeMetrics,
     shutdown: Shutdown,
 ) {
@@ -66,6 +68,7 @@ pub(crate) async fn housekeeping(
             () = shutdown.wait() => return,
         }
         revocations.prune();
+        limits.limiter.tell_metrics();
         let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
         metrics.media_keys.set(gauge(keyring.len()));
         metrics.revocations.set(gauge(revocations.len()));

@@ -76,6 +76,7 @@ async fn node(origin: SocketAddr) -> (Node, TempDir) {
     let text = format!(
         "state_dir = \"{}\"\nworker_threads = 2\n[admin]\naddress = \"127.0.0.1:0\"\n\
          [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
+         [limits]\nexempt = [\"127.0.0.0/8\"]\n\
          [cache]\nmemory_bytes = {MEMORY_BYTES}\nobject_bytes_max = 1048576\nfill_bytes_max = 8388608\n\
          pinned_bytes_max = 8388608\nstream_window_bytes = 65536\n\
          [fetch]\nturn_timeout_ms = 100\n\

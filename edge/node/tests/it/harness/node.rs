@@ -22,6 +22,8 @@ pub(crate) struct Node {
     pub(crate) admin: SocketAddr,
     /// Where children ask, on a parent.
     pub(crate) shield: Option<SocketAddr>,
+    /// Where the PoP's other nodes tell what they admitted.
+    pub(crate) limits: Option<SocketAddr>,
     pub(crate) client: Client,
     pub(crate) dir: PathBuf,
     log: PathBuf,
@@ -32,6 +34,7 @@ struct Addresses {
     admin: SocketAddr,
     listeners: Vec<Listener>,
     shield: Option<SocketAddr>,
+    limits: Option<SocketAddr>,
 }
 
 #[derive(Deserialize)]
@@ -127,6 +130,7 @@ impl Node {
             tls: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             shield: None,
+            limits: None,
             client: client(),
             dir: state,
             log,
@@ -135,6 +139,7 @@ impl Node {
         let found: Addresses = serde_json::from_slice(&std::fs::read(&addresses).unwrap()).unwrap();
         node.admin = found.admin;
         node.shield = found.shield;
+        node.limits = found.limits;
         for listener in found.listeners {
             *(if listener.tls {
                 &mut node.tls
