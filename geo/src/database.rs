@@ -140,7 +140,7 @@ impl GeoDb {
     }
 }
 
-fn load(path: &Path) -> Result<Reader<Vec<u8>>, GeoError> {
+pub(crate) fn load(path: &Path) -> Result<Reader<Vec<u8>>, GeoError> {
     let io = |source| GeoError::Io {
         path: path.to_owned(),
         source,

@@ -1,7 +1,7 @@
 //! A small writer of databases in MaxMind's format (MaxMind DB 2.0), so that tests and demonstrations need no download.
 //!
-//! Writes what [`crate::GeoDb`] reads: a binary search tree over address bits, a data section of `country.iso_code` and
-//! `location`, and the metadata. Record sizes 24 and 28; IPv4 alone, or IPv6 with IPv4 under `::/96`.
+//! Writes what [`crate::GeoDb`] and [`crate::AsnDb`] read: a binary search tree over address bits, a data section of
+//! `country.iso_code` and `location` or of `autonomous_system_number`, and the metadata. Record sizes 24 and 28; IPv4 alone, or IPv6 with IPv4 under `::/96`.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -57,7 +57,14 @@ pub fn write_test_db(path: impl AsRef<Path>, entries: &[(&str, &str)]) -> Result
 pub struct TestDb {
     record_size: RecordSize,
     ip_version: u16,
-    entries: Vec<(IpNet, CountryCode, Option<Position>)>,
+    entries: Vec<(IpNet, Entry)>,
+}
+
+/// What is known of a network.
+#[derive(Debug, Clone, Copy)]
+enum Entry {
+    Place(CountryCode, Option<Position>),
+    System(u32),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +96,25 @@ impl TestDb {
         country: &str,
         position: Option<Position>,
     ) -> Result<(), TestDbError> {
+        let net = self.network(network)?;
+        let country = country
+            .parse()
+            .map_err(|error| TestDbError::Entry(format!("{network}: {error}")))?;
+        self.entries.push((net, Entry::Place(country, position)));
+        Ok(())
+    }
+
+    /// Adds a network with its autonomous system.
+    ///
+    /// # Errors
+    /// [`TestDbError::Entry`].
+    pub fn insert_system(&mut self, network: &str, asn: u32) -> Result<(), TestDbError> {
+        let net = self.network(network)?;
+        self.entries.push((net, Entry::System(asn)));
+        Ok(())
+    }
+
+    fn network(&self, network: &str) -> Result<IpNet, TestDbError> {
         let net: IpNet = network.parse().map_err(|_| {
             TestDbError::Entry(format!("{network:?} is not a network such as 10.0.0.0/8"))
         })?;
@@ -97,11 +123,7 @@ impl TestDb {
                 "{network} is IPv6, the database is IPv4"
             )));
         }
-        let country = country
-            .parse()
-            .map_err(|error| TestDbError::Entry(format!("{network}: {error}")))?;
-        self.entries.push((net, country, position));
-        Ok(())
+        Ok(net)
     }
 
     /// The file's bytes.
@@ -130,14 +152,16 @@ impl TestDb {
         // Shorter prefixes first, so that longer ones split what is there. The sort keeps the order of equals: the last
         // entry for a network wins.
         entries.sort_by_key(|(network, ..)| path_of(*network, self.ip_version).1);
-        for (network, country, position) in entries {
-            let key = (
-                *country,
-                position.map(|p| (p.latitude.to_bits(), p.longitude.to_bits())),
-            );
-            let offset = *offsets.entry(key).or_insert_with(|| {
+        for (network, entry) in entries {
+            let mut record = Vec::new();
+            match entry {
+                Entry::Place(country, position) => encode_record(&mut record, *country, *position),
+                Entry::System(asn) => encode_system(&mut record, *asn),
+            }
+            // Networks that have the same said of them share it.
+            let offset = *offsets.entry(record).or_insert_with_key(|record| {
                 let offset = data.len();
-                encode_record(data, *country, *position);
+                data.extend_from_slice(record);
                 offset
             });
             let (bits, length) = path_of(*network, self.ip_version);
@@ -263,6 +287,12 @@ fn encode_record(out: &mut Vec<u8>, country: CountryCode, position: Option<Posit
             out.extend_from_slice(&value.to_be_bytes());
         }
     }
+}
+
+fn encode_system(out: &mut Vec<u8>, asn: u32) {
+    map(out, 1);
+    text(out, "autonomous_system_number");
+    number(out, U32, asn.into());
 }
 
 // Types of the format's data section.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use mcsp_geo::testdb::{RecordSize, TestDb, TestDbError, write_test_db};
-use mcsp_geo::{GeoDb, GeoError, Position};
+use mcsp_geo::{AsnDb, GeoDb, GeoError, Position};
 use proptest::prelude::*;
 
 const ENTRIES: [(&str, &str); 5] = [
@@ -25,6 +25,51 @@ fn open(database: &TestDb) -> GeoDb {
     let path = folder.path().join("geo.mmdb");
     std::fs::write(&path, database.to_bytes().expect("bytes")).expect("written");
     GeoDb::open(path).expect("a sound database")
+}
+
+#[test]
+fn autonomous_systems_are_found_by_longest_prefix_and_reloaded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("asn.mmdb");
+    let write = |entries: &[(&str, u32)]| {
+        let mut database = TestDb::new(RecordSize::Bits28, 6);
+        for (network, asn) in entries {
+            database.insert_system(network, *asn).expect("an entry");
+        }
+        std::fs::write(&path, database.to_bytes().expect("bytes")).expect("written");
+    };
+    write(&[
+        ("197.210.0.0/16", 29_465),
+        ("197.210.64.0/20", 4_294_967_295),
+        ("2c0f:fb50::/32", 29_465),
+        ("81.2.69.0/24", 0),
+    ]);
+    let database = AsnDb::open(&path).expect("a database");
+    let asn = |address: &str| database.asn(address.parse().expect("an address"));
+    for (address, expected) in [
+        ("197.210.0.1", Some(29_465)),
+        ("::ffff:197.210.0.1", Some(29_465)),
+        ("197.210.65.1", Some(4_294_967_295)),
+        ("2c0f:fb50::1", Some(29_465)),
+        ("81.2.69.1", Some(0)),
+        ("81.2.70.1", None),
+        ("2c0f:fb51::1", None),
+    ] {
+        assert_eq!(asn(address), expected, "{address}");
+    }
+    write(&[("81.2.70.0/24", 7)]);
+    database.reload().expect("reloaded");
+    assert_eq!((asn("81.2.70.1"), asn("197.210.0.1")), (Some(7), None));
+    std::fs::write(&path, b"damaged").expect("written");
+    assert!(database.reload().is_err());
+    assert_eq!(asn("81.2.70.1"), Some(7), "the former one stays");
+    // A database of countries knows no systems, and the other way round.
+    write_test_db(&path, &ENTRIES).expect("written");
+    let countries = AsnDb::open(&path).expect("a database");
+    assert_eq!(
+        countries.asn("197.210.0.1".parse().expect("an address")),
+        None
+    );
 }
 
 #[test]
