@@ -22,7 +22,7 @@ pub struct RequestContext {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) is_tls: bool,
     /// Another of our nodes that asks this one, in place of a viewer.
-    pub(crate) child: Option<Child>,
+    pub(crate) child: Option<Box<Child>>,
     pub(crate) place: Place,
     pub(crate) trace: TraceContext,
     pub(crate) route: Option<Arc<Route>>,

@@ -103,11 +103,11 @@ impl Handler for Connection<'_> {
         let mut context = RequestContext::new(trace);
         context.peer = exchange.peer().address;
         context.is_tls = true;
-        context.child = Some(Child {
+        context.child = Some(Box::new(Child {
             caller: self.caller.clone(),
             is_ahead: request.headers.contains_key(&FETCHED_AHEAD),
             standing,
-        });
+        }));
         let may_go_on = standing != Standing::Uninvited;
         let is_whole = serve(edge, &request, exchange, context).await;
         exchange.recycle(request);
