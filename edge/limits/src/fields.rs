@@ -6,7 +6,7 @@
 //!
 //! [draft-ietf-httpapi-ratelimit-headers-10]: https://www.ietf.org/archive/id/draft-ietf-httpapi-ratelimit-headers-10.txt
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 
 use crate::standing::Standing;
 
@@ -18,28 +18,20 @@ pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-pol
 impl Standing {
     /// The value of [`RATE_LIMIT`].
     #[must_use]
-    pub fn rate_limit(&self) -> HeaderValue {
+    pub fn rate_limit(&self) -> String {
         let (class, scope) = (self.class, self.scope);
-        value(&format!(
+        format!(
             "\"{class}-{scope}\";r={};t={}",
             self.remaining, self.reset_s
-        ))
+        )
     }
 
     /// The value of [`RATE_LIMIT_POLICY`].
     #[must_use]
-    pub fn policy(&self) -> HeaderValue {
+    pub fn policy(&self) -> String {
         let (class, scope) = (self.class, self.scope);
-        value(&format!(
-            "\"{class}-{scope}\";q={};w={}",
-            self.quota, self.window_s
-        ))
+        format!("\"{class}-{scope}\";q={};w={}", self.quota, self.window_s)
     }
-}
-
-/// Names and numbers are always visible ASCII.
-fn value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]

@@ -27,7 +27,8 @@ impl Standing {
     }
 
     /// The tighter of two.
-    pub(crate) fn tighter(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+    #[must_use]
+    pub fn tighter(one: Option<Self>, other: Option<Self>) -> Option<Self> {
         match (one, other) {
             (Some(one), Some(other)) if other.is_tighter_than(&one) => Some(other),
             (None, other) => other,
