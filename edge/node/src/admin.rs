@@ -1,4 +1,4 @@
-//! The admin listener: metrics, health, readiness, cache inspection, the shield tier. On a runtime of its own, so that it answers
+//! The admin listener: metrics, health, readiness, cache inspection, the shield tier, the firewall. On a runtime of its own, so that it answers
 //! however busy the viewers' threads are.
 
 use std::net::SocketAddr;
@@ -11,12 +11,13 @@ use axum::routing::get;
 use axum::{Json, Router};
 use mcsp_auth_edge::{MediaKeyring, TokenVerifier};
 use mcsp_edge_cache::engine::{Cache, Inspection, Key};
-use mcsp_edge_proxy::{Edge, FeedState, ShieldState};
+use mcsp_edge_proxy::{Edge, FeedState, Firewall, ShieldState};
 use mcsp_telemetry::{Readiness, TelemetryLayer, admin_router};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
 use crate::boot::{BootError, Prepared};
+use crate::firewall;
 
 /// What readiness depends on: a node that cannot tell a good token from a bad one must get no viewers.
 pub(crate) struct Health {
@@ -97,6 +98,7 @@ pub(crate) fn start(
     health: Arc<Health>,
     cache: Cache,
     edge: Arc<Edge>,
+    firewall: Option<Arc<Firewall>>,
 ) -> Result<SocketAddr, BootError> {
     let fault = |source| BootError::io(format!("admin.address {address}"), source);
     let listener = std::net::TcpListener::bind(address).map_err(fault)?;
@@ -107,6 +109,7 @@ pub(crate) fn start(
         .with_state(cache)
         .route("/shield", get(shield))
         .with_state(edge)
+        .merge(firewall.map(firewall::router).unwrap_or_default())
         .layer(TelemetryLayer::new("admin").quiet());
     let router = admin_router(move || health.readiness()).merge(inspection);
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -12,7 +12,8 @@ use mcsp_edge_cache::engine::{Backing, Cache, CacheError};
 use mcsp_edge_fetch::{Fetcher, FetcherError};
 use mcsp_edge_limits::{GossipError, LimiterError, Limits};
 use mcsp_edge_proxy::{
-    AccessLog, Edge, EdgeError, EdgeParts, FeedState, HomeParts, RegionUpstream,
+    AccessLog, Edge, EdgeError, EdgeParts, FeedState, Firewall, FirewallError, HomeParts,
+    RegionUpstream,
 };
 use mcsp_edge_tls::{CertificateStore, TlsError};
 use mcsp_geo::{GeoDb, GeoError};
@@ -53,6 +54,10 @@ pub(crate) enum BootError {
     Gossip(#[from] GossipError),
     #[error("{0}")]
     Edge(#[from] EdgeError),
+    #[error("{0}")]
+    Firewall(#[from] FirewallError),
+    #[error("waf.rules: {0}")]
+    Rules(#[from] mcsp_edge_waf::SiteError),
     #[error("{0}")]
     Logging(#[from] LoggingError),
     #[error(
@@ -97,6 +102,8 @@ pub(crate) struct Prepared {
     pub(crate) feed_state: Arc<FeedState>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) edge: Arc<Edge>,
+    /// Absent where no rules are named.
+    pub(crate) firewall: Option<Arc<Firewall>>,
     pub(crate) access_log: AccessLog,
 }
 
@@ -165,6 +172,7 @@ impl Prepared {
         let limits = Limits::new(&config.limits, &clock, &entropy, registry())?;
         let access_log =
             AccessLog::start().map_err(|source| BootError::io("access log", source))?;
+        let firewall = Firewall::new(&config.waf, Some(access_log.clone()), registry())?;
         let edge = Edge::new(
             EdgeParts {
                 config: config.proxy.clone(),
@@ -188,6 +196,7 @@ impl Prepared {
                 entropy,
                 red: Some(red_metrics()?),
                 access_log: Some(access_log.clone()),
+                firewall: firewall.clone(),
             },
             registry(),
         )?;
@@ -203,6 +212,7 @@ impl Prepared {
             feed_state,
             limits,
             edge,
+            firewall,
             access_log,
         })
     }

@@ -41,25 +41,31 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run { config } => conclude(load(&config).and_then(run::run)),
-        Command::Check { config } => {
-            match load(&config).and_then(|config| Prepared::new(config, None)) {
-                Ok(prepared) => {
-                    say(&format!(
-                        "{} can be used: node {} of {}\n",
-                        config.display(),
-                        prepared.config.node,
-                        prepared.config.pop
-                    ));
-                    ExitCode::SUCCESS
-                }
-                Err(error) => conclude(Err(error)),
+        Command::Check { config } => match load(&config).and_then(check) {
+            Ok(prepared) => {
+                say(&format!(
+                    "{} can be used: node {} of {}\n",
+                    config.display(),
+                    prepared.config.node,
+                    prepared.config.pop
+                ));
+                ExitCode::SUCCESS
             }
-        }
+            Err(error) => conclude(Err(error)),
+        },
         Command::DefaultConfig => {
             say(DEFAULT_TOML);
             ExitCode::SUCCESS
         }
     }
+}
+
+fn check(config: NodeConfig) -> Result<Prepared, BootError> {
+    let prepared = Prepared::new(config, None)?;
+    if let Some(firewall) = &prepared.firewall {
+        firewall.load()?;
+    }
+    Ok(prepared)
 }
 
 fn load(path: &Path) -> Result<NodeConfig, BootError> {

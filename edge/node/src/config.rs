@@ -10,6 +10,7 @@ use mcsp_edge_limits::LimitsConfig;
 use mcsp_edge_prefetch::PrefetchConfig;
 use mcsp_edge_proxy::{ProxyConfig, RouteConfig, ShieldConfig};
 use mcsp_edge_tls::TlsConfig;
+use mcsp_edge_waf::WafConfig;
 use mcsp_identity::IdentityConfig;
 use mcsp_runtime::{ConfigError, load_config};
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,9 @@ use thiserror::Error;
 pub(crate) const DEFAULT_TOML: &str = concat!(
     include_str!("default.toml"),
     "\n",
-    include_str!("limits.toml")
+    include_str!("limits.toml"),
+    "\n",
+    include_str!("waf.toml")
 );
 /// What begins the names of environment variables that override keys.
 const ENV_PREFIX: &str = "MCSP_EDGE_";
@@ -84,6 +87,9 @@ pub(crate) struct NodeConfig {
     /// How much viewers may ask for.
     #[serde(default)]
     pub(crate) limits: LimitsConfig,
+    /// The firewall.
+    #[serde(default)]
+    pub(crate) waf: WafConfig,
     #[serde(default)]
     pub(crate) proxy: ProxyConfig,
     /// Plain origins.
@@ -388,6 +394,10 @@ mod tests {
         limits.exchange.listen = None;
         limits.exchange.peers.clear();
         assert_eq!(limits, LimitsConfig::default());
+        let mut waf = config.waf.clone();
+        waf.rules.files.clear();
+        waf.audit_file = None;
+        assert_eq!(waf, WafConfig::default());
         assert_eq!(text(&config.admin), text(&AdminConfig::default()));
         assert_eq!(
             text(&config.proxy.limits),

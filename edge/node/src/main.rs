@@ -6,6 +6,7 @@ mod boot;
 mod cli;
 mod config;
 mod feed;
+mod firewall;
 mod limits;
 mod listener;
 mod metrics;

@@ -21,6 +21,7 @@ use crate::admin::{self, Health};
 use crate::boot::{BootError, Prepared, backing};
 use crate::config::NodeConfig;
 use crate::feed::FeedClient;
+use crate::firewall;
 use crate::limits::Limiting;
 use crate::listener::{Doorway, Listening};
 use crate::metrics::NodeMetrics;
@@ -67,6 +68,8 @@ async fn serve(prepared: Prepared) -> Result<(), BootError> {
         Some(store) => Some(TlsServer::new(store)?),
         None => None,
     };
+    // Before the first viewer; mistakes in the rules are told and stop nobody.
+    firewall::start(&prepared).await?;
     let mut listeners = Vec::new();
     for listener in &config.listener {
         listeners.push(Listening::bind(listener, tls.as_ref()).await?);
@@ -75,11 +78,19 @@ async fn serve(prepared: Prepared) -> Result<(), BootError> {
     let limiting = Limiting::bind(&prepared).await?;
     let health = Health::new(&prepared);
     let (cache, edge) = (prepared.cache.clone(), Arc::clone(&prepared.edge));
-    let admin = admin::start(config.admin.address, Arc::clone(&health), cache, edge)?;
+    let firewall = prepared.firewall.clone();
+    let admin = admin::start(
+        config.admin.address,
+        Arc::clone(&health),
+        cache,
+        edge,
+        firewall,
+    )?;
     let shield_address = shield.as_ref().map(|shield| shield.address);
     announce(config, admin, &listeners, shield_address, limiting.address)?;
 
     limiting.spawn(&shutdown);
+    firewall::spawn_reloads(&prepared, &shutdown)?;
     let feed = start_background(&prepared, &metrics, &shutdown);
     let (stop, stopped) = watch::channel(false);
     let tracker = TaskTracker::new();

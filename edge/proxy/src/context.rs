@@ -11,9 +11,11 @@ use mcsp_edge_cache::engine::{FillTicket, Filling};
 use mcsp_geo::Place;
 use mcsp_telemetry::TraceContext;
 
+use crate::answer::Answer;
 use crate::route::Route;
 use crate::shield::Child;
 use crate::upstream::{Lease, Region};
+use crate::waf::Inspection;
 
 /// Filled in by the stages as they run.
 #[derive(Debug)]
@@ -50,6 +52,10 @@ pub struct RequestContext {
     pub(crate) keeping: Option<Filling>,
     /// Of the answer that was begun; 0 before.
     pub(crate) status: u16,
+    /// The firewall looks at it.
+    pub(crate) inspection: Option<Box<Inspection>>,
+    /// What the client is told in place of what an error would say.
+    pub(crate) refusal: Option<Answer>,
 }
 
 impl RequestContext {
@@ -78,6 +84,8 @@ impl RequestContext {
             own_fields: HeaderMap::new(),
             keeping: None,
             status: 0,
+            inspection: None,
+            refusal: None,
         }
     }
 

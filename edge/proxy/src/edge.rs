@@ -26,6 +26,7 @@ use crate::plain::{PlainRoutes, RouteConfig};
 use crate::serve::{FetchAhead, Underway};
 use crate::shield::{AllParents, ShieldConfig};
 use crate::upstream::{PeerIdentity, Upstreams};
+use crate::waf::Firewall;
 
 /// What a node hands to its proxy.
 #[derive(Debug)]
@@ -66,6 +67,8 @@ pub struct EdgeParts {
     pub red: Option<RedMetrics>,
     /// Where a line for each request goes; absent in tests that look at none.
     pub access_log: Option<AccessLog>,
+    /// Looks at what viewers send; absent: nothing is inspected.
+    pub firewall: Option<Arc<Firewall>>,
 }
 
 /// What a node of a PoP has beside: regions to ask, and who it is to them.
@@ -130,6 +133,7 @@ pub struct Edge {
     pub(crate) metrics: ProxyMetrics,
     pub(crate) red: Option<RedMetrics>,
     pub(crate) access_log: Option<AccessLog>,
+    pub(crate) firewall: Option<Arc<Firewall>>,
 }
 
 /// The node's place among the PoPs, and its way to the regions.
@@ -248,6 +252,7 @@ impl Edge {
             entropy: parts.entropy,
             red: parts.red,
             access_log: parts.access_log,
+            firewall: parts.firewall,
         }))
     }
 

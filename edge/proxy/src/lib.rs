@@ -5,6 +5,7 @@
 //! | `client` | address from the socket, country | [`REQUEST_STAGES`] |
 //! | `normalize` | strips what only our own nodes may say, begins the trace | [`REQUEST_STAGES`] |
 //! | `classify` | media, API, storage or web; all else is 404 | [`REQUEST_STAGES`] |
+//! | `waf` | the firewall's rules on the head; on the body and the answer of what is routed | [`REQUEST_STAGES`], `waf`, `lifecycle` |
 //! | `residency` | `NG` bytes stay in Nigeria | [`REQUEST_STAGES`] |
 //! | `token` | media signature, access token, presigned request | [`REQUEST_STAGES`] |
 //! | `revocation` | ended media sessions | [`REQUEST_STAGES`] |
@@ -14,9 +15,9 @@
 //! | `response` | `Cache-Status`, CORS, HSTS | `lifecycle`, `response` |
 //! | `log` | access log, RED | `lifecycle`, `access_log` |
 //!
-//! What another node of ours asks (`shield`) passes a list of its own instead of the first seven.
+//! What another node of ours asks (`shield`) passes a list of its own instead of the first eight.
 //!
-//! The first seven are functions over the shared state, the request's head and the request's context; the first that
+//! The first eight are functions over the shared state, the request's head and the request's context; the first that
 //! answers ends the list. Availability may fail open; signatures, entitlements and residency fail closed.
 
 mod access_log;
@@ -37,6 +38,7 @@ mod shield;
 mod stage;
 mod target;
 mod upstream;
+mod waf;
 
 pub use access_log::AccessLog;
 pub use config::{
@@ -53,3 +55,4 @@ pub use shield::{
     ShieldState,
 };
 pub use stage::{REQUEST_STAGES, Stage};
+pub use waf::{Firewall, FirewallError, FirewallState};

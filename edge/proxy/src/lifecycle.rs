@@ -22,6 +22,7 @@ use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::response::decorate;
 use crate::stage;
+use crate::waf::Inspection;
 
 /// The edge as a pingora proxy.
 #[derive(Debug, Clone)]
@@ -68,7 +69,13 @@ impl ProxyHttp for EdgeProxy {
         // HTTP/1.0 has none (RFC 9110 section 15.2).
         let is_old = session.req_header().version == Version::HTTP_10;
         session.set_ignore_info_resp(is_old);
-        let flow = stage::run_all(&self.edge, session.req_header(), context);
+        let mut flow = stage::run_all(&self.edge, session.req_header(), context);
+        if flow.is_continue()
+            && let Some(inspection) = &mut context.inspection
+            && (session.is_body_done() || session.as_downstream_mut().is_body_empty())
+        {
+            flow = inspection.request_end();
+        }
         // What goes on to an origin is made of this head.
         stage::strip(session.req_header_mut());
         if let Some(route) = context.route.as_deref() {
@@ -108,7 +115,7 @@ impl ProxyHttp for EdgeProxy {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         context: &mut RequestContext,
     ) -> Result<()> {
         context.body_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
@@ -118,7 +125,9 @@ impl ProxyHttp for EdgeProxy {
                 "the body is larger than is allowed",
             );
         }
-        Ok(())
+        inspected(context, |inspection| {
+            inspection.request_piece(body, end_of_stream)
+        })
     }
 
     async fn upstream_response_filter(
@@ -162,6 +171,11 @@ impl ProxyHttp for EdgeProxy {
             keeping::make_durable(&self.edge).await;
         }
         Self::forget_hop(response);
+        if !response.status.is_informational() {
+            inspected(context, |inspection| {
+                inspection.response_head(response.status, &response.headers)
+            })?;
+        }
         decorate(&self.edge, context, response)
     }
 
@@ -173,6 +187,9 @@ impl ProxyHttp for EdgeProxy {
         context: &mut RequestContext,
     ) -> Result<Option<Duration>> {
         keeping::see_body(context, body.as_ref(), end_of_stream);
+        inspected(context, |inspection| {
+            inspection.response_piece(body, end_of_stream)
+        })?;
         Ok(None)
     }
 
@@ -197,6 +214,10 @@ impl ProxyHttp for EdgeProxy {
         context: &mut RequestContext,
     ) {
         access_log::write_session(&self.edge, session, context, error);
+        if let Some(inspection) = context.inspection.take() {
+            let written = session.response_written();
+            inspection.finish(written.map_or(0, |response| response.status.as_u16()));
+        }
     }
 
     fn suppress_error_log(
@@ -217,5 +238,23 @@ impl ProxyHttp for EdgeProxy {
             request.method,
             context.trace.trace_id_hex()
         )
+    }
+}
+
+/// A step of the firewall's; a refusal ends the request with an error, and its answer is kept for the client.
+fn inspected(
+    context: &mut RequestContext,
+    step: impl FnOnce(&mut Inspection) -> stage::Flow,
+) -> Result<()> {
+    let Some(inspection) = &mut context.inspection else {
+        return Ok(());
+    };
+    match step(inspection).break_value() {
+        None => Ok(()),
+        Some(answer) => {
+            let status = answer.status.as_u16();
+            context.refusal = Some(answer);
+            Error::e_explain(ErrorType::HTTPStatus(status), "the firewall refuses it")
+        }
     }
 }

@@ -43,16 +43,17 @@ impl AccessLog {
     /// # Errors
     /// When there can be no further thread.
     pub fn start() -> io::Result<Self> {
-        Self::start_with(io::stderr())
+        Self::start_with("access-log", io::stderr())
     }
 
-    fn start_with(mut out: impl Write + Send + 'static) -> io::Result<Self> {
+    /// Starts a thread of this name that writes to `out`.
+    pub(crate) fn start_with(name: &str, mut out: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let log = Self {
             shared: Arc::clone(&shared),
         };
         thread::Builder::new()
-            .name("access-log".to_owned())
+            .name(name.to_owned())
             .spawn(move || {
                 let mut lines = Vec::new();
                 loop {
@@ -132,7 +133,7 @@ mod tests {
     #[test]
     fn every_line_is_written_in_order() {
         let captured = Captured::default();
-        let log = AccessLog::start_with(captured.clone()).unwrap();
+        let log = AccessLog::start_with("test", captured.clone()).unwrap();
         let mut wanted = String::new();
         for number in 0..1000 {
             let line = format!("{number}\n");
@@ -163,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_stuck_output_drops_lines_and_counts_them() {
-        let log = AccessLog::start_with(Stuck).unwrap();
+        let log = AccessLog::start_with("test", Stuck).unwrap();
         let line = vec![b'x'; 1 << 20];
         let dropped = (0..32).map(|_| log.add(&line)).max().unwrap();
         assert!((15..=24).contains(&dropped), "{dropped}");

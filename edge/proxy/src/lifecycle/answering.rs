@@ -63,7 +63,9 @@ impl EdgeProxy {
         if let Some(written) = session.response_written() {
             return written.status.as_u16();
         }
-        let Some(answer) = answer_to(error, &session.req_header().method) else {
+        let refusal = context.refusal.take();
+        let answer = refusal.or_else(|| answer_to(error, &session.req_header().method));
+        let Some(answer) = answer else {
             return 0;
         };
         let status = answer.status.as_u16();

@@ -104,6 +104,9 @@ pub(crate) async fn serve<C: ClientStream>(
         error: error.as_deref(),
     };
     access_log::write(edge, &context, &ending);
+    if let Some(inspection) = context.inspection.take() {
+        inspection.finish(context.status);
+    }
     answered.is_ok()
 }
 

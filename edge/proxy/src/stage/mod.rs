@@ -24,6 +24,7 @@ pub(crate) use region::run as pick_region;
 use crate::answer::Answer;
 use crate::context::RequestContext;
 use crate::edge::Edge;
+use crate::waf;
 
 /// Goes on, or answers.
 pub(crate) type Flow = ControlFlow<Answer>;
@@ -37,7 +38,7 @@ pub struct Stage {
 }
 
 /// The stages in order. The first that answers ends the list.
-pub const REQUEST_STAGES: [Stage; 7] = [
+pub const REQUEST_STAGES: [Stage; 8] = [
     Stage {
         name: "client",
         run: client::run,
@@ -49,6 +50,11 @@ pub const REQUEST_STAGES: [Stage; 7] = [
     Stage {
         name: "classify",
         run: classify::run,
+    },
+    // Before anything is looked up: what is hostile costs no more than its inspection.
+    Stage {
+        name: "waf",
+        run: waf::run,
     },
     // Before the token: a PoP that may not carry the bytes need not hold what verifies them; the one it names does.
     Stage {

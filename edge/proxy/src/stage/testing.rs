@@ -26,7 +26,6 @@ use crate::context::RequestContext;
 use crate::edge::{Edge, EdgeParts, HomeParts};
 use crate::feed_state::FeedState;
 use crate::shield::ShieldConfig;
-use crate::shield::ShieldConfig;
 
 pub(crate) const NOW_MS: i64 = 1_795_305_600_000;
 pub(crate) const CONTENT: &str = "c_ng_01k9x3m5y8q2v7r4t6w1z0a3bc";
@@ -117,8 +116,6 @@ impl Fixture {
             pop_id: pop_id.to_owned(),
             node: "1".to_owned(),
             shield: ShieldConfig::default(),
-            node: "1".to_owned(),
-            shield: ShieldConfig::default(),
             routes: Vec::new(),
             home: Some(HomeParts {
                 pops: Arc::new(pops),
@@ -136,6 +133,7 @@ impl Fixture {
             entropy: SeededEntropy::new(1),
             red: None,
             access_log: None,
+            firewall: None,
         };
         Self {
             edge: Edge::new(parts, &registry).unwrap(),

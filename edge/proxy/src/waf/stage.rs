@@ -1,0 +1,109 @@
+//! `waf`: the request's head, and the request as a whole where it has no body.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::ControlFlow;
+
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{Method, Version};
+use mcsp_edge_waf::{Client, MediaHead, RequestLine};
+
+use super::{Firewall, Inspection};
+use crate::context::RequestContext;
+use crate::edge::Edge;
+use crate::route::Route;
+use crate::stage::Flow;
+
+/// The route's name in the firewall's configuration.
+const MEDIA: &str = "media";
+
+/// Inspects the head of a request that has a route.
+pub(crate) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) -> Flow {
+    let (Some(firewall), Some(route)) = (&edge.firewall, context.route.clone()) else {
+        return ControlFlow::Continue(());
+    };
+    let address = client_address(context);
+    let name = match &*route {
+        Route::Media(_) => MEDIA,
+        other => other.label(),
+    };
+    if route.is_media() && is_cleared(firewall, request, address) {
+        firewall.metrics.cleared.inc();
+        return ControlFlow::Continue(());
+    }
+    let client = Client {
+        address,
+        port: context.peer.map_or(0, |peer| peer.port()),
+        server: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        server_port: if context.is_tls { 443 } else { 80 },
+        country: context
+            .place
+            .country
+            .map(|country| country.as_str().to_owned()),
+        id: context.trace.trace_id_hex(),
+        now_ms: edge.clock.now_ms(),
+    };
+    let mut inspection = Inspection::begin(firewall, name, client);
+    let target = request
+        .uri
+        .path_and_query()
+        .map_or("/", http::uri::PathAndQuery::as_str);
+    let line = RequestLine {
+        method: request.method.as_str().as_bytes(),
+        target: target.as_bytes(),
+        protocol: protocol(request.version),
+    };
+    let fields = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    // HTTP/2 names the host elsewhere (RFC 9113 section 8.3.1).
+    let authority = request.uri.authority().map(|authority| authority.as_str());
+    let host = authority.filter(|_| !request.headers.contains_key(HOST));
+    let host = host.map(|host| (&b"host"[..], host.as_bytes()));
+    let mut judged = inspection.head(line, fields.chain(host));
+    if judged.is_continue() && !may_have_body(request) {
+        judged = inspection.request_end();
+    }
+    context.inspection = Some(Box::new(inspection));
+    judged
+}
+
+/// Whether a request for media is one that its head clears. What is not ordinary about it needs every rule.
+fn is_cleared(firewall: &Firewall, request: &Parts, address: IpAddr) -> bool {
+    let is_plain = matches!(request.method, Method::GET | Method::HEAD)
+        && request.uri.query().is_none()
+        && !may_have_body(request)
+        && !request.headers.contains_key(COOKIE);
+    if !is_plain {
+        return false;
+    }
+    let fields = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    MediaHead::of_fields(address, fields)
+        .is_some_and(|head| firewall.guard.clears_media(MEDIA, &head))
+}
+
+fn may_have_body(request: &Parts) -> bool {
+    !matches!(request.method, Method::GET | Method::HEAD)
+        || request.headers.contains_key(CONTENT_LENGTH)
+        || request.headers.contains_key(TRANSFER_ENCODING)
+}
+
+fn client_address(context: &RequestContext) -> IpAddr {
+    context
+        .peer
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip())
+}
+
+fn protocol(version: Version) -> &'static [u8] {
+    match version {
+        Version::HTTP_09 => b"HTTP/0.9",
+        Version::HTTP_10 => b"HTTP/1.0",
+        Version::HTTP_2 => b"HTTP/2.0",
+        Version::HTTP_3 => b"HTTP/3.0",
+        _ => b"HTTP/1.1",
+    }
+}
