@@ -171,8 +171,11 @@ mod tests {
         );
         assert_eq!(past.since_kept(0, media, &[]), Last::default());
         let found = past.snapshot(1);
+        assert_eq!((found.plain_floor, found.floor), (1, 0));
         let again = Past::restore(&found, 0);
         assert_eq!(again.snapshot(1), found);
+        assert_eq!(again.since_kept(0, plain, &[]).hard, 1);
+        assert_eq!(again.since_kept(0, media, &[]), Last::default());
         assert_eq!(again.generation(), past.generation());
         assert!(past.bytes() <= PURGE_BYTES_MAX);
     }

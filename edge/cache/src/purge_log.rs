@@ -265,3 +265,48 @@ fn bytes_of(record: &LogRecord) -> usize {
         LogRecord::Invalidation(_) => INVALIDATION_BYTES,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::KeyHash;
+
+    /// A store that takes its time, until the test lets it.
+    #[derive(Debug, Default, Clone)]
+    struct Held {
+        lines: Arc<Mutex<usize>>,
+    }
+
+    impl PurgeStore for Held {
+        fn load(&mut self) -> io::Result<PurgeSnapshot> {
+            Ok(PurgeSnapshot::default())
+        }
+
+        fn replace(&mut self, snapshot: &PurgeSnapshot) -> io::Result<()> {
+            *self.lines.lock() = snapshot.records.len() + snapshot.invalidated.len();
+            Ok(())
+        }
+
+        fn append(&mut self, records: &[LogRecord]) -> io::Result<()> {
+            *self.lines.lock() += records.len();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_waits_for_a_slow_disk_is_bounded_and_nothing_of_it_is_lost() {
+        const RECORDS: usize = 10 * QUEUE_MAX + 5;
+        let store = Held::default();
+        let (log, mut past, _) = PurgeLog::open(Box::new(store.clone())).unwrap();
+        let slow = store.lines.lock();
+        for n in 0..RECORDS {
+            let record = past.invalidate(KeyHash(n as u128), true).unwrap();
+            log.append(record, &past);
+            let pending = log.desk.pending.lock();
+            assert!(pending.records.len() <= QUEUE_MAX && pending.record_bytes <= QUEUE_BYTES_MAX);
+        }
+        drop(slow);
+        drop(log);
+        assert_eq!(*store.lines.lock(), RECORDS);
+    }
+}

@@ -416,6 +416,10 @@ impl DiskTier for Disk {
         let shared = &self.shared;
         // What does not get written in this time is dropped with the rest of the queue.
         let _ = tokio::time::timeout(shared.write_timeout, shared.queue.wait_idle()).await;
+        // Removals do not pass through the queue; the storage engine may have them still.
+        if let Some(store) = shared.live() {
+            let _ = tokio::time::timeout(shared.write_timeout, store.settle()).await;
+        }
         shared.closing.send_replace(true);
         shared.live.write().take();
         shared.parked.lock().take();
