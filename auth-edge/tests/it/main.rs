@@ -10,6 +10,7 @@ mod media;
 mod media_renewal;
 mod media_store;
 mod partner_cat;
+mod partner_config;
 mod partner_renewal;
 mod partner_support;
 mod partner_uri;
