@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::Uri;
 use http::request::Parts;
+use mcsp_edge_prefetch::PlaylistIndex;
 use mcsp_runtime::SharedClock;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,8 @@ use crate::upstream::Pool;
 
 /// The most routes of one node.
 const ROUTES_MAX: usize = 256;
+/// What is remembered of one route's playlists, bytes: some 6 000 segments.
+const PLAYLISTS_BYTES_MAX: usize = 1 << 20;
 /// The longest query that an allow-list looks through, bytes; a longer one is in the key whole.
 const QUERY_BYTES_MAX: usize = 16 << 10;
 
@@ -169,6 +172,8 @@ pub(crate) struct PlainRoute {
     pub(crate) body_bytes_max: u64,
     pub(crate) pool: Arc<Pool>,
     pub(crate) counters: RouteCounters,
+    /// Which segment follows which, as the route's playlists say.
+    pub(crate) playlists: PlaylistIndex,
 }
 
 fn pool(
@@ -243,6 +248,7 @@ impl PlainRoutes {
                 underscored_fields: config.underscored_fields,
                 body_bytes_max: config.body_bytes_max,
                 counters: metrics.counters(&config.name),
+                playlists: PlaylistIndex::new(PLAYLISTS_BYTES_MAX),
                 pool: Arc::new(pool(address, upstream, clock)?),
             });
             let list = if is_everywhere {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::Uri;
+use axum::routing::get as get_route;
 use mcsp_api::Residency::Global;
 use mcsp_api::proto::feed::purge::Target;
 use parking_lot::Mutex;
@@ -180,6 +181,8 @@ async fn a_viewer_who_comes_meanwhile_reads_what_is_being_fetched_ahead() {
     assert_eq!(asked(&world, "v360/2.m4s"), 1);
 }
 
+const CONTROL: [(&str, &str); 1] = [("cache-control", "max-age=600")];
+
 /// Two plain origins that say what they were asked.
 #[tokio::test]
 async fn on_a_plain_route_only_what_the_player_says_and_the_route_has_is_fetched() {
@@ -223,4 +226,41 @@ async fn on_a_plain_route_only_what_the_player_says_and_the_route_has_is_fetched
     assert!(cache_status(&next).contains("; hit"));
     let offered = node.metric("mcsp_edge_prefetch_offered_total", &[]).await;
     assert_eq!(offered, 1.0);
+}
+
+/// Names without numbers, that only the playlist puts in order.
+#[tokio::test]
+async fn on_a_plain_route_playlists_say_what_follows_what() {
+    const PLAYLIST: &str = "#EXTM3U\n#EXTINF:4,\nx.ts\n#EXTINF:4,\nb.ts\n#EXTINF:4,\nq.ts\n#EXTINF:4,\n/else/e.ts\n\
+                            #EXTINF:4,\nc.ts\n#EXT-X-ENDLIST\n";
+    let origin = Router::new()
+        .route("/live/v.m3u8", get_route(|| async { (CONTROL, PLAYLIST) }))
+        .fallback(|uri: Uri| async move { (CONTROL, uri.to_string()) });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, origin).await });
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!(
+        "state_dir = \"{}\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n{ON}\
+         [[route]]\nname = \"live\"\npath_prefix = \"/live\"\nupstream = \"http://{address}\"\n",
+        dir.path().join("edge-state").display(),
+    );
+    let node = Node::start_from(dir.path(), "edge", &text).await;
+    node.wait_ready().await;
+    let held = async |name: &str| {
+        let key = format!("http://{}/live/{name}", node.plain);
+        wait_for(name, || async { node.state(&key).await == "fresh" }).await;
+    };
+    get(&node, "/live/v.m3u8").await.bytes().await.unwrap();
+    held("x.ts").await;
+    held("b.ts").await;
+    let absent = format!("http://{}/live/q.ts", node.plain);
+    assert_eq!(node.state(&absent).await, "absent");
+    // What leads out of the route is left out, and is none of those that follow.
+    let second = get(&node, "/live/b.ts").await;
+    assert!(cache_status(&second).contains("; hit"));
+    held("q.ts").await;
+    held("c.ts").await;
+    wait_stored(&node, 4.0).await;
 }

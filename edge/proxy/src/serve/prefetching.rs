@@ -2,7 +2,8 @@
 //! request, and brought into the cache as for a viewer, when viewers leave room.
 //!
 //! Media: what the player says (CTA-5004 `nor`), else the segments that follow by number; and what an HLS playlist that
-//! was fetched just now lists first. Plain routes: what the player says, where it leads to the same route.
+//! was fetched just now lists first. Plain routes: what the player says, else what the route's playlists list, where it leads
+//! to the same route.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -178,47 +179,66 @@ pub(super) fn see(
         edge.prefetcher.used();
     }
     let told = told(asking.request);
+    if told.is_empty() {
+        let since_ms = now_ms.saturating_sub(ahead.offered_ms.load(Ordering::Relaxed));
+        if since_ms < OFFER_AGAIN_MS {
+            return;
+        }
+        ahead.offered_ms.store(now_ms, Ordering::Relaxed);
+    }
     match asking.route {
         Route::Media(media) => {
-            if told.is_empty() {
-                let since_ms = now_ms.saturating_sub(ahead.offered_ms.load(Ordering::Relaxed));
-                if since_ms < OFFER_AGAIN_MS {
-                    return;
-                }
-                ahead.offered_ms.store(now_ms, Ordering::Relaxed);
-            }
             let ahead_max = edge.prefetcher.config().ahead_max;
             let next = next_of_media(&path_of(media), &told, ahead_max);
             offer_media(edge, asking, context, media, &next);
         }
-        Route::Plain(plain) if !told.is_empty() => {
+        Route::Plain(plain) => {
             let scope = &plain.route.path_prefix;
-            for next in next_of_plain(plain.origin_path(), scope, &told) {
+            let mut next = next_of_plain(plain.origin_path(), scope, &told);
+            if next.is_empty() {
+                let ahead_max = edge.prefetcher.config().ahead_max;
+                next = plain.route.playlists.after(plain.origin_path(), ahead_max);
+            }
+            for next in next {
                 offer_plain(edge, asking, context, plain, &next.path);
             }
         }
-        Route::Plain(_) | Route::Web(_) | Route::Api(_) | Route::Storage(_) => {}
+        Route::Web(_) | Route::Api(_) | Route::Storage(_) => {}
     }
 }
 
-/// Offers what a playlist lists first, once it was sent: of our own items, and in HLS.
+/// Offers what a playlist lists first, once it was sent, in HLS; of a plain route's it is remembered what follows what.
 pub(super) fn offer_listed(
     edge: &Arc<Edge>,
     asking: &Asking<'_>,
     context: &RequestContext,
     entity: &Arc<Entity>,
 ) {
-    let Route::Media(media) = asking.route else {
-        return;
-    };
     let config = edge.prefetcher.config();
-    let is_playlist = media.rest().ends_with(".m3u8") && entity.head().status == StatusCode::OK;
-    if !config.enabled || context.child.is_some() || asking.is_head || !is_playlist {
+    let is_playlist = match asking.route {
+        Route::Media(media) => media.rest().ends_with(".m3u8"),
+        Route::Plain(_) => asking.request.uri.path().ends_with(".m3u8"),
+        Route::Web(_) | Route::Api(_) | Route::Storage(_) => false,
+    };
+    if !config.enabled || asking.is_head || !is_playlist || entity.head().status != StatusCode::OK {
         return;
     }
-    if let Some(body) = body_of(entity) {
-        let next = beginning_of_media(&path_of(media), &body, config.ahead_max);
-        offer_media(edge, asking, context, media, &next);
+    let Some(body) = body_of(entity) else {
+        return;
+    };
+    match asking.route {
+        Route::Media(media) => {
+            let next = beginning_of_media(&path_of(media), &body, config.ahead_max);
+            offer_media(edge, asking, context, media, &next);
+        }
+        Route::Plain(plain) => {
+            let (path, scope) = (plain.origin_path(), &plain.route.path_prefix);
+            let playlists = &plain.route.playlists;
+            for next in playlists.learn(path, scope, &body, config.ahead_max) {
+                offer_plain(edge, asking, context, plain, &next.path);
+            }
+        }
+        Route::Web(_) | Route::Api(_) | Route::Storage(_) => {}
     }
 }
 
@@ -302,6 +322,7 @@ fn offer(
     let mut next = RequestContext::new(context.trace);
     next.peer = context.peer;
     next.is_tls = context.is_tls;
+    next.is_ahead = true;
     if stage::run_all(edge, &request, &mut next).is_break() {
         return;
     }
