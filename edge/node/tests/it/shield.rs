@@ -88,8 +88,11 @@ async fn the_age_of_what_a_parent_held_goes_on_and_slices_come_through_it() {
     let whole = get(&children[1], &path).await;
     let age: u32 = header(whole.headers(), "age").unwrap().parse().unwrap();
     assert!(age >= 100, "{age}");
+    let date = |response: &Response| header(response.headers(), "date").map(str::to_owned);
+    let date_of_origin = date(&whole);
     assert_eq!(whole.bytes().await.unwrap(), body());
     let again = get(&children[0], &path).await;
+    assert_eq!(date(&again), date_of_origin, "the origin's own");
     assert_eq!(again.bytes().await.unwrap(), body());
     // What the first slice lacked, once.
     assert_eq!(world.origin.count(&name), 2);
@@ -172,8 +175,8 @@ async fn wait_done(node: &Node, outcome: &str, count: f64) {
 async fn what_is_fetched_ahead_comes_through_the_parent_where_its_viewers_leave_room() {
     let world = World::new().await;
     let on = "[prefetch]\nwait_ms_max = 60000\nrun_timeout_ms = 60000\nahead_max = 1\n";
-    let one = "[prefetch]\nenabled = false\nviewer_fetches_max = 1\n";
-    let parent = world.node_with("los1-p", &format!("{LISTENER}{one}")).await;
+    let two = "[prefetch]\nenabled = false\nviewer_fetches_max = 2\n";
+    let parent = world.node_with("los1-p", &format!("{LISTENER}{two}")).await;
     let extra = format!("{}{on}", children_of(&[("p", address_of(&parent))]));
     let child = world.node_with("abv1", &extra).await;
     for nth in 1..=6 {
@@ -190,12 +193,16 @@ async fn what_is_fetched_ahead_comes_through_the_parent_where_its_viewers_leave_
     wait_done(&child, "\"stored\"", 1.0).await;
     assert_eq!((asked(1), asked(2), asked(3)), (1, 1, 0));
     assert_eq!(tries(&child, "miss").await, 2.0);
-    // A viewer of the parent's own waits: that is all the room there is.
+    // Two viewers of the parent's own wait: that is all the room there is.
     let gate = Arc::new(Notify::new());
-    let busy = origin_path(Global, "v720/9.m4s");
-    world.origin.serve(&busy, segment().gated(&gate));
-    let mut waiting = get(&parent, &world.media_path(Global, "v720/9.m4s")).await;
-    waiting.chunk().await.unwrap();
+    let mut waiting = Vec::new();
+    for rest in ["v720/8.m4s", "v720/9.m4s"] {
+        let serve = segment().gated(&gate);
+        world.origin.serve(&origin_path(Global, rest), serve);
+        let mut viewer = get(&parent, &world.media_path(Global, rest)).await;
+        viewer.chunk().await.unwrap();
+        waiting.push(viewer);
+    }
     get(&child, &world.media_path(Global, "v360/5.m4s")).await;
     wait_done(&child, "\"failed\"", 1.0).await;
     assert_eq!(
@@ -205,7 +212,7 @@ async fn what_is_fetched_ahead_comes_through_the_parent_where_its_viewers_leave_
     );
     assert_eq!(tries(&child, "later").await, 1.0);
     assert_eq!(fallbacks(&child, "").await, 0.0);
-    gate.notify_one();
+    gate.notify_waiters();
 }
 
 #[tokio::test]

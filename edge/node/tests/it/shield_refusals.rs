@@ -4,8 +4,8 @@ use mcsp_api::Residency::{Global, Ng};
 use reqwest::Method;
 
 use crate::harness::tier::{
-    LISTENER, NOBODY, REST, address_of, ask, body, children_of, fallbacks, position_of, segment,
-    status_of, tries,
+    LISTENER, NOBODY, REST, address_of, ask, body, caches, children_of, fallbacks, position_of,
+    segment, status_of, tries,
 };
 use crate::harness::{CONTENT, World, get, origin_path};
 
@@ -81,6 +81,12 @@ async fn bytes_of_nigeria_pass_between_nodes_in_nigeria_only() {
     let abuja = world.identity("edge", "abv1");
     let answer = ask(address, &abuja, &name, &position).await;
     assert_eq!(status_of(&answer), "200");
+    let extra = children_of(&[("p", address)]);
+    let child = world.node_with("abv1-c", &extra).await;
+    let viewer = get(&child, &world.media_path(Ng, REST)).await;
+    assert!(caches(&viewer).starts_with("los1/p; hit; "));
+    assert_eq!(viewer.bytes().await.unwrap(), body());
+    assert_eq!(world.origin.count(&name), 1);
     let kept_out = "mcsp_edge_residency_kept_out_total";
     assert_eq!(london.metric(kept_out, &["shield"]).await, 2.0);
 }
