@@ -9,7 +9,7 @@ mod verify;
 pub use crate::jose::{JWKS_BYTES_MAX, KEYS_PER_SET_MAX as KEYS_PER_REGION_MAX, KeySetError};
 pub use claims::AccessClaims;
 pub use error::TokenError;
-pub use refresh::{JwksFetch, JwksFetchError, JwksRefresher, RefreshConfig};
+pub use refresh::{JwksFetch, JwksFetchError, JwksRefresher, RefreshConfig, RefreshConfigError};
 pub use verify::{SKEW_S_MAX, TOKEN_BYTES_MAX, TokenPolicy, TokenVerifier};
 
 /// The audience (`aud`) of every access token.
