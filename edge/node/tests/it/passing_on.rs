@@ -82,6 +82,19 @@ async fn what_is_of_one_connection_and_what_could_be_taken_for_ours_goes_no_furt
 }
 
 #[tokio::test]
+async fn a_body_that_is_badly_framed_is_the_clients_fault() {
+    let mut origin = RawOrigin::start().await;
+    let (node, _dir) = origin.node("").await;
+    let request =
+        "POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nZZ\r\n";
+    let answer = send(&node, request);
+    let asked = origin.asked().await;
+    let answer = answer.await.unwrap();
+    assert_eq!(status(&answer), "400", "{answer}");
+    asked.given_up().await;
+}
+
+#[tokio::test]
 async fn fields_with_underscores_reach_an_origin_that_takes_them_and_select_its_answers() {
     let mut origin = RawOrigin::start().await;
     let (node, _dir) = origin.node("underscored_fields = true\n").await;

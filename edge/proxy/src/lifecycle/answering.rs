@@ -1,5 +1,6 @@
 //! Answers of the edge itself, on their way out.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -103,6 +104,11 @@ fn answer_to(error: &Error, method: &Method) -> Option<Answer> {
             "no-origin",
             "the origin cannot be reached; try again",
         ),
+        (ReadError, ErrorSource::Downstream) if is_malformed(error) => problem(
+            ProblemKind::InvalidRequest,
+            "bad-request",
+            "the request's body cannot be read",
+        ),
         (ReadError | WriteError | ConnectionClosed, ErrorSource::Downstream) => None,
         (ReadTimedout | WriteTimedout, ErrorSource::Downstream) => None,
         (_, ErrorSource::Downstream) => problem(
@@ -132,6 +138,12 @@ fn answer_to(error: &Error, method: &Method) -> Option<Answer> {
             "something went wrong here",
         ),
     }
+}
+
+/// Is the body not framed as it should be (RFC 9112 section 7.1)? Our connection loop then gives no more of it.
+fn is_malformed(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData)
 }
 
 fn unreachable_origin() -> Option<Answer> {
