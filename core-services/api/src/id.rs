@@ -93,6 +93,12 @@ fn made_ms(unique: &[u8]) -> i64 {
     })
 }
 
+/// Is it one of [`DIGITS`]?
+fn is_digit(byte: u8) -> bool {
+    let is_left_out = matches!(byte, b'i' | b'l' | b'o' | b'u');
+    matches!(byte, b'0'..=b'9' | b'a'..=b'z') && !is_left_out
+}
+
 fn clip(text: &str) -> String {
     text.chars().take(64).collect()
 }
@@ -141,7 +147,7 @@ macro_rules! id_type {
                     let rest = text.strip_prefix(concat!($prefix, "_"))?;
                     let (region, unique) = rest.split_once('_')?;
                     region.parse::<RegionCode>().ok()?;
-                    (unique.len() == UNIQUE_CHARS && unique.bytes().all(|b| DIGITS.contains(&b))).then_some(())
+                    (unique.len() == UNIQUE_CHARS && unique.bytes().all(is_digit)).then_some(())
                 };
                 valid().map(|()| Self(text.to_owned())).ok_or_else(|| IdError {
                     kind: $kind,
@@ -210,6 +216,13 @@ mod tests {
         assert_eq!(id.region(), region);
         assert_eq!(id.as_str().parse::<ContentId>(), Ok(id.clone()));
         assert!(id.as_str().parse::<UserId>().is_err());
+    }
+
+    #[test]
+    fn digits_are_those_of_crockford() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(is_digit(byte), DIGITS.contains(&byte), "{byte}");
+        }
     }
 
     #[test]

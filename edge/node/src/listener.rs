@@ -147,8 +147,7 @@ async fn connection(
             Box::new(stream)
         }
         Some(tls) => {
-            let handshake =
-                tokio::time::timeout(doorway.handshake_timeout, tls.accept(stream));
+            let handshake = tokio::time::timeout(doorway.handshake_timeout, tls.accept(stream));
             match handshake.await {
                 Ok(Ok(stream)) => Box::new(stream),
                 Ok(Err(error)) => {

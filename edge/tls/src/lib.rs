@@ -2,17 +2,20 @@
 //!
 //! [`CertificateStore`] reads certificate files, picks one for each handshake by the name that the client asks for
 //! (RFC 6066 section 3), and reads the files again when they change. A file that cannot be used is an error that names
-//! it: at the start the node does not start, later the last good set stays in force. [`TlsStream`] is a viewer's connection.
+//! it: at the start the node does not start, later the last good set stays in force. [`TlsServer`] does the handshakes; a
+//! [`TlsStream`] is what comes of one.
 
 mod config;
 mod error;
 mod files;
 mod names;
 mod reload;
+mod server;
 mod store;
 mod stream;
 
 pub use config::{CertificateConfig, TlsConfig, TlsVersion};
 pub use error::TlsError;
-pub use store::{CertificateStore, server_config};
+pub use server::TlsServer;
+pub use store::CertificateStore;
 pub use stream::TlsStream;

@@ -19,16 +19,15 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
-use rustls::{ServerConfig, ServerConnection};
+use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 
 /// Bytes that are encrypted before they leave: of a client that takes no more at the moment, of any at first, and of one
 /// that has taken everything so far. What a slow client keeps here is no more than the last of these, and only once.
 const BATCH_BYTES_SLOW: usize = 32 << 10;
 const BATCH_BYTES: usize = 64 << 10;
-const BATCH_BYTES_FAST: usize = 256 << 10;
+const BATCH_BYTES_FAST: usize = 128 << 10;
 
 /// The most that one record holds (RFC 8446 section 5.1).
 const RECORD_BYTES: usize = 16 << 10;
@@ -50,14 +49,10 @@ pub struct TlsStream {
 }
 
 impl TlsStream {
-    /// Does the handshake, as long as it takes.
-    ///
-    /// # Errors
-    /// When the client breaks it off, or the two have nothing in common.
-    pub async fn accept(socket: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
-        let begun = SystemTime::now();
+    /// A connection whose handshake tokio-rustls has done.
+    pub(crate) fn new(stream: tokio_rustls::server::TlsStream<TcpStream>) -> Self {
+        let (socket, mut session) = stream.into_inner();
         let socket_digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
-        let (socket, mut session) = TlsAcceptor::from(config).accept(socket).await?.into_inner();
         // How much may wait is decided here.
         session.set_buffer_limit(None);
         let suite = session.negotiated_cipher_suite();
@@ -71,13 +66,7 @@ impl TlsStream {
             None,
             Vec::new(),
         );
-        let established_ts = SystemTime::now();
-        let timing = TimingDigest {
-            established_ts,
-            establishment_duration: established_ts.duration_since(begun).ok(),
-            ..TimingDigest::default()
-        };
-        Ok(Self {
+        Self {
             socket,
             session,
             waiting: 0,
@@ -85,8 +74,11 @@ impl TlsStream {
             is_closing: false,
             digest: Arc::new(digest),
             socket_digest: Some(Arc::new(socket_digest)),
-            timing,
-        })
+            timing: TimingDigest {
+                established_ts: SystemTime::now(),
+                ..TimingDigest::default()
+            },
+        }
     }
 
     /// Sends what is encrypted.

@@ -8,12 +8,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcsp_edge_tls::{CertificateConfig, CertificateStore, TlsConfig, TlsVersion, server_config};
+use mcsp_edge_tls::{
+    CertificateConfig, CertificateStore, TlsConfig, TlsServer, TlsStream, TlsVersion,
+};
 use mcsp_runtime::ShutdownTrigger;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
 
 fn write(dir: &Path, stem: &str, names: &[&str]) -> (CertificateConfig, CertificateDer<'static>) {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -39,7 +42,16 @@ struct Seen {
     alpn: Option<Vec<u8>>,
 }
 
-/// One handshake in memory; the client trusts `roots` only.
+/// The server's side of the next connection.
+async fn accept(
+    store: &Arc<CertificateStore>,
+    listener: &TcpListener,
+) -> std::io::Result<TlsStream> {
+    let (socket, _) = listener.accept().await?;
+    TlsServer::new(store).unwrap().accept(socket).await
+}
+
+/// One handshake; the client trusts `roots` only.
 async fn shake(
     store: &Arc<CertificateStore>,
     name: &str,
@@ -56,11 +68,14 @@ async fn shake(
         .with_root_certificates(trusted)
         .with_no_client_auth();
     client.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let (near, far) = tokio::io::duplex(16 << 10);
-    let acceptor = tokio_rustls::TlsAcceptor::from(server_config(store).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
     let name = ServerName::try_from(name.to_owned()).unwrap();
-    let (server, client) = tokio::join!(acceptor.accept(far), connector.connect(name, near));
+    let (server, client) = tokio::join!(accept(store, &listener), async {
+        let socket = TcpStream::connect(address).await.unwrap();
+        connector.connect(name, socket).await
+    });
     server.map_err(|error| error.to_string())?;
     let client = client.map_err(|error| error.to_string())?;
     let session = client.get_ref().1;

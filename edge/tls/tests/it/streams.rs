@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcsp_edge_tls::{CertificateStore, TlsStream, server_config};
+use mcsp_edge_tls::{CertificateStore, TlsStream};
 use pingora_core::protocols::{ALPN, GetSocketDigest as _, Ssl as _};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CipherSuite, ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -16,29 +16,38 @@ type Client = tokio_rustls::client::TlsStream<TcpStream>;
 
 /// Both ends of a connection.
 async fn pair(alpn: &[&[u8]]) -> (TlsStream, Client) {
+    pair_with(alpn, &[]).await
+}
+
+/// Both ends of a connection whose client wants these suites, in this order; all in rustls' order where it names none.
+async fn pair_with(alpn: &[&[u8]], suites: &[CipherSuite]) -> (TlsStream, Client) {
     let dir = tempfile::TempDir::new().unwrap();
     let (config, certificate) = crate::write(dir.path(), "a", &["a.example"]);
     let store = CertificateStore::open(crate::tls(vec![config])).unwrap();
-    let server = server_config(&store).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(certificate).unwrap();
-    let mut client = ClientConfig::builder_with_provider(Arc::new(
-        rustls::crypto::aws_lc_rs::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()
-    .unwrap()
-    .with_root_certificates(roots)
-    .with_no_client_auth();
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    let place = |suite: CipherSuite| suites.iter().position(|wanted| *wanted == suite);
+    if !suites.is_empty() {
+        provider
+            .cipher_suites
+            .retain(|suite| place(suite.suite()).is_some());
+        provider
+            .cipher_suites
+            .sort_by_key(|suite| place(suite.suite()));
+    }
+    let mut client = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     client.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
     let name = ServerName::try_from("a.example").unwrap();
     let (near, far) = tokio::join!(
-        async {
-            let (socket, _) = listener.accept().await.unwrap();
-            TlsStream::accept(socket, server).await.unwrap()
-        },
+        async { crate::accept(&store, &listener).await.unwrap() },
         async {
             let socket = TcpStream::connect(address).await.unwrap();
             connector.connect(name, socket).await.unwrap()
@@ -167,5 +176,22 @@ async fn the_handshake_is_told() {
         let peer = near.get_socket_digest().unwrap();
         let peer = peer.peer_addr().unwrap().as_inet().copied();
         assert_eq!(peer, far.get_ref().0.local_addr().ok());
+    }
+}
+
+#[tokio::test]
+async fn the_suite_is_the_frugal_one_unless_the_client_has_no_aes() {
+    const AES_128: CipherSuite = CipherSuite::TLS13_AES_128_GCM_SHA256;
+    const AES_256: CipherSuite = CipherSuite::TLS13_AES_256_GCM_SHA384;
+    const CHACHA: CipherSuite = CipherSuite::TLS13_CHACHA20_POLY1305_SHA256;
+    for (suites, wanted) in [
+        (&[][..], AES_128),
+        (&[AES_256, CHACHA, AES_128], AES_128),
+        (&[AES_256, CHACHA], AES_256),
+        (&[CHACHA, AES_128, AES_256], CHACHA),
+    ] {
+        let (_near, far) = pair_with(&[], suites).await;
+        let suite = far.get_ref().1.negotiated_cipher_suite().unwrap().suite();
+        assert_eq!(suite, wanted, "{suites:?}");
     }
 }

@@ -61,7 +61,8 @@ impl Tier {
     fn objects(self, bytes: usize) -> usize {
         match (self, bytes) {
             (Self::Memory, _) => 8,
-            (Self::Disk, ..=65_536) => 20_000,
+            // No more than nginx may have open.
+            (Self::Disk, ..=65_536) => 10_000,
             (Self::Disk, _) => 128,
         }
     }
@@ -276,6 +277,11 @@ async fn measure_tier(
         }
     }
     for pass in 1..=options.passes {
+        // Who comes first, and who comes after whom, must not matter.
+        contenders.rotate_left(1);
+        if pass % 2 == 0 {
+            contenders.reverse();
+        }
         for case in cases {
             for (contender, server) in &contenders {
                 let load = Load {

@@ -32,7 +32,7 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
     let files = if is_stock {
         "sendfile on; tcp_nopush on;"
     } else {
-        "sendfile off; open_file_cache max=100000 inactive=10m; open_file_cache_valid 10m; \
+        "sendfile off; open_file_cache max=16000 inactive=10m; open_file_cache_valid 10m; \
          output_buffers 4 512k; tcp_nodelay on;"
     };
     let log = if is_stock {

@@ -1,0 +1,81 @@
+//! Handshakes with viewers.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::server::Acceptor;
+use rustls::{CipherSuite, ServerConfig};
+use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
+
+use crate::store::{frugal_config, server_config};
+use crate::{CertificateStore, TlsError, TlsStream};
+
+/// How connections of viewers begin. Clones share it.
+#[derive(Debug, Clone)]
+pub struct TlsServer {
+    by_client: Arc<ServerConfig>,
+    by_us: Arc<ServerConfig>,
+}
+
+impl TlsServer {
+    /// With the certificates of `store`.
+    ///
+    /// # Errors
+    /// When rustls refuses the configured versions.
+    pub fn new(store: &Arc<CertificateStore>) -> Result<Self, TlsError> {
+        Ok(Self {
+            by_client: Arc::new(server_config(store)?),
+            by_us: Arc::new(frugal_config(store)?),
+        })
+    }
+
+    /// Does a handshake, as long as it takes.
+    ///
+    /// # Errors
+    /// When the client breaks it off, or the two have nothing in common.
+    pub async fn accept(&self, socket: TcpStream) -> io::Result<TlsStream> {
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        let config = match wants_chacha(hello.client_hello().cipher_suites()) {
+            true => &self.by_client,
+            false => &self.by_us,
+        };
+        let stream = hello.into_stream(Arc::clone(config)).await?;
+        Ok(TlsStream::new(stream))
+    }
+}
+
+/// Does the client put ChaCha20 first? Then its processor has no instructions for AES, and its preference is minded.
+fn wants_chacha(suites: &[CipherSuite]) -> bool {
+    // What nobody has registered is there to be passed over (RFC 8701).
+    let known = suites.iter().find(|suite| suite.as_str().is_some());
+    known.is_some_and(|suite| {
+        matches!(
+            suite,
+            CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chacha_is_minded_where_it_comes_first() {
+        const AES: CipherSuite = CipherSuite::TLS13_AES_256_GCM_SHA384;
+        const CHACHA: CipherSuite = CipherSuite::TLS13_CHACHA20_POLY1305_SHA256;
+        const GREASE: CipherSuite = CipherSuite::Unknown(0x0a0a);
+        for (suites, wanted) in [
+            (&[CHACHA, AES][..], true),
+            (&[GREASE, CHACHA, AES], true),
+            (&[AES, CHACHA], false),
+            (&[GREASE, AES, CHACHA], false),
+            (&[], false),
+        ] {
+            assert_eq!(wants_chacha(suites), wanted, "{suites:?}");
+        }
+    }
+}
