@@ -26,8 +26,6 @@ use crate::wire::Wire;
 /// Malformed requests after which a connection is ended; good ones in between do not make up for them.
 pub const MALFORMED_MAX: u32 = 32;
 
-/// Of a request's fields, decoded.
-const FIELDS_BYTES_MAX: u32 = 64 << 10;
 /// What a client may send of one body before it is read, and of all of them.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
@@ -107,7 +105,9 @@ pub async fn serve_connection<H: Handler>(
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(limits.streams_max)
-        .max_header_list_size(FIELDS_BYTES_MAX)
+        .max_header_list_size(limits.fields_bytes_max)
+        .max_pending_accept_reset_streams(limits.pending_resets_max)
+        .max_local_error_reset_streams(Some(limits.error_resets_max))
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buffer_size(SEND_BYTES_MAX);

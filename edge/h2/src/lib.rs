@@ -6,7 +6,7 @@
 //!
 //! Requests that are not for this lane are lent to pingora's proxy as a [`Lent`] session, one stream each.
 //!
-//! Bounds: [`Limits`] for streams and times; 64 KiB of a request's fields; handlers under way no more than streams may be,
+//! Bounds: [`Limits`] for streams, times and fields; handlers under way no more than streams may be,
 //! however many of them the client has reset (CVE-2023-44487); resets, `CONTINUATION`s and empty frames by the `h2` crate's
 //! own budgets; malformed requests by [`MALFORMED_MAX`].
 

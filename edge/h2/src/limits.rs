@@ -14,6 +14,12 @@ pub struct Limits {
     /// How long one piece of an answer, at most 256 KiB, may wait for room; and over which time `drain_bytes_s_min` is
     /// reckoned.
     pub write_timeout: Duration,
+    /// A request's fields, bytes as RFC 9113 section 6.5.2 counts them. It bounds `CONTINUATION` frames too.
+    pub fields_bytes_max: u32,
+    /// Streams that were taken back before they were looked at.
+    pub pending_resets_max: usize,
+    /// Streams that had to be ended because their frames were wrong.
+    pub error_resets_max: usize,
     /// What a client takes at least of answers that wait for nothing but for it, bytes a second.
     pub drain_bytes_s_min: u32,
 }

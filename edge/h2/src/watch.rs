@@ -123,6 +123,9 @@ mod tests {
             idle_timeout: Duration::from_secs(60),
             preface_timeout: Duration::from_secs(1),
             write_timeout: Duration::from_secs(10),
+            fields_bytes_max: 1,
+            pending_resets_max: 1,
+            error_resets_max: 1,
             drain_bytes_s_min: 100,
         }
     }

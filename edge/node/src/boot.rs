@@ -187,6 +187,7 @@ impl Prepared {
                 geo,
                 cache: cache.clone(),
                 fetcher,
+                limits: Arc::clone(&limits),
                 prefetch: config.prefetch.clone(),
                 keyring: Arc::clone(&keyring),
                 verifier: Arc::clone(&verifier),

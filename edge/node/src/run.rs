@@ -118,6 +118,7 @@ async fn serve(prepared: Prepared) -> Result<(), BootError> {
             h1: config.h1.clone(),
             h2_idle_timeout: Duration::from_millis(config.connections.h2_idle_timeout_ms),
             h2_streams_max: config.connections.h2_streams_max,
+            h2_frames: config.limits.frames.clone(),
         },
         h1_metrics.clone(),
         H2Metrics::register(registry())?,

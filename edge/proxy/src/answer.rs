@@ -10,6 +10,7 @@ use http::header::{
 };
 use http::{Method, StatusCode};
 use mcsp_api::{Problem, ProblemKind};
+use mcsp_edge_limits::{Busy, RATE_LIMIT, RATE_LIMIT_POLICY, Turned};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
@@ -67,6 +68,16 @@ impl Answer {
         }
     }
 
+    /// 408: the request's body comes too slowly (RFC 9110 section 15.5.9).
+    pub(crate) fn slow_body() -> Self {
+        Self {
+            status: StatusCode::REQUEST_TIMEOUT,
+            headers: vec![(CACHE_CONTROL, "no-store".to_owned())],
+            problem: None,
+            detail: "slow-body",
+        }
+    }
+
     /// 307: the same request, elsewhere.
     pub(crate) fn redirect(location: &str, detail: &'static str) -> Self {
         Self {
@@ -92,6 +103,37 @@ impl Answer {
             problem: None,
             detail: "preflight",
         }
+    }
+
+    /// 429 or 503: more than the client may ask for, or than the node can do now.
+    pub(crate) fn turned_away(turned: &Turned) -> Self {
+        let kind = if turned.is_clients() {
+            ProblemKind::TooManyRequests
+        } else {
+            ProblemKind::Unavailable
+        };
+        let text = match turned {
+            Turned::Rate(_) => "more requests than are allowed; try again later",
+            Turned::Busy(Busy::Address) => "more requests at once than are allowed",
+            Turned::Busy(_) | Turned::Shed { .. } => {
+                "too much to do here right now; try again later"
+            }
+        };
+        let mut answer = Self::problem(kind, turned.reason(), text);
+        let retry_after_s = turned.retry_after_s();
+        answer.problem = answer
+            .problem
+            .map(|problem| problem.retry_after_s(retry_after_s));
+        answer.headers.retain(|(name, _)| name != RETRY_AFTER);
+        answer
+            .headers
+            .push((RETRY_AFTER, retry_after_s.to_string()));
+        if let Turned::Rate(refusal) = turned {
+            let standing = &refusal.standing;
+            answer.headers.push((RATE_LIMIT, standing.rate_limit()));
+            answer.headers.push((RATE_LIMIT_POLICY, standing.policy()));
+        }
+        answer
     }
 
     fn with(mut self, name: HeaderName, value: &str) -> Self {

@@ -139,6 +139,9 @@ pub struct LimitsConfig {
     pub client_read_timeout_ms: u64,
     /// Between two writes of an answer, ms. Default 30000; 100 to 600000.
     pub client_write_timeout_ms: u64,
+    /// What a client must send at least of a request's body that is routed, bytes a second, once it has had
+    /// `client_read_timeout_ms`. Default 256; 0 to 1048576.
+    pub client_body_bytes_s_min: u32,
 }
 
 impl Default for LimitsConfig {
@@ -148,6 +151,7 @@ impl Default for LimitsConfig {
             storage_body_bytes_max: 128 << 20,
             client_read_timeout_ms: 30_000,
             client_write_timeout_ms: 30_000,
+            client_body_bytes_s_min: 256,
         }
     }
 }
@@ -218,6 +222,12 @@ impl ProxyConfig {
             limits.client_write_timeout_ms,
             100,
             600_000,
+        )?;
+        between(
+            "limits.client_body_bytes_s_min",
+            u64::from(limits.client_body_bytes_s_min),
+            0,
+            1 << 20,
         )?;
         let trust = &self.trust;
         between(

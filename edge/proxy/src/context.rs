@@ -8,6 +8,7 @@ use http::HeaderMap;
 use mcsp_api::ViewerIdentity;
 use mcsp_auth_edge::MediaGrant;
 use mcsp_edge_cache::engine::{FillTicket, Filling};
+use mcsp_edge_limits::{Class, RequestGuard, Standing};
 use mcsp_geo::Place;
 use mcsp_telemetry::TraceContext;
 
@@ -25,9 +26,19 @@ pub struct RequestContext {
     pub(crate) is_tls: bool,
     /// Another of our nodes that asks this one, in place of a viewer.
     pub(crate) child: Option<Box<Child>>,
+    /// Made for what a viewer will ask for next.
+    pub(crate) is_ahead: bool,
     pub(crate) place: Place,
     pub(crate) trace: TraceContext,
     pub(crate) route: Option<Arc<Route>>,
+    /// It was counted, or needs not be.
+    pub(crate) is_limited: bool,
+    /// Which limits it has; absent before they are asked, and where there are none.
+    pub(crate) class: Option<Class>,
+    /// Counts as under way for as long as this is held.
+    pub(crate) under_way: Option<RequestGuard>,
+    /// How the client stands with its tightest limit, where that is told.
+    pub(crate) standing: Option<Standing>,
     pub(crate) body_bytes_max: u64,
     pub(crate) body_bytes: u64,
     pub(crate) identity: Option<ViewerIdentity>,
@@ -65,9 +76,14 @@ impl RequestContext {
             peer: None,
             is_tls: false,
             child: None,
+            is_ahead: false,
             place: Place::default(),
             trace,
             route: None,
+            is_limited: false,
+            class: None,
+            under_way: None,
+            standing: None,
             body_bytes_max: 0,
             body_bytes: 0,
             identity: None,

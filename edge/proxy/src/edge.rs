@@ -7,6 +7,7 @@ use http::HeaderValue;
 use mcsp_auth_edge::{MediaKeyring, Revocations, TokenVerifier};
 use mcsp_edge_cache::engine::Cache;
 use mcsp_edge_fetch::Fetcher;
+use mcsp_edge_limits::Limits;
 use mcsp_edge_policy::cdn_loop;
 use mcsp_edge_prefetch::{PrefetchConfig, PrefetchConfigError, Prefetcher};
 use mcsp_geo::GeoDb;
@@ -49,6 +50,8 @@ pub struct EdgeParts {
     pub cache: Cache,
     /// Asks origins for what the cache does not have.
     pub fetcher: Fetcher,
+    /// How much viewers may ask for.
+    pub limits: Arc<Limits>,
     /// What is fetched before viewers ask for it.
     pub prefetch: PrefetchConfig,
     /// Keys of media URLs; filled by the feed.
@@ -121,6 +124,7 @@ pub struct Edge {
     pub(crate) geo: Option<Arc<GeoDb>>,
     pub(crate) cache: Cache,
     pub(crate) fetcher: Fetcher,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) prefetcher: Arc<Prefetcher<FetchAhead>>,
     /// Fetches that viewers wait for.
     pub(crate) viewer_fetches: Underway,
@@ -242,6 +246,7 @@ impl Edge {
             geo: parts.geo,
             cache: parts.cache,
             fetcher: parts.fetcher,
+            limits: parts.limits,
             prefetcher,
             viewer_fetches,
             keyring: parts.keyring,

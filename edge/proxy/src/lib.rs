@@ -5,19 +5,21 @@
 //! | `client` | address from the socket, country | [`REQUEST_STAGES`] |
 //! | `normalize` | strips what only our own nodes may say, begins the trace | [`REQUEST_STAGES`] |
 //! | `classify` | media, API, storage or web; all else is 404 | [`REQUEST_STAGES`] |
+//! | `limits` | rates and requests at once, by the client's address | [`REQUEST_STAGES`] |
 //! | `waf` | the firewall's rules on the head; on the body and the answer of what is routed | [`REQUEST_STAGES`], `waf`, `lifecycle` |
 //! | `residency` | `NG` bytes stay in Nigeria | [`REQUEST_STAGES`] |
 //! | `token` | media signature, access token, presigned request | [`REQUEST_STAGES`] |
 //! | `revocation` | ended media sessions | [`REQUEST_STAGES`] |
+//! | `quota` | rates by user, stream and PoP; new streams when there is too much to do | [`REQUEST_STAGES`] |
 //! | `region` | whose origin is asked | [`REQUEST_STAGES`] |
 //! | `cache` | key without the token, lookup, collapsing, fill | `lifecycle` |
 //! | `upstream` | least-loaded healthy address, mTLS, retries | `lifecycle`, `upstream` |
 //! | `response` | `Cache-Status`, CORS, HSTS | `lifecycle`, `response` |
 //! | `log` | access log, RED | `lifecycle`, `access_log` |
 //!
-//! What another node of ours asks (`shield`) passes a list of its own instead of the first eight.
+//! What another node of ours asks (`shield`) passes a list of its own instead of the first ten.
 //!
-//! The first eight are functions over the shared state, the request's head and the request's context; the first that
+//! The first ten are functions over the shared state, the request's head and the request's context; the first that
 //! answers ends the list. Availability may fail open; signatures, entitlements and residency fail closed.
 
 mod access_log;

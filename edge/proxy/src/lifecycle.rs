@@ -4,6 +4,7 @@
 mod answering;
 mod forwarding;
 mod keeping;
+mod login;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +12,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Version;
+use mcsp_edge_limits::Class;
 use mcsp_telemetry::TraceContext;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
+pub(crate) use login::LOGIN_BYTES_MAX;
+
 use crate::access_log;
+use crate::answer::Answer;
+use crate::config::LimitsConfig;
 use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::response::decorate;
@@ -76,6 +82,9 @@ impl ProxyHttp for EdgeProxy {
         {
             flow = inspection.request_end();
         }
+        if flow.is_continue() && context.class == Some(Class::Login) {
+            flow = self.count_login(session).await?;
+        }
         // What goes on to an origin is made of this head.
         stage::strip(session.req_header_mut());
         if let Some(route) = context.route.as_deref() {
@@ -124,6 +133,9 @@ impl ProxyHttp for EdgeProxy {
                 ErrorType::HTTPStatus(413),
                 "the body is larger than is allowed",
             );
+        }
+        if is_too_slow(&self.edge.config.limits, context) {
+            return refused(context, Answer::slow_body(), "the body comes too slowly");
         }
         inspected(context, |inspection| {
             inspection.request_piece(body, end_of_stream)
@@ -251,10 +263,21 @@ fn inspected(
     };
     match step(inspection).break_value() {
         None => Ok(()),
-        Some(answer) => {
-            let status = answer.status.as_u16();
-            context.refusal = Some(answer);
-            Error::e_explain(ErrorType::HTTPStatus(status), "the firewall refuses it")
-        }
+        Some(answer) => refused(context, answer, "the firewall refuses it"),
     }
+}
+
+/// Ends the request with an error, and keeps the answer for the client.
+fn refused(context: &mut RequestContext, answer: Answer, why: &'static str) -> Result<()> {
+    let status = answer.status.as_u16();
+    context.refusal = Some(answer);
+    Error::e_explain(ErrorType::HTTPStatus(status), why)
+}
+
+/// Has the body's sender had the time between two reads, and since then sent less than it must?
+fn is_too_slow(limits: &LimitsConfig, context: &RequestContext) -> bool {
+    let grace = Duration::from_millis(limits.client_read_timeout_ms);
+    let beyond = context.started.elapsed().saturating_sub(grace);
+    let least = u64::from(limits.client_body_bytes_s_min).saturating_mul(beyond.as_secs());
+    context.body_bytes < least
 }

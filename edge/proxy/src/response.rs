@@ -7,6 +7,7 @@ use http::header::{
 };
 use mcsp_api::headers::{PRIVATE_PREFIX, TRACEPARENT};
 use mcsp_edge_cache::engine::SURROGATE_KEY;
+use mcsp_edge_limits::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
@@ -17,7 +18,7 @@ pub(crate) const CACHE_STATUS: &str = "cache-status";
 pub(crate) const SERVER_NAME: &str = "mcsp-edge";
 /// What pages of other origins may read beside the safe-listed headers.
 pub(crate) const EXPOSED: &str = "Accept-Ranges, Age, Cache-Status, Content-Length, Content-Range, Date, ETag, Location, \
-                       Retry-After, Traceparent";
+                       RateLimit, RateLimit-Policy, Retry-After, Traceparent";
 
 /// Takes away what is for our own nodes, and adds what the edge says for itself.
 pub(crate) fn decorate(
@@ -37,6 +38,13 @@ pub(crate) fn decorate(
     if context.is_cross_origin() {
         header.insert_header(ACCESS_CONTROL_ALLOW_ORIGIN, "*")?;
         header.insert_header(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED)?;
+    }
+    // Refusals bring their own; origins may have limits too.
+    if let Some(standing) = &context.standing
+        && !header.headers.contains_key(RATE_LIMIT)
+    {
+        header.insert_header(RATE_LIMIT, standing.rate_limit())?;
+        header.insert_header(RATE_LIMIT_POLICY, standing.policy())?;
     }
     if let Some(status) = &context.cache_status {
         header.insert_header(CACHE_STATUS, status)?;

@@ -119,6 +119,9 @@ pub(crate) fn limits() -> Limits {
         idle_timeout: Duration::from_secs(60),
         preface_timeout: Duration::from_secs(5),
         write_timeout: Duration::from_secs(10),
+        fields_bytes_max: 64 << 10,
+        pending_resets_max: 20,
+        error_resets_max: 128,
         drain_bytes_s_min: 1024,
     }
 }

@@ -11,6 +11,7 @@ use mcsp_edge_h1::{
     Delegation, Exchange, H1Metrics, Handler, Head, Limits, Next, Peer, Refusal, serve_connection,
 };
 use mcsp_edge_h2 as h2;
+use mcsp_edge_limits::{FrameMeter, FramesConfig};
 use mcsp_edge_policy::date::http_date_value;
 use mcsp_telemetry::TraceContext;
 use pingora_core::apps::HttpServerApp as _;
@@ -35,6 +36,8 @@ pub struct DoorConfig {
     pub h2_idle_timeout: Duration,
     /// Requests at once on one HTTP/2 connection.
     pub h2_streams_max: u32,
+    /// What HTTP/2 connections may send that costs nothing.
+    pub h2_frames: FramesConfig,
 }
 
 /// Serves connections. All share one.
@@ -64,6 +67,9 @@ impl Door {
             idle_timeout: config.h2_idle_timeout,
             preface_timeout: Duration::from_millis(config.h1.head_timeout_ms),
             write_timeout: Duration::from_millis(edge.config.limits.client_write_timeout_ms),
+            fields_bytes_max: config.h2_frames.header_list_bytes_max,
+            pending_resets_max: config.h2_frames.pending_resets_max as usize,
+            error_resets_max: config.h2_frames.error_resets_max as usize,
             drain_bytes_s_min: config.h1.drain_bytes_s_min,
         };
         Arc::new(Self {
@@ -82,6 +88,9 @@ impl Door {
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             let closed = h2::serve_connection(stream, &self.h2, self, self.stop.clone()).await;
             self.h2_metrics.closed(&closed);
+            if let h2::CloseReason::Flood(flood) = closed.reason {
+                self.edge.limits.flooded(flood);
+            }
             return;
         }
         let closed = serve_connection(stream, &self.h1, self, self.stop.clone()).await;
@@ -167,5 +176,9 @@ impl h2::Handler for Door {
 
     fn on_refused(&self, refusal: h2::Refusal, _peer: &h2::Peer) {
         self.h2_metrics.refused(refusal);
+    }
+
+    fn frame_meter(&self) -> Option<FrameMeter> {
+        Some(self.edge.limits.frame_meter())
     }
 }

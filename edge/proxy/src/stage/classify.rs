@@ -8,11 +8,14 @@ use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use mcsp_api::ProblemKind;
 use mcsp_api::media_path::{MEDIA_PREFIX, MediaPath};
+use mcsp_edge_limits::Class;
 
 use super::Flow;
+use super::limits::class_of;
 use crate::answer::Answer;
 use crate::context::RequestContext;
 use crate::edge::Edge;
+use crate::lifecycle::LOGIN_BYTES_MAX;
 use crate::plain::PlainRequest;
 use crate::public_calls::token_use;
 use crate::route::{ApiRoute, MediaRoute, Route, StorageRoute};
@@ -47,7 +50,7 @@ pub(super) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) ->
         Route::Media(_) => (MEDIA_METHODS, 0),
         Route::Storage(_) => (STORAGE_METHODS, limits.storage_body_bytes_max),
         Route::Web(_) => (WEB_METHODS, 0),
-        Route::Api(_) => (API_METHODS, limits.api_body_bytes_max),
+        Route::Api(_) => (API_METHODS, api_body_bytes_max(edge, &route, request)),
     };
     let is_preflight = route.is_cross_origin() && request.method == Method::OPTIONS;
     context.route = Some(Arc::new(route));
@@ -118,6 +121,15 @@ pub(crate) fn is_plain_path(path: &str) -> bool {
         }
     }
     true
+}
+
+/// A name and a password are short, and their body is held until it is whole.
+fn api_body_bytes_max(edge: &Edge, route: &Route, request: &Parts) -> u64 {
+    let max = edge.config.limits.api_body_bytes_max;
+    match class_of(route, &request.method) {
+        Class::Login => max.min(LOGIN_BYTES_MAX),
+        _ => max,
+    }
 }
 
 /// A length that is said beforehand is judged beforehand; one that is not is counted as it comes.
@@ -293,8 +305,10 @@ mod tests {
     fn a_body_that_is_said_to_be_too_large_is_refused_at_once() {
         let too_large = Err((StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"));
         let cases = [
-            ("POST", "/api/v1/auth/login", "1048576", Ok("api")),
-            ("POST", "/api/v1/auth/login", "1048577", too_large),
+            ("POST", "/api/v1/uploads/session", "1048576", Ok("api")),
+            ("POST", "/api/v1/auth/login", "16384", Ok("api")),
+            ("POST", "/api/v1/auth/login", "16385", too_large),
+            ("POST", "/api/v1/uploads/session", "1048577", too_large),
             ("GET", "/", "1", too_large),
             (
                 "POST",

@@ -2,6 +2,7 @@
 
 mod classify;
 mod client;
+mod limits;
 mod normalize;
 mod region;
 mod residency;
@@ -38,7 +39,7 @@ pub struct Stage {
 }
 
 /// The stages in order. The first that answers ends the list.
-pub const REQUEST_STAGES: [Stage; 8] = [
+pub const REQUEST_STAGES: [Stage; 10] = [
     Stage {
         name: "client",
         run: client::run,
@@ -50,6 +51,11 @@ pub const REQUEST_STAGES: [Stage; 8] = [
     Stage {
         name: "classify",
         run: classify::run,
+    },
+    // Before what costs more than a count.
+    Stage {
+        name: "limits",
+        run: limits::run,
     },
     // Before anything is looked up: what is hostile costs no more than its inspection.
     Stage {
@@ -69,6 +75,11 @@ pub const REQUEST_STAGES: [Stage; 8] = [
         name: "revocation",
         run: revocation::run,
     },
+    // Only now: nobody pays for a token that is not good.
+    Stage {
+        name: "quota",
+        run: limits::quota,
+    },
     Stage {
         name: "region",
         run: region::run,
@@ -77,7 +88,15 @@ pub const REQUEST_STAGES: [Stage; 8] = [
 
 /// Runs the list for viewers.
 pub(crate) fn run_all(edge: &Edge, request: &Parts, context: &mut RequestContext) -> Flow {
-    run_list(&REQUEST_STAGES, edge, request, context)
+    let flow = run_list(&REQUEST_STAGES, edge, request, context);
+    if flow.is_continue() || context.is_limited {
+        return flow;
+    }
+    // Answered before it was known what it is for: that too may be asked only so often.
+    match limits::unknown(edge, context) {
+        ControlFlow::Continue(()) => flow,
+        ControlFlow::Break(answer) => ControlFlow::Break(answered("limits", edge, context, answer)),
+    }
 }
 
 /// Runs a list; the first stage that answers ends it.

@@ -12,10 +12,11 @@ use mcsp_auth_edge::{
 use mcsp_edge_cache::engine::{Cache, CacheConfig};
 
 use mcsp_edge_fetch::{FetchConfig, Fetcher};
+use mcsp_edge_limits::{Limits, LimitsConfig};
 use mcsp_edge_prefetch::PrefetchConfig;
 use mcsp_identity::{LocalCa, SpiffeId, WorkloadIdentity};
 use mcsp_pop_config::PopSet;
-use mcsp_runtime::{ManualClock, SeededEntropy, SystemEntropy};
+use mcsp_runtime::{ManualClock, SeededEntropy, SharedClock, SharedEntropy, SystemEntropy};
 use mcsp_telemetry::TraceContext;
 use pingora_http::RequestHeader;
 use prometheus::Registry;
@@ -111,6 +112,8 @@ impl Fixture {
             ..ProxyConfig::default()
         };
         let registry = Registry::new();
+        let (shared, entropy): (SharedClock, SharedEntropy) =
+            (clock.clone(), SeededEntropy::new(1));
         let parts = EdgeParts {
             config,
             pop_id: pop_id.to_owned(),
@@ -124,13 +127,14 @@ impl Fixture {
             geo: None,
             cache: Cache::open(CacheConfig::default(), clock.clone(), &registry).unwrap(),
             fetcher: Fetcher::new(FetchConfig::default(), clock.clone(), &registry).unwrap(),
+            limits: Limits::new(&LimitsConfig::default(), &shared, &entropy, &registry).unwrap(),
             prefetch: PrefetchConfig::default(),
             keyring: Arc::new(MediaKeyring::new(clock.clone())),
             verifier: Arc::new(verifier),
             revocations,
             feed,
             clock: clock.clone(),
-            entropy: SeededEntropy::new(1),
+            entropy,
             red: None,
             access_log: None,
             firewall: None,
