@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::exchange::{Exchange, Peer};
 use crate::handler::Handler;
 use crate::limits::Limits;
+use crate::pace::Pace;
 use crate::request::{self, Refusal};
 use crate::watch::{Doing, Overdue, Watch};
 use crate::wire::Wire;
@@ -266,7 +267,7 @@ impl<H: Handler> Driver<'_, H> {
             return true;
         }
         let peer = Arc::clone(&self.peer);
-        let exchange = Exchange::new(parts, body, respond, peer, self.limits.write_timeout);
+        let exchange = Exchange::new(parts, body, respond, peer, Pace::new(self.limits));
         let mut answering = Box::pin(Arc::clone(self.handler).on_request(exchange));
         if answering.as_mut().poll(context).is_pending() {
             let entered = self.under_way.enter();

@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -14,6 +13,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use pingora_core::protocols::{Digest, Stream};
 
 use crate::error::SendError;
+use crate::pace::Pace;
 
 /// A body's bytes in one frame: with the frame's own 9 they fill one TLS record (RFC 8446 section 5.1), where a frame of
 /// 16 384 would take two.
@@ -69,7 +69,8 @@ pub struct Exchange {
     respond: SendResponse<Bytes>,
     answer: Answer,
     peer: Arc<Peer>,
-    pub(crate) write_timeout: Duration,
+    is_head: bool,
+    pub(crate) pace: Pace,
     sent: u64,
 }
 
@@ -79,15 +80,16 @@ impl Exchange {
         body: RecvStream,
         respond: SendResponse<Bytes>,
         peer: Arc<Peer>,
-        write_timeout: Duration,
+        pace: Pace,
     ) -> Self {
         Self {
+            is_head: request.method == Method::HEAD,
             request,
             body,
             respond,
             answer: Answer::Awaited,
             peer,
-            write_timeout,
+            pace,
             sent: 0,
         }
     }
@@ -116,10 +118,10 @@ impl Exchange {
         !self.body.is_end_stream()
     }
 
-    /// Whether the request is `HEAD`, whose answer has no body.
+    /// Whether the request is `HEAD`, whose answer has no body; also after [`take_request`](Self::take_request).
     #[must_use]
-    pub fn is_head(&self) -> bool {
-        self.request.method == Method::HEAD
+    pub const fn is_head(&self) -> bool {
+        self.is_head
     }
 
     /// Bytes of the answer's body that were taken for sending.
@@ -217,6 +219,7 @@ impl Exchange {
         while !piece.is_empty() {
             let room = self.room(piece.len().min(ROOM_BYTES_MAX)).await?;
             let part = piece.split_to(room.min(piece.len()));
+            self.pace.took(part.len());
             self.hand_over(part, is_end && piece.is_empty())?;
         }
         Ok(())
@@ -233,11 +236,11 @@ impl Exchange {
             return Ok(room);
         }
         let room = poll_fn(|context| stream.poll_capacity(context));
-        match tokio::time::timeout(self.write_timeout, room).await {
-            Ok(Some(Ok(room))) => Ok(room),
-            Ok(Some(Err(error))) => Err(SendError::gone(&error)),
-            Ok(None) => Err(SendError::Gone("the stream is closed".to_owned())),
-            Err(_) => Err(SendError::TooSlow),
+        match self.pace.wait(room).await {
+            Some(Some(Ok(room))) => Ok(room),
+            Some(Some(Err(error))) => Err(SendError::gone(&error)),
+            Some(None) => Err(SendError::Gone("the stream is closed".to_owned())),
+            None => Err(SendError::TooSlow),
         }
     }
 

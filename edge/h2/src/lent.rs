@@ -280,12 +280,12 @@ impl Session for Lent {
 
     fn set_write_timeout(&mut self, timeout: Option<Duration>) {
         if let Some(timeout) = timeout {
-            self.exchange.write_timeout = timeout;
+            self.exchange.pace.set_window(timeout);
         }
     }
 
     fn get_write_timeout(&self) -> Option<Duration> {
-        Some(self.exchange.write_timeout)
+        Some(self.exchange.pace.window())
     }
 
     fn set_total_drain_timeout(&mut self, timeout: Option<Duration>) {

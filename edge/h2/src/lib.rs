@@ -17,6 +17,7 @@ mod handler;
 mod lent;
 mod limits;
 mod metrics;
+mod pace;
 mod request;
 mod watch;
 mod wire;

@@ -11,7 +11,7 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long the client's connection preface (RFC 9113 section 3.4) may take.
     pub preface_timeout: Duration,
-    /// How long one piece of an answer, at most 256 KiB, may wait for room; and over which time `drain_bytes_s_min` is
+    /// How long a client may take nothing of an answer that waits for it; and over which time `drain_bytes_s_min` is
     /// reckoned.
     pub write_timeout: Duration,
     /// A request's fields, bytes as RFC 9113 section 6.5.2 counts them. It bounds `CONTINUATION` frames too.
@@ -20,6 +20,7 @@ pub struct Limits {
     pub pending_resets_max: usize,
     /// Streams that had to be ended because their frames were wrong.
     pub error_resets_max: usize,
-    /// What a client takes at least of answers that wait for nothing but for it, bytes a second.
+    /// What a client takes at least, bytes a second: of an answer whose handler waits for room, and of all answers together
+    /// where they wait for nothing but for it.
     pub drain_bytes_s_min: u32,
 }

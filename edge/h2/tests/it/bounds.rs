@@ -1,6 +1,7 @@
 //! What clients cannot make the server do.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use mcsp_edge_h2::{CloseReason, MALFORMED_MAX, Refusal};
@@ -109,6 +110,28 @@ async fn a_large_answer_that_is_not_taken_ends_with_its_deadline() {
     let cut = tokio::time::timeout(BOUND, body.data()).await.unwrap();
     assert!(cut.is_none_or(|data| data.is_err()));
     until(|| talk.site.running.load(Ordering::SeqCst) == 0).await;
+}
+
+/// What a client takes of `/full/100000` that gives room for no more than `bytes` a second.
+async fn taken_at(bytes: u32) -> Result<usize, h2::Error> {
+    let mut talk = Talk::new(bytes).await;
+    let mut body = talk.ask(Method::GET, "/full/100000").await?.into_body();
+    let mut taken = 0;
+    while let Some(piece) = body.data().await {
+        let piece = piece?;
+        taken += piece.len();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        body.flow_control().release_capacity(piece.len())?;
+    }
+    Ok(taken)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_an_answer_byte_by_byte_is_cut_off() {
+    let slow = tokio::time::timeout(BOUND * 2, taken_at(1)).await;
+    assert!(slow.expect("it is not let go on").is_err());
+    // Slow, but above the least.
+    assert_eq!(taken_at(2_000).await.unwrap(), 100_000);
 }
 
 #[tokio::test(start_paused = true)]

@@ -57,7 +57,8 @@ pub(crate) fn bytes(length: usize) -> Bytes {
 impl Handler for Site {
     async fn on_request(self: Arc<Self>, mut exchange: Exchange) {
         let _running = Running::new(&self);
-        let path = exchange.request().uri.path().to_owned();
+        // Taken first, as by handlers that need it while they answer.
+        let path = exchange.take_request().uri.path().to_owned();
         let (word, number) = path[1..].split_once('/').unwrap_or((&path[1..], "0"));
         let length: usize = number.parse().unwrap();
         match word {
