@@ -316,6 +316,9 @@ fn offer(
     ticket: FillTicket,
     is_same: impl Fn(&Route) -> bool,
 ) {
+    if edge.limits.shedder.rests_prefetch() {
+        return;
+    }
     let Some(request) = request_for(asked, path) else {
         return;
     };

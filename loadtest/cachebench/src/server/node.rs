@@ -35,6 +35,8 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
         "state_dir = \"{}\"\nworker_threads = {workers}\n{keys}\n[admin]\naddress = \"{admin}\"\n\
          [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
          [h1]\nrequests_max = 1000000\n\
+         [limits.rate.connection]\naddress = \"off\"\n\
+         [limits.concurrency]\nconnections_address_max = 1000000\nrequests_address_max = 1000000\n\
          [[route]]\nname = \"bench\"\nupstream = \"http://{}\"\n",
         state.display(),
         plan.origin
