@@ -58,10 +58,12 @@ pub(super) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) ->
     if is_preflight {
         return ControlFlow::Break(Answer::preflight(methods));
     }
-    if !methods
-        .split(", ")
-        .any(|method| method == request.method.as_str())
-    {
+    // The most frequent is allowed everywhere.
+    let is_allowed = request.method == Method::GET
+        || methods
+            .split(", ")
+            .any(|method| method == request.method.as_str());
+    if !is_allowed {
         return ControlFlow::Break(Answer::method_not_allowed(methods));
     }
     check_length(request, body_bytes_max)
@@ -95,32 +97,34 @@ fn plain_origin(plain: PlainRequest, request: &Parts, context: &mut RequestConte
 /// Is there only one way to read the path? Slashes and dots may not be escaped (RFC 3986 section 6.2.2 would make them
 /// equal to plain ones), and no step may be empty, `.` or `..`; the last may be empty.
 pub(crate) fn is_plain_path(path: &str) -> bool {
-    let hides = |escape: &[u8]| {
-        path.as_bytes()
-            .windows(escape.len())
-            .any(|window| window.eq_ignore_ascii_case(escape))
-    };
-    if path.contains('%')
-        && [b"%2e", b"%2f", b"%5c", b"%00"]
-            .iter()
-            .any(|escape| hides(*escape))
-    {
-        return false;
-    }
-    if path.contains('\\') {
-        return false;
-    }
-    let Some(steps) = path.strip_prefix('/') else {
+    let Some(steps) = path.as_bytes().strip_prefix(b"/") else {
         return false;
     };
-    let mut steps = steps.split('/').peekable();
-    while let Some(step) = steps.next() {
-        let is_last = steps.peek().is_none();
-        if step == "." || step == ".." || (step.is_empty() && !is_last) {
-            return false;
+    let mut start = 0;
+    for (at, byte) in steps.iter().enumerate() {
+        match byte {
+            b'/' => {
+                if matches!(&steps[start..at], b"" | b"." | b"..") {
+                    return false;
+                }
+                start = at + 1;
+            }
+            b'%' if hides(&steps[at + 1..]) => return false,
+            b'\\' => return false,
+            _ => {}
         }
     }
-    true
+    !matches!(&steps[start..], b"." | b"..")
+}
+
+/// Is what follows a `%` the escape of a dot, a slash, a backslash or a zero?
+fn hides(after: &[u8]) -> bool {
+    let digits = after.get(..2);
+    digits.is_some_and(|digits| {
+        [b"2e", b"2f", b"5c", b"00"]
+            .iter()
+            .any(|hidden| digits.eq_ignore_ascii_case(*hidden))
+    })
 }
 
 /// A name and a password are short, and their body is held until it is whole.
@@ -350,6 +354,9 @@ mod tests {
             "/a%20b",
             "/..a",
             "/a/...",
+            "/a/..b/",
+            "/a%2",
+            "/a%",
             "/watch/c_ng_1",
         ] {
             assert!(is_plain_path(path), "{path}");
@@ -367,6 +374,9 @@ mod tests {
             "/a\\b",
             "/a%5cb",
             "/a%00",
+            "/a/.",
+            "/a%2e",
+            "/%5C/a",
         ] {
             assert!(!is_plain_path(path), "{path}");
         }
