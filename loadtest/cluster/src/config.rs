@@ -121,6 +121,8 @@ fn edge(layout: &Layout, addresses: &Addresses, pop: &Pop) -> Result<Value, Clus
         "admin": {"address": addresses.admin(pop.id)?.to_string()},
         "listener": [{"address": addresses.public(pop.id)?.to_string(), "tls": false}],
         "cache": {"memory_bytes": EDGE_MEMORY_BYTES},
+        // What else the machine does is no viewer's concern.
+        "limits": {"shed": {"lag_ms": 10_000}},
         "proxy": {"upstream": {"region": regions}},
     }))
 }

@@ -1,12 +1,15 @@
 //! How much clients may ask for, and what becomes of those who ask for more.
 
+use std::sync::Arc;
+
 use mcsp_api::Residency::Global;
 use mcsp_edge_limits::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use reqwest::{Method, Response};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
-use crate::harness::{Node, Serve, World, get, header, origin_path, wait_for, within};
+use crate::harness::{CONTENT, Node, Serve, World, get, header, origin_path, wait_for, within};
 
 const TRENDING: &str = "/api/v1/content/trending";
 const LOGIN: &str = "/api/v1/auth/login";
@@ -281,6 +284,53 @@ async fn what_cannot_be_used_is_named() {
         let said = world.check("los1", extra);
         assert!(said.contains(wanted), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_node_with_too_much_to_do_goes_on_with_what_runs_and_begins_nothing() {
+    let world = World::new().await;
+    let extra = "[limits.concurrency]\nrequests_max = 16\n\
+                 [limits.shed]\nlag_ms = 10000\nin_flight_share = 0.1\nstep_ms = 10\ncalm_ms = 10\n";
+    let node = world.node_with("los1", extra).await;
+    let gate = Arc::new(Notify::new());
+    let slow = Serve::ok(vec![0; 300_000]).gated(&gate);
+    world.origin.serve(&origin_path(Global, "v360/2.m4s"), slow);
+    let segment = Serve::ok("segment");
+    world
+        .origin
+        .serve(&origin_path(Global, "v360/1.m4s"), segment);
+    let running = world.media_path(Global, "v360/1.m4s");
+    assert_eq!(get(&node, &running).await.status(), 200);
+    let mut other = world.grant(Global);
+    other.media_session_id = "ms_ng_01k9x3m5y8q2v7r4t6w1z0a3bd".parse().unwrap();
+    let token = world.sign(&other);
+    let begun = format!("/media/{token}/global/{CONTENT}/v360/1.m4s");
+
+    // Two of sixteen are more than a tenth.
+    let held = world.media_path(Global, "v360/2.m4s");
+    let held = [get(&node, &held).await, get(&node, &held).await];
+    wait_for("the last step", || async {
+        node.metrics().await.contains("mcsp_edge_shed_level 4")
+    })
+    .await;
+    assert_eq!(get(&node, &running).await.status(), 200);
+    let play = format!("/api/v1/play/{CONTENT}");
+    for path in [&begun, &play] {
+        let response = get(&node, path).await;
+        let retry_after = header(response.headers(), "retry-after").unwrap();
+        assert!((5..=15).contains(&retry_after.parse::<u32>().unwrap()));
+        is_problem(response, 503, "unavailable").await;
+    }
+    assert_eq!(turned_away(&node, "segment", "shed").await, 1.0);
+    gate.notify_one();
+    for response in held {
+        assert_eq!(response.bytes().await.unwrap().len(), 300_000);
+    }
+    wait_for("nothing to refuse", || async {
+        node.metrics().await.contains("mcsp_edge_shed_level 0")
+    })
+    .await;
+    assert_eq!(get(&node, &begun).await.status(), 200);
 }
 
 #[tokio::test]
