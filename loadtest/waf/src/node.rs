@@ -106,8 +106,10 @@ impl Node {
         fs::write(&file, toml::to_string(&config)?)?;
         let log = fs::File::create(folder.join("log.jsonl"))?;
         let mut child = Command::new(program)
-            .arg("--config")
+            .args(["run", "--config"])
             .arg(&file)
+            // All of it comes from one address.
+            .env("MCSP_EDGE_LIMITS__RATE__CONNECTION__ADDRESS", "off")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
