@@ -23,6 +23,12 @@ struct Listener {
     tls: bool,
 }
 
+/// Limits are at work, and wide enough for one address and one token; what is too much for the node is to be seen.
+const RATES: &str = "[limits.rate.segment]\naddress = \"10000000/s burst 10000000\"\n\
+    token = \"10000000/s burst 10000000\"\n\
+    [limits.rate.plain]\naddress = \"10000000/s burst 10000000\"\n\
+    [limits.shed]\nenabled = false\n";
+
 /// Starts it.
 pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
     let admin = loopback(free_port()?);
@@ -36,7 +42,7 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
          [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
          [h1]\nrequests_max = 1000000\n\
          [limits.rate.connection]\naddress = \"off\"\n\
-         [limits.concurrency]\nconnections_address_max = 1000000\nrequests_address_max = 1000000\n\
+         {RATES}[limits.concurrency]\nconnections_address_max = 1000000\nrequests_address_max = 1000000\n\
          [[route]]\nname = \"bench\"\nupstream = \"http://{}\"\n",
         state.display(),
         plan.origin
@@ -52,7 +58,7 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
     text.push_str(&cache(plan));
     text.push_str(tables);
     let config = write(&plan.folder.join("edge.toml"), &text)?;
-    let set_up = "one worker, access log and metrics on";
+    let set_up = "one worker; limits, access log and metrics on";
     let mut server = Server::new(plan.kind, admin, set_up);
     let words = [
         plan.node_program.display().to_string(),
