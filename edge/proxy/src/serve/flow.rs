@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{IF_RANGE, RANGE};
-use mcsp_edge_cache::engine::{Entity, Followed, Join, Key, Lead, Lookup, MissReason, ReadError};
+use mcsp_edge_cache::engine::{Entity, Followed, Join, Key, Lead, MissReason, ReadError};
 use mcsp_edge_fetch::{BodyLength, Response};
 use mcsp_edge_policy::cache_status::Forward;
 use mcsp_edge_policy::freshness::{Freshness, Reuse, Why};
 use mcsp_edge_policy::range::{ByteRange, Fitted, RangeRequest, range_value};
-use mcsp_edge_policy::vary::language;
 use mcsp_edge_prefetch::Work as _;
 
 use super::answering;
-use super::asking::{Asking, Selects};
+use super::asking::Asking;
 use super::client::{ClientStream, SendFault, unless_gone};
 use super::errand::{Awaited, Errand, Fetched, Outcome};
+use super::finding::find;
 use super::life;
 use super::passing::{self, told_interim};
 use super::prefetching;
@@ -432,37 +432,4 @@ impl<C: ClientStream> Flow<'_, C> {
         )
         .await
     }
-}
-
-async fn find(edge: &Edge, asking: &Asking<'_>) -> Result<Arc<Entity>, MissReason> {
-    let key = Key::new(asking.key);
-    let found = match edge.cache.lookup(key, &asking.selects) {
-        Lookup::OnDisk => edge.cache.load(key, &asking.selects).await,
-        found => found,
-    };
-    match found {
-        Lookup::Hit(entity) => Ok(entity),
-        Lookup::Miss(MissReason::Variant) => {
-            find_by_language(edge, asking).ok_or(MissReason::Variant)
-        }
-        Lookup::Miss(reason) => Err(reason),
-        Lookup::OnDisk => Err(MissReason::NeverSeen),
-    }
-}
-
-/// A variant in a language that the client wants above all others.
-fn find_by_language(edge: &Edge, asking: &Asking<'_>) -> Option<Arc<Entity>> {
-    let Selects::Fields(fields) = asking.selects else {
-        return None;
-    };
-    let key = Key::new(asking.key);
-    language::of_request(fields).iter().find_map(|language| {
-        match edge
-            .cache
-            .lookup(key, &Selects::InLanguage(fields, language))
-        {
-            Lookup::Hit(entity) => Some(entity),
-            Lookup::OnDisk | Lookup::Miss(_) => None,
-        }
-    })
 }

@@ -23,6 +23,7 @@ mod client_h2;
 mod covering;
 mod door;
 mod errand;
+mod finding;
 mod flow;
 mod kept;
 mod life;
