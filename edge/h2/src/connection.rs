@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{Request, Response, StatusCode};
@@ -16,6 +15,7 @@ use mcsp_edge_limits::Flood;
 use pingora_core::protocols::Stream;
 use tokio::sync::watch;
 
+use crate::backlog::{Backlog, Queued};
 use crate::exchange::{Exchange, Peer};
 use crate::handler::Handler;
 use crate::limits::Limits;
@@ -135,6 +135,7 @@ pub async fn serve_connection<H: Handler>(
         is_stopping: false,
         watch: Watch::new(limits),
         under_way: UnderWay::default(),
+        backlog: Arc::default(),
         requests: 0,
         malformed: 0,
     };
@@ -180,7 +181,7 @@ impl Drop for Entered {
 }
 
 struct Driver<'c, H> {
-    connection: Connection<Wire, Bytes>,
+    connection: Connection<Wire, Queued>,
     peer: Arc<Peer>,
     wire: Wire,
     limits: &'c Limits,
@@ -189,6 +190,7 @@ struct Driver<'c, H> {
     is_stopping: bool,
     watch: Watch,
     under_way: UnderWay,
+    backlog: Arc<Backlog>,
     requests: u64,
     malformed: u32,
 }
@@ -246,7 +248,7 @@ impl<H: Handler> Driver<'_, H> {
         &mut self,
         context: &mut Context<'_>,
         request: Request<RecvStream>,
-        mut respond: SendResponse<Bytes>,
+        mut respond: SendResponse<Queued>,
     ) -> bool {
         self.requests += 1;
         let (parts, body) = request.into_parts();
@@ -267,7 +269,9 @@ impl<H: Handler> Driver<'_, H> {
             return true;
         }
         let peer = Arc::clone(&self.peer);
-        let exchange = Exchange::new(parts, body, respond, peer, Pace::new(self.limits));
+        let pace = Pace::new(self.limits);
+        let backlog = Arc::clone(&self.backlog);
+        let exchange = Exchange::new(parts, body, respond, peer, pace, backlog);
         let mut answering = Box::pin(Arc::clone(self.handler).on_request(exchange));
         if answering.as_mut().poll(context).is_pending() {
             let entered = self.under_way.enter();

@@ -12,6 +12,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
 use pingora_core::protocols::{Digest, Stream};
 
+use crate::backlog::{Backlog, Queued};
 use crate::error::SendError;
 use crate::pace::Pace;
 
@@ -56,7 +57,7 @@ impl Peer {
 /// How far an answer is.
 enum Answer {
     Awaited,
-    Open(SendStream<Bytes>),
+    Open(SendStream<Queued>),
     Done,
 }
 
@@ -66,11 +67,12 @@ enum Answer {
 pub struct Exchange {
     request: Parts,
     pub(crate) body: RecvStream,
-    respond: SendResponse<Bytes>,
+    respond: SendResponse<Queued>,
     answer: Answer,
     peer: Arc<Peer>,
     is_head: bool,
     pub(crate) pace: Pace,
+    backlog: Arc<Backlog>,
     sent: u64,
 }
 
@@ -78,9 +80,10 @@ impl Exchange {
     pub(crate) fn new(
         request: Parts,
         body: RecvStream,
-        respond: SendResponse<Bytes>,
+        respond: SendResponse<Queued>,
         peer: Arc<Peer>,
         pace: Pace,
+        backlog: Arc<Backlog>,
     ) -> Self {
         Self {
             is_head: request.method == Method::HEAD,
@@ -90,6 +93,7 @@ impl Exchange {
             answer: Answer::Awaited,
             peer,
             pace,
+            backlog,
             sent: 0,
         }
     }
@@ -192,7 +196,7 @@ impl Exchange {
             left -= piece.len();
             if length <= AT_ONCE_BYTES_MAX {
                 if !piece.is_empty() {
-                    self.hand_over(piece.clone(), left == 0)?;
+                    self.hand_over(piece.clone(), left == 0, Queued::at_once)?;
                 }
             } else {
                 self.write(piece.clone(), left == 0).await?;
@@ -211,7 +215,7 @@ impl Exchange {
     pub async fn write(&mut self, mut piece: Bytes, is_end: bool) -> Result<(), SendError> {
         if piece.is_empty() {
             return if is_end {
-                self.hand_over(piece, true)
+                self.hand_over(piece, true, Queued::at_once)
             } else {
                 Ok(())
             };
@@ -220,7 +224,9 @@ impl Exchange {
             let room = self.room(piece.len().min(ROOM_BYTES_MAX)).await?;
             let part = piece.split_to(room.min(piece.len()));
             self.pace.took(part.len());
-            self.hand_over(part, is_end && piece.is_empty())?;
+            let backlog = Arc::clone(&self.backlog);
+            let is_last = is_end && piece.is_empty();
+            self.hand_over(part, is_last, |frame| backlog.queue(frame))?;
         }
         Ok(())
     }
@@ -231,20 +237,37 @@ impl Exchange {
             return Err(SendError::Order("data"));
         };
         stream.reserve_capacity(wanted);
-        let room = stream.capacity();
-        if room > 0 {
-            return Ok(room);
+        let mut room = stream.capacity();
+        if room == 0 {
+            let more = poll_fn(|context| stream.poll_capacity(context));
+            room = match self.pace.wait(more).await.ok_or(SendError::TooSlow)? {
+                Some(room) => room.map_err(|error| SendError::gone(&error))?,
+                None => return Err(SendError::Gone("the stream is closed".to_owned())),
+            };
         }
-        let room = poll_fn(|context| stream.poll_capacity(context));
-        match self.pace.wait(room).await {
-            Some(Some(Ok(room))) => Ok(room),
-            Some(Some(Err(error))) => Err(SendError::gone(&error)),
-            Some(None) => Err(SendError::Gone("the stream is closed".to_owned())),
-            None => Err(SendError::TooSlow),
+        // Last, so that all who got room in the client's windows at once do not hand over at once.
+        if self.backlog.is_full() {
+            let less = self.backlog.has_room();
+            let gone = poll_fn(|context| stream.poll_reset(context));
+            let waited = self.pace.wait(async {
+                tokio::select! {
+                    () = less => None,
+                    reason = gone => Some(reason.map_or_else(|error| error.to_string(), |reason| reason.to_string())),
+                }
+            });
+            if let Some(gone) = waited.await.ok_or(SendError::TooSlow)? {
+                return Err(SendError::Gone(gone));
+            }
         }
+        Ok(room)
     }
 
-    fn hand_over(&mut self, mut piece: Bytes, is_end: bool) -> Result<(), SendError> {
+    fn hand_over(
+        &mut self,
+        mut piece: Bytes,
+        is_end: bool,
+        queued: impl Fn(Bytes) -> Queued,
+    ) -> Result<(), SendError> {
         let Answer::Open(stream) = &mut self.answer else {
             return Err(SendError::Order("data"));
         };
@@ -252,11 +275,11 @@ impl Exchange {
         while piece.len() > FRAME_BYTES {
             let frame = piece.split_to(FRAME_BYTES);
             stream
-                .send_data(frame, false)
+                .send_data(queued(frame), false)
                 .map_err(|error| SendError::gone(&error))?;
         }
         stream
-            .send_data(piece, is_end)
+            .send_data(queued(piece), is_end)
             .map_err(|error| SendError::gone(&error))?;
         if is_end {
             self.answer = Answer::Done;

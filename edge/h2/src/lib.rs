@@ -8,8 +8,10 @@
 //!
 //! Bounds: [`Limits`] for streams, times and fields; handlers under way no more than streams may be,
 //! however many of them the client has reset (CVE-2023-44487); resets, `CONTINUATION`s and empty frames by the `h2` crate's
-//! own budgets; malformed requests by [`MALFORMED_MAX`].
+//! own budgets; malformed requests by [`MALFORMED_MAX`]; what waits of all answers of a connection, however many of
+//! its streams are slow, by 2 MiB beside small answers.
 
+mod backlog;
 mod connection;
 mod error;
 mod exchange;

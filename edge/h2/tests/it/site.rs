@@ -23,6 +23,8 @@ pub(crate) struct Site {
     pub(crate) running: AtomicUsize,
     pub(crate) running_max: AtomicUsize,
     pub(crate) gone: AtomicUsize,
+    /// Bytes of `/pieces` that were taken for sending.
+    pub(crate) taken: AtomicUsize,
     pub(crate) refused: Mutex<Vec<Refusal>>,
     pub(crate) frames: Option<FrameRules>,
 }
@@ -75,6 +77,21 @@ impl Handler for Site {
                 let _ = exchange
                     .answer(StatusCode::OK, fields(length), &pieces)
                     .await;
+            }
+            "pieces" => {
+                exchange
+                    .respond(StatusCode::OK, fields(length), false)
+                    .unwrap();
+                let whole = bytes(length);
+                for (nth, piece) in whole.chunks(16_000).enumerate() {
+                    let is_last = (nth + 1) * 16_000 >= length;
+                    let piece = Bytes::copy_from_slice(piece);
+                    let bytes = piece.len();
+                    if exchange.write(piece, is_last).await.is_err() {
+                        return;
+                    }
+                    self.taken.fetch_add(bytes, Ordering::SeqCst);
+                }
             }
             "early" => {
                 exchange.inform(StatusCode::EARLY_HINTS, fields(7)).unwrap();
