@@ -3,6 +3,7 @@
 
 mod answering;
 mod forwarding;
+mod inspecting;
 mod keeping;
 mod login;
 
@@ -21,6 +22,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 pub(crate) use login::LOGIN_BYTES_MAX;
 
+use self::inspecting::inspected;
 use crate::access_log;
 use crate::answer::Answer;
 use crate::config::LimitsConfig;
@@ -28,7 +30,6 @@ use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::response::decorate;
 use crate::stage;
-use crate::waf::Inspection;
 
 /// The edge as a pingora proxy.
 #[derive(Debug, Clone)]
@@ -76,14 +77,11 @@ impl ProxyHttp for EdgeProxy {
         let is_old = session.req_header().version == Version::HTTP_10;
         session.set_ignore_info_resp(is_old);
         let mut flow = stage::run_all(&self.edge, session.req_header(), context);
-        if flow.is_continue()
-            && let Some(inspection) = &mut context.inspection
-            && (session.is_body_done() || session.as_downstream_mut().is_body_empty())
-        {
-            flow = inspection.request_end();
-        }
         if flow.is_continue() && context.class == Some(Class::Login) {
             flow = self.count_login(session).await?;
+        }
+        if flow.is_continue() {
+            flow = self.inspect_ahead(session, context).await?;
         }
         // What goes on to an origin is made of this head.
         stage::strip(session.req_header_mut());
@@ -250,20 +248,6 @@ impl ProxyHttp for EdgeProxy {
             request.method,
             context.trace.trace_id_hex()
         )
-    }
-}
-
-/// A step of the firewall's; a refusal ends the request with an error, and its answer is kept for the client.
-fn inspected(
-    context: &mut RequestContext,
-    step: impl FnOnce(&mut Inspection) -> stage::Flow,
-) -> Result<()> {
-    let Some(inspection) = &mut context.inspection else {
-        return Ok(());
-    };
-    match step(inspection).break_value() {
-        None => Ok(()),
-        Some(answer) => refused(context, answer, "the firewall refuses it"),
     }
 }
 

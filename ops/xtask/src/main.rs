@@ -34,7 +34,7 @@ Commands:
   bench NAME               a benchmark beside its peers, in one run; names:
                            first-play, edge-cache, hit-ratio, purge, waf
   conformance NAME         suites of tests by the RFCs, ours and public ones;
-                           names: http-cache
+                           names: http-cache, crs
     [--suite DIR]          the public one from this checkout of
                            http-tests/cache-tests, newer than npm's release;
                            `npm install` in it first (or MCSP_CACHE_SUITE=DIR,
@@ -59,6 +59,7 @@ Examples:
   cargo xtask conformance http-cache
   cargo xtask conformance http-cache --suite ../cache-tests
   cargo xtask conformance http-cache --peer varnish
+  cargo xtask conformance crs --paranoia 4
   cargo xtask soak kill --seeds 200
 ";
 
@@ -87,7 +88,8 @@ fn main() -> ExitCode {
             "first-play, edge-cache, hit-ratio, purge, waf",
         )),
         ["conformance", "http-cache", options @ ..] => cache::conformance(options),
-        ["conformance", rest @ ..] => Err(unknown("suite", rest.first(), "http-cache")),
+        ["conformance", "crs", options @ ..] => waf::conformance(options),
+        ["conformance", rest @ ..] => Err(unknown("suite", rest.first(), "http-cache, crs")),
         ["soak", "kill", options @ ..] => soak::kill(options),
         ["soak", rest @ ..] => Err(unknown("soak", rest.first(), "kill")),
         ["setup"] => setup::everything(),

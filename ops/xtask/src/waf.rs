@@ -1,4 +1,4 @@
-//! The firewall's cost beside libmodsecurity.
+//! The firewall: the Core Rule Set's tests against a running edge, and its cost beside libmodsecurity.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,6 +17,10 @@ const RULES: [&str; 2] = [
     "../shared/data/crs/rules-4.25.1",
     "/usr/share/modsecurity-crs/rules",
 ];
+/// Where the tests of these rules are if nobody says.
+const TESTS: &str = "../shared/data/crs/tests-4.25.1.jsonl";
+/// The exit status by which `mcsp-crs` says that tests failed.
+const EXIT_NOT_MET: i32 = 2;
 /// Requests of each kind in one run of ours; the peer does a twentieth.
 const REQUESTS: u32 = 10_000;
 /// Runs of each; the figures are medians.
@@ -177,4 +181,87 @@ fn rows(ours: &[Figures], theirs: &[Figures], peer_name: &str) -> Vec<Row> {
         mib(theirs),
     ));
     rows
+}
+
+/// The Core Rule Set's regression tests against a running edge, at every paranoia level. Without them, the tests that the project
+/// writes itself, on Debian's rules.
+pub(crate) fn conformance(options: &[&str]) -> Result<(), Failure> {
+    let (mut named_rules, mut named_tests, mut passed_on) = (None, None, Vec::new());
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        match (*word, words.next()) {
+            ("--rules", Some(folder)) => named_rules = Some(*folder),
+            ("--tests", Some(file)) => named_tests = Some(*file),
+            ("--paranoia", Some(level)) => passed_on = vec!["--paranoia", *level],
+            (other, _) => {
+                return Err(Failure::Usage(format!(
+                    "conformance crs takes --rules FOLDER, --tests FILE and --paranoia LEVEL, not {other:?}"
+                )));
+            }
+        }
+    }
+    let tests = match named_tests {
+        Some(named) => std::path::absolute(named)?,
+        None => root().join(TESTS),
+    };
+    if !tests.is_file() {
+        say("the regression tests are not here: our own, on Debian's rules");
+        setup::system_packages()?;
+        return run(&mut cargo(&[
+            "nextest",
+            "run",
+            "--package",
+            "mcsp-edge-waf",
+            "--package",
+            "mcsp-edge-node",
+            "-E",
+            "package(mcsp-edge-waf) + test(/^waf::/)",
+        ]));
+    }
+    let rules = rules(named_rules)?;
+    say("building mcsp-edge and mcsp-crs");
+    shell::run(&mut cargo(&[
+        "build",
+        "--bins",
+        "--package",
+        "mcsp-edge-node",
+        "--package",
+        "mcsp-loadtest-waf",
+    ]))?;
+    let bin_dir = target_dir().join("debug");
+    let counts = target_dir().join("waf/crs.json");
+    std::fs::create_dir_all(target_dir().join("waf"))?;
+    let load = report::load_average();
+    let status = Command::new(bin_dir.join("mcsp-crs"))
+        .arg("--node-program")
+        .arg(bin_dir.join("mcsp-edge"))
+        .arg("--rules")
+        .arg(rules)
+        .arg("--tests")
+        .arg(tests)
+        .arg("--data-dir")
+        .arg(target_dir().join("waf/nodes"))
+        .arg("--report")
+        .arg(&counts)
+        .args(&passed_on)
+        .status()
+        .map_err(|source| Failure::Start {
+            program: "mcsp-crs".to_owned(),
+            source,
+        })?;
+    if !matches!(status.code(), Some(0 | EXIT_NOT_MET)) {
+        return Err(Failure::Ended {
+            line: "mcsp-crs".to_owned(),
+            status: status.to_string(),
+        });
+    }
+    if options.is_empty() {
+        report::write_conformance("crs", load, &std::fs::read_to_string(counts)?)?;
+    }
+    if status.success() {
+        return Ok(());
+    }
+    Err(Failure::Other(
+        "conformance crs: not every test passes".to_owned(),
+    ))
 }

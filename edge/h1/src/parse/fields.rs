@@ -10,7 +10,7 @@ use memchr::memchr;
 
 use super::host::is_authority;
 use super::scan::Line;
-use super::{HeadInfo, is_token_byte, target};
+use super::{AbsoluteTarget, HeadInfo, is_token_byte, target};
 use crate::body::Framing;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
@@ -43,12 +43,14 @@ pub(super) fn build(
     if parts.method == Method::CONNECT {
         return Err(Refusal::Connect);
     }
+    let as_sent = line.target.clone();
     let target = target::parse(head, line.target, parts.method == Method::OPTIONS)?;
     notes.check_host(parts.version, target.is_asterisk)?;
     if let Some(authority) = target.authority {
         let host =
             HeaderValue::from_maybe_shared(head.slice(authority)).map_err(|_| Refusal::Target)?;
         parts.headers.insert(HOST, host);
+        parts.extensions.insert(AbsoluteTarget(head.slice(as_sent)));
     }
     parts.uri = target.uri;
     notes.finish(parts.version)

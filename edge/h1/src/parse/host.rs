@@ -34,13 +34,16 @@ fn is_ip_literal(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
-/// `*( unreserved / pct-encoded / sub-delims )`.
+/// `*( unreserved / pct-encoded / sub-delims )`, without escapes of control characters: no host has them, and what decodes them
+/// may take the name to end there.
 fn is_reg_name(bytes: &[u8]) -> bool {
     let mut rest = bytes;
     while let [first, tail @ ..] = rest {
         rest = match (*first, tail) {
             (b'%', [high, low, tail @ ..])
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+                if matches!(high, b'2'..=b'9' | b'a'..=b'f' | b'A'..=b'F')
+                    && low.is_ascii_hexdigit()
+                    && !(*high == b'7' && low.eq_ignore_ascii_case(&b'f')) =>
             {
                 tail
             }

@@ -29,6 +29,11 @@ pub struct HeadInfo {
     pub is_upgrade: bool,
 }
 
+/// A target in absolute form, as it was sent: in the request's extensions, for those who look at the request line itself. The
+/// request's URI has it in origin form, and its `Host` the target's authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AbsoluteTarget(pub Bytes);
+
 /// A head parsed from a buffer that holds it whole.
 #[derive(Debug)]
 pub struct ParsedHead {

@@ -316,6 +316,9 @@ const REFUSED: &[(Refusal, &str)] = &[
     (Refusal::Host, "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n"),
     (Refusal::Host, "GET / HTTP/1.1\r\nHost: [x]\r\n\r\n"),
     (Refusal::Host, "GET / HTTP/1.1\r\nHost: a%2\r\n\r\n"),
+    (Refusal::Host, "GET / HTTP/1.1\r\nHost: a%00\r\n\r\n"),
+    (Refusal::Host, "GET / HTTP/1.1\r\nHost: a%1F\r\n\r\n"),
+    (Refusal::Host, "GET / HTTP/1.1\r\nHost: a%7f\r\n\r\n"),
     (
         Refusal::ContentLength,
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\n",

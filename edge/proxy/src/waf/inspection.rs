@@ -72,6 +72,18 @@ impl Inspection {
         self.judge(Guarded::request_body_done)
     }
 
+    /// A piece of the request's body, before anybody else gets it.
+    pub(crate) fn request_ahead(&mut self, piece: &[u8]) -> Flow {
+        let wants = self
+            .guarded
+            .as_ref()
+            .is_some_and(Guarded::wants_request_body);
+        if !wants {
+            return ControlFlow::Continue(());
+        }
+        self.judge(|guarded| guarded.request_body(piece))
+    }
+
     /// A piece of the request's body, which is held back until the rules have seen all of it, or as much as they look at: an
     /// origin gets nothing of a body that is refused.
     pub(crate) fn request_piece(&mut self, piece: &mut Option<Bytes>, is_end: bool) -> Flow {

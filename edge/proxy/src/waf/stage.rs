@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Method, Version};
+use mcsp_edge_h1::AbsoluteTarget;
 use mcsp_edge_waf::{Client, MediaHead, RequestLine};
 
 use super::{Firewall, Inspection};
@@ -44,13 +45,14 @@ pub(crate) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) ->
         now_ms: edge.clock.now_ms(),
     };
     let mut inspection = Inspection::begin(firewall, name, client);
-    let target = request
+    let origin_form = request
         .uri
         .path_and_query()
         .map_or("/", http::uri::PathAndQuery::as_str);
+    let as_sent = request.extensions.get::<AbsoluteTarget>();
     let line = RequestLine {
         method: request.method.as_str().as_bytes(),
-        target: target.as_bytes(),
+        target: as_sent.map_or(origin_form.as_bytes(), |target| &target.0),
         protocol: protocol(request.version),
     };
     let fields = request

@@ -1,0 +1,392 @@
+//! The firewall of a running node: what it refuses, what it only reports, and how it fails.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::response::Response;
+use mcsp_api::Residency;
+use reqwest::{Method, StatusCode};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::harness::{Node, Serve, World, get, origin_path, wait_for};
+
+const RULES: &str = r#"
+SecRule ARGS "@contains attack" "id:1001,phase:2,deny,status:403,log,msg:'Attack',logdata:'%{MATCHED_VAR}'"
+SecRule REQUEST_HEADERS:User-Agent "@contains scanner" "id:1002,phase:1,deny,log,msg:'Scanner'"
+SecRule REQUEST_COOKIES "@contains attack" "id:1003,phase:1,deny,log,msg:'Cookie'"
+SecRule RESPONSE_BODY "@contains secret" "id:1004,phase:4,deny,log,msg:'Leak'"
+SecRule RESPONSE_HEADERS:X-Leak "@rx ." "id:1005,phase:3,deny,log,msg:'Leak'"
+SecRule REQUEST_BODY "@contains heavy" "id:1006,phase:2,pass,nolog,t:hexEncode,t:hexEncode,t:hexEncode"
+"#;
+
+/// An origin that counts requests whose whole body reached it.
+#[derive(Clone, Default)]
+struct Old {
+    asked: Arc<AtomicUsize>,
+}
+
+async fn answer(State(old): State<Old>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, 64 << 20).await else {
+        return Response::default();
+    };
+    old.asked.fetch_add(1, Ordering::SeqCst);
+    let response = Response::builder()
+        .header("cache-control", "no-store")
+        .header("content-type", "text/plain");
+    match parts.uri.path() {
+        "/tells" => response.body(Body::from("a secret")),
+        "/marked" => response.header("x-leak", "1").body(Body::empty()),
+        _ => response.body(Body::from(body.len().to_string())),
+    }
+    .unwrap()
+}
+
+struct Site {
+    old: Old,
+    node: Node,
+    dir: TempDir,
+}
+
+impl Site {
+    async fn new(waf: &str) -> Self {
+        Self::with_rules(RULES, waf).await
+    }
+
+    async fn with_rules(rules: &str, waf: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        let old = Old::default();
+        let address = old.start().await;
+        std::fs::write(dir.path().join("rules.conf"), rules).unwrap();
+        let show = |name: &str| dir.path().join(name).display().to_string();
+        let text = format!(
+            "state_dir = \"{}\"\nworker_threads = 2\n[admin]\naddress = \"127.0.0.1:0\"\n\
+             [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
+             [[route]]\nname = \"old\"\nupstream = \"http://{address}\"\n\
+             [waf]\naudit_file = \"{}\"\n{waf}\n[waf.rules]\nfiles = [\"{}\"]\n",
+            show("edge-state"),
+            show("audit.jsonl"),
+            show("rules.conf"),
+        );
+        let node = Node::start_from(dir.path(), "edge", &text).await;
+        node.wait_ready().await;
+        Self { old, node, dir }
+    }
+
+    fn asked(&self) -> usize {
+        self.old.asked.load(Ordering::SeqCst)
+    }
+
+    async fn get(&self, path: &str) -> StatusCode {
+        let sent = self.node.request(Method::GET, path).send().await;
+        sent.unwrap().status()
+    }
+
+    async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> StatusCode {
+        let request = self.node.request(Method::POST, path);
+        let form = request.header("content-type", "application/x-www-form-urlencoded");
+        form.body(body).send().await.unwrap().status()
+    }
+
+    /// The events so far.
+    fn events(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.dir.path().join("audit.jsonl")).unwrap();
+        let lines = text.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    async fn event(&self, nth: usize) -> serde_json::Value {
+        wait_for("an event", || async { self.events().len() > nth }).await;
+        self.events().swap_remove(nth)
+    }
+
+    fn write_rules(&self, rules: &str) {
+        std::fs::write(self.dir.path().join("rules.conf"), rules).unwrap();
+    }
+
+    async fn reload(&self) -> (StatusCode, String) {
+        let url = format!("http://{}/waf/reload", self.node.admin);
+        let response = self.node.client.post(url).send().await.unwrap();
+        (response.status(), response.text().await.unwrap())
+    }
+
+    async fn failed_open(&self, kind: &str) -> f64 {
+        self.node
+            .metric("mcsp_edge_waf_failed_open_total", &[kind])
+            .await
+    }
+}
+
+impl Old {
+    async fn start(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(answer).with_state(self.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    }
+}
+
+#[tokio::test]
+async fn what_is_hostile_is_refused_and_never_reaches_the_origin() {
+    let site = Site::new("").await;
+    assert_eq!(site.get("/?q=good").await, 200);
+    assert_eq!(site.post("/", "q=good").await, 200);
+    let asked = site.asked();
+    let response = site.node.request(Method::GET, "/?q=an+attack");
+    let response = response.send().await.unwrap();
+    assert_eq!(response.status(), 403);
+    let problem: serde_json::Value =
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+    assert!(
+        !problem.to_string().contains("1001"),
+        "nothing of the rule: {problem}"
+    );
+    assert_eq!(site.post("/", "q=an+attack").await, 403);
+    // In pieces, the last of which has it.
+    let pieces: Vec<Result<Vec<u8>, std::io::Error>> = ["q=", "an+", "att", "ack"]
+        .map(|piece| Ok(piece.as_bytes().to_vec()))
+        .into();
+    let body = reqwest::Body::wrap_stream(futures::stream::iter(pieces));
+    assert_eq!(site.post("/", body).await, 403);
+    assert_eq!(site.asked(), asked);
+    let event = site.event(0).await;
+    assert_eq!(event["matches"][0]["id"], 1001);
+    assert_eq!(event["matches"][0]["data"], "an attack");
+    assert_eq!(
+        (&event["enforced"], &event["status"]),
+        (&true.into(), &403.into())
+    );
+    let blocked = ["route=\"old\"", "outcome=\"blocked\""];
+    wait_for("a count", || async {
+        site.node
+            .metric("mcsp_edge_waf_requests_total", &blocked)
+            .await
+            == 3.0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn detecting_only_reports() {
+    let site = Site::new("mode = \"detect\"").await;
+    assert_eq!(site.get("/?q=an+attack").await, 200);
+    assert_eq!(site.post("/", "q=an+attack").await, 200);
+    assert_eq!(site.post("/tells", "").await, 200);
+    assert_eq!(site.asked(), 3);
+    for (nth, id) in [(0, 1001), (1, 1001), (2, 1004)] {
+        let event = site.event(nth).await;
+        assert_eq!(event["matches"][0]["id"], id, "{event}");
+        assert_eq!(event["enforced"], false);
+        assert_eq!(event["block"]["status"], 403);
+    }
+}
+
+#[tokio::test]
+async fn routes_differ() {
+    let route = "[[waf.route]]\nname = \"old\"\n[waf.route.exclude]\nids = [\"1002\"]\n\
+                 [[waf.route.exclude.targets]]\nids = [\"1001\"]\ntargets = [\"ARGS:text\"]\n";
+    let site = Site::new(route).await;
+    assert_eq!(site.get("/?text=attack").await, 200);
+    assert_eq!(site.get("/?q=attack").await, 403);
+    let scanner = site
+        .node
+        .request(Method::GET, "/")
+        .header("user-agent", "scanner");
+    assert_eq!(scanner.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn answers_of_what_is_routed_are_inspected() {
+    let site = Site::new("").await;
+    assert_eq!(site.post("/marked", "").await, 403);
+    let told = site.node.raw(
+        "POST /tells HTTP/1.1\r\nHost: example.org\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    );
+    assert!(!told.await.contains("secret"), "nothing of it goes out");
+}
+
+#[tokio::test]
+async fn what_lies_beyond_a_limit_passes_and_is_reported_or_is_refused() {
+    let limited =
+        |beyond: &str| format!("[waf.limits]\nrequest_body_bytes_max = 64\nbeyond = \"{beyond}\"");
+    let long = format!("a={}&q=an+attack", "b".repeat(300_000));
+    let site = Site::new(&limited("pass")).await;
+    assert_eq!(site.post("/", long.clone()).await, 200);
+    assert_eq!(site.asked(), 1, "all of it reached the origin");
+    assert_eq!(site.event(0).await["body_cut"], true);
+    assert_eq!(site.post("/", "q=an+attack").await, 403);
+    let site = Site::new(&limited("reject")).await;
+    assert_eq!(site.post("/", long).await, 413);
+    assert_eq!(site.asked(), 0);
+}
+
+#[tokio::test]
+async fn an_overrun_lets_the_request_through_until_inspection_is_given_up_and_tried_again() {
+    let waf = "[waf.limits]\nscratch_bytes_max = 65536\n\
+               [waf.breaker]\nfailures_max = 3\nwindow_ms = 60000\nopen_ms = 2000";
+    let site = Site::new(waf).await;
+    let heavy = format!("q=heavy{}", "x".repeat(60_000));
+    for nth in 1..=3 {
+        assert_eq!(site.post("/", heavy.clone()).await, 200);
+        assert_eq!(site.failed_open("overrun").await, f64::from(nth));
+    }
+    assert!(site.node.log().contains("waf-fail-open"));
+    assert!(site.node.log().contains("waf-given-up"));
+    let bypassed = site.get("/?q=an+attack").await;
+    // It is tried again by itself; until then everybody passes.
+    wait_for("inspection", || async {
+        site.get("/?q=an+attack").await == 403
+    })
+    .await;
+    let passed = site.node.metric("mcsp_edge_waf_bypassed_total", &[]);
+    assert!(passed.await >= 1.0 && bypassed == 200, "{bypassed}");
+    wait_for("word of it", || async {
+        site.node.metric("mcsp_edge_waf_given_up", &[]).await == 0.0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_without_usable_rules_serves_and_says_so() {
+    let site = Site::with_rules("SecRule ARGS \"@rx (\" \"id:600\"", "").await;
+    assert_eq!(site.get("/?q=an+attack").await, 200);
+    assert_eq!(site.failed_open("unloaded").await, 1.0);
+    let log = site.node.log();
+    assert!(
+        log.contains("waf-rules-refused") && log.contains("rules.conf:1:15"),
+        "{log}"
+    );
+    site.write_rules(RULES);
+    assert_eq!(site.reload().await.0, 200);
+    assert_eq!(site.get("/?q=an+attack").await, 403);
+}
+
+#[tokio::test]
+async fn rules_are_replaced_while_requests_run_and_bad_ones_are_not() {
+    let site = Site::new("").await;
+    site.write_rules(&format!(
+        "{RULES}\nSecRule ARGS|NOPE \"@rx x\" \"id:2000\"\n"
+    ));
+    let (status, text) = site.reload().await;
+    assert_eq!(status, 422);
+    assert!(
+        text.contains("rules.conf:9:14: unknown variable \"NOPE\""),
+        "{text}"
+    );
+    assert_eq!(
+        site.get("/?q=an+attack").await,
+        403,
+        "those before are in force"
+    );
+    site.write_rules("SecRule ARGS \"@contains other\" \"id:1,phase:2,deny\"");
+    let (status, text) = site.reload().await;
+    assert_eq!(status, 422, "ids below 100 are the node's: {text}");
+    site.write_rules("SecRule ARGS \"@contains other\" \"id:3000,phase:2,deny\"");
+    let (status, state) = site.reload().await;
+    assert_eq!(status, 200);
+    assert!(state.contains("\"rules\":2"), "{state}");
+    assert_eq!(site.get("/?q=an+attack").await, 200);
+    assert_eq!(site.get("/?q=other").await, 403);
+    site.write_rules(RULES);
+    let pid = i32::try_from(site.node.pid()).unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::HUP).unwrap();
+    wait_for("the rules before", || async {
+        site.get("/?q=an+attack").await == 403
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn media_pass_by_the_lane_and_scanners_do_not() {
+    let world = World::new().await;
+    let rules = world.dir.path().join("rules.conf");
+    std::fs::write(&rules, RULES).unwrap();
+    let node = world
+        .node_with(
+            "los1",
+            &format!("[waf.rules]\nfiles = [\"{}\"]\n", rules.display()),
+        )
+        .await;
+    let path = world.media_path(Residency::Ng, "v360/1.m4s");
+    world.origin.serve(
+        &origin_path(Residency::Ng, "v360/1.m4s"),
+        Serve::ok("bytes"),
+    );
+    assert_eq!(get(&node, &path).await.status(), 200);
+    let cleared = ["route=\"media\"", "outcome=\"cleared\""];
+    assert_eq!(
+        node.metric("mcsp_edge_waf_requests_total", &cleared).await,
+        1.0
+    );
+    for (name, value) in [("user-agent", "a scanner"), ("cookie", "a=attack")] {
+        let request = node.request(Method::GET, &path).header(name, value);
+        assert_eq!(request.send().await.unwrap().status(), 403, "{name}");
+    }
+    // A query needs every rule.
+    assert_eq!(get(&node, &format!("{path}?q=attack")).await.status(), 403);
+    assert_eq!(get(&node, &format!("{path}?q=fine")).await.status(), 200);
+    wait_for("events", || async {
+        node.log().contains("\"log\":\"waf\"")
+    })
+    .await;
+    let log = node.log();
+    let token = path.split('/').nth(2).unwrap();
+    assert!(
+        log.contains("\"log\":\"waf\"") && !log.contains(token),
+        "events without tokens"
+    );
+}
+
+#[tokio::test]
+async fn the_api_is_inspected_before_tokens_are_and_passwords_are_not() {
+    let world = World::new().await;
+    let rules = world.dir.path().join("rules.conf");
+    let tagged = RULES.replace("id:1001,", "id:1001,tag:'OWASP_CRS',");
+    std::fs::write(&rules, tagged).unwrap();
+    let node = world
+        .node_with(
+            "los1",
+            &format!("[waf.rules]\nfiles = [\"{}\"]\n", rules.display()),
+        )
+        .await;
+    world.origin.serve("/api/v1/auth/login", Serve::ok("{}"));
+    let login = |body: &'static str| {
+        node.request(Method::POST, "/api/v1/auth/login")
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+    };
+    let hostile = login(r#"{"email":"attack","password":"x"}"#).await.unwrap();
+    assert_eq!(hostile.status(), 403);
+    let secret = login(r#"{"email":"a@example.org","password":"attack"}"#)
+        .await
+        .unwrap();
+    assert_eq!(secret.status(), 200);
+    assert_eq!(world.origin.count("/api/v1/auth/login"), 1);
+    let unsigned = node.request(Method::GET, "/api/v1/users/me?q=attack");
+    assert_eq!(unsigned.send().await.unwrap().status(), 403);
+}
+
+#[tokio::test]
+async fn check_says_what_is_wrong_with_the_rules() {
+    let world = World::without_keys().await;
+    let rules = world.dir.path().join("bad.conf");
+    std::fs::write(&rules, "SecAction \"id:500\"\nSecNothing\n").unwrap();
+    let said = world.check(
+        "los1",
+        &format!("[waf.rules]\nfiles = [\"{}\"]\n", rules.display()),
+    );
+    assert!(
+        said.contains("bad.conf:2:1: unknown directive \"SecNothing\""),
+        "{said}"
+    );
+}
