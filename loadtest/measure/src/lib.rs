@@ -1,0 +1,29 @@
+//! What a load test saw, and what is to be thought of it.
+//!
+//! Each worker thread has a [`Recorder`] and takes a [`Partial`] from it now and then; partials add up to what one recorder
+//! would have seen, exactly. A coordinator makes [`Results`] of their sum. Nothing here reads a clock: all times are µs after
+//! the run's common start.
+
+mod bucket;
+mod coarse;
+mod finding;
+mod latency;
+mod partial;
+mod recorder;
+mod results;
+mod sample;
+mod session;
+
+pub use bucket::{Bucket, ClassBucket, Counts, Timeline};
+pub use coarse::Coarse;
+pub use finding::{Finding, FindingEntry, FindingKind, Findings, OfKind};
+pub use latency::{Latencies, Latency};
+pub use mcsp_loadtest_scenario::Phase;
+pub use partial::Partial;
+pub use recorder::Recorder;
+pub use results::{
+    ChaosRecord, Machine, NodeSample, NodeSeries, RESULTS_SCHEMA, Results, SloVerdict, Verdict,
+    VerdictKind, Workers,
+};
+pub use sample::{CacheSource, Outcome, PlaybackSample, RequestClass, RequestSample};
+pub use session::{SessionEnd, SessionSample, SessionTotals};
