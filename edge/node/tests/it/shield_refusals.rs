@@ -54,6 +54,21 @@ async fn who_is_not_invited_gets_nothing() {
     assert!(answer.contains("\r\nsurrogate-key: "), "{answer}");
 }
 
+/// A child takes an answer without a parent's word for that of no parent, and leaves it alone.
+#[tokio::test]
+async fn no_viewers_conditions_are_too_long_for_a_parent() {
+    let world = World::new().await;
+    let parent = world.node_with("los1-p", LISTENER).await;
+    let (address, position) = (address_of(&parent), position_of(&parent).await);
+    let name = origin_path(Global, REST);
+    world.origin.serve(&name, segment());
+    // As long as what viewers may send, beside what children add.
+    let longest = format!("{position}if-none-match: \"{}\"\r\n", "x".repeat(32_700));
+    let answer = ask(address, &world.identity("edge", "abv1"), &name, &longest).await;
+    assert_eq!(status_of(&answer), "200");
+    assert!(answer.contains("\r\nx-mcsp-parent: "), "{answer}");
+}
+
 #[tokio::test]
 async fn bytes_of_nigeria_pass_between_nodes_in_nigeria_only() {
     let world = World::new().await;

@@ -50,6 +50,15 @@ async fn viewers_get_h2_and_hsts_over_tls() {
         (206, Version::HTTP_2)
     );
     assert_eq!(ranged.bytes().await.unwrap().len(), 5);
+    for url in [url.as_str(), &url.replace(rest, "v360/2.m4s")] {
+        let head = client().head(url).send().await.unwrap();
+        assert_eq!(head.version(), Version::HTTP_2);
+        let whole = client().get(url).send().await.unwrap();
+        assert_eq!(head.status(), whole.status());
+        let length = whole.bytes().await.unwrap().len().to_string();
+        assert_eq!(header(head.headers(), "content-length"), Some(&*length));
+        assert!(head.bytes().await.unwrap().is_empty());
+    }
 }
 
 #[tokio::test]

@@ -23,6 +23,10 @@ use crate::serve::serve;
 /// What the caller table calls the interface for children.
 const INTERFACE: &str = "http:shield";
 
+/// What a child's head may have beside what it passes on of a viewer's. Refused before it is looked at, a request would get
+/// no parent's word, and a viewer could have parents taken for what is none.
+const ADDED_HEAD_BYTES: u32 = 4 << 10;
+
 /// Serves children. All their connections share one.
 pub struct ShieldDoor {
     edge: Arc<Edge>,
@@ -35,6 +39,7 @@ pub struct ShieldDoor {
 
 impl ShieldDoor {
     /// A door for those whom `callers` lets in, `requests_max` requests at once; ends connections once `stop` shows true.
+    /// `limits` are those of viewers' connections.
     #[must_use]
     pub fn new(
         edge: Arc<Edge>,
@@ -44,6 +49,10 @@ impl ShieldDoor {
         metrics: H1Metrics,
         stop: ShutdownWatch,
     ) -> Arc<Self> {
+        let limits = Limits {
+            head_bytes_max: limits.head_bytes_max.saturating_add(ADDED_HEAD_BYTES),
+            ..limits
+        };
         Arc::new(Self {
             edge,
             callers,
