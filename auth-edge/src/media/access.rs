@@ -144,6 +144,12 @@ impl MediaVerifier {
         }));
     }
 
+    /// Can no token be good, whoever signed it: neither a key of ours nor a partner is known?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keyring.is_empty() && self.partners.load().partners.is_empty()
+    }
+
     /// Our keys.
     #[must_use]
     pub fn keyring(&self) -> &Arc<MediaKeyring> {
@@ -185,14 +191,28 @@ impl MediaVerifier {
             return self.own_renewal(token, request, policy, revocations);
         }
         match self.verify(token, request) {
-            Ok(MediaAccess::Partner(grant)) => {
-                let access = MediaAccess::Partner(Arc::clone(&grant));
-                if access.is_revoked(revocations) {
-                    return Renewal::Over;
-                }
-                partner::renew(&grant, request, self.clock.now_s())
+            Ok(access) => self.renewal_of(&access, token, request, policy, revocations),
+            Err(_) => Renewal::Over,
+        }
+    }
+
+    /// [`Self::renewal`] of a token that [`Self::verify`] has just found good for this very request. While none is due it
+    /// costs a comparison, so that it may be asked each time.
+    #[must_use]
+    pub fn renewal_of(
+        &self,
+        access: &MediaAccess,
+        token: &str,
+        request: &MediaRequest<'_>,
+        policy: &RenewalPolicy,
+        revocations: &Revocations,
+    ) -> Renewal {
+        match access {
+            MediaAccess::Own(grant) => {
+                self.renewal_of_own(grant, token, request, policy, revocations)
             }
-            _ => Renewal::Over,
+            MediaAccess::Partner(_) if access.is_revoked(revocations) => Renewal::Over,
+            MediaAccess::Partner(grant) => partner::renew(grant, request, self.clock.now_s()),
         }
     }
 
@@ -206,26 +226,37 @@ impl MediaVerifier {
         let Ok(grant) = self.keyring.verify_even_expired(token) else {
             return Renewal::Over;
         };
-        let is_revoked =
-            revocations.is_media_session_revoked(&grant.media_session_id, grant.expires_s);
-        if is_revoked || check_own(&grant, request).is_err() {
+        if check_own(&grant, request).is_err() {
             return Renewal::Over;
         }
+        self.renewal_of_own(&grant, token, request, policy, revocations)
+    }
+
+    fn renewal_of_own(
+        &self,
+        grant: &MediaGrant,
+        token: &str,
+        request: &MediaRequest<'_>,
+        policy: &RenewalPolicy,
+        revocations: &Revocations,
+    ) -> Renewal {
         let is_manifest = request.path.is_manifest();
-        match policy.decide(&grant, is_manifest, self.clock.now_s()) {
-            RenewalDecision::NotNeeded => Renewal::NotNeeded,
-            RenewalDecision::Over => Renewal::Over,
-            RenewalDecision::Due { expires_s } => {
-                let renewed = MediaGrant {
-                    expires_s,
-                    ..(*grant).clone()
-                };
-                match self.keyring.sign_renewed(token, &renewed) {
-                    Some(token) => Renewal::due(&token, request, expires_s),
-                    // Partners' nodes hold no secret: their players ask for a new URL.
-                    None => Renewal::Over,
-                }
-            }
+        let expires_s = match policy.decide(grant, is_manifest, self.clock.now_s()) {
+            RenewalDecision::NotNeeded => return Renewal::NotNeeded,
+            RenewalDecision::Over => return Renewal::Over,
+            RenewalDecision::Due { expires_s } => expires_s,
+        };
+        if revocations.is_media_session_revoked(&grant.media_session_id, grant.expires_s) {
+            return Renewal::Over;
+        }
+        let renewed = MediaGrant {
+            expires_s,
+            ..grant.clone()
+        };
+        match self.keyring.sign_renewed(token, &renewed) {
+            Some(token) => Renewal::due(&token, request, expires_s),
+            // Partners' nodes hold no secret: their players ask for a new URL.
+            None => Renewal::Over,
         }
     }
 

@@ -5,18 +5,23 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use mcsp_auth_edge::media::RenewalConfigError;
+use mcsp_auth_edge::media::partner::{PartnerError, Partners};
+use mcsp_auth_edge::token::{JwksRefresher, RefreshConfigError};
 use mcsp_auth_edge::{MediaKeyring, Revocations, TokenPolicy, TokenVerifier};
 use mcsp_edge_cache::disk::{Disk, DiskOpenError};
 use mcsp_edge_cache::engine::{Backing, Cache, CacheError};
 use mcsp_edge_fetch::{Fetcher, FetcherError};
+use mcsp_edge_fingerprint::{NetworkList, NetworkListError};
 use mcsp_edge_limits::{GossipError, LimiterError, Limits};
 use mcsp_edge_proxy::{
-    AccessLog, Edge, EdgeError, EdgeParts, FeedState, Firewall, FirewallError, HomeParts,
+    AccessLog, Edge, EdgeError, EdgeParts, FeedState, Firewall, FirewallError, HomeParts, Networks,
     RegionUpstream,
 };
 use mcsp_edge_tls::{CertificateStore, TlsError};
-use mcsp_geo::{GeoDb, GeoError};
+use mcsp_geo::{AsnDb, GeoDb, GeoError};
 use mcsp_identity::{CallerTableError, IdentityError, WorkloadIdentity};
 use mcsp_pop_config::{PopConfigError, PopSet};
 use mcsp_runtime::{ConfigError, PooledEntropy, SharedClock, SystemClock, SystemEntropy};
@@ -24,6 +29,7 @@ use mcsp_telemetry::{LoggingError, red_metrics, registry};
 use thiserror::Error;
 
 use crate::config::{NodeConfig, NodeConfigError};
+use crate::keys::RegionKeys;
 
 /// Why the node does not run.
 #[derive(Debug, Error)]
@@ -58,6 +64,14 @@ pub(crate) enum BootError {
     Firewall(#[from] FirewallError),
     #[error("waf.rules: {0}")]
     Rules(#[from] mcsp_edge_waf::SiteError),
+    #[error("{0}")]
+    Networks(#[from] NetworkListError),
+    #[error("{0}")]
+    Partners(#[from] PartnerError),
+    #[error("{0}")]
+    Renewal(#[from] RenewalConfigError),
+    #[error("{0}")]
+    TokenKeys(#[from] RefreshConfigError),
     #[error("{0}")]
     Logging(#[from] LoggingError),
     #[error(
@@ -98,6 +112,8 @@ pub(crate) struct Prepared {
     pub(crate) cache: Cache,
     pub(crate) keyring: Arc<MediaKeyring>,
     pub(crate) verifier: Arc<TokenVerifier>,
+    /// Asks issuers for their keys.
+    pub(crate) token_keys: Option<Arc<JwksRefresher>>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) feed_state: Arc<FeedState>,
     pub(crate) limits: Arc<Limits>,
@@ -149,6 +165,9 @@ impl Prepared {
     /// what the cache keeps over a restart.
     pub(crate) fn new(config: NodeConfig, backing: Option<Backing>) -> Result<Self, BootError> {
         config.validate()?;
+        config.media_renewal.validate()?;
+        config.token_keys.validate()?;
+        let partners = Partners::load(&config.media_partner)?;
         let clock = SystemClock::shared();
         let membership = Membership::new(&config)?;
         let certificates = config.tls.clone().map(CertificateStore::open).transpose()?;
@@ -166,7 +185,12 @@ impl Prepared {
         let fetcher = Fetcher::new(config.fetch.clone(), Arc::clone(&clock), registry())?;
         let revocations = Revocations::new(Arc::clone(&clock));
         let keyring = Arc::new(MediaKeyring::new(Arc::clone(&clock)));
-        let verifier = Arc::new(verifier(membership.as_ref(), &clock, &revocations));
+        let keys_age_max = config.token_keys_age_max();
+        let verifier = verifier(membership.as_ref(), &clock, &revocations);
+        let verifier = Arc::new(verifier.with_keys_age_max(keys_age_max));
+        let token_keys = membership
+            .as_ref()
+            .map(|membership| refresher(&config, membership, &verifier, &clock));
         let feed_state = FeedState::new(Arc::clone(&clock));
         let entropy = PooledEntropy::shared();
         let limits = Limits::new(&config.limits, &clock, &entropy, registry())?;
@@ -185,11 +209,15 @@ impl Prepared {
                     identity: membership.identity.clone(),
                 }),
                 geo,
+                networks: networks(&config)?,
                 cache: cache.clone(),
                 fetcher,
                 limits: Arc::clone(&limits),
                 prefetch: config.prefetch.clone(),
                 keyring: Arc::clone(&keyring),
+                partners,
+                renewal: config.media_renewal.clone(),
+                token_keys: token_keys.clone(),
                 verifier: Arc::clone(&verifier),
                 revocations: Arc::clone(&revocations),
                 feed: Arc::clone(&feed_state),
@@ -209,6 +237,7 @@ impl Prepared {
             cache,
             keyring,
             verifier,
+            token_keys,
             revocations,
             feed_state,
             limits,
@@ -247,6 +276,35 @@ fn check_name(identity: &WorkloadIdentity, pop: &str) -> Result<(), BootError> {
         found: id.to_string(),
         pop: pop.to_owned(),
     })
+}
+
+fn networks(config: &NodeConfig) -> Result<Networks, BootError> {
+    Ok(Networks {
+        systems: config.asn_database.as_ref().map(AsnDb::open).transpose()?,
+        list: match &config.network_list {
+            Some(path) => NetworkList::load(path)?,
+            None => NetworkList::default(),
+        },
+    })
+}
+
+fn refresher(
+    config: &NodeConfig,
+    membership: &Membership,
+    verifier: &Arc<TokenVerifier>,
+    clock: &SharedClock,
+) -> Arc<JwksRefresher> {
+    let fetch = RegionKeys::new(
+        config.proxy.upstream.region.clone(),
+        membership.identity.clone(),
+        Duration::from_millis(config.feed.connect_timeout_ms),
+    );
+    Arc::new(JwksRefresher::new(
+        Arc::clone(verifier),
+        Arc::new(fetch),
+        Arc::clone(clock),
+        config.token_keys.clone(),
+    ))
 }
 
 fn verifier(

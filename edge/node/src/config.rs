@@ -2,7 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use mcsp_auth_edge::RenewalPolicy;
+use mcsp_auth_edge::media::partner::PartnerConfig;
+use mcsp_auth_edge::token::RefreshConfig;
 use mcsp_edge_cache::engine::CacheConfig;
 use mcsp_edge_fetch::FetchConfig;
 use mcsp_edge_h1::Limits;
@@ -21,6 +25,8 @@ pub(crate) const DEFAULT_TOML: &str = concat!(
     include_str!("default.toml"),
     "\n",
     include_str!("limits.toml"),
+    "\n",
+    include_str!("tokens.toml"),
     "\n",
     include_str!("waf.toml")
 );
@@ -54,6 +60,12 @@ pub(crate) struct NodeConfig {
     /// Country database; absent: every country is unknown.
     #[serde(default)]
     pub(crate) geo_database: Option<PathBuf>,
+    /// Autonomous systems by address; absent: none is known.
+    #[serde(default)]
+    pub(crate) asn_database: Option<PathBuf>,
+    /// Networks that hide who is behind them; absent: none is known.
+    #[serde(default)]
+    pub(crate) network_list: Option<PathBuf>,
     #[serde(default = "default_log_level")]
     pub(crate) log_level: String,
     /// 0: one for each core.
@@ -87,6 +99,15 @@ pub(crate) struct NodeConfig {
     /// How much viewers may ask for.
     #[serde(default)]
     pub(crate) limits: LimitsConfig,
+    /// How long media URLs and their sessions live.
+    #[serde(default)]
+    pub(crate) media_renewal: RenewalPolicy,
+    /// Who else may sign media URLs.
+    #[serde(default)]
+    pub(crate) media_partner: Vec<PartnerConfig>,
+    /// How often issuers of access tokens are asked for their keys.
+    #[serde(default)]
+    pub(crate) token_keys: RefreshConfig,
     /// The firewall.
     #[serde(default)]
     pub(crate) waf: WafConfig,
@@ -194,6 +215,11 @@ impl NodeConfig {
     /// Reads the file, lets the environment override it, refuses unknown keys.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
         load_config(path, ENV_PREFIX)
+    }
+
+    /// For how long a region's token keys are believed after they were last heard of.
+    pub(crate) fn token_keys_age_max(&self) -> Duration {
+        Duration::from_millis(self.proxy.trust.tokens_until_ms)
     }
 
     /// What a node lacks that is to ask regions.
@@ -394,6 +420,8 @@ mod tests {
         limits.exchange.listen = None;
         limits.exchange.peers.clear();
         assert_eq!(limits, LimitsConfig::default());
+        assert_eq!(config.media_renewal, RenewalPolicy::default());
+        assert_eq!(config.token_keys, RefreshConfig::default());
         let mut waf = config.waf.clone();
         waf.rules.files.clear();
         waf.audit_file = None;

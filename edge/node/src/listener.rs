@@ -140,6 +140,7 @@ async fn connection(
 ) {
     // Small answers must not wait for more; a socket that refuses is about to fail anyway.
     let _ = stream.set_nodelay(true);
+    let mut ja4 = None;
     let stream: Stream = match tls {
         None => {
             let mut stream = L4Stream::from(stream);
@@ -149,7 +150,10 @@ async fn connection(
         Some(tls) => {
             let handshake = tokio::time::timeout(doorway.handshake_timeout, tls.accept(stream));
             match handshake.await {
-                Ok(Ok(stream)) => Box::new(stream),
+                Ok(Ok(stream)) => {
+                    ja4 = stream.ja4();
+                    Box::new(stream)
+                }
                 Ok(Err(error)) => {
                     doorway
                         .metrics
@@ -170,5 +174,5 @@ async fn connection(
             }
         }
     };
-    doorway.door.serve(stream).await;
+    doorway.door.serve(stream, ja4).await;
 }

@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod feed;
 mod firewall;
+mod keys;
 mod limits;
 mod listener;
 mod metrics;

@@ -22,6 +22,7 @@ use crate::boot::{BootError, Prepared, backing};
 use crate::config::NodeConfig;
 use crate::feed::FeedClient;
 use crate::firewall;
+use crate::keys;
 use crate::limits::Limiting;
 use crate::listener::{Doorway, Listening};
 use crate::metrics::NodeMetrics;
@@ -230,6 +231,21 @@ fn start_background(
         Duration::from_millis(config.identity_check_ms.0),
         shutdown.clone(),
     ));
+    if let Some(token_keys) = &prepared.token_keys {
+        tokio::spawn(keys::refresh(
+            Arc::clone(token_keys),
+            config.token_keys_age_max(),
+            shutdown.clone(),
+        ));
+    }
+    if !config.media_partner.is_empty() {
+        tokio::spawn(background::partners(
+            config.media_partner.clone(),
+            Arc::clone(&prepared.edge),
+            Duration::from_millis(config.identity_check_ms.0),
+            shutdown.clone(),
+        ));
+    }
     let entropy = SystemEntropy::shared();
     let feed = FeedClient::new(prepared, membership, metrics.clone(), entropy);
     tokio::spawn(feed.run(shutdown.clone()))

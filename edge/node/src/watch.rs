@@ -1,8 +1,10 @@
 //! Background work without input: identity files, gauges, pruning.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use mcsp_auth_edge::media::partner::{PartnerConfig, Partners};
 use mcsp_auth_edge::{MediaKeyring, Revocations};
 use mcsp_edge_limits::Limits;
 use mcsp_edge_proxy::{Edge, FeedState};
@@ -50,6 +52,58 @@ pub(crate) async fn identity(
             Err(error) => tracing::error!(%error, "identity not presented to origins"),
         }
     }
+}
+
+/// Reads partners' keys again when one of their files has changed. A set that cannot be used is told, and the last good one
+/// stays in force.
+pub(crate) async fn partners(
+    configs: Vec<PartnerConfig>,
+    edge: Arc<Edge>,
+    every: Duration,
+    shutdown: Shutdown,
+) {
+    let mut ticks = ticks(every);
+    let mut seen = Vec::new();
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shutdown.wait() => return,
+        }
+        let files = configs.clone();
+        // A change since they were read at the start is seen as one by the first look.
+        let known = std::mem::take(&mut seen);
+        let looked = tokio::task::spawn_blocking(move || {
+            let now = stamps(&files);
+            let loaded = (now != known).then(|| Partners::load(&files));
+            (now, loaded)
+        });
+        let Ok((now, loaded)) = looked.await else {
+            continue;
+        };
+        seen = now;
+        match loaded {
+            None => {}
+            Some(Ok(partners)) => {
+                edge.set_partners(partners);
+                tracing::info!("media partners read");
+            }
+            Some(Err(error)) => {
+                tracing::error!(%error, "media partners not read; the last good ones stay in force");
+            }
+        }
+    }
+}
+
+/// When each file was last written and how long it is; what cannot be looked at differs from everything.
+fn stamps(configs: &[PartnerConfig]) -> Vec<Option<(SystemTime, u64)>> {
+    let files = configs
+        .iter()
+        .flat_map(|config| std::iter::once(&config.keys_file).chain(&config.address_key_file));
+    let stamp = |file: &PathBuf| {
+        let metadata = std::fs::metadata(file).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    };
+    files.map(stamp).collect()
 }
 
 /// Keeps gauges true and forgets what has expired, each second.

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use mcsp_api::ViewerIdentity;
-use mcsp_auth_edge::MediaGrant;
+use mcsp_auth_edge::{MediaAccess, TokenError};
 use mcsp_edge_cache::engine::{FillTicket, Filling};
 use mcsp_edge_limits::{Class, RequestGuard, Standing};
 use mcsp_geo::Place;
@@ -16,6 +16,7 @@ use crate::answer::Answer;
 use crate::route::Route;
 use crate::shield::Child;
 use crate::upstream::{Lease, Region};
+use crate::visitor::Visitor;
 use crate::waf::Inspection;
 
 /// Filled in by the stages as they run.
@@ -24,6 +25,8 @@ pub struct RequestContext {
     pub(crate) started: Instant,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) is_tls: bool,
+    /// What the client's connection tells.
+    pub(crate) visitor: Visitor,
     /// Another of our nodes that asks this one, in place of a viewer.
     pub(crate) child: Option<Box<Child>>,
     /// Made for what a viewer will ask for next.
@@ -42,7 +45,13 @@ pub struct RequestContext {
     pub(crate) body_bytes_max: u64,
     pub(crate) body_bytes: u64,
     pub(crate) identity: Option<ViewerIdentity>,
-    pub(crate) grant: Option<Arc<MediaGrant>>,
+    pub(crate) access: Option<MediaAccess>,
+    /// What the answer brings a player whose token was renewed.
+    pub(crate) renewed: Option<Box<(HeaderName, HeaderValue)>>,
+    /// Its issuer may know the token's key, and is to be asked before anything is answered.
+    pub(crate) awaits_keys: bool,
+    /// What came of that.
+    pub(crate) verdict: Option<Result<ViewerIdentity, TokenError>>,
     pub(crate) region: Option<Arc<Region>>,
     pub(crate) lease: Option<Lease>,
     /// Addresses of the region this request has tried, by place in its list.
@@ -75,6 +84,7 @@ impl RequestContext {
             started: Instant::now(),
             peer: None,
             is_tls: false,
+            visitor: Visitor::default(),
             child: None,
             is_ahead: false,
             place: Place::default(),
@@ -87,7 +97,10 @@ impl RequestContext {
             body_bytes_max: 0,
             body_bytes: 0,
             identity: None,
-            grant: None,
+            access: None,
+            renewed: None,
+            awaits_keys: false,
+            verdict: None,
             region: None,
             lease: None,
             tried: Vec::new(),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
-use mcsp_auth_edge::{MediaKeyring, Revocations, TokenVerifier};
+use mcsp_auth_edge::media::partner::Partners;
+use mcsp_auth_edge::token::JwksRefresher;
+use mcsp_auth_edge::{MediaKeyring, MediaVerifier, RenewalPolicy, Revocations, TokenVerifier};
 use mcsp_edge_cache::engine::Cache;
 use mcsp_edge_fetch::Fetcher;
 use mcsp_edge_limits::Limits;
@@ -27,6 +29,7 @@ use crate::plain::{PlainRoutes, RouteConfig};
 use crate::serve::{FetchAhead, Underway};
 use crate::shield::{AllParents, ShieldConfig};
 use crate::upstream::{PeerIdentity, Upstreams};
+use crate::visitor::Networks;
 use crate::waf::Firewall;
 
 /// What a node hands to its proxy.
@@ -46,6 +49,8 @@ pub struct EdgeParts {
     pub home: Option<HomeParts>,
     /// Countries by address; without it every country is unknown.
     pub geo: Option<Arc<GeoDb>>,
+    /// Whose networks clients are in.
+    pub networks: Networks,
     /// The cache.
     pub cache: Cache,
     /// Asks origins for what the cache does not have.
@@ -56,8 +61,14 @@ pub struct EdgeParts {
     pub prefetch: PrefetchConfig,
     /// Keys of media URLs; filled by the feed.
     pub keyring: Arc<MediaKeyring>,
+    /// Who else may sign media URLs.
+    pub partners: Partners,
+    /// How long media URLs and their sessions live.
+    pub renewal: RenewalPolicy,
     /// Keys of access tokens; filled by the feed. Judges login sessions by `revocations`.
     pub verifier: Arc<TokenVerifier>,
+    /// Asks issuers for keys that the verifier lacks; absent: it has what the feed tells.
+    pub token_keys: Option<Arc<JwksRefresher>>,
     /// Ended sessions; filled by the feed.
     pub revocations: Arc<Revocations>,
     /// How the node stands with the feed.
@@ -122,13 +133,16 @@ pub struct Edge {
     /// Under which addresses viewers reach this node, the first preferred.
     pub(crate) public_bases: Vec<String>,
     pub(crate) geo: Option<Arc<GeoDb>>,
+    pub(crate) networks: Networks,
     pub(crate) cache: Cache,
     pub(crate) fetcher: Fetcher,
     pub(crate) limits: Arc<Limits>,
     pub(crate) prefetcher: Arc<Prefetcher<FetchAhead>>,
     /// Fetches that viewers wait for.
     pub(crate) viewer_fetches: Underway,
-    pub(crate) keyring: Arc<MediaKeyring>,
+    pub(crate) media: MediaVerifier,
+    pub(crate) renewal: RenewalPolicy,
+    pub(crate) token_keys: Option<Arc<JwksRefresher>>,
     pub(crate) verifier: Arc<TokenVerifier>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) feed: Arc<FeedState>,
@@ -232,6 +246,8 @@ impl Edge {
         let viewer_fetches = Underway::default();
         let work = FetchAhead::new(&parts.cache, &viewer_fetches, &parts.prefetch);
         let prefetcher = Prefetcher::new(work, parts.prefetch, registry)?;
+        let media = MediaVerifier::new(parts.keyring, Arc::clone(&parts.clock));
+        media.set_partners(parts.partners);
         Ok(Arc::new(Self {
             node_name: format!("{}/{}", parts.pop_id, parts.node),
             name: parts.pop_id,
@@ -244,12 +260,15 @@ impl Edge {
             metrics,
             config: parts.config,
             geo: parts.geo,
+            networks: parts.networks,
             cache: parts.cache,
             fetcher: parts.fetcher,
             limits: parts.limits,
             prefetcher,
             viewer_fetches,
-            keyring: parts.keyring,
+            media,
+            renewal: parts.renewal,
+            token_keys: parts.token_keys,
             verifier: parts.verifier,
             revocations: parts.revocations,
             feed: parts.feed,
@@ -273,6 +292,11 @@ impl Edge {
     /// Fetches ahead what viewers are likely to ask for next, until `stop`.
     pub async fn fetch_ahead(self: Arc<Self>, stop: Shutdown) {
         Arc::clone(&self.prefetcher).run(stop).await;
+    }
+
+    /// Honours the tokens of these partners from now on, and of no others.
+    pub fn set_partners(&self, partners: Partners) {
+        self.media.set_partners(partners);
     }
 
     /// Presents another certificate to origins from now on; `generation` tells identities apart and rises.

@@ -30,6 +30,7 @@ mod edge;
 mod feed_position;
 mod feed_state;
 mod lifecycle;
+mod media_token;
 mod metrics;
 mod plain;
 mod public_calls;
@@ -40,6 +41,7 @@ mod shield;
 mod stage;
 mod target;
 mod upstream;
+mod visitor;
 mod waf;
 
 pub use access_log::AccessLog;
@@ -57,4 +59,5 @@ pub use shield::{
     ShieldState,
 };
 pub use stage::{REQUEST_STAGES, Stage};
+pub use visitor::Networks;
 pub use waf::{Firewall, FirewallError, FirewallState};

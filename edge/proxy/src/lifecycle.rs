@@ -30,6 +30,7 @@ use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::response::decorate;
 use crate::stage;
+use crate::visitor::Visitor;
 
 /// The edge as a pingora proxy.
 #[derive(Debug, Clone)]
@@ -51,10 +52,10 @@ impl ProxyHttp for EdgeProxy {
 
     fn new_ctx(&self) -> RequestContext {
         let edge = &self.edge;
-        RequestContext::new(TraceContext::root(
-            &*edge.entropy,
-            edge.config.trace_sample_ratio,
-        ))
+        let trace = TraceContext::root(&*edge.entropy, edge.config.trace_sample_ratio);
+        let mut context = RequestContext::new(trace);
+        context.visitor = Visitor::current();
+        context
     }
 
     /// `client` to `region`.
@@ -77,6 +78,13 @@ impl ProxyHttp for EdgeProxy {
         let is_old = session.req_header().version == Version::HTTP_10;
         session.set_ignore_info_resp(is_old);
         let mut flow = stage::run_all(&self.edge, session.req_header(), context);
+        if let (Some(token), Some(token_keys)) = (
+            stage::awaiting(session.req_header(), context),
+            &self.edge.token_keys,
+        ) {
+            let verdict = token_keys.verify(&token).await;
+            flow = stage::resume(&self.edge, session.req_header(), context, verdict);
+        }
         if flow.is_continue() && context.class == Some(Class::Login) {
             flow = self.count_login(session).await?;
         }

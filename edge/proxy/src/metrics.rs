@@ -91,6 +91,8 @@ pub(crate) struct ProxyMetrics {
     pub(crate) stale: IntCounterVec,
     pub(crate) clients_gone: IntCounterVec,
     pub(crate) fetches_given_up: IntCounter,
+    pub(crate) visits: IntCounterVec,
+    pub(crate) listed_requests: IntCounterVec,
     pub(crate) bytes_sent: IntCounterVec,
     pub(crate) log_dropped: SumCounter,
     pub(crate) shield: ShieldMetrics,
@@ -160,6 +162,16 @@ impl ProxyMetrics {
             fetches_given_up: counter(
                 "mcsp_edge_fetches_given_up_total",
                 "Fetches ended before their head came, since nobody waited for it any more.",
+            )?,
+            visits: counters(
+                "mcsp_edge_visits_total",
+                "Connections of viewers by the kind of their network: unlisted, hosting, vpn, proxy, tor, relay.",
+                &["network"],
+            )?,
+            listed_requests: counters(
+                "mcsp_edge_listed_requests_total",
+                "Requests from networks that are known for hiding who is behind them, by kind.",
+                &["network"],
             )?,
             log_dropped: SumCounter {
                 counter: counter(

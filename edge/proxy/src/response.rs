@@ -35,6 +35,9 @@ pub(crate) fn decorate(
         let value = format!("max-age={}", edge.config.hsts_max_age_s);
         header.insert_header(STRICT_TRANSPORT_SECURITY, value)?;
     }
+    if let Some(renewed) = &context.renewed {
+        header.append_header(renewed.0.clone(), renewed.1.clone())?;
+    }
     if context.is_cross_origin() {
         header.insert_header(ACCESS_CONTROL_ALLOW_ORIGIN, "*")?;
         header.insert_header(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED)?;

@@ -9,6 +9,7 @@ mod config;
 mod error;
 mod files;
 mod names;
+mod recording;
 mod reload;
 mod server;
 mod store;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use rustls::server::Acceptor;
 use rustls::{CipherSuite, ServerConfig};
 use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
+use crate::recording::Recording;
 use crate::store::{frugal_config, server_config};
 use crate::{CertificateStore, TlsError, TlsStream};
 
@@ -35,13 +36,16 @@ impl TlsServer {
     /// # Errors
     /// When the client breaks it off, or the two have nothing in common.
     pub async fn accept(&self, socket: TcpStream) -> io::Result<TlsStream> {
-        let hello = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        let recording = Recording::new(socket);
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), recording).await?;
+        let ja4 = hello.io.ja4();
         let config = match wants_chacha(hello.client_hello().cipher_suites()) {
             true => &self.by_client,
             false => &self.by_us,
         };
+        let hello = StartHandshake::from_parts(hello.accepted, hello.io.into_socket());
         let stream = hello.into_stream(Arc::clone(config)).await?;
-        Ok(TlsStream::new(stream))
+        Ok(TlsStream::new(stream, ja4))
     }
 }
 

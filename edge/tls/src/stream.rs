@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use mcsp_edge_fingerprint::Ja4;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
@@ -43,6 +44,7 @@ pub struct TlsStream {
     waiting: usize,
     batch: usize,
     is_closing: bool,
+    ja4: Option<Ja4>,
     digest: Arc<SslDigest>,
     socket_digest: Option<Arc<SocketDigest>>,
     timing: TimingDigest,
@@ -50,7 +52,10 @@ pub struct TlsStream {
 
 impl TlsStream {
     /// A connection whose handshake tokio-rustls has done.
-    pub(crate) fn new(stream: tokio_rustls::server::TlsStream<TcpStream>) -> Self {
+    pub(crate) fn new(
+        stream: tokio_rustls::server::TlsStream<TcpStream>,
+        ja4: Option<Ja4>,
+    ) -> Self {
         let (socket, mut session) = stream.into_inner();
         let socket_digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
         // How much may wait is decided here.
@@ -72,6 +77,7 @@ impl TlsStream {
             waiting: 0,
             batch: BATCH_BYTES,
             is_closing: false,
+            ja4,
             digest: Arc::new(digest),
             socket_digest: Some(Arc::new(socket_digest)),
             timing: TimingDigest {
@@ -79,6 +85,12 @@ impl TlsStream {
                 ..TimingDigest::default()
             },
         }
+    }
+
+    /// The fingerprint of the client's hello; none of a hello that is too long for one.
+    #[must_use]
+    pub fn ja4(&self) -> Option<Ja4> {
+        self.ja4
     }
 
     /// Sends what is encrypted.

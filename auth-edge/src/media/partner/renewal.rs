@@ -8,13 +8,10 @@ use mcsp_api::media_path::MEDIA_PREFIX;
 use super::cat::{key_that_signs, read_whole, sign_with};
 use super::cat_claims::{integer, label};
 use super::grant::PartnerGrant;
-use super::uri_transport::COOKIE_NAME;
+use super::uri_transport::{CAT_NAME, COOKIE_NAME};
 use crate::media::error::MediaTokenError;
 use crate::media::renewal::Renewal;
 use crate::media::request::MediaRequest;
-
-/// The cookie and header of CTA-5007.
-const CAT_NAME: &str = "CTA-Common-Access-Token";
 
 /// How a renewed token reaches the client (CTA-5007, `catr`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,20 +1,33 @@
-//! Where a signed URI's token travels other than in its path (RFC 9246 section 3): a parameter of the query, or a cookie.
+//! Where a partner's token travels other than in its path: a signed URI's in a parameter of the query or in a cookie (RFC
+//! 9246 section 3), a Common Access Token in a header or a cookie (CTA-5007).
 
-/// The attribute's name, in queries and as a cookie.
+/// The attribute's name of a signed URI, in queries and as a cookie.
 pub const COOKIE_NAME: &str = "URISigningPackage";
+/// The header and the cookie of a Common Access Token.
+pub const CAT_NAME: &str = "CTA-Common-Access-Token";
 
 /// The token in a query or in a `Cookie` header (RFC 6265 section 5.4). The query's comes first; two in one place are none,
 /// since it could not be told which the issuer meant.
 #[must_use]
 pub fn token_in<'a>(query: Option<&'a str>, cookies: Option<&'a str>) -> Option<&'a str> {
-    let of = |text: Option<&'a str>, separator: char| {
-        let mut tokens = text?.split(separator).filter_map(value_of);
-        let token = tokens.next()?;
-        Some(tokens.next().map_or(Ok(token), |_| Err(())))
-    };
-    of(query, '&')
-        .or_else(|| of(cookies, ';'))
+    only(query, '&', COOKIE_NAME)
+        .or_else(|| only(cookies, ';', COOKIE_NAME))
         .and_then(Result::ok)
+}
+
+/// The Common Access Token in a `Cookie` header; two are none.
+#[must_use]
+pub fn cat_in(cookies: &str) -> Option<&str> {
+    only(Some(cookies), ';', CAT_NAME).and_then(Result::ok)
+}
+
+/// The one value of a name, or that there are several; nothing without one.
+fn only<'a>(text: Option<&'a str>, separator: char, name: &str) -> Option<Result<&'a str, ()>> {
+    let mut values = text?
+        .split(separator)
+        .filter_map(|part| value_of(part, name));
+    let value = values.next()?;
+    Some(values.next().map_or(Ok(value), |_| Err(())))
 }
 
 /// The query as it was before the token was put in: what a token is held against.
@@ -22,14 +35,14 @@ pub fn token_in<'a>(query: Option<&'a str>, cookies: Option<&'a str>) -> Option<
 pub fn without_token(query: &str) -> String {
     let rest: Vec<&str> = query
         .split('&')
-        .filter(|part| value_of(part).is_none())
+        .filter(|part| value_of(part, COOKIE_NAME).is_none())
         .collect();
     rest.join("&")
 }
 
-fn value_of(part: &str) -> Option<&str> {
+fn value_of<'a>(part: &'a str, wanted: &str) -> Option<&'a str> {
     let (name, value) = part.trim_matches(' ').split_once('=')?;
-    (name == COOKIE_NAME && !value.is_empty()).then_some(value)
+    (name == wanted && !value.is_empty()).then_some(value)
 }
 
 #[cfg(test)]
@@ -66,6 +79,11 @@ mod tests {
         ] {
             assert_eq!(token_in(query, cookies), token, "{query:?} {cookies:?}");
         }
+        assert_eq!(cat_in("a=b; CTA-Common-Access-Token=t"), Some("t"));
+        assert_eq!(
+            cat_in("CTA-Common-Access-Token=t; CTA-Common-Access-Token=u"),
+            None
+        );
         assert_eq!(without_token("x=1&URISigningPackage=q&y"), "x=1&y");
         assert_eq!(without_token("URISigningPackage=q"), "");
     }

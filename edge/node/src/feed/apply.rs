@@ -25,6 +25,8 @@ pub(crate) struct Applier {
     pub(crate) verifier: Arc<TokenVerifier>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) clock: SharedClock,
+    /// Regions of whose token keys the feed has the last word.
+    pub(crate) confirmed: Vec<String>,
     /// Tells the regions' codes, and whose secrets this PoP may hold.
     pub(crate) pops: Arc<PopSet>,
     /// The PoP's id.
@@ -60,6 +62,13 @@ impl Applier {
             self.revocations.revoke_user_session(id, *expires_s);
         }
         self.journal = journal;
+    }
+
+    /// The feed is followed: what it said of token keys is still so.
+    pub(crate) fn confirm_keys(&self) {
+        for region in &self.confirmed {
+            self.verifier.confirm_keys(region);
+        }
     }
 
     /// The feed starts over. Purges may have been missed, so everything cached is revalidated before it is served

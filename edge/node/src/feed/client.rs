@@ -22,6 +22,7 @@ use super::connect::{ConnectError, connect};
 use super::journal::Journal;
 use super::report::Report;
 use crate::boot::{Membership, Prepared};
+use crate::config::NodeConfig;
 use crate::metrics::NodeMetrics;
 
 /// How often what changed is written down, and how often the time of the last contact is.
@@ -47,6 +48,21 @@ impl From<tonic::Status> for Cut {
     fn from(status: tonic::Status) -> Self {
         Self::Status(Box::new(status))
     }
+}
+
+/// The regions whose token keys are known to be current as long as the feed is: its own, and those that cannot be asked
+/// themselves.
+fn confirmed(config: &NodeConfig, membership: &Membership) -> Vec<String> {
+    let is_asked = |id: &String| {
+        let regions = &config.proxy.upstream.region;
+        *id != membership.home.id && regions.iter().any(|region| region.id == *id)
+    };
+    let ids = membership
+        .pops
+        .regions()
+        .iter()
+        .map(|region| region.id.clone());
+    ids.filter(|id| !is_asked(id)).collect()
 }
 
 /// Follows the feed for as long as the node runs.
@@ -92,6 +108,7 @@ impl FeedClient {
                 verifier: Arc::clone(&prepared.verifier),
                 revocations: Arc::clone(&prepared.revocations),
                 clock: Arc::clone(&prepared.clock),
+                confirmed: confirmed(config, membership),
                 pops: Arc::clone(&membership.pops),
                 pop: config.pop.clone(),
                 metrics: metrics.clone(),
@@ -244,6 +261,7 @@ impl FeedClient {
         }
         // What was missed while the stream was away is applied before anything is believed again.
         if self.cursor.is_caught_up() {
+            self.applier.confirm_keys();
             self.state.touch();
         }
         self.is_dirty |= self.cursor.applied_sequence() != before;

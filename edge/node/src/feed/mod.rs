@@ -12,3 +12,4 @@ mod journal;
 mod report;
 
 pub(crate) use client::FeedClient;
+pub(crate) use connect::{ConnectError, connect};

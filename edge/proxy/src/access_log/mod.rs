@@ -63,6 +63,10 @@ pub(crate) fn write(edge: &Edge, context: &RequestContext, ending: &Ending<'_>) 
 
 fn count(edge: &Edge, context: &RequestContext, ending: &Ending<'_>, duration: Duration) {
     let seconds = duration.as_secs_f64();
+    if let Some(network) = context.visitor.signals.network {
+        let requests = &edge.metrics.listed_requests;
+        requests.with_label_values(&[network.as_str()]).inc();
+    }
     let is_viewers = context.child.is_none();
     let handles = edge
         .metrics
@@ -126,6 +130,16 @@ fn line_of(
     }
     if let Some(country) = context.place.country {
         line.word("country", country.as_str());
+    }
+    let signals = &context.visitor.signals;
+    if let Some(asn) = signals.asn {
+        line.number("asn", u64::from(asn));
+    }
+    if let Some(network) = signals.network {
+        line.word("network", network.as_str());
+    }
+    if let Some(ja4) = &signals.ja4 {
+        line.text("ja4", ja4.as_str());
     }
     if let Some(region) = &context.region {
         line.text("region", region.id());

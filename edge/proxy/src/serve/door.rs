@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::SERVER;
+use mcsp_edge_fingerprint::Ja4;
 use mcsp_edge_h1::{
     Delegation, Exchange, H1Metrics, Handler, Head, Limits, Next, Peer, Refusal, serve_connection,
 };
@@ -26,6 +27,7 @@ use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::lifecycle::EdgeProxy;
 use crate::response::SERVER_NAME;
+use crate::visitor::Visitor;
 
 /// Bounds on connections from viewers.
 #[derive(Debug, Clone)]
@@ -83,54 +85,95 @@ impl Door {
         })
     }
 
-    /// Serves one connection until it ends; a TLS handshake is over.
-    pub async fn serve(self: &Arc<Self>, stream: Stream) {
+    /// Serves one connection until it ends; a TLS handshake, of which `ja4` tells, is over.
+    pub async fn serve(self: &Arc<Self>, stream: Stream, ja4: Option<Ja4>) {
+        let guest = Arc::new(Guest {
+            visitor: self.visitor(&stream, ja4),
+            door: Arc::clone(self),
+        });
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            let closed = h2::serve_connection(stream, &self.h2, self, self.stop.clone()).await;
+            let closed = h2::serve_connection(stream, &self.h2, &guest, self.stop.clone()).await;
             self.h2_metrics.closed(&closed);
             if let h2::CloseReason::Flood(flood) = closed.reason {
                 self.edge.limits.flooded(flood);
             }
             return;
         }
-        let closed = serve_connection(stream, &self.h1, self, self.stop.clone()).await;
+        let closed = serve_connection(stream, &self.h1, &guest, self.stop.clone()).await;
         self.h1_metrics.closed(&closed);
     }
 
+    /// What the connection tells of its client: looked up once.
+    fn visitor(&self, stream: &Stream, ja4: Option<Ja4>) -> Visitor {
+        let digest = stream.get_socket_digest();
+        let client = digest
+            .as_ref()
+            .and_then(|digest| digest.peer_addr()?.as_inet().map(SocketAddr::ip));
+        let signals = self.edge.networks.signals(ja4, client);
+        self.edge
+            .metrics
+            .visits
+            .with_label_values(&[signals.network_label()])
+            .inc();
+        Visitor {
+            signals,
+            alpn: stream.selected_alpn_proto().map(|protocol| match protocol {
+                ALPN::H2 => &b"h2"[..],
+                _ => b"http/1.1",
+            }),
+        }
+    }
+
     /// Has pingora answer a request over HTTP/2.
-    async fn lend(&self, exchange: h2::Exchange) {
+    async fn lend(&self, exchange: h2::Exchange, visitor: Visitor) {
         let date = http_date_value(self.edge.clock.now_ms());
         let lent = h2::Lent::new(exchange, date);
         let session = ServerSession::new_custom(Box::new(lent));
-        self.proxy.process_new_http(session, &self.stop).await;
+        let work = self.proxy.process_new_http(session, &self.stop);
+        visitor.has(work).await;
     }
 
     /// The last of what runs is told that the node ends.
     pub async fn close(&self) {
         self.proxy.http_cleanup().await;
     }
+}
 
+/// Serves one connection, whose client it knows.
+struct Guest {
+    door: Arc<Door>,
+    visitor: Visitor,
+}
+
+impl Guest {
     fn context(&self, peer: Option<SocketAddr>, is_tls: bool) -> RequestContext {
-        let edge = &self.edge;
+        let edge = &self.door.edge;
         let trace = TraceContext::root(&*edge.entropy, edge.config.trace_sample_ratio);
         let mut context = RequestContext::new(trace);
         context.peer = peer;
         context.is_tls = is_tls;
+        context.visitor = self.visitor;
         context
     }
 }
 
-impl Handler for Door {
+impl Handler for Guest {
     async fn on_request(&self, exchange: &mut Exchange<'_>) -> Next {
         let (peer, is_tls) = (exchange.peer().address, exchange.peer().tls.is_some());
         let is_ours = !exchange.has_body()
             && !exchange.is_upgrade()
-            && is_for_cache(&self.edge, exchange.request(), is_tls);
+            && is_for_cache(&self.door.edge, exchange.request(), is_tls);
         if !is_ours {
             return Next::Delegate;
         }
         let request = exchange.take_request();
-        let is_whole = serve(&self.edge, &request, exchange, self.context(peer, is_tls)).await;
+        let is_whole = serve(
+            &self.door.edge,
+            &request,
+            exchange,
+            self.context(peer, is_tls),
+        )
+        .await;
         exchange.recycle(request);
         if is_whole {
             Next::KeepAlive
@@ -144,41 +187,43 @@ impl Handler for Door {
         if delegation.is_last {
             session.set_keepalive_reuses_remaining(Some(0));
         }
-        let reused = self.proxy.process_new_http(session, &self.stop).await?;
+        let work = self.door.proxy.process_new_http(session, &self.door.stop);
+        let reused = self.visitor.has(work).await?;
         Some(reused.consume().0)
     }
 
     fn on_refused(&self, refusal: Refusal, _peer: &Peer) {
-        self.h1_metrics.refused(refusal);
+        self.door.h1_metrics.refused(refusal);
     }
 
     fn fields(&self, head: &mut Head) {
-        head.date(self.edge.clock.now_s());
+        head.date(self.door.edge.clock.now_s());
         head.field(&SERVER, &HeaderValue::from_static(SERVER_NAME));
     }
 }
 
-impl h2::Handler for Door {
+impl h2::Handler for Guest {
     async fn on_request(self: Arc<Self>, mut exchange: h2::Exchange) {
         let (peer, is_tls) = (exchange.peer().address, exchange.peer().is_tls);
-        let is_ours = !exchange.has_body() && is_for_cache(&self.edge, exchange.request(), is_tls);
+        let is_ours =
+            !exchange.has_body() && is_for_cache(&self.door.edge, exchange.request(), is_tls);
         if !is_ours {
             // Far larger than what a hit needs.
-            return Box::pin(self.lend(exchange)).await;
+            return Box::pin(self.door.lend(exchange, self.visitor)).await;
         }
         let request = exchange.take_request();
         let context = self.context(peer, is_tls);
         let mut client = H2Client::new(exchange);
-        if !serve(&self.edge, &request, &mut client, context).await {
+        if !serve(&self.door.edge, &request, &mut client, context).await {
             client.cut();
         }
     }
 
     fn on_refused(&self, refusal: h2::Refusal, _peer: &h2::Peer) {
-        self.h2_metrics.refused(refusal);
+        self.door.h2_metrics.refused(refusal);
     }
 
     fn frame_meter(&self) -> Option<FrameMeter> {
-        Some(self.edge.limits.frame_meter())
+        Some(self.door.edge.limits.frame_meter())
     }
 }

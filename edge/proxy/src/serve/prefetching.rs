@@ -325,6 +325,7 @@ fn offer(
     let mut next = RequestContext::new(context.trace);
     next.peer = context.peer;
     next.is_tls = context.is_tls;
+    next.visitor = context.visitor;
     next.is_ahead = true;
     if stage::run_all(edge, &request, &mut next).is_break() {
         return;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use http::header::{AGE, STRICT_TRANSPORT_SECURITY};
+use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, AGE, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderName, HeaderValue};
 use mcsp_api::headers::TRACEPARENT;
 use mcsp_edge_fetch::ParentWord;
@@ -143,11 +143,22 @@ pub(crate) fn put_common(edge: &Edge, context: &RequestContext, head: &mut impl 
         &HeaderName::from_static(TRACEPARENT),
         format_args!("{value}"),
     );
+    if let Some(renewed) = &context.renewed {
+        put_renewed(renewed, head);
+    }
     if context.is_tls
         && context.child.is_none()
         && let Some(hsts) = &edge.hsts
     {
         head.field(&STRICT_TRANSPORT_SECURITY, hsts);
+    }
+}
+
+/// A renewed token; one in a header is for the player's script.
+fn put_renewed((name, value): &(HeaderName, HeaderValue), head: &mut impl HeadLines) {
+    head.field(name, value);
+    if *name != SET_COOKIE {
+        head.field_fmt(&ACCESS_CONTROL_EXPOSE_HEADERS, format_args!("{name}"));
     }
 }
 

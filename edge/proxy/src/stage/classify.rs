@@ -16,6 +16,7 @@ use crate::answer::Answer;
 use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::lifecycle::LOGIN_BYTES_MAX;
+use crate::media_token;
 use crate::plain::PlainRequest;
 use crate::public_calls::token_use;
 use crate::route::{ApiRoute, MediaRoute, Route, StorageRoute};
@@ -166,7 +167,7 @@ fn check_length(request: &Parts, body_bytes_max: u64) -> Flow {
 fn classify(request: &Parts) -> Option<Route> {
     let path = request.uri.path();
     if path.starts_with(MEDIA_PREFIX) {
-        return media(path).map(Route::Media);
+        return media(request).map(Route::Media);
     }
     let call = if path == KEY_SET {
         path.strip_prefix('/')
@@ -190,9 +191,13 @@ pub(crate) fn is_web(path: &str) -> bool {
     path == "/" || path.starts_with("/watch/") || path.starts_with("/assets/")
 }
 
-fn media(path: &str) -> Option<MediaRoute> {
-    let (token, path) = MediaPath::parse_viewer(path)?;
-    Some(MediaRoute::new(token, path))
+fn media(request: &Parts) -> Option<MediaRoute> {
+    let (token, path) = MediaPath::parse_viewer(request.uri.path())?;
+    if token != media_token::ELSEWHERE {
+        return Some(MediaRoute::new(token, path));
+    }
+    let token = media_token::elsewhere(request).unwrap_or_default();
+    Some(MediaRoute::new(&token, path))
 }
 
 /// `/storage/{bucket}/{residency}/{content_id}/…`; the bucket must be that of the residency, so that one cannot be

@@ -53,10 +53,9 @@ pub(super) fn quota(edge: &Edge, _request: &Parts, context: &mut RequestContext)
         return ControlFlow::Continue(());
     };
     let user = context.identity.as_ref();
-    let stream = context.grant.as_ref();
     let holder = Holder {
         user: user.map(|identity| Fingerprint::of(identity.user_id.as_str().as_bytes())),
-        token: stream.map(|grant| Fingerprint::of(grant.media_session_id.as_str().as_bytes())),
+        token: stream_of(context),
     };
     match edge.limits.holder(class, &holder) {
         Ok(standing) => {
@@ -64,6 +63,16 @@ pub(super) fn quota(edge: &Edge, _request: &Parts, context: &mut RequestContext)
             ControlFlow::Continue(())
         }
         Err(turned) => ControlFlow::Break(Answer::turned_away(&turned)),
+    }
+}
+
+/// The media session; a partner's token that names none of ours is one of its own.
+fn stream_of(context: &RequestContext) -> Option<Fingerprint> {
+    let session = context.access.as_ref()?.media_session_id();
+    match (session, context.route.as_deref()) {
+        (Some(id), _) => Some(Fingerprint::of(id.as_str().as_bytes())),
+        (None, Some(Route::Media(media))) => Some(Fingerprint::of(media.token.as_bytes())),
+        (None, _) => None,
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) mod testing;
 use std::ops::ControlFlow;
 
 use http::request::Parts;
+use mcsp_api::ViewerIdentity;
+use mcsp_auth_edge::TokenError;
 
 pub(crate) use normalize::{is_forged, public_base, strip, strip_untold};
 
@@ -37,6 +39,9 @@ pub struct Stage {
     pub name: &'static str,
     pub(crate) run: fn(&Edge, &Parts, &mut RequestContext) -> Flow,
 }
+
+/// The stage that a request takes up again when its token's keys have come.
+const TOKEN: &str = "token";
 
 /// The stages in order. The first that answers ends the list.
 pub const REQUEST_STAGES: [Stage; 10] = [
@@ -68,7 +73,7 @@ pub const REQUEST_STAGES: [Stage; 10] = [
         run: residency::run,
     },
     Stage {
-        name: "token",
+        name: TOKEN,
         run: token::run,
     },
     Stage {
@@ -99,6 +104,25 @@ pub(crate) fn run_all(edge: &Edge, request: &Parts, context: &mut RequestContext
     }
 }
 
+/// After [`run_all`] answered: a token whose key is not known here, whose issuer may know it. Only what has passed every stage
+/// before the token's makes anybody ask.
+pub(crate) fn awaiting(request: &Parts, context: &mut RequestContext) -> Option<String> {
+    token::awaiting(request, context)
+}
+
+/// Goes on with the token's stage; its issuer was asked, and `verdict` is what came of it.
+pub(crate) fn resume(
+    edge: &Edge,
+    request: &Parts,
+    context: &mut RequestContext,
+    verdict: Result<ViewerIdentity, TokenError>,
+) -> Flow {
+    context.verdict = Some(verdict);
+    let at = REQUEST_STAGES.iter().position(|stage| stage.name == TOKEN);
+    let rest = at.and_then(|at| REQUEST_STAGES.get(at..));
+    run_list(rest.unwrap_or_default(), edge, request, context)
+}
+
 /// Runs a list; the first stage that answers ends it.
 pub(crate) fn run_list(
     stages: &[Stage],
@@ -108,6 +132,9 @@ pub(crate) fn run_list(
 ) -> Flow {
     for stage in stages {
         if let ControlFlow::Break(answer) = (stage.run)(edge, request, context) {
+            if context.awaits_keys {
+                return ControlFlow::Break(answer);
+            }
             return ControlFlow::Break(answered(stage.name, edge, context, answer));
         }
     }

@@ -12,6 +12,7 @@ use super::Flow;
 use crate::answer::Answer;
 use crate::context::RequestContext;
 use crate::edge::Edge;
+use crate::media_token;
 use crate::route::Route;
 
 pub(super) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) -> Flow {
@@ -44,11 +45,18 @@ pub(super) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) ->
     let Some(base) = candidates.first().and_then(|pop| pop.base_urls.first()) else {
         return elsewhere();
     };
-    let location = format!(
-        "{}{}",
-        base.as_str().trim_end_matches('/'),
-        request.uri.path()
-    );
+    let mut location = base.as_str().trim_end_matches('/').to_owned();
+    match context.route.as_deref() {
+        // No cookie goes with it to another host.
+        Some(Route::Media(media)) if !media.token.is_empty() => {
+            location.push_str(&media.viewer_path_of(media.rest()));
+        }
+        _ => location.push_str(request.uri.path()),
+    }
+    if let Some(query) = media_token::query(request).filter(|query| !query.is_empty()) {
+        location.push('?');
+        location.push_str(&query);
+    }
     ControlFlow::Break(Answer::redirect(&location, "residency"))
 }
 

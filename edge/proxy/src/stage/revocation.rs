@@ -11,13 +11,10 @@ use crate::context::RequestContext;
 use crate::edge::Edge;
 
 pub(super) fn run(edge: &Edge, _request: &Parts, context: &mut RequestContext) -> Flow {
-    let Some(grant) = &context.grant else {
+    let Some(access) = &context.access else {
         return ControlFlow::Continue(());
     };
-    if edge
-        .revocations
-        .is_media_session_revoked(&grant.media_session_id, grant.expires_s)
-    {
+    if access.is_revoked(&edge.revocations) {
         let text = "this media session was ended; ask for a new one";
         return ControlFlow::Break(Answer::problem(ProblemKind::Forbidden, "revoked", text));
     }
@@ -42,7 +39,8 @@ mod tests {
         let mut context = fixture.classified(&head);
         assert!(super::super::token::run(&fixture.edge, &head, &mut context).is_continue());
         assert!(run(&fixture.edge, &head, &mut context).is_continue());
-        let session = context.grant.as_ref().unwrap().media_session_id.clone();
+        let session = context.access.as_ref().unwrap().media_session_id().cloned();
+        let session = session.unwrap();
         fixture
             .edge
             .revocations

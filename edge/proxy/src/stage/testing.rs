@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use mcsp_api::events::MediaType;
 use mcsp_api::{Residency, Role, ViewerIdentity};
+use mcsp_auth_edge::media::partner::Partners;
 use mcsp_auth_edge::{
-    MediaGrant, MediaKeyConfig, MediaKeyStore, MediaKeyring, RenditionLimits, Revocations,
-    TokenForm, TokenPolicy, TokenVerifier,
+    MediaGrant, MediaKeyConfig, MediaKeyStore, MediaKeyring, RenditionLimits, RenewalPolicy,
+    Revocations, TokenForm, TokenPolicy, TokenVerifier,
 };
 use mcsp_edge_cache::engine::{Cache, CacheConfig};
 
@@ -27,6 +28,7 @@ use crate::context::RequestContext;
 use crate::edge::{Edge, EdgeParts, HomeParts};
 use crate::feed_state::FeedState;
 use crate::shield::ShieldConfig;
+use crate::visitor::Networks;
 
 pub(crate) const NOW_MS: i64 = 1_795_305_600_000;
 pub(crate) const CONTENT: &str = "c_ng_01k9x3m5y8q2v7r4t6w1z0a3bc";
@@ -62,7 +64,7 @@ impl Fixture {
     pub(crate) fn new(pop_id: &str) -> Self {
         let fixture = Self::without_keys(pop_id);
         for material in fixture.keys.published() {
-            fixture.edge.keyring.upsert(material).unwrap();
+            fixture.edge.media.keyring().upsert(material).unwrap();
         }
         fixture
     }
@@ -129,6 +131,10 @@ impl Fixture {
             fetcher: Fetcher::new(FetchConfig::default(), clock.clone(), &registry).unwrap(),
             limits: Limits::new(&LimitsConfig::default(), &shared, &entropy, &registry).unwrap(),
             prefetch: PrefetchConfig::default(),
+            partners: Partners::default(),
+            renewal: RenewalPolicy::default(),
+            token_keys: None,
+            networks: Networks::default(),
             keyring: Arc::new(MediaKeyring::new(clock.clone())),
             verifier: Arc::new(verifier),
             revocations,

@@ -1,27 +1,30 @@
 //! `token`: is the request entitled? Fails closed: keys that are not there yet, or are too old, are 503, never yes.
 
-use std::net::IpAddr;
+use std::borrow::Cow;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue, SET_COOKIE};
 use http::request::Parts;
-use mcsp_api::ProblemKind;
-use mcsp_api::media_path::private;
-use mcsp_auth_edge::{MediaGrant, MediaTokenError};
+use mcsp_api::media_path::{MediaPath, private};
+use mcsp_api::{ProblemKind, ViewerIdentity};
+use mcsp_auth_edge::media::TokenKind;
+use mcsp_auth_edge::{MediaAccess, MediaRequest, MediaTokenError, Renewal, TokenError};
 
 use super::Flow;
 use crate::answer::Answer;
 use crate::context::RequestContext;
 use crate::edge::Edge;
+use crate::media_token;
 use crate::public_calls::TokenUse;
 use crate::route::{MediaRoute, Route};
+use crate::target::host_of;
 
 pub(super) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) -> Flow {
     match context.route.as_deref() {
         Some(Route::Media(media)) => {
-            let client = context.peer.map(|peer| peer.ip());
-            context.grant = Some(media_token(edge, media, client)?);
+            let (access, renewed) = media_token(edge, request, media, context)?;
+            context.access = Some(access);
+            context.renewed = renewed;
             ControlFlow::Continue(())
         }
         Some(Route::Api(api)) => access_token(edge, request, api.token_use, context),
@@ -41,12 +44,18 @@ fn unavailable<T>(detail: &'static str, text: &str) -> ControlFlow<Answer, T> {
     ControlFlow::Break(Answer::problem(ProblemKind::Unavailable, detail, text))
 }
 
+/// What a good token allows, and the field that brings its successor where that goes with the answer.
+type Admitted = (MediaAccess, Option<Box<(HeaderName, HeaderValue)>>);
+
 fn media_token(
     edge: &Edge,
+    request: &Parts,
     media: &MediaRoute,
-    client: Option<IpAddr>,
-) -> ControlFlow<Answer, Arc<MediaGrant>> {
-    if edge.keyring.is_empty() {
+    context: &RequestContext,
+) -> ControlFlow<Answer, Admitted> {
+    let verifier = &edge.media;
+    let is_own = TokenKind::of(&media.token) == TokenKind::Own;
+    if verifier.is_empty() || (is_own && verifier.keyring().is_empty()) {
         return unavailable("no-keys", "this PoP has no keys yet");
     }
     if !edge.feed.is_within(edge.config.trust.media_until_ms) {
@@ -55,31 +64,78 @@ fn media_token(
             "this PoP has not heard from its origin for too long",
         );
     }
-    let forbidden = |detail: &'static str| {
-        let text = "the media URL is not valid; ask for a new one";
-        ControlFlow::Break(Answer::problem(ProblemKind::Forbidden, detail, text))
+    let path = MediaPath {
+        residency: media.residency,
+        content_id: media.content_id.clone(),
+        rest: media.rest(),
     };
-    let grant = match edge.keyring.verify_token(&media.token) {
-        Ok(grant) => grant,
+    let query = media_token::query(request);
+    let signals = &context.visitor.signals;
+    let asked = MediaRequest {
+        path: &path,
+        method: request.method.as_str(),
+        scheme: if context.is_tls { "https" } else { "http" },
+        authority: host_of(request).unwrap_or_default(),
+        query: query.as_ref().map(Cow::as_ref),
+        client: context.peer.map(|peer| peer.ip()),
+        country: context
+            .place
+            .country
+            .as_ref()
+            .map(|country| country.as_str()),
+        asn: signals.asn,
+        alpn: context.visitor.alpn,
+        ja4: signals.ja4.as_ref().map(|ja4| ja4.as_str()),
+        headers: Some(&request.headers),
+    };
+    // Who has lost the feed does not know which sessions have ended.
+    let may_renew = !context.is_ahead && edge.feed.is_within(edge.config.trust.revalidate_after_ms);
+    let (policy, revocations) = (&edge.renewal, &*edge.revocations);
+    let access = match verifier.verify(&media.token, &asked) {
+        Ok(access) => access,
+        Err(MediaTokenError::Expired) if may_renew => {
+            return match verifier.renewal(&media.token, &asked, policy, revocations) {
+                Renewal::Due { path, .. } => ControlFlow::Break(Answer::redirect(&path, "renewed")),
+                _ => forbidden(MediaTokenError::Expired.code()),
+            };
+        }
         Err(error) => return forbidden(error.code()),
     };
-    if grant.content_id != media.content_id || grant.residency != media.residency {
-        return forbidden(MediaTokenError::OtherItem.code());
-    }
     if private::PREFIXES
         .iter()
-        .any(|prefix| media.rest().starts_with(prefix))
+        .any(|prefix| path.rest.starts_with(prefix))
     {
         let text = "nothing is served under this path";
         return ControlFlow::Break(Answer::problem(ProblemKind::NotFound, "private", text));
     }
-    if !grant.allows_client(client) {
-        return forbidden(MediaTokenError::OtherClient.code());
-    }
-    if !grant.limits.allow(media.rest()) {
-        return forbidden(MediaTokenError::Rendition.code());
-    }
-    ControlFlow::Continue(grant)
+    let renewal = if may_renew {
+        verifier.renewal_of(&access, &media.token, &asked, policy, revocations)
+    } else {
+        Renewal::NotNeeded
+    };
+    let field = match renewal {
+        Renewal::NotNeeded | Renewal::Over => None,
+        Renewal::Due { path, .. } => {
+            return ControlFlow::Break(Answer::redirect(&path, "renewed"));
+        }
+        Renewal::Cookie { set_cookie, .. } => secret_field(SET_COOKIE, &set_cookie),
+        Renewal::Header { name, value, .. } => HeaderName::from_bytes(name.as_bytes())
+            .ok()
+            .and_then(|name| secret_field(name, &value)),
+    };
+    ControlFlow::Continue((access, field))
+}
+
+/// A field that compression between requests must not learn from (RFC 7541 section 7.1.3).
+fn secret_field(name: HeaderName, value: &str) -> Option<Box<(HeaderName, HeaderValue)>> {
+    let mut value = HeaderValue::from_str(value).ok()?;
+    value.set_sensitive(true);
+    Some(Box::new((name, value)))
+}
+
+fn forbidden<T>(detail: &'static str) -> ControlFlow<Answer, T> {
+    let text = "the media URL is not valid; ask for a new one";
+    ControlFlow::Break(Answer::problem(ProblemKind::Forbidden, detail, text))
 }
 
 fn access_token(
@@ -118,7 +174,15 @@ fn access_token(
             "this PoP has not heard from its origin for too long",
         );
     }
-    match edge.verifier.verify(token) {
+    let verdict = match context.verdict.take() {
+        Some(verdict) => verdict,
+        None => {
+            let verdict = edge.verifier.verify(token);
+            context.awaits_keys = edge.token_keys.is_some() && may_be_known(&verdict);
+            verdict
+        }
+    };
+    match verdict {
         Ok(identity) => {
             context.identity = Some(identity);
             ControlFlow::Continue(())
@@ -128,6 +192,21 @@ fn access_token(
         }
         Err(error) => refuse(error.code(), &error.to_string(), true),
     }
+}
+
+/// May the token's issuer know a key that this node lacks?
+fn may_be_known(verdict: &Result<ViewerIdentity, TokenError>) -> bool {
+    use TokenError::{KeysUnavailable, NoKeys, UnknownKey};
+    matches!(verdict, Err(UnknownKey | NoKeys | KeysUnavailable))
+}
+
+/// The token whose issuer is to be asked for its keys before anything is answered.
+pub(super) fn awaiting(request: &Parts, context: &mut RequestContext) -> Option<String> {
+    if !std::mem::take(&mut context.awaits_keys) {
+        return None;
+    }
+    let value = request.headers.get(AUTHORIZATION)?;
+    bearer(value.to_str().ok()?).map(str::to_owned)
 }
 
 fn refuse(detail: &'static str, text: &str, is_token_given: bool) -> Flow {
@@ -181,7 +260,7 @@ mod tests {
             (token.as_str(), "global", OTHER_CONTENT, "other-item"),
             (token.as_str(), "ng", CONTENT, "other-item"),
             (altered.as_str(), "global", CONTENT, "signature"),
-            ("nonsense", "global", CONTENT, "malformed"),
+            ("nonsense", "global", CONTENT, "unknown-key"),
         ] {
             assert_eq!(
                 media_outcome(&fixture, &path(token, residency, content, "v360/1.m4s")),

@@ -1,0 +1,76 @@
+//! The first bytes of a connection, noted on their way to rustls.
+//!
+//! Noted as they are read rather than peeked at before: that takes no system call and no wait of its own, so that no
+//! handshake is later for it or fails by it, in however many pieces its ClientHello comes.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use mcsp_edge_fingerprint::{Ja4, PEEK_BYTES_MAX, Peeked, Transport, peek};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A ClientHello of today, mostly; bytes.
+const HELLO_BYTES: usize = 2048;
+
+/// A socket of which the first bytes are noted, at most [`PEEK_BYTES_MAX`].
+#[derive(Debug)]
+pub(crate) struct Recording {
+    socket: TcpStream,
+    seen: Vec<u8>,
+}
+
+impl Recording {
+    pub(crate) fn new(socket: TcpStream) -> Self {
+        Self {
+            socket,
+            seen: Vec::with_capacity(HELLO_BYTES),
+        }
+    }
+
+    /// The fingerprint of the ClientHello that was read; none of one that is longer than is worth reading.
+    pub(crate) fn ja4(&self) -> Option<Ja4> {
+        match peek(&self.seen) {
+            Ok(Peeked::Hello(hello)) => Some(Ja4::of(&hello, Transport::Tcp)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn into_socket(self) -> TcpStream {
+        self.socket
+    }
+}
+
+impl AsyncRead for Recording {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = out.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(context, out))?;
+        let new = out.filled().get(before..).unwrap_or_default();
+        let room = PEEK_BYTES_MAX.saturating_sub(self.seen.len());
+        self.seen.extend(new.iter().take(room));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Recording {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
