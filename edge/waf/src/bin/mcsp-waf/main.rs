@@ -102,6 +102,9 @@ fn show(figures: &bench::Figures, is_json: bool) -> Result<(), AnyError> {
     for (name, us) in &figures.cases {
         println!("{name}: {us:.2} us");
     }
+    if let Some(us) = figures.media_p99_us {
+        println!("media GET, one client in twenty new, p99 by the clock: {us:.2} us");
+    }
     Ok(())
 }
 
