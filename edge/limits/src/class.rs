@@ -32,11 +32,13 @@ pub enum Class {
     Upload,
     /// A route to a plain origin.
     Plain,
+    /// A request on a connection, refused because its client asks for too much.
+    Refused,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Connection,
         Self::Segment,
         Self::Manifest,
@@ -49,6 +51,7 @@ impl Class {
         Self::Login,
         Self::Upload,
         Self::Plain,
+        Self::Refused,
     ];
 
     /// Its name in configuration, metrics and header fields.
@@ -67,6 +70,7 @@ impl Class {
             Self::Login => "login",
             Self::Upload => "upload",
             Self::Plain => "plain",
+            Self::Refused => "refused",
         }
     }
 
@@ -105,7 +109,7 @@ impl fmt::Display for Class {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// The client's address: an IPv4 address, an IPv6 prefix.
+    /// The client's address: an IPv4 address, an IPv6 prefix. Of what is refused, the connection's, with its port.
     Address,
     /// A wider IPv6 prefix, as a provider gives one customer or a few.
     Aggregate,

@@ -1,9 +1,10 @@
 //! All limits together, as requests meet them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ipnet::IpNet;
 use mcsp_runtime::{Entropy, SharedClock};
@@ -50,6 +51,27 @@ pub enum LimiterError {
     Metrics(#[from] prometheus::Error),
 }
 
+/// How long connections are looked at after one was refused too often, ms.
+const UNWELCOME_MS: u64 = 10_000;
+
+/// A connection's name, as long as it lives.
+fn name_of(connection: SocketAddr) -> Fingerprint {
+    let (address, port) = (connection.ip().to_canonical(), connection.port());
+    let [high, low] = port.to_be_bytes();
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            Fingerprint::of(&[a, b, c, d, high, low])
+        }
+        IpAddr::V6(address) => {
+            let mut name = [0; 18];
+            name[..16].copy_from_slice(&address.octets());
+            name[16..].copy_from_slice(&[high, low]);
+            Fingerprint::of(&name)
+        }
+    }
+}
+
 const SCOPES: usize = Scope::ALL.len();
 
 /// The rates of a node. A check takes well below a microsecond, and never fails: should the limiter itself break, the
@@ -64,6 +86,8 @@ pub struct Limiter {
     exempt: Vec<IpNet>,
     ipv6_prefix: u8,
     ipv6_aggregate_prefix: u8,
+    /// When a connection was last refused too often; 0: never.
+    refused_at_ms: AtomicU64,
     metrics: LimitsMetrics,
 }
 
@@ -146,6 +170,7 @@ impl Limiter {
             exempt: config.exempt.clone(),
             ipv6_prefix: config.ipv6_prefix,
             ipv6_aggregate_prefix: config.ipv6_aggregate_prefix,
+            refused_at_ms: AtomicU64::new(0),
             metrics,
         })
     }
@@ -185,6 +210,34 @@ impl Limiter {
         self.open_if_it_fails(|| {
             self.check(Class::Login, Scope::Account, Some(account), Key::of_name)
         })
+    }
+
+    /// Counts that a request on a connection was refused for what its client does. True: it goes on all the same, and the
+    /// connection should end.
+    #[must_use]
+    pub fn is_refused_too_often(&self, connection: SocketAddr) -> bool {
+        let verdict = self.open_if_it_fails(|| {
+            let name = Some(name_of(connection));
+            self.check(Class::Refused, Scope::Address, name, Key::of_name)
+        });
+        let is_too_often = matches!(verdict, Verdict::Refused(_));
+        if is_too_often {
+            self.refused_at_ms
+                .store(self.clock.now_ms().max(1), Ordering::Relaxed);
+        }
+        is_too_often
+    }
+
+    /// Has it been refused too often, and not waited since? Costs nothing where no connection was of late.
+    #[must_use]
+    pub fn is_unwelcome(&self, connection: SocketAddr) -> bool {
+        let refused_at_ms = self.refused_at_ms.load(Ordering::Relaxed);
+        let last_ms = self.clock.last_ns() / 1_000_000;
+        if refused_at_ms == 0 || last_ms.saturating_sub(refused_at_ms) > UNWELCOME_MS {
+            return false;
+        }
+        self.rule(Class::Refused, Scope::Address)
+            .is_some_and(|rule| rule.is_spent(Key::of_name(rule.id, name_of(connection))))
     }
 
     /// Brings the gauges up to date; for a task that runs now and then.

@@ -87,6 +87,17 @@ impl Rule {
         })
     }
 
+    /// Is nothing left, without taking anything?
+    pub(crate) fn is_spent(&self, key: Key) -> bool {
+        let Store::Keyed(view) = &self.store else {
+            return false;
+        };
+        let tolerance_ns = self.period_ns.saturating_mul(u64::from(self.quota - 1));
+        let spent_from_ns = self.clock.last_ns().saturating_add(tolerance_ns);
+        let whole_at_ns = view.table.get(key);
+        whole_at_ns.is_some_and(|whole_at_ns| whole_at_ns > spent_from_ns)
+    }
+
     /// How the client stands after it was let in.
     pub(crate) fn standing(&self, after: &StateSnapshot) -> Standing {
         let remaining = after.remaining_burst_capacity().min(self.quota);

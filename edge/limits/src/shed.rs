@@ -65,7 +65,7 @@ impl Level {
             Class::ApiWrite | Class::Login | Class::Upload => Some(Self::Writes),
             Class::Segment | Class::Manifest | Class::Plain => Some(Self::OtherStreams),
             // A running stream may need a new connection, and a new token.
-            Class::Connection | Class::Renewal => None,
+            Class::Connection | Class::Renewal | Class::Refused => None,
         }
     }
 }

@@ -62,6 +62,7 @@ fn scopes(class: Class) -> &'static [Scope] {
         Class::Connection | Class::Web | Class::Plain | Class::Upload => {
             &[Scope::Address, Scope::Pop]
         }
+        Class::Refused => &[Scope::Address],
         Class::Segment | Class::Manifest | Class::Art => {
             &[Scope::Address, Scope::Token, Scope::Pop]
         }
@@ -76,6 +77,7 @@ fn default_of(class: Class, scope: Scope) -> Rate {
     let rate = Rate::per_second;
     match (class, scope) {
         (Class::Connection, Scope::Address) => rate(200, 2_000),
+        (Class::Refused, Scope::Address) => rate(5, 50),
         (Class::Segment, Scope::Address) => rate(2_000, 8_000),
         // One player, at several times its speed, and seeking.
         (Class::Segment, Scope::Token) => rate(100, 400),

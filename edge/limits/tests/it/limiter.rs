@@ -155,6 +155,26 @@ fn exempt_networks_are_not_counted_but_their_users_are() {
 }
 
 #[test]
+fn a_connection_that_does_not_hear_is_unwelcome_for_a_while_and_no_other_of_its_address() {
+    let node = node(&config(&[(Class::Refused, Scope::Address, "5/s burst 50")]));
+    let limiter = &node.limiter;
+    let [connection, other] = ["192.0.2.1:5", "192.0.2.1:6"].map(|text| text.parse().unwrap());
+    for _ in 0..50 {
+        assert!(!limiter.is_unwelcome(connection));
+        assert!(!limiter.is_refused_too_often(connection));
+    }
+    assert!(limiter.is_refused_too_often(connection));
+    assert!(limiter.is_unwelcome(connection));
+    assert!(!limiter.is_unwelcome(other) && !limiter.is_refused_too_often(other));
+    node.after(1_000);
+    assert!(!limiter.is_refused_too_often(other));
+    assert!(!limiter.is_unwelcome(connection));
+    let forgiven = (0..9).take_while(|_| !limiter.is_refused_too_often(connection));
+    assert_eq!(forgiven.count(), 5);
+    assert!(limiter.is_unwelcome(connection));
+}
+
+#[test]
 fn without_limits_everything_goes() {
     let config = LimitsConfig {
         enabled: false,
