@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 /// Of all streams together, beside answers that are handed over at once. A client that gives room and reads nothing keeps
 /// no more than this here, however many streams it opens.
 const BYTES_MAX: usize = 2 << 20;
+/// Those who wait go on from here: all of them at once, so not for every frame that leaves.
+const BYTES_LESS: usize = BYTES_MAX / 2;
 
 /// Counts the bytes of one connection that wait. They have room in the client's windows already, so that they leave as the
 /// client reads, and whoever waits for them to become less does not wait for itself.
@@ -38,7 +40,7 @@ impl Backlog {
         self.bytes.load(Ordering::SeqCst) >= BYTES_MAX
     }
 
-    /// Waits until it is not full.
+    /// Waits, where it is full, until it is not nearly so any more.
     pub(crate) async fn has_room(&self) {
         while self.is_full() {
             let mut is_less = pin!(self.is_less.notified());
@@ -94,7 +96,7 @@ struct Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         let before = self.backlog.bytes.fetch_sub(self.length, Ordering::SeqCst);
-        if before >= BYTES_MAX && before - self.length < BYTES_MAX {
+        if before >= BYTES_LESS && before - self.length < BYTES_LESS {
             self.backlog.is_less.notify_waiters();
         }
     }
