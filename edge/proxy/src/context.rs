@@ -38,6 +38,8 @@ pub struct RequestContext {
     pub(crate) is_limited: bool,
     /// Which limits it has; absent before they are asked, and where there are none.
     pub(crate) class: Option<Class>,
+    /// The client was told so often that it asks for too much that its connection is to end.
+    pub(crate) ends_connection: bool,
     /// Counts as under way for as long as this is held.
     pub(crate) under_way: Option<RequestGuard>,
     /// How the client stands with its tightest limit, where that is told.
@@ -92,6 +94,7 @@ impl RequestContext {
             route: None,
             is_limited: false,
             class: None,
+            ends_connection: false,
             under_way: None,
             standing: None,
             body_bytes_max: 0,

@@ -154,6 +154,35 @@ async fn one_address_has_only_so_many_connections() {
     .await;
 }
 
+/// What is refused costs a node something too.
+#[tokio::test]
+async fn a_connection_that_goes_on_asking_is_closed() {
+    let world = World::new().await;
+    let extra = "[limits.rate.web]\naddress = \"1/min burst 5\"\n\
+                 [limits.rate.api_read]\naddress = \"1/min burst 5\"\n";
+    let node = world.node_with("los1", extra).await;
+    world.origin.serve("/", Serve::ok("page"));
+    world.origin.serve(TRENDING, Serve::ok("[]"));
+    // Answered by the node itself, and by pingora's proxy.
+    for path in ["/", TRENDING] {
+        let mut stream = TcpStream::connect(node.plain).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        stream
+            .write_all(request.repeat(200).as_bytes())
+            .await
+            .unwrap();
+        let mut answers = Vec::new();
+        let end = within("the end", stream.read_to_end(&mut answers)).await;
+        let answers = String::from_utf8_lossy(&answers);
+        let refused = answers.matches("HTTP/1.1 429 ").count();
+        assert!((51..60).contains(&refused), "{path}: {refused}, {end:?}");
+        assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 5, "{path}");
+        let last = answers.rfind("HTTP/1.1 ").unwrap();
+        let last = answers[last..].to_ascii_lowercase();
+        assert!(last.contains("connection: close\r\n"), "{last}");
+    }
+}
+
 /// Frames that cost nothing.
 mod frames {
     pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -40,7 +40,7 @@ impl EdgeProxy {
         let (mut header, body) = answer.render(context.trace.trace_id_hex(), &method)?;
         decorate(&self.edge, context, &mut header)?;
         let has_body = has_body(session);
-        if has_body {
+        if has_body || context.ends_connection {
             session.set_keepalive(None);
         }
         let end = body.is_empty();

@@ -82,6 +82,9 @@ pub(super) async fn send<C: ClientStream>(
     is_head: bool,
 ) -> Result<(), SendFault> {
     context.status = answer.status.as_u16();
+    if context.ends_connection {
+        client.end_connection();
+    }
     let word = Child::word_of(&answer);
     let mut head = client.head(answer.status);
     head.field(&DATE, &http_date_value(edge.clock.now_ms()));

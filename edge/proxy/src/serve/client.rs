@@ -119,6 +119,9 @@ pub(crate) trait ClientStream: Send {
     /// Waits until the client is gone. May be dropped, and called again.
     fn gone(&mut self) -> impl Future<Output = ()> + Send;
 
+    /// Has the connection end after the answer, where the protocol answers one request at a time; before its head.
+    fn end_connection(&mut self);
+
     /// Bytes of the body that went out.
     fn body_bytes_sent(&self) -> u64;
 }

@@ -77,6 +77,10 @@ impl ClientStream for Exchange<'_> {
         self.client_gone().await;
     }
 
+    fn end_connection(&mut self) {
+        self.close_after();
+    }
+
     fn body_bytes_sent(&self) -> u64 {
         Exchange::body_bytes_sent(self)
     }

@@ -178,6 +178,9 @@ impl ClientStream for H2Client {
         self.exchange.gone().await;
     }
 
+    /// Others of its streams may be good; the door resets those that are not heard any more.
+    fn end_connection(&mut self) {}
+
     fn body_bytes_sent(&self) -> u64 {
         self.exchange.body_bytes_sent()
     }

@@ -205,6 +205,10 @@ impl Handler for Guest {
 impl h2::Handler for Guest {
     async fn on_request(self: Arc<Self>, mut exchange: h2::Exchange) {
         let (peer, is_tls) = (exchange.peer().address, exchange.peer().is_tls);
+        // It was told often enough, and other streams of the connection may be good.
+        if peer.is_some_and(|peer| self.door.edge.limits.limiter.is_unwelcome(peer)) {
+            return exchange.cut();
+        }
         let is_ours =
             !exchange.has_body() && is_for_cache(&self.door.edge, exchange.request(), is_tls);
         if !is_ours {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use http::Method;
 use http::request::Parts;
-use mcsp_edge_limits::{Class, Fingerprint, Holder, Standing};
+use mcsp_edge_limits::{Class, Fingerprint, Holder, Standing, Turned};
 
 use super::Flow;
 use crate::answer::Answer;
@@ -43,8 +43,16 @@ fn count(edge: &Edge, class: Class, context: &mut RequestContext) -> Flow {
             context.standing = standing;
             ControlFlow::Continue(())
         }
-        Err(turned) => ControlFlow::Break(Answer::turned_away(&turned)),
+        Err(turned) => turn_away(edge, context, &turned),
     }
+}
+
+/// Refuses, and notes when it is time that the connection ends.
+fn turn_away(edge: &Edge, context: &mut RequestContext, turned: &Turned) -> Flow {
+    let connection = context.peer.filter(|_| turned.is_clients());
+    context.ends_connection =
+        connection.is_some_and(|peer| edge.limits.limiter.is_refused_too_often(peer));
+    ControlFlow::Break(Answer::turned_away(turned))
 }
 
 /// Counts it by who makes it, once its token was found good.
@@ -62,7 +70,7 @@ pub(super) fn quota(edge: &Edge, _request: &Parts, context: &mut RequestContext)
             context.standing = Standing::tighter(context.standing, standing);
             ControlFlow::Continue(())
         }
-        Err(turned) => ControlFlow::Break(Answer::turned_away(&turned)),
+        Err(turned) => turn_away(edge, context, &turned),
     }
 }
 
