@@ -41,6 +41,6 @@ pub use site::{
     own_routes,
 };
 pub use ticks::{MonotonicTicks, Ticks};
-pub use transaction::{Client, Environment, Transaction};
+pub use transaction::{Client, Environment, SIGNALS, Transaction};
 pub use transform::Transformation;
 pub use verdict::{AuditEvent, Block, Outcome, RuleMatch, Scores, excerpt};

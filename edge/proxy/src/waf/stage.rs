@@ -7,7 +7,7 @@ use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Method, Version};
 use mcsp_edge_h1::AbsoluteTarget;
-use mcsp_edge_waf::{Client, MediaHead, RequestLine};
+use mcsp_edge_waf::{Client, MediaHead, RequestLine, SIGNALS};
 
 use super::{Firewall, Inspection};
 use crate::context::RequestContext;
@@ -28,7 +28,8 @@ pub(crate) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) ->
         Route::Media(_) => MEDIA,
         other => other.label(),
     };
-    if route.is_media() && is_cleared(firewall, request, address) {
+    let signals = context.visitor.signals.variables().map(|(_, text)| text);
+    if route.is_media() && is_cleared(firewall, request, address, &signals) {
         firewall.metrics.cleared.inc();
         return ControlFlow::Continue(());
     }
@@ -41,6 +42,7 @@ pub(crate) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) ->
             .place
             .country
             .map(|country| country.as_str().to_owned()),
+        signals,
         id: context.trace.trace_id_hex(),
         now_ms: edge.clock.now_ms(),
     };
@@ -72,7 +74,12 @@ pub(crate) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) ->
 }
 
 /// Whether a request for media is one that its head clears. What is not ordinary about it needs every rule.
-fn is_cleared(firewall: &Firewall, request: &Parts, address: IpAddr) -> bool {
+fn is_cleared(
+    firewall: &Firewall,
+    request: &Parts,
+    address: IpAddr,
+    signals: &[String; SIGNALS.len()],
+) -> bool {
     let is_plain = matches!(request.method, Method::GET | Method::HEAD)
         && request.uri.query().is_none()
         && !may_have_body(request)
@@ -84,7 +91,7 @@ fn is_cleared(firewall: &Firewall, request: &Parts, address: IpAddr) -> bool {
         .headers
         .iter()
         .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-    MediaHead::of_fields(address, fields)
+    MediaHead::of_fields(address, signals.each_ref().map(String::as_bytes), fields)
         .is_some_and(|head| firewall.guard.clears_media(MEDIA, &head))
 }
 
@@ -107,5 +114,16 @@ fn protocol(version: Version) -> &'static [u8] {
         Version::HTTP_2 => b"HTTP/2.0",
         Version::HTTP_3 => b"HTTP/3.0",
         _ => b"HTTP/1.1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_connection_tells_has_the_names_that_rules_know() {
+        let told = mcsp_edge_fingerprint::Signals::default().variables();
+        assert_eq!(told.map(|(name, _)| name), SIGNALS);
     }
 }

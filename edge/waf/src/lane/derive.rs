@@ -89,6 +89,7 @@ fn client() -> Client {
         server: address,
         server_port: 443,
         country: None,
+        signals: Default::default(),
         id: String::new(),
         now_ms: 0,
     }
@@ -109,8 +110,9 @@ fn kinds_of(set: &RuleSet, rule: u32) -> Looks {
     let rule = &set.rules[rule as usize];
     let mut looks = Looks::default();
     for kind in INSPECTED {
-        let named =
-            |member: &&Member| member.variable == kind.variable() && names(&member.which, kind);
+        let named = |member: &&Member| {
+            member.variable == kind.variable() && names(set, &member.which, kind)
+        };
         if rule.exclusions.iter().any(|member| named(&member)) {
             continue;
         }
@@ -137,11 +139,16 @@ impl Looks {
     }
 }
 
-fn names(which: &Which, kind: Kind) -> bool {
+fn names(set: &RuleSet, which: &Which, kind: Kind) -> bool {
     match (which, kind.name()) {
         (Which::All, _) => true,
         (Which::Key(key), Some(name)) => **key == *name.as_bytes(),
         (Which::Pattern(pattern), Some(name)) => pattern.is_match(name.as_bytes()),
+        (Which::Slot(slot), Some(name)) => set
+            .names
+            .list
+            .get(*slot as usize)
+            .is_some_and(|known| **known == *name.as_bytes()),
         _ => false,
     }
 }

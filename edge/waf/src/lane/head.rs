@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::bytemap::ByteSet;
+use crate::transaction::SIGNALS;
 
 /// Longest value of a field that is not inspected, bytes; longer ones are not ordinary.
 const FIELD_BYTES_MAX: usize = 512;
@@ -66,6 +67,8 @@ const ORDINARY_BYTES: ByteSet = ByteSet::EMPTY
 pub struct MediaHead<'a> {
     /// The client's address.
     pub client: IpAddr,
+    /// What its connection tells, in the order of [`crate::SIGNALS`]; empty for what is not known.
+    pub signals: [&'a [u8]; SIGNALS.len()],
     /// `User-Agent`, if there is one.
     pub user_agent: Option<&'a [u8]>,
     /// `Referer`, if there is one.
@@ -80,10 +83,12 @@ impl<'a> MediaHead<'a> {
     #[must_use]
     pub fn of_fields(
         client: IpAddr,
+        signals: [&'a [u8]; SIGNALS.len()],
         fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Option<Self> {
         let mut head = Self {
             client,
+            signals,
             user_agent: None,
             referer: None,
             range: None,
@@ -131,7 +136,7 @@ mod tests {
         let bytes = fields
             .iter()
             .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        MediaHead::of_fields(IpAddr::V4(Ipv4Addr::LOCALHOST), bytes).is_some()
+        MediaHead::of_fields(IpAddr::V4(Ipv4Addr::LOCALHOST), [b""; 3], bytes).is_some()
     }
 
     #[test]

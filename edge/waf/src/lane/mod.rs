@@ -1,5 +1,5 @@
 //! The media lane: a request in the media grammar, without query, cookie and body, is cleared by its `User-Agent`, `Referer` and
-//! `Range` and its client's address, without a transaction.
+//! `Range`, its client's address and what its connection tells, without a transaction.
 //!
 //! The lane only ever says "no rule that looks at these would match". Whoever is not cleared goes through the whole set, so what
 //! is refused, logged and scored is always decided there. What the lane does not look at (the path, which the caller has read by
@@ -19,6 +19,7 @@ use crate::lang::variables::Variable;
 use crate::operator::{Hit, Operator, leading_number};
 use crate::policy::Policy;
 use crate::ruleset::{Rule, RuleSet, Test, TextPiece, Which};
+use crate::transaction::SIGNALS;
 use crate::transaction::values::{ValueId, Values};
 
 /// Bytes that transformations may write for one request; beyond it the request needs every rule.
@@ -33,9 +34,20 @@ enum Kind {
     Referer,
     Range,
     Client,
+    Ja4,
+    Asn,
+    Network,
 }
 
-const INSPECTED: [Kind; 4] = [Kind::UserAgent, Kind::Referer, Kind::Range, Kind::Client];
+const INSPECTED: [Kind; 7] = [
+    Kind::UserAgent,
+    Kind::Referer,
+    Kind::Range,
+    Kind::Client,
+    Kind::Ja4,
+    Kind::Asn,
+    Kind::Network,
+];
 
 impl Kind {
     fn name(self) -> Option<&'static str> {
@@ -44,13 +56,17 @@ impl Kind {
             Self::Referer => Some("referer"),
             Self::Range => Some("range"),
             Self::Client => None,
+            Self::Ja4 => Some(SIGNALS[0]),
+            Self::Asn => Some(SIGNALS[1]),
+            Self::Network => Some(SIGNALS[2]),
         }
     }
 
     fn variable(self) -> Variable {
         match self {
             Self::Client => Variable::RemoteAddr,
-            _ => Variable::RequestHeaders,
+            Self::Ja4 | Self::Asn | Self::Network => Variable::Tx,
+            Self::UserAgent | Self::Referer | Self::Range => Variable::RequestHeaders,
         }
     }
 }
@@ -152,6 +168,7 @@ impl Lane {
     /// Whether no rule of the set would match because of what is inspected.
     pub(crate) fn clears(&self, set: &RuleSet, head: &MediaHead<'_>) -> bool {
         let client = ClientText::new(head.client);
+        let [ja4, asn, network] = head.signals;
         let request = Request {
             set,
             values: [
@@ -159,6 +176,9 @@ impl Lane {
                 head.referer,
                 head.range,
                 Some(client.text()),
+                Some(ja4),
+                Some(asn),
+                Some(network),
             ],
         };
         if self
@@ -179,7 +199,7 @@ impl Lane {
             if kind == Kind::Range {
                 return self.judge(&request, kind, value) != Cleared::No;
             }
-            let owner = self.generation << 2 | kind as u64;
+            let owner = self.generation << 3 | kind as u64;
             known::or_else(owner, value, || self.judge(&request, kind, value))
         })
     }

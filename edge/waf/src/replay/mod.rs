@@ -202,6 +202,7 @@ fn run(policy: &Policy, environment: &Arc<Environment>, raw: &[u8]) -> Observati
         server: local,
         server_port: 80,
         country: None,
+        signals: Default::default(),
         id: "0123456789abcdef".to_owned(),
         now_ms: 1_700_000_000_000,
     };

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::Transaction;
 use super::values::NONE;
+use super::vars::TxValue;
+use super::{SIGNALS, Transaction};
 use crate::body::{Processor, urlencoded};
 use crate::lang::variables::Variable;
 use crate::limits::Beyond;
@@ -28,6 +29,13 @@ impl Transaction {
             client.server_port.to_string().as_bytes(),
         );
         put(Variable::UniqueId, client.id.as_bytes());
+        for (name, signal) in SIGNALS.iter().zip(&client.signals) {
+            // Who asks about it has given it a place.
+            if let Some(slot) = self.set.names.slot(name.as_bytes()) {
+                let text = TxValue::Text(signal.as_bytes().into());
+                self.vars.set_slot(slot, Some(text));
+            }
+        }
         if let Some(country) = &client.country {
             let name = self.values.push(b"COUNTRY_CODE");
             let value = self.values.push(country.as_bytes());

@@ -45,6 +45,10 @@ pub struct Environment {
     pub collections: Collections,
 }
 
+/// Transaction variables by which rules ask what a client's connection tells: its TLS fingerprint (JA4), its autonomous system's
+/// number, and what its network is known for (`TX:ja4`, `TX:asn`, `TX:network`).
+pub const SIGNALS: [&str; 3] = ["ja4", "asn", "network"];
+
 /// Whose request it is.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -58,6 +62,8 @@ pub struct Client {
     pub server_port: u16,
     /// Its country, ISO 3166-1 alpha-2, if known.
     pub country: Option<String>,
+    /// What its connection tells of it, in the order of [`SIGNALS`]; empty for what is not known.
+    pub signals: [String; SIGNALS.len()],
     /// The transaction's id, unpredictable to the client.
     pub id: String,
     /// When the request began, milliseconds since the Unix epoch.

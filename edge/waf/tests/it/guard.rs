@@ -326,6 +326,7 @@ fn a_request_ends_under_the_rules_it_began_under() {
 fn media(user_agent: &str) -> MediaHead<'_> {
     MediaHead {
         client: client().address,
+        signals: [b""; 3],
         user_agent: Some(user_agent.as_bytes()),
         referer: None,
         range: None,

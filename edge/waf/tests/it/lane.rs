@@ -52,7 +52,10 @@ impl Head {
 }
 
 fn clears(policy: &Policy, head: &Head) -> bool {
-    let head = MediaHead::of_fields(client().address, head.fields()).expect("ordinary fields");
+    let client = client();
+    let signals = client.signals.each_ref().map(String::as_bytes);
+    let head = MediaHead::of_fields(client.address, signals, head.fields());
+    let head = head.expect("ordinary fields");
     // Asked twice: what is remembered is to be what was found.
     let first = policy.clears_media(&head);
     assert_eq!(policy.clears_media(&head), first);
@@ -170,6 +173,16 @@ fn what_cannot_be_told_from_the_head_needs_every_rule() {
     assert!(!asks(client, "good"));
     let elsewhere = r#"SecRule REMOTE_ADDR "@ipMatch 198.51.100.0/24" "id:1,phase:1,deny""#;
     assert!(asks(elsewhere, "good"));
+    // What the connection tells.
+    let fingerprint = r#"SecRule TX:ja4 "@beginsWith t13d1516h2_" "id:1,phase:1,deny""#;
+    assert!(!asks(fingerprint, "good"));
+    let other = r#"SecRule TX:ja4 "@beginsWith q13" "id:1,phase:1,deny""#;
+    assert!(asks(other, "good"));
+    let network = r#"SecRule TX:network "!@streq" "id:1,phase:1,deny""#;
+    assert!(asks(network, "good"));
+    let system = r#"SecRule TX:asn "@eq 36873" "id:1,phase:1,deny,chain"
+        SecRule REQUEST_HEADERS:User-Agent "@contains bad""#;
+    assert!(asks(system, "good") && !asks(system, "bad"));
     // A link that fails by what is fixed settles its chain; one that holds leaves it to the others.
     let never = r#"SecRule REQUEST_METHOD "@streq PUT" "id:1,phase:1,deny,chain"
         SecRule REQUEST_HEADERS:User-Agent "@contains bad""#;
@@ -316,6 +329,7 @@ proptest! {
             if let Some(policy) = policy {
                 let head = MediaHead {
                     client: address,
+                    signals: [&bytes; 3],
                     user_agent: Some(&bytes),
                     referer: Some(&bytes),
                     range: Some(&bytes),

@@ -211,3 +211,14 @@ fn bodies_beyond_the_limit_are_cut_or_refused_and_reported() {
         assert!(event.body_cut && event.matches.is_empty());
     }
 }
+
+#[test]
+fn what_a_connection_tells_can_be_asked() {
+    let text = r#"
+        SecRule TX:ja4 "@rx ^t13d" "id:1,phase:1,pass"
+        SecRule TX:ASN "@eq 36873" "id:2,phase:1,pass"
+        SecRule TX:network "@streq hosting" "id:3,phase:1,pass"
+        SecRule TX:network "@rx ^$" "id:4,phase:1,pass"
+    "#;
+    assert_eq!(ids(text, "/"), vec![1, 2, 4]);
+}

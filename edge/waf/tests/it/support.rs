@@ -31,6 +31,7 @@ pub(crate) fn client() -> Client {
         server: IpAddr::V4(Ipv4Addr::LOCALHOST),
         server_port: 443,
         country: Some("NG".to_owned()),
+        signals: ["t13d1516h2_8daaf6152771_02713d6af862", "36873", ""].map(str::to_owned),
         id: "id".to_owned(),
         now_ms: 1_000,
     }

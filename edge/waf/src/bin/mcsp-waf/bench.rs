@@ -147,6 +147,7 @@ fn request(policy: &Policy, environment: &Arc<Environment>, sample: &Sample) -> 
         server: CLIENT,
         server_port: 443,
         country: None,
+        signals: Default::default(),
         id: "b9c1f7e2d4a85360".to_owned(),
         now_ms: 1_700_000_000_000,
     };
@@ -181,7 +182,9 @@ fn media(policy: &Policy, sample: &Sample, nth: u32, is_new: bool) -> Outcome {
         _ => (name.as_bytes(), value.as_bytes()),
     });
     let fields = fields.chain([(&b"Range"[..], range.as_bytes())]);
-    match MediaHead::of_fields(CLIENT, fields).is_some_and(|head| policy.clears_media(&head)) {
+    match MediaHead::of_fields(CLIENT, [b""; 3], fields)
+        .is_some_and(|head| policy.clears_media(&head))
+    {
         true => Outcome::Pass,
         false => Outcome::Overrun,
     }
