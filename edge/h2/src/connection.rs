@@ -36,6 +36,10 @@ const SEND_BYTES_MAX: usize = 512 << 10;
 /// How long a client may take to read why its connection ends.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// How long a client that has nothing under way may take, once the node ends, to say that it knows (RFC 9113 section 6.8).
+/// One that is gone without a word never does.
+const GOODBYE: Duration = Duration::from_secs(2);
+
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closed {
@@ -201,6 +205,7 @@ impl<H: Handler> Driver<'_, H> {
         if !self.is_stopping && self.stop.poll_stopped(context).is_ready() {
             self.is_stopping = true;
             self.connection.graceful_shutdown();
+            self.watch.hurry(GOODBYE);
         }
         loop {
             match self.connection.poll_accept(context) {
@@ -230,6 +235,7 @@ impl<H: Handler> Driver<'_, H> {
         self.watch
             .poll_overdue(context, doing)
             .map(|overdue| match overdue {
+                Overdue::Idle if self.is_stopping => CloseReason::Stopped,
                 Overdue::Idle => CloseReason::Idle,
                 Overdue::TooSlow => CloseReason::TooSlow,
             })

@@ -65,6 +65,14 @@ impl Watch {
         }
     }
 
+    /// From now on, a connection without a request is idle after `idle_timeout`.
+    pub(crate) fn hurry(&mut self, idle_timeout: Duration) {
+        self.idle_timeout = self.idle_timeout.min(idle_timeout);
+        self.tick = self.tick.min(idle_timeout / 4);
+        self.since = Instant::now();
+        self.timer.as_mut().reset(self.since + self.tick);
+    }
+
     /// Ready when the connection should end.
     pub(crate) fn poll_overdue(
         &mut self,

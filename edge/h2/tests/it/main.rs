@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod answers;
-mod backlog;
+
 mod bounds;
+mod deaf;
 mod ends;
 mod floods;
 mod site;

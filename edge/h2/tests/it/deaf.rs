@@ -1,4 +1,4 @@
-//! What of answers waits for a client that reads nothing.
+//! Clients that read nothing.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -78,17 +78,17 @@ impl AsyncWrite for Deaf {
 
 const LENGTH: usize = 1_600_000;
 
-/// As many requests as may be, of a client that gives all room and reads nothing.
+/// Requests of a client that gives all room and reads nothing.
 struct Asked {
     site: Arc<Site>,
     ear: Arc<Ear>,
     client: SendRequest<Bytes>,
     answers: Vec<ResponseFuture>,
     served: JoinHandle<Closed>,
-    _stop: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
 }
 
-async fn ask_without_listening() -> Asked {
+async fn ask_without_listening(requests: u32) -> Asked {
     let site = Arc::<Site>::default();
     let (ours, theirs) = tokio::io::duplex(64 << 10);
     let (stop, stopped) = watch::channel(false);
@@ -108,7 +108,7 @@ async fn ask_without_listening() -> Asked {
     let (mut client, connection) = builder.handshake(stream).await.unwrap();
     tokio::spawn(connection);
     let mut answers = Vec::new();
-    for _ in 0..limits().streams_max {
+    for _ in 0..requests {
         let uri = format!("https://a.example/pieces/{LENGTH}");
         let request = Request::get(uri).body(()).unwrap();
         answers.push(client.send_request(request, true).unwrap().0);
@@ -119,13 +119,13 @@ async fn ask_without_listening() -> Asked {
         client,
         answers,
         served,
-        _stop: stop,
+        stop,
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_gives_room_and_reads_nothing_keeps_little_here_and_then_gets_all() {
-    let asked = ask_without_listening().await;
+    let asked = ask_without_listening(limits().streams_max).await;
     // The clock stands while anything can be done: then all has been done that can be.
     tokio::time::sleep(Duration::from_millis(100)).await;
     let taken = asked.site.taken.load(Ordering::SeqCst);
@@ -149,8 +149,17 @@ async fn a_client_that_gives_room_and_reads_nothing_keeps_little_here_and_then_g
 
 #[tokio::test(start_paused = true)]
 async fn one_that_goes_on_reading_nothing_is_cut_off() {
-    let asked = ask_without_listening().await;
+    let asked = ask_without_listening(limits().streams_max).await;
     let closed = tokio::time::timeout(BOUND * 2, asked.served).await.unwrap();
     assert_eq!(closed.unwrap().reason, CloseReason::TooSlow);
     assert_eq!(asked.site.running.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_has_gone_without_a_word_does_not_keep_a_node_from_ending() {
+    let asked = ask_without_listening(0).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    asked.stop.send_replace(true);
+    let closed = tokio::time::timeout(Duration::from_secs(5), asked.served).await;
+    assert_eq!(closed.unwrap().unwrap().reason, CloseReason::Stopped);
 }
