@@ -25,6 +25,8 @@ pub struct RuleSet {
     pub(crate) units: Vec<Unit>,
     pub(crate) filters: Filters,
     pub(crate) settings: Settings,
+    /// Heads of chains that ask how long a request's body is, which no processor has to read for that.
+    pub(crate) asks_body_length: Vec<u32>,
 }
 
 /// What the files say beside rules.

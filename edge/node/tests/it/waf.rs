@@ -390,3 +390,14 @@ async fn check_says_what_is_wrong_with_the_rules() {
         "{said}"
     );
 }
+
+#[tokio::test]
+async fn bytes_that_are_no_text_pass_as_they_come() {
+    let site = Site::new("[waf.limits]\nrequest_body_bytes_max = 64\nbeyond = \"reject\"").await;
+    let request = site.node.request(Method::PUT, "/part");
+    let film = request.header("content-type", "video/mp4");
+    let sent = film.body(vec![b'&'; 300_000]).send().await.unwrap();
+    assert_eq!(sent.status(), 200, "the limit is on what is inspected");
+    assert_eq!(sent.text().await.unwrap(), "300000");
+    assert_eq!(site.events(), Vec::<serde_json::Value>::new());
+}

@@ -494,7 +494,20 @@ impl Builder {
             .filters
             .build()
             .map_err(|text| LoadError::new(nowhere(), LoadErrorKind::BadPattern(text)))?;
+        let mut asks_body_length = Vec::new();
+        for &head in self.phases.iter().flatten() {
+            let mut next = Some(head);
+            while let Some(rule) = next.map(|index| &self.rules[index as usize]) {
+                let asks = |member: &Member| member.variable == Variable::RequestBodyLength;
+                if rule.targets.iter().any(asks) {
+                    asks_body_length.push(head);
+                    break;
+                }
+                next = rule.next;
+            }
+        }
         Ok(RuleSet {
+            asks_body_length,
             rules: self.rules,
             phases: self.phases,
             names: self.names,

@@ -146,7 +146,7 @@ pub struct RoutePolicyConfig {
 }
 
 /// What the platform's own routes go without: the services hash passwords and keep descriptions, and run neither; object storage
-/// takes bytes of any media type, or of none.
+/// takes bytes of any media type, or of none, which are no text for rules (901340 would make them one).
 #[must_use]
 pub fn own_routes() -> Vec<RoutePolicyConfig> {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
@@ -178,7 +178,7 @@ pub fn own_routes() -> Vec<RoutePolicyConfig> {
         route(
             "storage",
             Exclusions {
-                ids: owned(&["920340", "920420", "920640"]),
+                ids: owned(&["901340", "920340", "920420", "920640"]),
                 ..Exclusions::default()
             },
         ),

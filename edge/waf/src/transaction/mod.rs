@@ -192,12 +192,17 @@ impl Transaction {
         transaction
     }
 
-    /// Whether the request's body is to be handed over.
+    /// Whether the request's body is to be handed over; ask after its head. One that nothing reads is not wanted: of a type without a
+    /// processor, where no rule wants it as text or asks for its length.
     #[must_use]
     pub fn wants_request_body(&self) -> bool {
+        let asks = |head: &u32| !self.removed.contains(*head);
         self.is_active()
             && self.request_body_access
             && self.environment.limits.request_body_bytes_max > 0
+            && (self.processor.is_some()
+                || self.force_request_body
+                || self.set.asks_body_length.iter().any(asks))
     }
 
     /// Whether the response's body is to be handed over; ask after its head.

@@ -174,3 +174,24 @@ fn response_bodies_are_read_in_phase_four() {
         mcsp_edge_waf::Outcome::Block(_)
     ));
 }
+
+#[test]
+fn a_body_that_nothing_reads_is_not_wanted() {
+    let wants = |rules: &str, content_type: &str| {
+        let mut transaction = begin(rules, "/");
+        transaction.request_header(b"Content-Type", content_type.as_bytes());
+        transaction.request_head_done();
+        transaction.wants_request_body()
+    };
+    let rule = r#"SecRule ARGS "@contains x" "id:1,phase:2,pass""#;
+    assert!(wants(rule, FORM) && wants(rule, "application/json"));
+    assert!(!wants(rule, "video/mp4"));
+    let forced =
+        format!("SecAction \"id:2,phase:1,pass,nolog,ctl:forceRequestBodyVariable=On\"\n{rule}");
+    assert!(wants(&forced, "video/mp4"));
+    let length = r#"SecAction "id:1,phase:2,pass,chain"
+        SecRule REQUEST_BODY_LENGTH "@gt 10""#;
+    assert!(wants(length, "video/mp4"));
+    let removed = format!("SecAction \"id:2,phase:1,pass,nolog,ctl:ruleRemoveById=1\"\n{length}");
+    assert!(!wants(&removed, "video/mp4"));
+}
