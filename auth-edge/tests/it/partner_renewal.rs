@@ -45,8 +45,8 @@ fn partners_tokens_are_renewed_on_their_terms() {
     let key = EncodingKey::from_secret(&SECRET);
     for (depth, path) in [
         (None, "/".to_owned()),
-        (Some(2), "/media/global".to_owned()),
-        (Some(9), format!("/media/global/{CONTENT}/v720")),
+        (Some(3), "/media/-/global".to_owned()),
+        (Some(9), format!("/media/-/global/{CONTENT}/v720")),
     ] {
         base.clock.set(NOW_S * 1000);
         let token = sign_uri(&claims(depth), "k1", Algorithm::HS256, &key).expect("a token");

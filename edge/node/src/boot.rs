@@ -167,9 +167,9 @@ impl Prepared {
         config.validate()?;
         config.media_renewal.validate()?;
         config.token_keys.validate()?;
-        let partners = Partners::load(&config.media_partner)?;
         let clock = SystemClock::shared();
         let membership = Membership::new(&config)?;
+        let partners = Partners::load(&config.media_partner)?;
         let certificates = config.tls.clone().map(CertificateStore::open).transpose()?;
         let geo = config
             .geo_database

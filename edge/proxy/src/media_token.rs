@@ -9,10 +9,7 @@ use mcsp_auth_edge::media::partner::{
 
 use crate::target::one_cookie_line;
 
-/// Stands in the path for a token that is not there.
-pub(crate) const ELSEWHERE: &str = "-";
-
-/// The token of a request whose path has [`ELSEWHERE`]: of RFC 9246 in the query or a cookie, of CTA-5007 in a header or a
+/// The token of a request whose path has [`mcsp_auth_edge::media::partner::ELSEWHERE`]: of RFC 9246 in the query or a cookie, of CTA-5007 in a header or a
 /// cookie. Nothing when there is none, or what is there could not stand in a path: all that is done with tokens is done
 /// with those alone.
 pub(crate) fn elsewhere(request: &Parts) -> Option<String> {

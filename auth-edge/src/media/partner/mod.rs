@@ -16,7 +16,7 @@ pub use config::{PARTNERS_MAX, Partner, PartnerConfig, PartnerError, PartnerForm
 pub use grant::PartnerGrant;
 pub use renewal::{CatRenewal, CatRenewalKind};
 pub use uri_signing::{Audience, UriClaims, sign_uri};
-pub use uri_transport::{CAT_NAME, COOKIE_NAME, cat_in, token_in, without_token};
+pub use uri_transport::{CAT_NAME, COOKIE_NAME, ELSEWHERE, cat_in, token_in, without_token};
 
 use super::error::MediaTokenError;
 use super::request::MediaRequest;

@@ -8,7 +8,7 @@ use mcsp_api::media_path::MEDIA_PREFIX;
 use super::cat::{key_that_signs, read_whole, sign_with};
 use super::cat_claims::{integer, label};
 use super::grant::PartnerGrant;
-use super::uri_transport::{CAT_NAME, COOKIE_NAME};
+use super::uri_transport::{CAT_NAME, COOKIE_NAME, ELSEWHERE};
 use crate::media::error::MediaTokenError;
 use crate::media::renewal::Renewal;
 use crate::media::request::MediaRequest;
@@ -206,9 +206,9 @@ fn cookie(name: &str, token: &str, path: &str, life_s: i64) -> String {
     format!("{name}={token}; Path={path}; Max-Age={life_s}; Secure; HttpOnly; SameSite=None")
 }
 
-/// Section 2.1.14: so many steps of the request's path, `/` for none.
+/// Section 2.1.14: so many steps of the request's path as its client has it, `/` for none.
 fn cookie_path(request: &MediaRequest<'_>, depth: usize) -> String {
-    let path = format!("{MEDIA_PREFIX}{}", request.path.object_name());
+    let path = format!("{MEDIA_PREFIX}{ELSEWHERE}/{}", request.path.object_name());
     let mut steps: Vec<&str> = path.split('/').skip(1).collect();
     // The last step is a file, not a folder.
     steps.pop();

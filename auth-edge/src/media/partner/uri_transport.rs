@@ -3,6 +3,8 @@
 
 /// The attribute's name of a signed URI, in queries and as a cookie.
 pub const COOKIE_NAME: &str = "URISigningPackage";
+/// Stands in a path for a token that is elsewhere.
+pub const ELSEWHERE: &str = "-";
 /// The header and the cookie of a Common Access Token.
 pub const CAT_NAME: &str = "CTA-Common-Access-Token";
 

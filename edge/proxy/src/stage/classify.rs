@@ -8,6 +8,7 @@ use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use mcsp_api::ProblemKind;
 use mcsp_api::media_path::{MEDIA_PREFIX, MediaPath};
+use mcsp_auth_edge::media::partner::ELSEWHERE;
 use mcsp_edge_limits::Class;
 
 use super::Flow;
@@ -193,7 +194,7 @@ pub(crate) fn is_web(path: &str) -> bool {
 
 fn media(request: &Parts) -> Option<MediaRoute> {
     let (token, path) = MediaPath::parse_viewer(request.uri.path())?;
-    if token != media_token::ELSEWHERE {
+    if token != ELSEWHERE {
         return Some(MediaRoute::new(token, path));
     }
     let token = media_token::elsewhere(request).unwrap_or_default();

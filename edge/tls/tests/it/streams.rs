@@ -1,13 +1,15 @@
 //! Connections over TLS, on real sockets.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use mcsp_edge_tls::{CertificateStore, TlsStream};
 use pingora_core::protocols::{ALPN, GetSocketDigest as _, Ssl as _};
 use rustls::pki_types::ServerName;
 use rustls::{CipherSuite, ClientConfig, RootCertStore};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 const BOUND: Duration = Duration::from_secs(20);
@@ -194,4 +196,95 @@ async fn the_suite_is_the_frugal_one_unless_the_client_has_no_aes() {
         let suite = far.get_ref().1.negotiated_cipher_suite().unwrap().suite();
         assert_eq!(suite, wanted, "{suites:?}");
     }
+}
+
+/// Writes a byte at a time.
+struct Dripping(TcpStream);
+
+impl AsyncRead for Dripping {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, out)
+    }
+}
+
+impl AsyncWrite for Dripping {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, &bytes[..bytes.len().min(1)])
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+/// A handshake by bytes on the wire, and what was told of its client.
+async fn print_of(names: usize, fragment_bytes: Option<usize>) -> Option<String> {
+    let dir = tempfile::TempDir::new().unwrap();
+    let (config, certificate) = crate::write(dir.path(), "a", &["a.example"]);
+    let store = CertificateStore::open(crate::tls(vec![config])).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    client.max_fragment_size = fragment_bytes;
+    client.alpn_protocols = vec![b"h2".to_vec()];
+    let filling = (0..names).map(|number| format!("{number:0200}").into_bytes());
+    client.alpn_protocols.extend(filling);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+    let name = ServerName::try_from("a.example").unwrap();
+    let far = async {
+        let socket = TcpStream::connect(address).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        let mut far = connector.connect(name, Dripping(socket)).await.unwrap();
+        far.write_all(b"after").await.unwrap();
+        far.flush().await.unwrap();
+        far
+    };
+    let near = async { crate::accept(&store, &listener).await.unwrap() };
+    let both = Box::pin(async { tokio::join!(near, far) });
+    let (mut near, _far) = bounded(both).await;
+    let mut got = [0; 5];
+    bounded(near.read_exact(&mut got)).await.unwrap();
+    assert_eq!(&got, b"after", "nothing was lost on the way");
+    near.ja4().map(|ja4| ja4.to_string())
+}
+
+#[tokio::test]
+async fn a_hello_has_its_fingerprint_in_however_many_pieces_it_comes() {
+    let whole = Box::pin(print_of(0, None)).await.unwrap();
+    assert!(
+        whole.starts_with("t13d") && whole.contains("h2_"),
+        "{whole}"
+    );
+    assert_eq!(
+        Box::pin(print_of(0, Some(64))).await,
+        Some(whole),
+        "in several records"
+    );
+    // One that is too long for a fingerprint is none too long for a handshake.
+    assert_eq!(Box::pin(print_of(100, None)).await, None);
 }

@@ -1,0 +1,142 @@
+//! What is known of clients by their connections, and who they are to origins, on every way that a request may take.
+
+use mcsp_api::headers::IDENTITY;
+use mcsp_api::{Residency, ViewerIdentity};
+use reqwest::{Client, Method, Version};
+
+use crate::harness::{Node, Serve, USER, World, client, origin_path, wait_for};
+
+/// Clients by protocol: HTTP/1.1 over TLS, HTTP/2.
+fn clients() -> [(Version, Client); 2] {
+    client();
+    let old = Client::builder()
+        .tls_danger_accept_invalid_certs(true)
+        .http1_only()
+        .build()
+        .unwrap();
+    [(Version::HTTP_11, old), (Version::HTTP_2, client())]
+}
+
+fn url(node: &Node, path: &str) -> String {
+    format!("https://localhost:{}{path}", node.tls.port())
+}
+
+/// The access log's lines of a path.
+fn lines(node: &Node, path: &str) -> Vec<serde_json::Value> {
+    let log = node.log();
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    lines
+        .filter(|line: &serde_json::Value| {
+            let found = line["path"].as_str();
+            line["target"] == "access" && found.is_some_and(|found| found.ends_with(path))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn every_request_of_a_connection_has_its_signals() {
+    let world = World::new().await;
+    let list = world.dir.path().join("networks.txt");
+    std::fs::write(&list, "# of this test\nhosting 127.0.0.0/8\nhosting ::1\n").unwrap();
+    let extra = format!("network_list = {:?}\n", list.display().to_string());
+    let node = world.node_with("los1", &extra).await;
+    let rest = "v360/1.m4s";
+    let path = origin_path(Residency::Global, rest);
+    world.origin.serve(&path, Serve::ok("bytes"));
+    world
+        .origin
+        .serve("/api/v1/auth/login", Serve::ok("welcome"));
+    world.origin.serve("/api/v1/users/me", Serve::ok("me"));
+    for (version, client) in clients() {
+        let media = url(&node, &world.media_path(Residency::Global, rest));
+        let answer = client.get(&media).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.version()), (200, version));
+        // Lent to pingora: with a body, and without one.
+        let login = client.post(url(&node, "/api/v1/auth/login")).body("{}");
+        assert_eq!(login.send().await.unwrap().status(), 200);
+        let me = client
+            .get(url(&node, "/api/v1/users/me"))
+            .bearer_auth(world.access.token());
+        assert_eq!(me.send().await.unwrap().status(), 200);
+    }
+    for path in [rest, "/auth/login", "/users/me"] {
+        wait_for("two lines", || async { lines(&node, path).len() == 2 }).await;
+        let lines = lines(&node, path);
+        let prints: Vec<_> = lines.iter().map(|line| line["ja4"].as_str()).collect();
+        for (print, alpn) in prints.iter().zip(["h1", "h2"]) {
+            let print = print.unwrap_or_else(|| panic!("{path}: no fingerprint"));
+            let head = print.split('_').next().unwrap();
+            assert!(head.starts_with("t13") && head.ends_with(alpn), "{print}");
+        }
+        assert!(lines.iter().all(|line| line["network"] == "hosting"));
+    }
+    let visits = "mcsp_edge_visits_total";
+    let of_hosting = node.metric(visits, &["network=\"hosting\""]).await;
+    assert!(
+        (2.0..=6.0).contains(&of_hosting),
+        "{of_hosting} connections"
+    );
+    let requests = "mcsp_edge_listed_requests_total";
+    assert_eq!(node.metric(requests, &["hosting"]).await, 6.0);
+}
+
+#[tokio::test]
+async fn no_client_is_who_it_says_it_is_on_any_way() {
+    let world = World::new().await;
+    let node = world.node("los1").await;
+    let rest = "v360/1.m4s";
+    for path in [
+        &*origin_path(Residency::Global, rest),
+        "/",
+        "/api/v1/auth/login",
+        "/api/v1/users/me",
+        "/api/v1/content/trending",
+    ] {
+        let kept = Serve::ok("an answer").with("cache-control", "no-store");
+        world.origin.serve(path, kept);
+    }
+    let forged = ViewerIdentity {
+        user_id: "u_gl_01k9x3m5y8q2v7r4t6w1z0a3bc".parse().unwrap(),
+        role: mcsp_api::Role::PlatformAdmin,
+        session_id: "s".to_owned(),
+        organisation_id: None,
+        expires_s: i64::MAX,
+    };
+    let forged = forged.to_header_value();
+    let media = world.media_path(Residency::Global, rest);
+    for (version, client) in clients() {
+        let asked = world.origin.seen().len();
+        let send = async |method: Method, path: &str, token: Option<String>| {
+            let mut request = client.request(method.clone(), url(&node, path));
+            if let Some(token) = token {
+                request = request.bearer_auth(token);
+            }
+            if method == Method::POST {
+                request = request.body("{}");
+            }
+            let answer = request.header(IDENTITY, &forged).send().await.unwrap();
+            assert_eq!(answer.status(), 200, "{path}");
+            assert_eq!(answer.version(), version);
+        };
+        send(Method::GET, &media, None).await;
+        send(Method::GET, "/", None).await;
+        send(Method::POST, "/api/v1/auth/login", None).await;
+        send(Method::GET, "/api/v1/content/trending", None).await;
+        let seen = world.origin.seen().split_off(asked);
+        assert_eq!(seen.len(), 4);
+        for one in &seen {
+            assert!(!one.headers.contains_key(IDENTITY), "{}", one.path);
+        }
+        let token = world.access.token();
+        send(Method::GET, "/api/v1/users/me", Some(token)).await;
+        let seen = world.origin.seen().pop().unwrap();
+        let found: Vec<_> = seen.headers.get_all(IDENTITY).iter().collect();
+        let [found] = found[..] else {
+            panic!("{found:?}");
+        };
+        let found = ViewerIdentity::from_header_value(found.to_str().unwrap()).unwrap();
+        assert_eq!(found.user_id.as_str(), USER);
+    }
+}
