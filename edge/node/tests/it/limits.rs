@@ -175,7 +175,8 @@ async fn a_connection_that_goes_on_asking_is_closed() {
         let end = within("the end", stream.read_to_end(&mut answers)).await;
         let answers = String::from_utf8_lossy(&answers);
         let refused = answers.matches("HTTP/1.1 429 ").count();
-        assert!((51..60).contains(&refused), "{path}: {refused}, {end:?}");
+        // Fifty, and five a second; not all that were asked for.
+        assert!((51..150).contains(&refused), "{path}: {refused}, {end:?}");
         assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 5, "{path}");
         let last = answers.rfind("HTTP/1.1 ").unwrap();
         let last = answers[last..].to_ascii_lowercase();
