@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Item, Loader, Update, operator, select};
+use super::{Item, Loader, operator, select, updates};
 use crate::error::{LoadError, LoadErrorKind, Location};
 use crate::filter::FilterBuilder;
 use crate::lang::actions::{self, Action, Ctl, SetVar};
@@ -23,9 +23,11 @@ const STEPS_MAX: usize = 32;
 
 pub(super) fn build(loader: Loader) -> Result<RuleSet, LoadError> {
     let mut items = loader.items;
-    apply_updates(&mut items, &loader.updates);
+    updates::apply(&mut items, &loader.updates);
     if let Some(level) = loader.paranoia_max {
-        items.retain(|item| !matches!(item, Item::Chain(chain, _) if above(chain, level)));
+        items.retain(
+            |item| !matches!(item, Item::Chain(chain, _) if updates::is_above(chain, level)),
+        );
     }
     let mut builder = Builder {
         defaults: loader.defaults,
@@ -43,52 +45,6 @@ pub(super) fn build(loader: Loader) -> Result<RuleSet, LoadError> {
         }
     }
     builder.finish(loader.settings)
-}
-
-fn above(chain: &[RuleAst], level: u8) -> bool {
-    let tagged = |action: &Placed<Action>| match &action.item {
-        Action::Tag(tag) => tag.strip_prefix("paranoia-level/")?.parse::<u8>().ok(),
-        _ => None,
-    };
-    chain.first().is_some_and(|head| {
-        head.actions
-            .iter()
-            .filter_map(tagged)
-            .any(|tag| tag > level)
-    })
-}
-
-fn apply_updates(items: &mut Vec<Item>, updates: &[Update]) {
-    for update in updates {
-        match update {
-            Update::Remove(rules) => {
-                items.retain(|item| !matches!(item, Item::Chain(chain, _) if chain.first().is_some_and(|head| select::selects(rules, head))));
-            }
-            Update::Targets(rules, targets) => {
-                for head in chosen(items, rules) {
-                    head.targets.extend(targets.iter().cloned());
-                }
-            }
-            Update::Actions(rules, actions) => {
-                for head in chosen(items, rules) {
-                    head.actions.extend(actions.iter().cloned());
-                }
-            }
-        }
-    }
-}
-
-fn chosen<'a>(
-    items: &'a mut [Item],
-    rules: &'a RuleSelector,
-) -> impl Iterator<Item = &'a mut RuleAst> {
-    items
-        .iter_mut()
-        .filter_map(|item| match item {
-            Item::Chain(chain, _) => chain.first_mut(),
-            Item::Marker(_) => None,
-        })
-        .filter(|head| select::selects(rules, head))
 }
 
 /// Effects that name rules by something that is resolved when all rules are there.

@@ -3,6 +3,7 @@
 mod build;
 mod operator;
 mod select;
+mod updates;
 
 pub(crate) use select::mask;
 

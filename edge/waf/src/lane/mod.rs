@@ -7,25 +7,24 @@
 
 mod derive;
 mod head;
+mod judge;
 mod known;
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use head::MediaHead;
+use judge::Request;
 use known::Cleared;
 
 use crate::lang::variables::Variable;
-use crate::operator::{Hit, Operator, leading_number};
 use crate::policy::Policy;
-use crate::ruleset::{Rule, RuleSet, Test, TextPiece, Which};
+use crate::ruleset::RuleSet;
 use crate::transaction::SIGNALS;
-use crate::transaction::values::{ValueId, Values};
+use crate::transaction::values::Values;
 
 /// Bytes that transformations may write for one request; beyond it the request needs every rule.
 const SCRATCH_BYTES_MAX: usize = 256 << 10;
-/// Captures of one match.
-const CAPTURES: usize = 10;
 
 /// What is inspected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,226 +234,6 @@ impl Lane {
 
 thread_local! {
     static SCRATCH: RefCell<Values> = RefCell::default();
-}
-
-type Captures = [Option<Vec<u8>>; CAPTURES];
-
-struct Request<'a> {
-    set: &'a RuleSet,
-    values: [Option<&'a [u8]>; INSPECTED.len()],
-}
-
-impl Request<'_> {
-    fn rule(&self, link: &Link) -> Option<(&Rule, &Test)> {
-        let rule = &self.set.rules[link.rule as usize];
-        rule.test.as_ref().map(|test| (rule, test))
-    }
-
-    /// Whether a first link may match by what is there or not.
-    fn presence_matches(&self, chain: &Chain) -> bool {
-        let Some(Link {
-            look: Look::Inspects {
-                counts, argument, ..
-            },
-            ..
-        }) = chain.links.first()
-        else {
-            return true;
-        };
-        self.counts_match(&chain.links[0], *counts, argument)
-    }
-
-    fn counts_match(&self, link: &Link, counts: Kinds, argument: &[u8]) -> bool {
-        let Some((rule, test)) = self.rule(link) else {
-            return true;
-        };
-        if !self.set.pipelines[rule.pipeline as usize].is_empty() {
-            return !counts.is_empty();
-        }
-        INSPECTED
-            .into_iter()
-            .filter(|kind| counts.contains(*kind))
-            .any(|kind| {
-                let count = usize::from(self.values[kind as usize].is_some()).to_string();
-                test.operator
-                    .test(count.as_bytes(), argument, false)
-                    .is_some()
-                    != test.negated
-            })
-    }
-
-    /// What a chain's first link captures of a value, if it matches.
-    fn first_link(&self, chain: &Chain, values: &mut Values, id: ValueId) -> Option<Captures> {
-        let link = chain.links.first()?;
-        let Look::Inspects { argument, .. } = &link.look else {
-            return Some(Captures::default());
-        };
-        let (rule, test) = self.rule(link)?;
-        self.value_matches(rule, test, argument, values, id)
-    }
-
-    /// As the engine looks at a stored value.
-    fn value_matches(
-        &self,
-        rule: &Rule,
-        test: &Test,
-        argument: &[u8],
-        values: &mut Values,
-        id: ValueId,
-    ) -> Option<Captures> {
-        let steps = &self.set.pipelines[rule.pipeline as usize];
-        if !rule.multi_match {
-            let id = values.pipeline(id, steps);
-            return self.tested(rule, test, argument, values, id);
-        }
-        let mut found = self.tested(rule, test, argument, values, id);
-        let mut id = id;
-        for step in steps {
-            let changed = values.transform(id, *step);
-            if changed != id {
-                id = changed;
-                found = self.tested(rule, test, argument, values, id).or(found);
-            }
-        }
-        found
-    }
-
-    fn tested(
-        &self,
-        rule: &Rule,
-        test: &Test,
-        argument: &[u8],
-        values: &mut Values,
-        id: ValueId,
-    ) -> Option<Captures> {
-        let filters = &self.set.filters;
-        if let Some(filter) = test.filter {
-            let bytes = *values.set(id);
-            if !filters.passes(filter, values.candidates(id, filters), &bytes) {
-                return None;
-            }
-        }
-        let value = values.get(id);
-        let hit = test.operator.test(value, argument, rule.capture);
-        if hit.is_some() == test.negated {
-            return None;
-        }
-        Some(captures(value, hit.filter(|_| rule.capture)))
-    }
-
-    /// Whether all of a chain may match once its first link has.
-    fn rest_matches(&self, chain: &Chain, mut captured: Captures) -> bool {
-        let Some((first, rest)) = chain.links.split_first() else {
-            return true;
-        };
-        if !first.is_quiet && !rest.is_empty() {
-            return true;
-        }
-        for (place, link) in rest.iter().enumerate() {
-            let is_last = place + 1 == rest.len();
-            let Some((rule, test)) = self.rule(link) else {
-                return true;
-            };
-            let matched = match &link.look {
-                Look::Unknown => Some(Captures::default()),
-                Look::Captured => self.captured(rule, test, &captured),
-                Look::Inspects {
-                    values,
-                    counts,
-                    argument,
-                } => {
-                    if self.counts_match(link, *counts, argument) {
-                        return true;
-                    }
-                    self.any_value(rule, test, *values, argument)
-                }
-            };
-            let Some(now) = matched else {
-                return false;
-            };
-            if !link.is_quiet && !is_last || matches!(link.look, Look::Unknown) {
-                return true;
-            }
-            if rule.capture {
-                captured = now;
-            }
-        }
-        true
-    }
-
-    fn any_value(
-        &self,
-        rule: &Rule,
-        test: &Test,
-        kinds: Kinds,
-        argument: &[u8],
-    ) -> Option<Captures> {
-        let mut values = Values::default();
-        values.reset(self.set.filters.words(), SCRATCH_BYTES_MAX);
-        let present = INSPECTED
-            .into_iter()
-            .filter(|kind| kinds.contains(*kind))
-            .filter_map(|kind| self.values[kind as usize]);
-        let mut found = None;
-        for value in present {
-            let id = values.push(value);
-            found = self
-                .value_matches(rule, test, argument, &mut values, id)
-                .or(found);
-        }
-        found
-    }
-
-    /// A rule over captures alone.
-    fn captured(&self, rule: &Rule, test: &Test, captured: &Captures) -> Option<Captures> {
-        let of = |slot: u32| captured.get(slot as usize).and_then(|text| text.as_deref());
-        let mut argument = Vec::new();
-        for piece in &test.argument.0 {
-            match piece {
-                TextPiece::Plain(text) => argument.extend_from_slice(text),
-                TextPiece::Slot(slot) => argument.extend_from_slice(of(*slot).unwrap_or_default()),
-                TextPiece::Value(..) => return Some(Captures::default()),
-            }
-        }
-        let mut found = None;
-        for target in &rule.targets {
-            let Which::Slot(slot) = target.which else {
-                return Some(Captures::default());
-            };
-            let Some(value) = of(slot) else { continue };
-            let mut value = value.to_vec();
-            for step in &self.set.pipelines[rule.pipeline as usize] {
-                let mut changed = Vec::new();
-                step.apply(&value, &mut changed);
-                value = changed;
-            }
-            let hit = match &test.operator {
-                Operator::Compare(comparison) => comparison
-                    .holds(leading_number(&value), leading_number(&argument))
-                    .then_some(Hit::Whole),
-                operator => operator.test(&value, &argument, rule.capture),
-            };
-            if hit.is_some() != test.negated {
-                found = Some(captures(&value, hit.filter(|_| rule.capture)));
-            }
-        }
-        found
-    }
-}
-
-fn captures(value: &[u8], hit: Option<Hit>) -> Captures {
-    let mut captured = Captures::default();
-    match hit {
-        None => {}
-        Some(Hit::Whole) => captured[0] = Some(value.to_vec()),
-        Some(Hit::Text(text)) => captured[0] = Some(text),
-        Some(Hit::Groups(groups)) => {
-            for (place, group) in captured.iter_mut().zip(groups) {
-                *place = group.and_then(|range| value.get(range)).map(<[u8]>::to_vec);
-            }
-        }
-    }
-    captured
 }
 
 /// An address as rules see it, without an allocation.
