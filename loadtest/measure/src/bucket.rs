@@ -94,7 +94,8 @@ pub struct ClassBucket {
 }
 
 impl ClassBucket {
-    fn merge(&mut self, other: &Self) {
+    /// All that another one holds.
+    pub fn merge(&mut self, other: &Self) {
         self.counts.merge(&other.counts);
         self.first_byte.merge(&other.first_byte);
         self.last_byte.merge(&other.last_byte);
@@ -110,6 +111,10 @@ pub struct Bucket {
     pub missed: u64,
     /// Users that left. All that arrived before, less all that left, are there.
     pub departures: u64,
+    /// Players' sessions that ended.
+    pub sessions: u64,
+    /// Of them, those that never began to play, or broke off.
+    pub sessions_failed: u64,
     /// How late users started, µs.
     pub lag: Coarse,
     /// Players' first frames, by how long they took, µs.
@@ -134,6 +139,8 @@ impl Bucket {
         self.arrivals += other.arrivals;
         self.missed += other.missed;
         self.departures += other.departures;
+        self.sessions += other.sessions;
+        self.sessions_failed += other.sessions_failed;
         self.lag.merge(&other.lag);
         self.startup.merge(&other.startup);
         self.played_us += other.played_us;

@@ -59,17 +59,27 @@ impl Coarse {
     /// The value below or at which this share of values lies, within a bin's width; none when there are none.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> Option<f64> {
-        let count = self.count();
-        if count == 0 {
-            return None;
-        }
+        Self::quantile_of(
+            self.0.iter().map(|(bin, count)| (*bin, *count)),
+            self.count(),
+            quantile,
+        )
+    }
+
+    /// As [`Coarse::quantile`], of bins in order that hold `count` values together.
+    pub(crate) fn quantile_of(
+        bins: impl Iterator<Item = (u16, u64)>,
+        count: u64,
+        quantile: f64,
+    ) -> Option<f64> {
         // As HDR histograms do: the value of the first one that reaches the rank; within the bin, by straight line.
         let rank = (quantile.clamp(0.0, 1.0) * count as f64).max(1.0);
         let mut before = 0.0;
-        for (low, above, count) in self.bins() {
+        for (bin, count) in bins {
             let count = count as f64;
             if before + count >= rank {
-                let width = (above - low).saturating_sub(1) as f64;
+                let low = Self::low(bin);
+                let width = (Self::low(bin.saturating_add(1)) - low).saturating_sub(1) as f64;
                 return Some(low as f64 + width * ((rank - before - 0.5).max(0.0) / count));
             }
             before += count;

@@ -6,24 +6,37 @@
 
 mod bucket;
 mod coarse;
+mod compare;
 mod finding;
+mod junit;
 mod latency;
+mod naming;
 mod partial;
 mod recorder;
 mod results;
+mod rules;
 mod sample;
 mod session;
+mod slo;
+mod statistics;
+mod verdict;
 
 pub use bucket::{Bucket, ClassBucket, Counts, Timeline};
 pub use coarse::Coarse;
+pub use compare::{Change, CompareError, Comparison, compare};
 pub use finding::{Finding, FindingEntry, FindingKind, Findings, OfKind};
+pub use junit::junit;
 pub use latency::{Latencies, Latency};
 pub use mcsp_loadtest_scenario::Phase;
+pub use naming::{
+    ManifestWatch, ObservedManifest, ObservedSegment, name_manifest_age, name_segment,
+};
 pub use partial::Partial;
 pub use recorder::Recorder;
 pub use results::{
-    ChaosRecord, Machine, NodeSample, NodeSeries, RESULTS_SCHEMA, Results, SloVerdict, Verdict,
-    VerdictKind, Workers,
+    ChaosRecord, Machine, NodeSample, NodeSeries, RESULTS_SCHEMA, Results, ResultsError, Run,
+    SloVerdict, Verdict, VerdictKind, Workers,
 };
 pub use sample::{CacheSource, Outcome, PlaybackSample, RequestClass, RequestSample};
 pub use session::{SessionEnd, SessionSample, SessionTotals};
+pub use slo::{evaluate, evaluate_within, hit_ratio};

@@ -5,7 +5,7 @@ use mcsp_loadtest_scenario::Phase;
 use crate::finding::Finding;
 use crate::partial::Partial;
 use crate::sample::{Outcome, PlaybackSample, RequestSample};
-use crate::session::SessionSample;
+use crate::session::{SessionEnd, SessionSample};
 
 /// What a worker's thread tells of its users. It belongs to one thread: nothing is locked. Moments are µs after the run's common
 /// start.
@@ -104,6 +104,9 @@ impl Recorder {
 
     /// A player's session ended.
     pub fn session(&mut self, session: &SessionSample) {
+        let bucket = self.seen.timeline.at(session.ended_us);
+        bucket.sessions += 1;
+        bucket.sessions_failed += u64::from(session.end == SessionEnd::Failed);
         if session.intended_us >= self.warm_up_us {
             self.seen.sessions.add(session);
         }

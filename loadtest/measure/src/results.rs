@@ -2,8 +2,10 @@
 
 use mcsp_loadtest_scenario::{Action, Scenario, Slo};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::partial::Partial;
+use crate::{rules, slo, verdict};
 
 /// Says what the JSON is; a change that old readers would misread gets another number.
 pub const RESULTS_SCHEMA: &str = "mcsp-load/results/1";
@@ -76,6 +78,8 @@ pub struct SloVerdict {
 /// A chaos step, and whether what had to hold did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChaosRecord {
+    /// Its index in the scenario's `chaos`.
+    pub step: usize,
     /// When it was done, µs after the run's start.
     pub from_us: u64,
     /// When it was undone.
@@ -86,7 +90,7 @@ pub struct ChaosRecord {
     pub target: String,
     /// Why it could not be done; none: it was.
     pub error: Option<String>,
-    /// What had to hold, by what was measured from `from_us` to the end of the recovery.
+    /// What had to hold, by what was measured from `from_us` to the end of the recovery; [`Results::conclude`] says it.
     pub must_hold: Vec<SloVerdict>,
 }
 
@@ -164,4 +168,112 @@ pub struct Results {
     pub slo: Vec<SloVerdict>,
     /// What is to be thought of it.
     pub verdict: Verdict,
+}
+
+/// What is known when a run is over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// What was asked.
+    pub scenario: Scenario,
+    /// When the run started, ms since 1970-01-01T00:00:00Z.
+    pub started_unix_ms: u64,
+    /// How long it took, with the drain, µs.
+    pub took_us: u64,
+    /// Where the tool ran.
+    pub machine: Machine,
+    /// The commit of what was tested, when it is known.
+    pub commit: Option<String>,
+    /// Whether all of the tool took part.
+    pub workers: Workers,
+    /// The sum of all partials.
+    pub seen: Partial,
+    /// The nodes' use of their machines.
+    pub nodes: Vec<NodeSeries>,
+    /// What was done to them; `must_hold` is filled in.
+    pub chaos: Vec<ChaosRecord>,
+}
+
+/// Why results cannot be read. No retry helps.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ResultsError {
+    /// Not JSON, or not of this form.
+    #[error("these are no results: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Results of another version of the tool.
+    #[error("results of schema {found:?}: this version reads {RESULTS_SCHEMA:?}")]
+    Schema {
+        /// What they say.
+        found: String,
+    },
+}
+
+impl Results {
+    /// Judges a run: derives findings from what was counted, evaluates SLOs and what had to hold, and says what is to be thought of
+    /// it. Passwords are left out.
+    #[must_use]
+    pub fn conclude(run: Run) -> Self {
+        let Run {
+            mut scenario,
+            started_unix_ms,
+            took_us,
+            machine,
+            commit,
+            workers,
+            mut seen,
+            nodes,
+            mut chaos,
+        } = run;
+        rules::derive(&scenario, &nodes, &mut seen);
+        for record in &mut chaos {
+            slo::evaluate_step(&scenario, record, &seen);
+            rules::broken_by_chaos(record, &mut seen.findings);
+        }
+        let slo: Vec<SloVerdict> = scenario
+            .slo
+            .iter()
+            .map(|asked| slo::evaluate(asked, &scenario, &seen))
+            .collect();
+        rules::slow_for_slo(&slo, &scenario, &mut seen.findings);
+        let verdict = verdict::of(&scenario, &workers, &seen, &chaos, &slo);
+        scenario.accounts.password.clear();
+        Self {
+            schema: RESULTS_SCHEMA.to_owned(),
+            scenario,
+            started_unix_ms,
+            took_us,
+            machine,
+            commit,
+            workers,
+            seen,
+            nodes,
+            chaos,
+            slo,
+            verdict,
+        }
+    }
+
+    /// As JSON, to be kept.
+    ///
+    /// # Errors
+    /// None for results that [`Results::conclude`] gave.
+    pub fn to_json(&self) -> Result<String, ResultsError> {
+        Ok(serde_json::to_string(self)?)
+    }
+
+    /// Reads what [`Results::to_json`] wrote.
+    ///
+    /// # Errors
+    /// What is not JSON, or is of another schema.
+    pub fn from_json(text: &str) -> Result<Self, ResultsError> {
+        #[derive(Deserialize)]
+        struct Head {
+            schema: String,
+        }
+        let head: Head = serde_json::from_str(text)?;
+        if head.schema != RESULTS_SCHEMA {
+            return Err(ResultsError::Schema { found: head.schema });
+        }
+        Ok(serde_json::from_str(text)?)
+    }
 }

@@ -21,6 +21,8 @@ pub enum SessionEnd {
 pub struct SessionSample {
     /// Its intended start, µs after the run's start.
     pub intended_us: u64,
+    /// When it ended, µs after the run's start.
+    pub ended_us: u64,
     /// From the intended start to the first frame, µs; none: it never came.
     pub startup_us: Option<u64>,
     /// How it ended.

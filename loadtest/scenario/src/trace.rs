@@ -58,8 +58,8 @@ impl Trace {
         };
         match self.format {
             TraceFormat::Steps => {
-                self.steps =
-                    Some(parse_steps(&text).map_err(|(line, expected)| fault(line, expected))?)
+                let steps = parse_steps(&text).map_err(|(line, expected)| fault(line, expected))?;
+                self.steps = Some(steps);
             }
             TraceFormat::Mahimahi => {
                 let steps =

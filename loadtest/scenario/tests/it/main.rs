@@ -1,0 +1,9 @@
+//! Tests of scenarios.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod allow;
+mod document;
+mod schedule;
+mod traces;
+mod users;
