@@ -154,7 +154,7 @@ impl Client {
     }
 
     async fn open(
-        &self,
+        &mut self,
         origin: &Origin,
         request: &Request<'_>,
         times: &mut Times,
