@@ -11,8 +11,17 @@ use serde::Serialize;
 use super::FirewallError;
 use crate::access_log::AccessLog;
 
-/// Parts of requests that are secrets whatever is in them.
-const SECRETS: [&str; 3] = ["cookie", "authorization", "password"];
+/// Parts of requests that are secrets whatever is in them: sign-ins, and the fields, arguments and cookies in which tokens
+/// of every form come (`CTA-Common-Access-Token`, `URISigningPackage`, `refresh_token`, `X-Amz-Signature`).
+const SECRETS: [&str; 7] = [
+    "cookie",
+    "authorization",
+    "password",
+    "secret",
+    "sign",
+    "token",
+    "credential",
+];
 
 #[derive(Debug)]
 pub(super) struct Audit {
@@ -88,5 +97,45 @@ fn redact(event: &mut AuditEvent) {
         }
         found.data = redact_text(&found.data);
         found.message = redact_text(&found.message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(variable: &str, data: &str) -> AuditEvent {
+        let event = serde_json::json!({
+            "id": "1", "time_ms": 0, "client": "192.0.2.1", "method": "GET", "host": "example.net", "status": null,
+            "target": format!("/media/{data}/global/c_ng_1/master.m3u8"),
+            "matches": [{
+                "id": 1, "phase": 2, "message": "", "data": format!("found {data}"), "tags": [], "severity": null,
+                "variable": variable, "version": null, "location": "a.conf:1:1"
+            }],
+            "matches_left_out": 0, "scores": { "inbound": 5, "outbound": 0 }, "block": null, "enforced": false,
+            "body_cut": false, "overrun": false, "body_error": null
+        });
+        serde_json::from_value(event).expect("an event")
+    }
+
+    #[test]
+    fn no_secret_is_written() {
+        for variable in [
+            "ARGS:URISigningPackage",
+            "REQUEST_COOKIES:session",
+            "REQUEST_HEADERS:CTA-Common-Access-Token",
+            "REQUEST_HEADERS:Authorization",
+            "ARGS:json.refresh_token",
+            "ARGS:json.password",
+            "ARGS:X-Amz-Signature",
+        ] {
+            let mut event = event(variable, "s3cr3t");
+            redact(&mut event);
+            let line = serde_json::to_string(&event).expect("JSON");
+            assert!(!line.contains("s3cr3t"), "{line}");
+        }
+        let mut plain = event("ARGS:q", "s3cr3t");
+        redact(&mut plain);
+        assert_eq!(plain.matches[0].data, "found s3cr3t");
     }
 }
