@@ -22,7 +22,13 @@ const BUILD: [&str; 12] = [
 
 /// Debian packages to run and test with: FFmpeg's tools as a peer and to make test clips, Chromium as a viewer, libfaketime to skew
 /// a node's clock, the OWASP Core Rule Set 3.3 for the firewall's tests.
-const RUN: [&str; 5] = ["chromium", "ffmpeg", "libfaketime", "modsecurity-crs", "util-linux"];
+const RUN: [&str; 5] = [
+    "chromium",
+    "ffmpeg",
+    "libfaketime",
+    "modsecurity-crs",
+    "util-linux",
+];
 
 /// Programs that may come from elsewhere than Debian, and the package that brings each where it is missing.
 const PROGRAMS: [(&str, &str); 3] = [
