@@ -70,7 +70,12 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
-        [] | ["-h" | "--help" | "help", ..] => {
+        [] | ["help", ..] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        // Also behind a command: nobody who asks what it does wants it done.
+        words if asks_for_help(words) => {
             print!("{HELP}");
             Ok(())
         }
@@ -112,9 +117,30 @@ fn main() -> ExitCode {
     }
 }
 
+fn asks_for_help(words: &[&str]) -> bool {
+    words.iter().any(|word| matches!(*word, "-h" | "--help"))
+}
+
 fn unknown(kind: &str, given: Option<&&str>, known: &str) -> Failure {
     Failure::Usage(match given {
         Some(given) => format!("there is no {kind} named {given:?}; there are: {known}"),
         None => format!("name a {kind}; there are: {known}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_is_asked_for_anywhere_in_a_command() {
+        for words in [
+            vec!["--help"],
+            vec!["demo", "--help"],
+            vec!["bench", "waf", "-h"],
+        ] {
+            assert!(asks_for_help(&words), "{words:?}");
+        }
+        assert!(!asks_for_help(&["test", "help"]));
+    }
 }
