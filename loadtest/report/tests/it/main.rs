@@ -1,0 +1,1 @@
+//! Reports, comparisons and live views of made-up runs.
