@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What happens to a body that is longer than its limit.
+/// What happens to a body that is longer than its limit, or has more arguments, parts or attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Beyond {
-    /// The first bytes, up to the limit, are inspected; the rest passes and the event says so.
+    /// What is within the limit is inspected; the rest passes and the event says so.
     Pass,
     /// The verdict is a refusal with 413, or 500 for a response.
     Reject,
@@ -26,7 +26,7 @@ pub struct Limits {
     pub arguments_max: usize,
     /// Most request headers that are inspected; default 200, range 1 to 1000.
     pub headers_max: usize,
-    /// Deepest nesting of JSON and XML; default 64, range 1 to 512.
+    /// Deepest nesting of JSON and XML, beyond which a body counts as one that cannot be read; default 64, range 1 to 512.
     pub depth_max: usize,
     /// Most parts of a multipart body; default 200, range 1 to 1000.
     pub parts_max: usize,

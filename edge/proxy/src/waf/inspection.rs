@@ -188,6 +188,7 @@ fn refusal(block: &Block) -> Answer {
         return Answer::redirect(location, DETAIL);
     }
     let kind = match block.status {
+        400 => ProblemKind::InvalidRequest,
         413 => ProblemKind::PayloadTooLarge,
         500 => ProblemKind::BadGateway,
         _ => ProblemKind::Forbidden,

@@ -8,6 +8,8 @@ use crate::transform::hex_pair;
 /// # Errors
 /// Text that is no JSON, nesting deeper than `depth_max`, or more values than there is room for.
 pub(crate) fn parse(text: &[u8], depth_max: usize, fields: Fields<'_>) -> Result<(), BodyError> {
+    // RFC 8259 section 8.1: a reader may pass over a byte order mark, and many do.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut parser = Parser {
         text,
         at: 0,
@@ -38,6 +40,7 @@ fn error(message: &'static str) -> BodyError {
     BodyError {
         processor: "JSON",
         message,
+        is_bound: false,
     }
 }
 
@@ -89,7 +92,10 @@ impl Parser<'_, '_> {
         if (self.fields)(&self.path, &self.value) {
             Ok(())
         } else {
-            Err(error("too many arguments"))
+            Err(BodyError {
+                is_bound: true,
+                ..error("too many arguments")
+            })
         }
     }
 
@@ -281,7 +287,9 @@ mod tests {
                 "json.f=true"
             ]
         );
-        assert_eq!(flat("\"x\"").unwrap(), vec![("json".into(), "x".into())]);
+        for text in ["\"x\"", "\u{feff}\"x\""] {
+            assert_eq!(flat(text).unwrap(), vec![("json".into(), "x".into())]);
+        }
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub(crate) struct BodyError {
     pub(crate) processor: &'static str,
     /// What.
     pub(crate) message: &'static str,
+    /// Whether it may well be read, by who takes more than is inspected here: see [`crate::Beyond`].
+    pub(crate) is_bound: bool,
 }
 
 /// Takes a name and a value; `false` when there is no room for more.

@@ -70,6 +70,14 @@ fn error(message: &'static str) -> BodyError {
     BodyError {
         processor: "Multipart",
         message,
+        is_bound: false,
+    }
+}
+
+fn beyond(message: &'static str) -> BodyError {
+    BodyError {
+        is_bound: true,
+        ..error(message)
     }
 }
 
@@ -123,7 +131,7 @@ pub(crate) fn parse(
                 if !ended {
                     parts += 1;
                     if parts > bounds.parts_max {
-                        return Err(error("too many parts"));
+                        return Err(beyond("too many parts"));
                     }
                     part = Some(headers(
                         &mut lines,
@@ -277,7 +285,7 @@ impl Part {
         if fields(&name, &self.value) {
             Ok(())
         } else {
-            Err(error("too many arguments"))
+            Err(beyond("too many arguments"))
         }
     }
 }
@@ -321,6 +329,8 @@ fn headers(
         let colon = memchr::memchr(b':', line);
         let name = colon.map(|at| line[..at].trim_ascii());
         if name.is_some_and(|name| name.eq_ignore_ascii_case(b"content-disposition")) {
+            // Readers differ on which of two counts, and so on whether it is a file.
+            flags.invalid_part |= disposition.is_some();
             disposition = colon.map(|at| &line[at + 1..]);
         }
     }

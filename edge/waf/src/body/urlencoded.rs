@@ -22,6 +22,7 @@ pub(crate) fn parse(text: &[u8], fields: Fields<'_>) -> Result<bool, BodyError> 
             return Err(BodyError {
                 processor: "Urlencoded",
                 message: "too many arguments",
+                is_bound: true,
             });
         }
     }

@@ -47,6 +47,7 @@ fn error(message: &'static str) -> BodyError {
     BodyError {
         processor: "XML",
         message,
+        is_bound: false,
     }
 }
 
@@ -184,7 +185,10 @@ impl<'a> Parser<'a> {
             return Ok(());
         }
         if self.out.attributes.len() >= self.attributes_max {
-            return Err(error("too many attributes"));
+            return Err(BodyError {
+                is_bound: true,
+                ..error("too many attributes")
+            });
         }
         let mut value = Vec::with_capacity(raw.len());
         unescape(raw, &mut value);

@@ -110,6 +110,11 @@ pub(super) fn compile(ast: &OperatorAst, folder: &Path) -> Result<Compiled, Load
             Operator::Scripting
         }
         "geolookup" => Operator::Country,
+        #[cfg(all(feature = "fault-injection", debug_assertions))]
+        "faultpanic" => {
+            argument = Template::parse(trimmed);
+            Operator::Fault
+        }
         "unconditionalmatch" => Operator::Always,
         "nomatch" | "rbl" => Operator::Never,
         _ => return Err(LoadErrorKind::UnknownOperator(ast.name.clone())),

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::bytemap::ByteSet;
 use crate::transaction::SIGNALS;
+use crate::transform::hex_pair;
 
 /// Longest value of a field that is not inspected, bytes; longer ones are not ordinary.
 const FIELD_BYTES_MAX: usize = 512;
@@ -51,10 +52,10 @@ const ORDINARY: [&str; 37] = [
     "x-playback-session-id",
 ];
 
-/// What an ordinary field may consist of: printable ASCII without what begins markup, substitutions and escapes.
+/// What an ordinary field may consist of: printable ASCII without what begins markup, substitutions and escapes, of URIs (`%`)
+/// and of HTML (`&`) too, since rules undo them.
 const ORDINARY_BYTES: ByteSet = ByteSet::EMPTY
-    .with_range(b' ', b'#')
-    .with_range(b'%', b'&')
+    .with_range(b' ', b'"')
     .with_range(b'(', b';')
     .with_range(b'=', b'=')
     .with_range(b'?', b'[')
@@ -123,7 +124,28 @@ fn is_ordinary(name: &[u8], value: &[u8]) -> bool {
         && ORDINARY
             .binary_search_by(|known| known.as_bytes().cmp(lower))
             .is_ok()
-        && value.iter().all(|byte| ORDINARY_BYTES.contains(*byte))
+        && (value.iter().all(|byte| ORDINARY_BYTES.contains(*byte))
+            || lower.starts_with(b"cmcd-") && is_ordinary_escaped(value))
+        && !value.windows(2).any(|pair| pair == b"..")
+}
+
+/// Players escape the path of what they will ask for next (CTA-5004): with what the escapes stand for, it is ordinary.
+fn is_ordinary_escaped(value: &[u8]) -> bool {
+    let mut rest = value;
+    while let Some((byte, after)) = rest.split_first() {
+        let (byte, after) = match byte {
+            b'%' => match hex_pair(rest, 1) {
+                Some(decoded) => (decoded, &rest[3..]),
+                None => return false,
+            },
+            byte => (*byte, after),
+        };
+        if !ORDINARY_BYTES.contains(byte) {
+            return false;
+        }
+        rest = after;
+    }
+    true
 }
 
 #[cfg(test)]
@@ -154,6 +176,7 @@ mod tests {
                 "sec-ch-ua",
                 "\"Not(A:Brand\";v=\"8\", \"Chromium\";v=\"138\""
             ),
+            ("CMCD-Request", "bl=21300,nor=\"v360%2F35.m4s\""),
         ]));
         for fields in [
             &[("Cookie", "a=b")][..],
@@ -161,6 +184,13 @@ mod tests {
             &[("Content-Length", "0")],
             &[("Accept", "${jndi:ldap://x}")],
             &[("Accept", "a\x7f")],
+            &[("Accept", "v360%2F35.m4s")],
+            &[("CMCD-Request", "%3Cscript%3E")],
+            &[("CMCD-Request", "%252F")],
+            &[("CMCD-Request", "..%2Fv360%2F35.m4s")],
+            &[("Accept", "a/../b")],
+            &[("CMCD-Request", "%2")],
+            &[("If-None-Match", "&#36;")],
             &[("Accept", "<script>")],
             &[("User-Agent", "a"), ("user-agent", "b")],
         ] {

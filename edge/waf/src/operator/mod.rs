@@ -47,6 +47,9 @@ pub(crate) enum Operator {
     Scripting,
     /// `geoLookup`: true if the country is known; the caller of the engine has looked it up.
     Country,
+    /// `faultPanic`: a fault of the engine itself, where a value contains the argument.
+    #[cfg(all(feature = "fault-injection", debug_assertions))]
+    Fault,
 }
 
 /// A match.
@@ -102,8 +105,19 @@ impl Operator {
             }
             Self::SqlInjection => injection::sql(value).map(Hit::Text),
             Self::Scripting => whole(injection::scripting(value)),
+            #[cfg(all(feature = "fault-injection", debug_assertions))]
+            Self::Fault => fault(value, argument),
         }
     }
+}
+
+#[cfg(all(feature = "fault-injection", debug_assertions))]
+#[allow(clippy::panic)] // It is what it is for.
+fn fault(value: &[u8], argument: &[u8]) -> Option<Hit> {
+    if TextTest::Contains.holds(value, argument) {
+        panic!("a fault that a rule asks for");
+    }
+    None
 }
 
 /// `1-255,10` to a set.

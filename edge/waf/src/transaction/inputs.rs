@@ -239,7 +239,7 @@ impl Transaction {
         self.run_phase(4)
     }
 
-    fn beyond(&mut self, status: u16) {
+    pub(super) fn beyond(&mut self, status: u16) {
         if self.body_cut {
             return;
         }
@@ -273,7 +273,7 @@ impl Transaction {
         match parsed {
             Ok(broken) => broken,
             Err(error) => {
-                self.fail_body(&error.to_string());
+                self.unreadable(&error);
                 false
             }
         }

@@ -48,13 +48,23 @@ impl Transaction {
                     .put(&mut self.values, Variable::ReqbodyError, b"0");
             }
             Ok(()) => {}
-            Err(error) => self.fail_body(&error.to_string()),
+            Err(error) => self.unreadable(&error),
         }
         self.combined_size();
     }
 
-    /// Records that a body, or a query, could not be read.
-    pub(super) fn fail_body(&mut self, message: &str) {
+    /// A body, or a query, could not be read to its end: by its own fault, or since more of it is not looked at.
+    pub(super) fn unreadable(&mut self, error: &BodyError) {
+        if error.is_bound {
+            self.beyond(413);
+        }
+        // What is cut short has no end for a processor to find.
+        if !self.body_cut {
+            self.fail_body(&error.to_string());
+        }
+    }
+
+    fn fail_body(&mut self, message: &str) {
         for flag in [Variable::ReqbodyError, Variable::ReqbodyProcessorError] {
             self.store.put(&mut self.values, flag, b"1");
         }

@@ -1,6 +1,10 @@
 //! Request bodies of every kind, and response bodies.
 
-use crate::support::{begin, ids_of_body};
+use std::path::Path;
+
+use mcsp_edge_waf::{Beyond, Limits, Loader, Outcome, Policy, RulesConfig, Transaction};
+
+use crate::support::{begin, client, environment, ids_of_body};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -194,4 +198,144 @@ fn a_body_that_nothing_reads_is_not_wanted() {
     assert!(wants(length, "video/mp4"));
     let removed = format!("SecAction \"id:2,phase:1,pass,nolog,ctl:ruleRemoveById=1\"\n{length}");
     assert!(!wants(&removed, "video/mp4"));
+}
+
+const JSON: &str = "application/json";
+const MULTIPART: &str = "multipart/form-data; boundary=X";
+
+#[test]
+fn what_rules_cannot_look_into_is_refused_by_a_nodes_own() {
+    let ids = |content_type: &str, body: &[u8]| {
+        ids_of_body(&RulesConfig::default().settings(), content_type, body)
+    };
+    let hidden = "<script>";
+    let part = |head: &str, value: &str| format!("--X\r\n{head}\r\n\r\n{value}\r\n");
+    let named = |name: &str| format!("Content-Disposition: form-data; name=\"{name}\"");
+    let file = format!("{}; filename=\"f\"", named("b"));
+    let table: [(u64, &str, String); 16] = [
+        (2, JSON, format!("{{\"a\":1,,\"x\":\"{hidden}\"}}")),
+        (2, JSON, format!("{{\"a\":NaN,\"x\":\"{hidden}\"}}")),
+        (2, JSON, format!("{{}}\n{{\"x\":\"{hidden}\"}}")),
+        (2, JSON, format!("/**/{{\"x\":\"{hidden}\"}}")),
+        (
+            2,
+            JSON,
+            format!(
+                "{{\"a\":{}{},\"x\":\"{hidden}\"}}",
+                "[".repeat(65),
+                "]".repeat(65)
+            ),
+        ),
+        (2, JSON, "{\0\"\0x\0\"\0:\0\"\0a\0\"\0}\0".to_owned()),
+        (2, "text/xml", format!("<a><b></a>{hidden}")),
+        (2, MULTIPART, part("no colon", "1")),
+        (2, MULTIPART, part(&named("a"), hidden)),
+        (2, "multipart/form-data", part(&named("a"), hidden)),
+        (
+            3,
+            MULTIPART,
+            part("Content-Disposition: form-data; nam=\"a\"", hidden) + "--X--\r\n",
+        ),
+        (
+            3,
+            MULTIPART,
+            part(&format!("{}\r\n{file}", named("a")), hidden) + "--X--\r\n",
+        ),
+        (
+            3,
+            MULTIPART,
+            part(&named("a"), "1") + "--X--\r\n" + &part(&named("b"), hidden) + "--X--\r\n",
+        ),
+        (
+            3,
+            MULTIPART,
+            format!("{hidden}\r\n") + &part(&named("a"), "1") + "--X--\r\n",
+        ),
+        (
+            3,
+            MULTIPART,
+            part("Content-Disposition: form-data; name='a'", "1") + "--X--\r\n",
+        ),
+        (
+            3,
+            "multipart/form-data; boundary= X",
+            part(&named("a"), "1") + "--X--\r\n",
+        ),
+    ];
+    for (rule, content_type, body) in table {
+        assert_eq!(
+            ids(content_type, body.as_bytes()),
+            [rule],
+            "{content_type} {body}"
+        );
+    }
+    for (content_type, body) in [
+        (JSON, "{\"a\":[1,2]}".to_owned()),
+        (JSON, "\u{feff}{}".to_owned()),
+        (JSON, String::new()),
+        ("text/xml", "<a/>".to_owned()),
+        (FORM, "a=%zz&b".to_owned()),
+        (MULTIPART, part(&file, "1") + "--X--\r\n"),
+        (
+            "multipart/form-data; boundary=\"X\"",
+            part(&named("a"), "1") + "--X--\r\n",
+        ),
+        ("text/plain", "{".to_owned()),
+    ] {
+        assert!(
+            ids(content_type, body.as_bytes()).is_empty(),
+            "{content_type} {body}"
+        );
+    }
+}
+
+/// More than is looked at is no error of the body: what is within is inspected, and the rest is as configured.
+#[test]
+fn more_than_is_looked_at_is_handled_as_configured() {
+    let mut loader = Loader::new();
+    let settings = RulesConfig::default().settings();
+    let rule = r#"SecRule ARGS "@contains bad" "id:100,phase:2,pass""#;
+    for text in [settings.as_str(), rule] {
+        loader
+            .text("t", text.as_bytes(), Path::new("."))
+            .expect("rules");
+    }
+    let policy = Policy::plain(&loader.compile().expect("rules"));
+    let asked = |beyond: Beyond, query: &str, content_type: &str, body: &str| {
+        let limits = Limits {
+            arguments_max: 4,
+            parts_max: 2,
+            request_body_bytes_max: 400,
+            beyond,
+            ..Limits::default()
+        };
+        let mut transaction = Transaction::under(&policy, &environment(limits), client());
+        transaction.request_line(b"POST", format!("/?{query}").as_bytes(), b"HTTP/1.1");
+        transaction.request_header(b"Content-Type", content_type.as_bytes());
+        let mut outcome = transaction.request_head_done();
+        if outcome == Outcome::Pass {
+            transaction.request_body(body.as_bytes());
+            outcome = transaction.request_body_done();
+        }
+        (outcome, transaction.finish().expect("an event"))
+    };
+    let part = "--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nbad\r\n";
+    for (query, content_type, body) in [
+        ("a=bad&b&c&d&e", JSON, "{}".to_owned()),
+        ("", JSON, r#"["bad",1,2,3,4]"#.to_owned()),
+        ("", FORM, "a=bad&b&c&d&e".to_owned()),
+        ("", MULTIPART, format!("{part}{part}{part}--X--\r\n")),
+        ("", JSON, format!("[\"bad\",\"{}\"]", "a".repeat(400))),
+    ] {
+        let (outcome, event) = asked(Beyond::Pass, query, content_type, &body);
+        assert_eq!(outcome, Outcome::Pass, "{query} {body}");
+        assert!(event.body_cut && event.body_error.is_none(), "{event:?}");
+        let ids: Vec<u64> = event.matches.iter().map(|found| found.id).collect();
+        assert_eq!(ids, [100], "{query} {body}");
+        let (outcome, _) = asked(Beyond::Reject, query, content_type, &body);
+        assert!(
+            matches!(outcome, Outcome::Block(block) if block.status == 413),
+            "{query} {body}"
+        );
+    }
 }

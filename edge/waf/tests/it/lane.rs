@@ -21,6 +21,8 @@ struct Head {
     user_agent: Option<Vec<u8>>,
     referer: Option<Vec<u8>>,
     range: Option<Vec<u8>>,
+    /// A field that is not inspected.
+    other: Option<(&'static str, Vec<u8>)>,
 }
 
 impl Head {
@@ -30,6 +32,7 @@ impl Head {
             user_agent: some(user_agent),
             referer: some(referer),
             range: some(range),
+            other: None,
         }
     }
 
@@ -46,6 +49,9 @@ impl Head {
         ];
         for (name, value) in inspected {
             fields.extend(value.as_deref().map(|value| (name, value)));
+        }
+        if let Some((name, value)) = &self.other {
+            fields.push((name.as_bytes(), value));
         }
         fields
     }
@@ -304,6 +310,48 @@ const RANGES: &[&str] = &[
     "99999999999999999999-1",
 ];
 
+/// Fields of players, none of which is inspected.
+const OTHERS: &[&str] = &[
+    "Accept-Encoding",
+    "CMCD-Request",
+    "CMCD-Session",
+    "If-None-Match",
+    "Origin",
+    "Sec-CH-UA",
+    "Traceparent",
+    "Via",
+    "X-Playback-Session-Id",
+];
+/// What rules find in any field by more than its words, plain and in every escape that they undo.
+const HOSTILE: &[&str] = &[
+    "${jndi:ldap://x/a}",
+    "%24%7Bjndi:ldap://x/a%7D",
+    "%2524%257Bjndi:ldap://x/a%257D",
+    "&#36;&#123;jndi:ldap://x/a&#125;",
+    "&dollar;&lbrace;jndi:ldap://x/a&rbrace;",
+    "%u0024%u007bjndi:ldap://x/a%u007d",
+    "() { :; }; /bin/id",
+    "%28%29%20%7B%20:;%20%7D",
+    "%3Cscript%3Ealert(1)%3C/script%3E",
+    "&lt;script&gt;",
+    "bl=21300,nor=\"..%2F300kbps%2F35.m4s\"",
+    "\"Not(A:Brand\";v=\"8\"",
+    "..%2F",
+    "/..",
+    "W/\"5f3-1a\"",
+    "gzip, br",
+    "%0d%0aSet-Cookie: a=b",
+    "%00",
+    "a",
+    ",",
+    "=",
+    "\"",
+    "(",
+    "~",
+    "!",
+    "[",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -312,10 +360,29 @@ proptest! {
         user_agent in value(AGENTS), referer in value(REFERERS), range in value(RANGES),
     ) {
         thread_local!(static POLICIES: (Vec<Arc<Policy>>, Arc<Environment>) = (policies(), patient()));
-        let head = Head { user_agent, referer, range };
+        let head = Head { user_agent, referer, range, other: None };
         POLICIES.with(|(policies, environment)| {
             for policy in policies {
                 if clears(policy, &head) {
+                    assert!(is_silent(policy, environment, &head), "{head:?}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_hostile_in_other_fields_is_not_ordinary(
+        name in prop::sample::select(OTHERS), value in value(HOSTILE),
+    ) {
+        thread_local!(static POLICIES: (Vec<Arc<Policy>>, Arc<Environment>) = (policies(), patient()));
+        let value = value.unwrap_or_default();
+        let head = Head { other: Some((name, value)), ..Head::of(CHROME, "", "bytes=0-1") };
+        POLICIES.with(|(policies, environment)| {
+            let client = client();
+            let signals = client.signals.each_ref().map(String::as_bytes);
+            let fields = head.fields();
+            if let Some(ordinary) = MediaHead::of_fields(client.address, signals, fields) {
+                for policy in policies.iter().filter(|policy| policy.clears_media(&ordinary)) {
                     assert!(is_silent(policy, environment, &head), "{head:?}");
                 }
             }
