@@ -9,7 +9,7 @@ use mcsp_loadtest_cachebench::public_suite::{
     Counts, Failed, KIND_OVERTAKEN, KIND_REQUIRED, PublicSuite,
 };
 use mcsp_loadtest_cachebench::report::{self, Conformance, Part};
-use mcsp_loadtest_cachebench::server::{Kind, Plan, Purpose};
+use mcsp_loadtest_cachebench::server::{Kind, NodeLimits, Plan, Purpose};
 use mcsp_loadtest_cachebench::{BenchError, suite};
 
 use crate::terminal::{by_section, told};
@@ -108,6 +108,7 @@ fn plan<'a>(
         certificate: None,
         core: None,
         node_program: &args.node_program,
+        node_limits: NodeLimits::Wide,
         node_extra: "",
     }
 }

@@ -13,7 +13,7 @@ use crate::bench::Options;
 use crate::client::{self, Request};
 use crate::error::BenchError;
 use crate::report::{Better, Row, median};
-use crate::server::{Kind, Plan, Purpose};
+use crate::server::{Kind, NodeLimits, Plan, Purpose};
 use crate::sized::CACHE_CONTROL;
 use crate::wire::{Framing, WireReader};
 
@@ -54,6 +54,7 @@ pub async fn run(options: &Options<'_>, say: &dyn Fn(&str)) -> Result<Vec<Row>, 
             certificate: None,
             core: None,
             node_program: options.node_program,
+            node_limits: NodeLimits::Wide,
             node_extra: "",
         };
         let server = plan.start().await?;

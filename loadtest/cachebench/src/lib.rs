@@ -1,6 +1,7 @@
-//! The edge cache beside its peers: what the RFCs ask of a cache, what a hit costs, how often there is one.
+//! The edge cache beside its peers: what the RFCs ask of a cache, what a hit costs, how often there is one; and what the shield in
+//! front of it costs, and is worth.
 //!
-//! `cargo xtask conformance http-cache`, `bench edge-cache` and `bench hit-ratio` run the program of this crate.
+//! `cargo xtask conformance http-cache`, `bench edge-cache`, `bench hit-ratio` and `bench shield` run the program of this crate.
 
 pub mod bench;
 pub mod client;
@@ -13,6 +14,7 @@ mod random;
 mod region;
 pub mod report;
 pub mod server;
+pub mod shield;
 mod sized;
 pub mod suite;
 pub mod wire;

@@ -4,13 +4,14 @@
 
 mod conformance;
 mod measure;
+mod shield_command;
 mod terminal;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The edge cache beside its peers: what the RFCs ask, what a hit costs, how often there is one.
+/// The edge cache beside its peers, what the RFCs ask, what a hit costs, how often there is one, and the shield before it.
 #[derive(Debug, Parser)]
 #[command(name = "mcsp-cachebench", version)]
 struct Cli {
@@ -26,6 +27,12 @@ enum Command {
     EdgeCache(measure::EdgeCache),
     /// How often there is a hit beside them; exit status 2 when a goal is not met
     HitRatio(measure::HitRatio),
+    /// What the shield adds to a cached segment, and how viewers fare while the node is attacked; exit status 2 when a goal is
+    /// not met
+    Shield(shield_command::Args),
+    /// One attack, by a process of its own; `shield` starts it
+    #[command(hide = true)]
+    Attack(shield_command::AttackArgs),
 }
 
 /// The exit status for a goal that is not met.
@@ -33,10 +40,14 @@ const EXIT_NOT_MET: u8 = 2;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
+    // Two providers are linked, and rustls refuses to guess.
+    mcsp_runtime::install_crypto_provider();
     let result = match Cli::parse().command {
         Command::Conformance(args) => conformance::run(&args).await,
         Command::EdgeCache(args) => measure::edge_cache(&args).await,
         Command::HitRatio(args) => measure::hit_ratio(&args).await,
+        Command::Shield(args) => shield_command::run(&args).await,
+        Command::Attack(args) => shield_command::attack(args).await,
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -7,15 +7,15 @@ use mcsp_loadtest_cachebench::report::{self, Row};
 use mcsp_loadtest_cachebench::server::Kind;
 use mcsp_loadtest_cachebench::{BenchError, bench, drip, hit_ratio};
 
-/// What both are told.
+/// What all are told.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Places {
     /// The program of our node, built as it is released
     #[arg(long)]
-    node_program: PathBuf,
+    pub(crate) node_program: PathBuf,
     /// Where the servers keep their files
     #[arg(long)]
-    data_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
     /// Where the rows are written, JSON
     #[arg(long)]
     rows: Option<PathBuf>,
@@ -68,18 +68,18 @@ pub(crate) struct HitRatio {
     quick: bool,
 }
 
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     eprintln!("{text}");
 }
 
-fn conclude(places: &Places, rows: &[Row]) -> Result<bool, BenchError> {
+pub(crate) fn conclude(places: &Places, rows: &[Row]) -> Result<bool, BenchError> {
     if let Some(path) = &places.rows {
         report::write_json(path, &rows)?;
     }
     Ok(rows.iter().all(|row| row.acceptable))
 }
 
-fn make(folder: &std::path::Path) -> Result<(), BenchError> {
+pub(crate) fn make(folder: &std::path::Path) -> Result<(), BenchError> {
     std::fs::create_dir_all(folder).map_err(|source| BenchError::File {
         path: folder.to_owned(),
         source,

@@ -30,7 +30,10 @@ const SERVER_NAME: &str = "origin.ng-lagos.mcsp.internal";
 const POP: &str = "los1";
 const CONTENT: &str = "c_ng_01k9x3m5y8q2v7r4t6w1z0a3bc";
 const USER: &str = "u_ng_01k9x3m5y8q2v7r4t6w1z0a3bc";
-const MEDIA_SESSION: &str = "ms_ng_01k9x3m5y8q2v7r4t6w1z0a3bc";
+/// Of media sessions, all but their last two characters.
+const MEDIA_SESSION: &str = "ms_ng_01k9x3m5y8q2v7r4t6w1z0a3";
+/// The characters of ids, in their order (Crockford's base 32).
+const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// A key set with the example key of RFC 7517 A.1: API calls are no part of any row, but a node wants keys.
 const JWKS: &str = "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"alg\":\"ES256\",\"use\":\"sig\",\"kid\":\"1\",\
     \"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\",\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\"}]}";
@@ -41,6 +44,7 @@ pub(crate) struct Region {
     pub(crate) node_extra: String,
     /// What paths of media begin with, the token included.
     pub(crate) prefix: String,
+    keys: MediaKeyStore,
     task: JoinHandle<()>,
 }
 
@@ -114,18 +118,35 @@ impl Region {
         );
         Ok(Self {
             node_extra,
-            prefix: prefix(&store)?,
+            prefix: prefix(&store, 0)?,
+            keys: store,
             task,
         })
+    }
+
+    /// The same as [`prefix`](Self::prefix) for as many playback sessions, 1024 at most.
+    ///
+    /// # Errors
+    /// When a token cannot be signed.
+    pub(crate) fn prefixes(&self, sessions: usize) -> Result<Vec<String>, BenchError> {
+        (0..sessions)
+            .map(|session| prefix(&self.keys, session))
+            .collect()
     }
 }
 
 /// `/media/{token}/global/{content id}`.
-fn prefix(store: &MediaKeyStore) -> Result<String, BenchError> {
+fn prefix(store: &MediaKeyStore, session: usize) -> Result<String, BenchError> {
+    let digit = |at: usize| char::from(DIGITS[at % DIGITS.len()]);
+    let session = format!(
+        "{MEDIA_SESSION}{}{}",
+        digit(session / DIGITS.len()),
+        digit(session)
+    );
     let grant = MediaGrant {
         content_id: CONTENT.parse().map_err(fault)?,
         user_id: USER.parse().map_err(fault)?,
-        media_session_id: MEDIA_SESSION.parse().map_err(fault)?,
+        media_session_id: session.parse().map_err(fault)?,
         residency: Residency::Global,
         media_type: MediaType::Video,
         expires_s: SystemClock.now_s() + 6 * 3600,

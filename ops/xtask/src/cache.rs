@@ -1,5 +1,5 @@
-//! The edge cache's conformance and its measurements beside its peers: `mcsp-cachebench` does them, on what is installed
-//! here.
+//! The edge cache's conformance, its measurements beside its peers, and those of the shield before it: `mcsp-cachebench` does
+//! them, on what is installed here.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -233,6 +233,40 @@ pub(crate) fn hit_ratio(options: &[&str]) -> Result<(), Failure> {
     bench("hit-ratio", options)
 }
 
+/// What the shield adds to a hit, and how viewers fare while the node is attacked.
+pub(crate) fn shield(options: &[&str]) -> Result<(), Failure> {
+    let (named, others) = rules_of(options)?;
+    setup::programs(&[("taskset", "util-linux"), ("chrt", "util-linux")])?;
+    let rules = crate::waf::rules(named)?;
+    let bin_dir = build(Built::Release)?;
+    let rows = target_dir().join("cachebench/shield.json");
+    std::fs::create_dir_all(target_dir().join("cachebench"))?;
+    let load = report::load_average();
+    let is_met = met(program("shield", &bin_dir)
+        .arg("--rules")
+        .arg(rules)
+        .arg("--rows")
+        .arg(&rows)
+        .args(&others))?;
+    let rows: Vec<Row> = serde_json::from_slice(&std::fs::read(rows)?)
+        .map_err(|error| Failure::Other(format!("mcsp-cachebench shield: {error}")))?;
+    // The program itself has told them.
+    report::keep("shield", load, &rows)?;
+    conclude("bench shield", is_met)
+}
+
+/// The folder that `--rules` names, and the other options.
+fn rules_of<'a>(options: &[&'a str]) -> Result<(Option<&'a str>, Vec<&'a str>), Failure> {
+    match options {
+        ["--rules", folder, others @ ..] => Ok((Some(folder), others.to_vec())),
+        others if others.contains(&"--rules") => Err(Failure::Usage(
+            "bench shield takes --rules FOLDER first, then what mcsp-cachebench shield takes"
+                .to_owned(),
+        )),
+        others => Ok((None, others.to_vec())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,6 +280,16 @@ mod tests {
             (Some("../suite"), vec!["--peer", "nginx", "--verbose"])
         );
         assert_eq!(of(&["--suite=/a b"]), (Some("/a b"), vec![]));
+    }
+
+    #[test]
+    fn the_rules_folder_is_taken_out_of_the_options() {
+        let (named, others) = rules_of(&["--rules", "/a", "--quick"]).unwrap();
+        assert_eq!((named, others), (Some("/a"), vec!["--quick"]));
+        assert_eq!(rules_of(&["--quick"]).unwrap(), (None, vec!["--quick"]));
+        for wrong in [&["--rules"][..], &["--quick", "--rules", "/a"]] {
+            assert!(matches!(rules_of(wrong), Err(Failure::Usage(_))));
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ Commands:
   check                    what a commit needs: format, lint, unit tests of the
                            crates that changed
   bench NAME               a benchmark beside its peers, in one run; names:
-                           first-play, edge-cache, hit-ratio, purge, waf
+                           first-play, edge-cache, hit-ratio, purge, shield, waf
   conformance NAME         suites of tests by the RFCs, ours and public ones;
                            names: http-cache, crs
     [--suite DIR]          the public one from this checkout of
@@ -55,6 +55,7 @@ Examples:
   cargo xtask bench first-play
   cargo xtask bench edge-cache --passes 3 --only h2 --only c=32
   cargo xtask bench purge --purges 100
+  cargo xtask bench shield --only added --only slow-loris
   cargo xtask bench waf --rules /etc/crs/rules
   cargo xtask conformance http-cache
   cargo xtask conformance http-cache --suite ../cache-tests
@@ -86,11 +87,12 @@ fn main() -> ExitCode {
         ["bench", "edge-cache", options @ ..] => cache::edge_cache(options),
         ["bench", "hit-ratio", options @ ..] => cache::hit_ratio(options),
         ["bench", "purge", options @ ..] => purge::run(options),
+        ["bench", "shield", options @ ..] => cache::shield(options),
         ["bench", "waf", options @ ..] => waf::bench(options),
         ["bench", rest @ ..] => Err(unknown(
             "benchmark",
             rest.first(),
-            "first-play, edge-cache, hit-ratio, purge, waf",
+            "first-play, edge-cache, hit-ratio, purge, shield, waf",
         )),
         ["conformance", "http-cache", options @ ..] => cache::conformance(options),
         ["conformance", "crs", options @ ..] => waf::conformance(options),

@@ -17,7 +17,7 @@ use crate::client::{self, Request};
 use crate::error::BenchError;
 use crate::region::Region;
 use crate::report::{Better, Row, median};
-use crate::server::{Certificate, Kind, Plan, Purpose, Server};
+use crate::server::{Certificate, Kind, NodeLimits, Plan, Purpose, Server};
 use crate::sized::{SizedOrigin, path_of};
 
 /// The servers' core.
@@ -223,6 +223,7 @@ async fn measure(
                 certificate: Some(&certificate),
                 core: Some(SERVER_CORE),
                 node_program: options.node_program,
+                node_limits: NodeLimits::Wide,
                 node_extra: &region.node_extra,
             };
             let server = plan.start().await?;

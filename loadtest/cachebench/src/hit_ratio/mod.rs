@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::client::{self, Request};
 use crate::error::BenchError;
 use crate::report::{Better, Row};
-use crate::server::{Kind, Plan, Purpose, Server};
+use crate::server::{Kind, NodeLimits, Plan, Purpose, Server};
 use crate::sized::SizedOrigin;
 use trace::{Ask, Catalogue, Phase};
 
@@ -86,6 +86,7 @@ pub async fn run(options: &Options<'_>, say: &dyn Fn(&str)) -> Result<Vec<Row>, 
             certificate: None,
             core: None,
             node_program: options.node_program,
+            node_limits: NodeLimits::Wide,
             node_extra: "",
         };
         let server = plan.start().await?;

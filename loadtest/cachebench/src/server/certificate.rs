@@ -21,6 +21,17 @@ pub struct Certificate {
 }
 
 impl Certificate {
+    /// What [`create`](Self::create) left in a folder.
+    #[must_use]
+    pub fn in_folder(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            cert: folder.join("cert.pem"),
+            key: folder.join("key.pem"),
+            both: folder.join("both.pem"),
+        }
+    }
+
     /// Makes one for `localhost` and 127.0.0.1.
     ///
     /// # Errors
@@ -33,11 +44,10 @@ impl Certificate {
         let params = CertificateParams::new(names).map_err(fault)?;
         let cert = params.self_signed(&key).map_err(fault)?;
         let (cert, key) = (cert.pem(), key.serialize_pem());
-        Ok(Self {
-            folder: folder.to_owned(),
-            cert: write(&folder.join("cert.pem"), &cert)?,
-            key: write(&folder.join("key.pem"), &key)?,
-            both: write(&folder.join("both.pem"), &format!("{key}{cert}"))?,
-        })
+        let files = Self::in_folder(folder);
+        write(&files.cert, &cert)?;
+        write(&files.key, &key)?;
+        write(&files.both, &format!("{key}{cert}"))?;
+        Ok(files)
     }
 }

@@ -89,8 +89,21 @@ pub struct Plan<'a> {
     pub core: Option<usize>,
     /// The program of our node.
     pub node_program: &'a Path,
-    /// What our node has beside the plain route: the region that media rows need.
+    /// How much clients may ask our node for.
+    pub node_limits: NodeLimits,
+    /// What our node has beside the plain route: whole keys, then tables, such as those of the region that media rows need.
     pub node_extra: &'a str,
+}
+
+/// How much clients may ask our node for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeLimits {
+    /// What it allows by itself.
+    Default,
+    /// All limits are at work, and so wide that one client with one token does not reach them.
+    Wide,
+    /// No rates, and nothing is refused for the load.
+    Off,
 }
 
 impl Plan<'_> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::process::end_of;
-use super::{Plan, Purpose, Server, free_port, loopback, write};
+use super::{NodeLimits, Plan, Purpose, Server, free_port, loopback, write};
 use crate::error::BenchError;
 
 /// Longest wait until a node with a region has its keys.
@@ -24,10 +24,14 @@ struct Listener {
 }
 
 /// Limits are at work, and wide enough for one address and one token; what is too much for the node is to be seen.
-const RATES: &str = "[limits.rate.segment]\naddress = \"10000000/s burst 10000000\"\n\
+const WIDE: &str = "[limits.rate.connection]\naddress = \"off\"\n\
+    [limits.rate.segment]\naddress = \"10000000/s burst 10000000\"\n\
     token = \"10000000/s burst 10000000\"\n\
     [limits.rate.plain]\naddress = \"10000000/s burst 10000000\"\n\
-    [limits.shed]\nenabled = false\n";
+    [limits.shed]\nenabled = false\n\
+    [limits.concurrency]\nconnections_address_max = 1000000\nrequests_address_max = 1000000\n";
+const OFF: &str = "[limits]\nenabled = false\n[limits.shed]\nenabled = false\n\
+    [limits.concurrency]\nconnections_address_max = 1000000\nrequests_address_max = 1000000\n";
 
 /// Starts it.
 pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
@@ -37,12 +41,15 @@ pub(super) async fn start(plan: &Plan<'_>) -> Result<Server, BenchError> {
     let (keys, tables) = plan
         .node_extra
         .split_at(plan.node_extra.find('[').unwrap_or(plan.node_extra.len()));
+    let limits = match plan.node_limits {
+        NodeLimits::Default => "",
+        NodeLimits::Wide => WIDE,
+        NodeLimits::Off => OFF,
+    };
     let mut text = format!(
         "state_dir = \"{}\"\nworker_threads = {workers}\n{keys}\n[admin]\naddress = \"{admin}\"\n\
          [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
-         [h1]\nrequests_max = 1000000\n\
-         [limits.rate.connection]\naddress = \"off\"\n\
-         {RATES}[limits.concurrency]\nconnections_address_max = 1000000\nrequests_address_max = 1000000\n\
+         [h1]\nrequests_max = 1000000\n{limits}\
          [[route]]\nname = \"bench\"\nupstream = \"http://{}\"\n",
         state.display(),
         plan.origin

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use mcsp_loadtest_cachebench::origin::Origin;
 use mcsp_loadtest_cachebench::public_suite::PublicSuite;
-use mcsp_loadtest_cachebench::server::{Kind, Plan, Purpose};
+use mcsp_loadtest_cachebench::server::{Kind, NodeLimits, Plan, Purpose};
 use mcsp_loadtest_cachebench::suite::{self, Verdict};
 use mcsp_loadtest_cluster::bin_dir_of;
 use tokio::net::{TcpListener, TcpStream};
@@ -36,6 +36,7 @@ fn plan<'a>(program: &'a Path, folder: &'a Path, origin: SocketAddr) -> Plan<'a>
         certificate: None,
         core: None,
         node_program: program,
+        node_limits: NodeLimits::Wide,
         node_extra: "",
     }
 }

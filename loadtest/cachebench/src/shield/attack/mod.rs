@@ -1,0 +1,239 @@
+//! What is done to the node while viewers watch: by a process of its own, which the kernel lets run only while no viewer wants
+//! the load's core.
+
+mod flood;
+mod loris;
+mod reset;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use serde::{Deserialize, Serialize};
+use tokio::process::Command;
+use tokio::task::JoinSet;
+
+use super::LOAD_CORE;
+use super::speaker::{self, tls_config};
+use crate::error::BenchError;
+use crate::server::{Certificate, Server};
+
+/// Addresses from which an attack comes.
+pub(super) const ADDRESSES: u8 = 8;
+/// How long an attacker that cannot connect waits.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// An attack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// 1600 connections, each of which sends one byte a second of a request's head, of a request's body or of a TLS handshake.
+    SlowLoris,
+    /// Requests over HTTP/2 that are taken back at once (CVE-2023-44487), as many as go out, on 32 connections.
+    RapidReset,
+    /// TLS handshakes that are begun and left, as many as go out, 512 at once.
+    ConnectionFlood,
+    /// All three.
+    Together,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::SlowLoris,
+        Self::RapidReset,
+        Self::ConnectionFlood,
+        Self::Together,
+    ];
+
+    /// Its name in tables and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SlowLoris => "slow-loris",
+            Self::RapidReset => "rapid-reset",
+            Self::ConnectionFlood => "connection-flood",
+            Self::Together => "together",
+        }
+    }
+
+    /// Reads what [`name`](Self::name) writes.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn from_name(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("there are: {names}")
+        })
+    }
+
+    fn is(self, other: Self) -> bool {
+        self == other || self == Self::Together
+    }
+}
+
+/// Against whom, from where, for how long.
+#[derive(Debug, Clone)]
+pub struct Orders {
+    /// The attack.
+    pub kind: Kind,
+    /// The node's listener without TLS.
+    pub plain: SocketAddr,
+    /// With TLS.
+    pub tls: SocketAddr,
+    /// The folder of the node's certificate, as [`Certificate::create`] leaves it.
+    pub certificate: PathBuf,
+    /// What requests ask for.
+    pub path: String,
+    /// The second number of the attackers' addresses, 127.n.0.1 and on.
+    pub network: u8,
+    /// How long.
+    pub duration: Duration,
+}
+
+/// What an attack did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Connections that were made.
+    pub connected: u64,
+    /// Those that the node ended.
+    pub ended: u64,
+    /// Requests that were begun.
+    pub requests: u64,
+}
+
+/// What attackers share.
+#[derive(Debug)]
+struct Attack {
+    orders: Orders,
+    tls: Arc<ClientConfig>,
+    connected: AtomicU64,
+    ended: AtomicU64,
+    requests: AtomicU64,
+}
+
+impl Attack {
+    fn address(&self, number: usize) -> IpAddr {
+        let last = u8::try_from(number % usize::from(ADDRESSES)).unwrap_or(0) + 1;
+        IpAddr::V4(Ipv4Addr::new(127, self.orders.network, 0, last))
+    }
+
+    /// A connection, as soon as there can be one.
+    async fn dial(&self, number: usize, to: SocketAddr) -> tokio::net::TcpStream {
+        loop {
+            if let Ok(stream) = speaker::dial(self.address(number), to).await {
+                self.connected.fetch_add(1, Ordering::Relaxed);
+                return stream;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn ended(&self) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Attacks, in this process, until the time is over.
+///
+/// # Errors
+/// When the certificate cannot be used.
+pub async fn run(orders: Orders) -> Result<Counts, BenchError> {
+    let certificate = Certificate::in_folder(&orders.certificate);
+    let attack = Arc::new(Attack {
+        tls: tls_config(&certificate, &[b"h2"])?,
+        orders,
+        connected: AtomicU64::new(0),
+        ended: AtomicU64::new(0),
+        requests: AtomicU64::new(0),
+    });
+    let kind = attack.orders.kind;
+    let mut attackers = JoinSet::new();
+    if kind.is(Kind::SlowLoris) {
+        for number in 0..loris::CONNECTIONS {
+            attackers.spawn(loris::attack(Arc::clone(&attack), number));
+        }
+    }
+    if kind.is(Kind::RapidReset) {
+        for number in 0..reset::CONNECTIONS {
+            attackers.spawn(reset::attack(Arc::clone(&attack), number));
+        }
+    }
+    if kind.is(Kind::ConnectionFlood) {
+        for number in 0..flood::AT_ONCE {
+            attackers.spawn(flood::attack(Arc::clone(&attack), number));
+        }
+    }
+    tokio::time::sleep(attack.orders.duration).await;
+    attackers.abort_all();
+    let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    Ok(Counts {
+        connected: count(&attack.connected),
+        ended: count(&attack.ended),
+        requests: count(&attack.requests),
+    })
+}
+
+/// Has another process of this program attack.
+///
+/// # Errors
+/// When it cannot be started, or says something else than what it did.
+pub(super) async fn have(
+    kind: Kind,
+    server: &Server,
+    certificate: &Path,
+    path: &str,
+    network: u8,
+    duration: Duration,
+) -> Result<Counts, BenchError> {
+    let fault = |reason: String| BenchError::tool("attack", reason);
+    let program = std::env::current_exe().map_err(|error| fault(error.to_string()))?;
+    let tls = server
+        .tls
+        .ok_or_else(|| fault("no listener with TLS".to_owned()))?;
+    let mut command = Command::new("taskset");
+    command
+        .args(["-c", &LOAD_CORE.to_string(), "chrt", "--idle", "0"])
+        .arg(program)
+        .args(["attack", "--kind", kind.name()])
+        .args(["--plain", &server.plain.to_string()])
+        .args(["--tls", &tls.to_string()])
+        .arg("--certificate")
+        .arg(certificate)
+        .args(["--path", path])
+        .args(["--network", &network.to_string()])
+        .args(["--for-ms", &duration.as_millis().to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let output = command
+        .output()
+        .await
+        .map_err(|error| fault(error.to_string()))?;
+    serde_json::from_slice(&output.stdout).map_err(|error| {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        fault(format!("{error}: {said}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attacks_have_names() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::from_name(kind.name()), Ok(kind));
+            assert!(kind.is(kind) && Kind::Together.is(kind));
+        }
+        assert!(!Kind::SlowLoris.is(Kind::Together));
+        assert!(Kind::from_name("x").unwrap_err().contains("rapid-reset"));
+    }
+}

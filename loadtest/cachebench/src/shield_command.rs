@@ -1,0 +1,148 @@
+//! `shield`: what the shield adds, and what it is worth.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mcsp_loadtest_cachebench::BenchError;
+use mcsp_loadtest_cachebench::report::Row;
+use mcsp_loadtest_cachebench::shield::attack::{self, Kind, Orders};
+use mcsp_loadtest_cachebench::shield::{self, Options};
+
+use crate::measure::{Places, conclude, make, say};
+
+/// What `shield` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    places: Places,
+    /// The firewall's rules: a folder of the Core Rule Set
+    #[arg(long)]
+    rules: PathBuf,
+    /// Interleaved passes; medians are reported
+    #[arg(long, default_value_t = 5)]
+    passes: usize,
+    /// How long each attack lasts, and the quiet before it, ms
+    #[arg(long, default_value_t = 3000)]
+    window_ms: u64,
+    /// Two passes
+    #[arg(long)]
+    quick: bool,
+    /// Only these: added, slow-loris, rapid-reset, connection-flood, together
+    #[arg(long)]
+    only: Vec<String>,
+}
+
+/// What `attack` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AttackArgs {
+    #[arg(long, value_parser = Kind::from_name)]
+    kind: Kind,
+    #[arg(long)]
+    plain: SocketAddr,
+    #[arg(long)]
+    tls: SocketAddr,
+    #[arg(long)]
+    certificate: PathBuf,
+    #[arg(long)]
+    path: String,
+    #[arg(long)]
+    network: u8,
+    #[arg(long)]
+    for_ms: u64,
+}
+
+/// What is measured of the cost, beside the attacks.
+const ADDED: &str = "added";
+
+/// Measures; true when every goal is met.
+pub(crate) async fn run(args: &Args) -> Result<bool, BenchError> {
+    make(&args.places.data_dir)?;
+    let is_asked = |name: &str| args.only.is_empty() || args.only.iter().any(|only| only == name);
+    for only in &args.only {
+        if only != ADDED {
+            Kind::from_name(only).map_err(|reason| {
+                BenchError::Answer(format!("--only {only}: {ADDED}, or an attack; {reason}"))
+            })?;
+        }
+    }
+    let options = Options {
+        node_program: &args.places.node_program,
+        data_dir: &args.places.data_dir,
+        rules: &args.rules,
+        passes: if args.quick { 2 } else { args.passes },
+        window: Duration::from_millis(args.window_ms),
+        measures_added: is_asked(ADDED),
+        attacks: Kind::ALL
+            .into_iter()
+            .filter(|kind| is_asked(kind.name()))
+            .collect(),
+    };
+    let rows = shield::run(&options, &say).await?;
+    println!("{}", table(&rows));
+    conclude(&args.places, &rows)
+}
+
+/// Attacks, and tells what it did.
+pub(crate) async fn attack(args: AttackArgs) -> Result<bool, BenchError> {
+    let counts = attack::run(Orders {
+        kind: args.kind,
+        plain: args.plain,
+        tls: args.tls,
+        certificate: args.certificate,
+        path: args.path,
+        network: args.network,
+        duration: Duration::from_millis(args.for_ms),
+    });
+    let told = serde_json::to_string(&counts.await?);
+    println!(
+        "{}",
+        told.map_err(|error| BenchError::Answer(error.to_string()))?
+    );
+    Ok(true)
+}
+
+/// Each figure beside what it is measured by, in eighty columns.
+fn table(rows: &[Row]) -> String {
+    let mut text = String::new();
+    let mut case = "";
+    for row in rows {
+        if row.case != case {
+            case = &row.case;
+            text.push_str(&format!("{case}\n"));
+        }
+        let verdict = match (row.required, row.acceptable) {
+            (None, _) => "",
+            (Some(_), true) => "goal met",
+            (Some(_), false) => "GOAL MISSED",
+        };
+        text.push_str(&format!(
+            "  {:<34} {:>8.1} of {:>7.1} {:<8} {verdict}\n",
+            row.metric,
+            row.ours,
+            row.peer * row.goal,
+            row.unit
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use mcsp_loadtest_cachebench::report::Better;
+
+    use super::*;
+
+    #[test]
+    fn the_table_says_what_is_missed() {
+        let row = |ours: f64| {
+            let peer = [("quiet".to_owned(), 100.0)];
+            Row::best_of("viewers", "p99", "µs", ours, &peer, (Better::Less, 2.0)).unwrap()
+        };
+        let told = table(&[row(150.0), row(250.0), row(250.0).required(None)]);
+        assert_eq!(told.matches("viewers").count(), 1);
+        assert_eq!(told.matches("goal met").count(), 1);
+        assert_eq!(told.matches("GOAL MISSED").count(), 1);
+        assert!(told.contains("150.0 of   200.0"), "{told}");
+    }
+}
