@@ -38,12 +38,16 @@ pub struct RequestContext {
     pub(crate) is_limited: bool,
     /// Which limits it has; absent before they are asked, and where there are none.
     pub(crate) class: Option<Class>,
+    /// Which limits turned it away, and why.
+    pub(crate) turned: Option<(Class, &'static str)>,
     /// The client was told so often that it asks for too much that its connection is to end.
     pub(crate) ends_connection: bool,
     /// Counts as under way for as long as this is held.
     pub(crate) under_way: Option<RequestGuard>,
     /// How the client stands with its tightest limit, where that is told.
     pub(crate) standing: Option<Standing>,
+    /// The request brings a body, as HTTP/2 tells by its frames, with or without a field that says so.
+    pub(crate) has_body: bool,
     pub(crate) body_bytes_max: u64,
     pub(crate) body_bytes: u64,
     pub(crate) identity: Option<ViewerIdentity>,
@@ -94,9 +98,11 @@ impl RequestContext {
             route: None,
             is_limited: false,
             class: None,
+            turned: None,
             ends_connection: false,
             under_way: None,
             standing: None,
+            has_body: false,
             body_bytes_max: 0,
             body_bytes: 0,
             identity: None,

@@ -77,6 +77,9 @@ impl ProxyHttp for EdgeProxy {
         // HTTP/1.0 has none (RFC 9110 section 15.2).
         let is_old = session.req_header().version == Version::HTTP_10;
         session.set_ignore_info_resp(is_old);
+        // HTTP/1.1 has fields that say so.
+        let is_framed = session.req_header().version == Version::HTTP_2;
+        context.has_body = is_framed && !session.as_downstream_mut().is_body_empty();
         let mut flow = stage::run_all(&self.edge, session.req_header(), context);
         if let (Some(token), Some(token_keys)) = (
             stage::awaiting(session.req_header(), context),
@@ -86,10 +89,12 @@ impl ProxyHttp for EdgeProxy {
             flow = stage::resume(&self.edge, session.req_header(), context, verdict);
         }
         if flow.is_continue() && context.class == Some(Class::Login) {
-            flow = self.count_login(session).await?;
+            flow = self.count_login(session, context).await?;
+            flow = stage::told("limits", &self.edge, context, flow);
         }
         if flow.is_continue() {
             flow = self.inspect_ahead(session, context).await?;
+            flow = stage::told("waf", &self.edge, context, flow);
         }
         // What goes on to an origin is made of this head.
         stage::strip(session.req_header_mut());

@@ -57,7 +57,8 @@ async fn the_api_tells_how_a_client_stands_and_answers_429_to_more() {
     assert_eq!(problem["retry_after_s"], retry_after);
     assert_eq!(world.origin.count(TRENDING), 3);
     assert_eq!(turned_away(&node, "api_read", "rate-address").await, 1.0);
-    wait_for("the log", || async { node.log().contains("rate-address") }).await;
+    let told = "\"limit_class\":\"api_read\",\"limit\":\"rate-address\"";
+    wait_for("the log", || async { node.log().contains(told) }).await;
     // Other requests of the same client are none of these.
     world.origin.serve("/", Serve::ok("page"));
     assert_eq!(get(&node, "/").await.status(), 200);
@@ -120,6 +121,8 @@ async fn guesses_at_one_account_stop_at_the_edge() {
     assert_eq!(world.origin.count(LOGIN), 10);
     assert_eq!(guess("obi@example.ng", 0).await.unwrap().status(), 401);
     assert_eq!(turned_away(&node, "login", "rate-account").await, 1.0);
+    let told = "\"detail\":\"rate-account\",\"limit_class\":\"login\",\"limit\":\"rate-account\"";
+    wait_for("the log", || async { node.log().contains(told) }).await;
     // A body that is larger than any name and password is refused before it is read.
     let large = node.request(Method::POST, LOGIN).body(vec![b' '; 17 << 10]);
     assert_eq!(large.send().await.unwrap().status(), 413);
@@ -352,6 +355,8 @@ async fn a_node_with_too_much_to_do_goes_on_with_what_runs_and_begins_nothing() 
         is_problem(response, 503, "unavailable").await;
     }
     assert_eq!(turned_away(&node, "segment", "shed").await, 1.0);
+    let told = "\"limit_class\":\"segment\",\"limit\":\"shed\"";
+    wait_for("the log", || async { node.log().contains(told) }).await;
     gate.notify_one();
     for response in held {
         assert_eq!(response.bytes().await.unwrap().len(), 300_000);

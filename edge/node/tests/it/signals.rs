@@ -2,6 +2,7 @@
 
 use mcsp_api::headers::IDENTITY;
 use mcsp_api::{Residency, ViewerIdentity};
+use mcsp_geo::testdb::{RecordSize, TestDb};
 use reqwest::{Client, Method, Version};
 
 use crate::harness::{Node, Serve, USER, World, client, origin_path, wait_for};
@@ -80,6 +81,79 @@ async fn every_request_of_a_connection_has_its_signals() {
     );
     let requests = "mcsp_edge_listed_requests_total";
     assert_eq!(node.metric(requests, &["hosting"]).await, 6.0);
+}
+
+/// A list that names systems, which only the database tells addresses of; a prefix says more than its system does.
+#[tokio::test]
+async fn the_system_of_an_address_is_known_to_rules_logs_and_metrics() {
+    let world = World::new().await;
+    let show = |name: &str| world.dir.path().join(name).display().to_string();
+    let mut systems = TestDb::new(RecordSize::Bits24, 6);
+    systems.insert_system("127.0.0.0/8", 64_500).unwrap();
+    systems.insert_system("127.0.0.2/32", 64_501).unwrap();
+    std::fs::write(show("asn.mmdb"), systems.to_bytes().unwrap()).unwrap();
+    let list = "vpn AS64500\nproxy AS64501\ntor 127.0.0.3\n";
+    std::fs::write(show("networks.txt"), list).unwrap();
+    let rules = r#"
+        SecRule TX:asn "@streq 64501" "id:1001,phase:1,deny,status:403,log,msg:'System'"
+        SecRule TX:network "@streq tor" "id:1002,phase:1,deny,status:403,log,msg:'Network'"
+        SecRule TX:ja4 "@rx ." "id:1003,phase:1,pass,nolog"
+    "#;
+    std::fs::write(show("rules.conf"), rules).unwrap();
+    let extra = format!(
+        "asn_database = {:?}\nnetwork_list = {:?}\n[waf.rules]\nfiles = [{:?}]\n",
+        show("asn.mmdb"),
+        show("networks.txt"),
+        show("rules.conf")
+    );
+    let node = world.node_with("los1", &extra).await;
+    let rest = "v360/1.m4s";
+    let path = origin_path(Residency::Global, rest);
+    world.origin.serve(&path, Serve::ok("bytes"));
+    world.origin.serve("/", Serve::ok("page"));
+    // Media go through the lane, the page through every rule.
+    for path in [world.media_path(Residency::Global, rest), "/".to_owned()] {
+        for (from, wanted) in [
+            ([127, 0, 0, 1], 200),
+            ([127, 0, 0, 2], 403),
+            ([127, 0, 0, 3], 403),
+        ] {
+            let from = std::net::IpAddr::from(from);
+            let client = Client::builder().local_address(from).build().unwrap();
+            let asked = client.get(format!("http://{}{path}", node.plain));
+            assert_eq!(
+                asked.send().await.unwrap().status(),
+                wanted,
+                "{from}: {path}"
+            );
+        }
+    }
+    wait_for("three lines", || async { lines(&node, rest).len() == 3 }).await;
+    let told: Vec<_> = lines(&node, rest)
+        .iter()
+        .map(|line| {
+            (
+                line["asn"].as_u64(),
+                line["network"].as_str().map(str::to_owned),
+            )
+        })
+        .collect();
+    let wanted = [(64_500, "vpn"), (64_501, "proxy"), (64_500, "tor")];
+    assert_eq!(
+        told,
+        wanted.map(|(asn, network)| (Some(asn), Some(network.to_owned())))
+    );
+    for network in ["vpn", "proxy", "tor"] {
+        let label = format!("network=\"{network}\"");
+        let metrics = ["mcsp_edge_visits_total", "mcsp_edge_listed_requests_total"];
+        for metric in metrics {
+            assert_eq!(
+                node.metric(metric, &[&label]).await,
+                2.0,
+                "{metric} {label}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

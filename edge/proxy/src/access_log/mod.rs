@@ -128,6 +128,10 @@ fn line_of(
     if let Some(detail) = context.detail {
         line.word("detail", detail);
     }
+    if let Some((class, reason)) = context.turned {
+        line.word("limit_class", class.name());
+        line.word("limit", reason);
+    }
     if let Some(country) = context.place.country {
         line.word("country", country.as_str());
     }

@@ -110,7 +110,9 @@ fn answer_to(error: &Error, method: &Method) -> Option<Answer> {
             "the request's body cannot be read",
         ),
         (ReadError | WriteError | ConnectionClosed, ErrorSource::Downstream) => None,
-        (ReadTimedout | WriteTimedout, ErrorSource::Downstream) => None,
+        // It may still listen (RFC 9110 section 15.5.9).
+        (ReadTimedout, ErrorSource::Downstream) => Some(Answer::slow_body()),
+        (WriteTimedout, ErrorSource::Downstream) => None,
         (_, ErrorSource::Downstream) => problem(
             ProblemKind::InvalidRequest,
             "bad-request",
@@ -248,6 +250,12 @@ mod tests {
                 Some((400, "bad-request")),
             ),
             (ErrorType::ConnectionClosed, Downstream, None),
+            (
+                ErrorType::ReadTimedout,
+                Downstream,
+                Some((408, "slow-body")),
+            ),
+            (ErrorType::WriteTimedout, Downstream, None),
             (ErrorType::ReadTimedout, Downstream, None),
             (ErrorType::InternalError, Internal, Some((500, "internal"))),
         ];

@@ -8,20 +8,25 @@ use bytes::{Bytes, BytesMut};
 use http::header::EXPECT;
 use mcsp_api::ProblemKind;
 use mcsp_api::rest::{LoginRequest, RegisterRequest};
-use mcsp_edge_limits::Fingerprint;
+use mcsp_edge_limits::{Class, Fingerprint};
 use pingora_error::Result;
 use pingora_proxy::Session;
 
 use super::EdgeProxy;
 use crate::answer::Answer;
-use crate::stage::Flow;
+use crate::context::RequestContext;
+use crate::stage::{Flow, turn_away};
 
 /// Enough for any name and password, and less than pingora keeps of a body for another try (64 KiB).
 pub(crate) const LOGIN_BYTES_MAX: u64 = 16 << 10;
 
 impl EdgeProxy {
     /// Counts the request by whom it wants to sign in.
-    pub(super) async fn count_login(&self, session: &mut Session) -> Result<Flow> {
+    pub(super) async fn count_login(
+        &self,
+        session: &mut Session,
+        context: &mut RequestContext,
+    ) -> Result<Flow> {
         let timeout_ms = self.edge.config.limits.client_read_timeout_ms;
         let reading = read_whole(session);
         let Ok(read) = tokio::time::timeout(Duration::from_millis(timeout_ms), reading).await
@@ -35,7 +40,7 @@ impl EdgeProxy {
         };
         let counted = account_of(&body).map(|account| self.edge.limits.account(account));
         Ok(match counted {
-            Some(Err(turned)) => ControlFlow::Break(Answer::turned_away(&turned)),
+            Some(Err(turned)) => turn_away(&self.edge, context, Class::Login, &turned),
             _ => ControlFlow::Continue(()),
         })
     }

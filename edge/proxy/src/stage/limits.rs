@@ -43,12 +43,18 @@ fn count(edge: &Edge, class: Class, context: &mut RequestContext) -> Flow {
             context.standing = standing;
             ControlFlow::Continue(())
         }
-        Err(turned) => turn_away(edge, context, &turned),
+        Err(turned) => turn_away(edge, context, class, &turned),
     }
 }
 
-/// Refuses, and notes when it is time that the connection ends.
-fn turn_away(edge: &Edge, context: &mut RequestContext, turned: &Turned) -> Flow {
+/// Refuses, and notes by which limits, and when it is time that the connection ends.
+pub(crate) fn turn_away(
+    edge: &Edge,
+    context: &mut RequestContext,
+    class: Class,
+    turned: &Turned,
+) -> Flow {
+    context.turned = Some((class, turned.reason()));
     let connection = context.peer.filter(|_| turned.is_clients());
     context.ends_connection =
         connection.is_some_and(|peer| edge.limits.limiter.is_refused_too_often(peer));
@@ -70,7 +76,7 @@ pub(super) fn quota(edge: &Edge, _request: &Parts, context: &mut RequestContext)
             context.standing = Standing::tighter(context.standing, standing);
             ControlFlow::Continue(())
         }
-        Err(turned) => turn_away(edge, context, &turned),
+        Err(turned) => turn_away(edge, context, class, &turned),
     }
 }
 

@@ -21,6 +21,7 @@ use mcsp_auth_edge::TokenError;
 pub(crate) use normalize::{is_forged, public_base, strip, strip_untold};
 
 pub(crate) use classify::{is_plain_path, is_web};
+pub(crate) use limits::turn_away;
 pub(crate) use normalize::refuse_loop;
 pub(crate) use region::run as pick_region;
 
@@ -154,6 +155,11 @@ pub(crate) fn answered(
         .inc();
     context.detail = Some(answer.detail);
     answer
+}
+
+/// What a stage that had to wait for the request's body says: see [`answered`].
+pub(crate) fn told(stage: &str, edge: &Edge, context: &mut RequestContext, flow: Flow) -> Flow {
+    flow.map_break(|answer| answered(stage, edge, context, answer))
 }
 
 #[cfg(test)]

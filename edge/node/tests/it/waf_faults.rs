@@ -1,0 +1,84 @@
+//! The firewall of a running node when it fails itself: requests pass, somebody is told, and it comes back.
+
+use reqwest::Method;
+
+use crate::harness::wait_for;
+use crate::waf::Site;
+
+const BREAKER: &str = "[waf.breaker]\nfailures_max = 3\nwindow_ms = 60000\nopen_ms = 2000";
+
+/// Everybody passes, and inspection is tried again by itself.
+async fn is_given_up_and_comes_back(site: &Site) {
+    assert!(site.node.log().contains("\"alert\":\"waf-given-up\""));
+    let bypassed = site.get("/?q=an+attack").await;
+    wait_for("inspection", || async {
+        site.get("/?q=an+attack").await == 403
+    })
+    .await;
+    let passed = site.node.metric("mcsp_edge_waf_bypassed_total", &[]);
+    assert!(passed.await >= 1.0 && bypassed == 200, "{bypassed}");
+    wait_for("word of it", || async {
+        site.node.metric("mcsp_edge_waf_given_up", &[]).await == 0.0
+    })
+    .await;
+    assert!(site.node.log().contains("inspection works again"));
+}
+
+#[tokio::test]
+async fn an_overrun_lets_the_request_through_until_inspection_is_given_up_and_tried_again() {
+    let waf = format!("[waf.limits]\nscratch_bytes_max = 65536\n{BREAKER}");
+    let site = Site::new(&waf).await;
+    let heavy = format!("q=heavy{}", "x".repeat(60_000));
+    for nth in 1..=3 {
+        assert_eq!(site.post("/", heavy.clone()).await, 200);
+        assert_eq!(site.failed_open("overrun").await, f64::from(nth));
+    }
+    assert!(site.node.log().contains("waf-fail-open"));
+    is_given_up_and_comes_back(&site).await;
+}
+
+const RULES: &str = r#"
+SecRule ARGS:q "@faultPanic crash" "id:1100,phase:2,pass,nolog"
+SecRule REQUEST_HEADERS:X-Crash "@faultPanic head" "id:1101,phase:1,pass,nolog"
+SecRule RESPONSE_HEADERS:Content-Type "@faultPanic nothing" "id:1102,phase:3,pass,nolog"
+SecRule ARGS:q "@contains attack" "id:1103,phase:2,deny"
+"#;
+
+/// The operator that panics is there in tests alone: see `fault-injection` in `edge/waf`.
+#[tokio::test]
+async fn a_panic_lets_the_request_through_until_inspection_is_given_up_and_tried_again() {
+    let site = Site::with_rules(RULES, BREAKER).await;
+    assert_eq!(site.get("/?q=an+attack").await, 403);
+    let asked = site.asked();
+    // In the head, in the query, and in a body that pingora carries.
+    let head = site
+        .node
+        .request(Method::GET, "/")
+        .header("x-crash", "head");
+    assert_eq!(head.send().await.unwrap().status(), 200);
+    assert_eq!(site.failed_open("panic").await, 1.0);
+    assert_eq!(site.get("/?q=crash").await, 200);
+    assert_eq!(site.failed_open("panic").await, 2.0);
+    assert_eq!(site.node.metric("mcsp_edge_waf_given_up", &[]).await, 0.0);
+    assert_eq!(site.post("/", "q=crash").await, 200);
+    assert_eq!(site.failed_open("panic").await, 3.0);
+    assert_eq!(site.node.metric("mcsp_edge_waf_given_up", &[]).await, 1.0);
+    assert_eq!(
+        site.asked(),
+        asked + 3,
+        "all of them were answered by the origin"
+    );
+    let log = site.node.log();
+    let alert = log
+        .lines()
+        .find(|line| line.contains("\"alert\":\"waf-fail-open\""));
+    let alert = alert.expect("an alert");
+    for wanted in [
+        "\"level\":\"ERROR\"",
+        "\"kind\":\"panic\"",
+        "a fault that a rule asks for",
+    ] {
+        assert!(alert.contains(wanted), "{alert}");
+    }
+    is_given_up_and_comes_back(&site).await;
+}
