@@ -21,6 +21,15 @@ use crate::stop::Stop;
 /// What one read asks for. An idle connection holds this much.
 const READ_BYTES: usize = 4096;
 
+/// What goes out at once before other connections of the thread have their turn. The system makes segments of up to 64 KiB
+/// of it, and a cut that leaves a sliver behind the last whole one costs both sides a wakeup for nothing: so no multiple
+/// of that. With 0.4 to 0.7 MB, which stay in the core's own cache until they are read, a large answer cost a quarter less
+/// than in one piece.
+const TURN_BYTES: usize = (64 << 10) * 10 + (32 << 10);
+
+/// Slices that are looked at for one turn.
+const TURN_SLICES_MAX: usize = 32;
+
 /// Room below which a buffer is made larger, or starts anew, before a read.
 const READ_BYTES_MIN: usize = 1024;
 
@@ -129,18 +138,25 @@ impl Wire {
         slices: &mut &mut [IoSlice<'_>],
         is_last: bool,
     ) -> Poll<io::Result<()>> {
+        let mut left = TURN_BYTES;
         while !slices.is_empty() {
+            if left == 0 {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let stream = Pin::new(&mut *self.stream);
+            let mut turn = [IoSlice::new(b""); TURN_SLICES_MAX];
             // One slice goes by the simpler system call.
-            let bytes = ready!(match &**slices {
+            let bytes = ready!(match of_turn(slices, left, &mut turn) {
                 [slice] => stream.poll_write(context, slice),
-                _ => stream.poll_write_vectored(context, slices),
+                some => stream.poll_write_vectored(context, some),
             })?;
             if bytes == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.watches.pace.took(bytes);
             IoSlice::advance_slices(slices, bytes);
+            left = left.saturating_sub(bytes);
         }
         if is_last {
             return Pin::new(&mut *self.stream).poll_flush(context);
@@ -160,5 +176,54 @@ impl Wire {
             self.watches.alarm.poll_passed(context, deadline)
         })
         .await;
+    }
+}
+
+/// The first `bytes` of `slices`.
+fn of_turn<'t>(
+    slices: &'t [IoSlice<'_>],
+    bytes: usize,
+    turn: &'t mut [IoSlice<'t>],
+) -> &'t [IoSlice<'t>] {
+    if slices.len() <= turn.len() && slices.iter().map(|slice| slice.len()).sum::<usize>() <= bytes
+    {
+        return slices;
+    }
+    let mut left = bytes;
+    let mut count = 0;
+    for (place, slice) in turn.iter_mut().zip(slices) {
+        let taken = slice.len().min(left);
+        *place = IoSlice::new(&slice[..taken]);
+        count += 1;
+        left -= taken;
+        if left == 0 {
+            break;
+        }
+    }
+    &turn[..count]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lengths(slices: &[IoSlice<'_>]) -> Vec<usize> {
+        slices.iter().map(|slice| slice.len()).collect()
+    }
+
+    #[test]
+    fn a_turn_is_the_first_bytes_and_never_empty() {
+        let bytes = [7; 100];
+        let slices: Vec<IoSlice<'_>> = [10, 0, 60, 30]
+            .map(|length| IoSlice::new(&bytes[..length]))
+            .into();
+        let mut turn = [IoSlice::new(b""); 3];
+        assert_eq!(lengths(of_turn(&slices[..3], 70, &mut turn)), [10, 0, 60]);
+        let mut turn = [IoSlice::new(b""); 3];
+        assert_eq!(lengths(of_turn(&slices[..3], 69, &mut turn)), [10, 0, 59]);
+        let mut turn = [IoSlice::new(b""); 3];
+        assert_eq!(lengths(of_turn(&slices, 1000, &mut turn)), [10, 0, 60]);
+        let mut turn = [IoSlice::new(b""); 3];
+        assert_eq!(lengths(of_turn(&slices, 4, &mut turn)), [4]);
     }
 }

@@ -25,10 +25,12 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 /// Bytes that are encrypted before they leave: of a client that takes no more at the moment, of any at first, and of one
-/// that has taken everything so far. What a slow client keeps here is no more than the last of these, and only once.
+/// that has taken everything so far. What a slow client keeps here is no more than the last of these, and only once. The
+/// system makes segments of up to 64 KiB of them: no multiple of that, or what records add would leave behind each batch
+/// as a segment of its own.
 const BATCH_BYTES_SLOW: usize = 32 << 10;
-const BATCH_BYTES: usize = 64 << 10;
-const BATCH_BYTES_FAST: usize = 128 << 10;
+const BATCH_BYTES: usize = 96 << 10;
+const BATCH_BYTES_FAST: usize = 160 << 10;
 
 /// The most that one record holds (RFC 8446 section 5.1).
 const RECORD_BYTES: usize = 16 << 10;
