@@ -22,9 +22,11 @@ pub struct Limits {
     pub response_body_bytes_max: usize,
     /// What happens beyond them; default `pass`.
     pub beyond: Beyond,
-    /// Most arguments of query and body together; default 1000, range 1 to 10000.
+    /// Most arguments of query and body together; a query with more counts as one that cannot be read, of a body's the rest is
+    /// beyond; default 1000, range 1 to 10000.
     pub arguments_max: usize,
-    /// Most request headers that are inspected; default 200, range 1 to 1000.
+    /// Most request headers that are inspected, and most cookies; a request with more counts as one that cannot be read; default
+    /// 200, range 1 to 1000.
     pub headers_max: usize,
     /// Deepest nesting of JSON and XML, beyond which a body counts as one that cannot be read; default 64, range 1 to 512.
     pub depth_max: usize,
@@ -34,7 +36,11 @@ pub struct Limits {
     pub variables_max: usize,
     /// Longest time that rules may take in one transaction, in microseconds; default 20000, range 100 to 1000000.
     pub budget_us: u64,
-    /// Most bytes that transformations may write in one transaction; default 8388608, range 65536 to 268435456.
+    /// And this much more for each KiB that they are given, in microseconds, so that nobody brings about an overrun by length alone;
+    /// default 1000, range 0 to 100000.
+    pub budget_us_per_kib: u64,
+    /// Most bytes that transformations may write in one transaction; default 33554432, range 65536 to 268435456. What they wrote is
+    /// given back with each phase.
     pub scratch_bytes_max: usize,
     /// Longest excerpt of a value in an event, bytes; default 200, range 0 to 4096.
     pub excerpt_bytes_max: usize,
@@ -54,7 +60,8 @@ impl Default for Limits {
             parts_max: 200,
             variables_max: 2000,
             budget_us: 20_000,
-            scratch_bytes_max: 8 << 20,
+            budget_us_per_kib: 1_000,
+            scratch_bytes_max: 32 << 20,
             excerpt_bytes_max: 200,
             matches_max: 100,
         }
@@ -100,6 +107,7 @@ impl Limits {
             ("parts_max", self.parts_max as u64, 1, 1000),
             ("variables_max", self.variables_max as u64, 1, 10_000),
             ("budget_us", self.budget_us, 100, 1_000_000),
+            ("budget_us_per_kib", self.budget_us_per_kib, 0, 100_000),
             (
                 "scratch_bytes_max",
                 self.scratch_bytes_max as u64,

@@ -29,7 +29,8 @@ pub(crate) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) ->
         other => other.label(),
     };
     let signals = context.visitor.signals.variables().map(|(_, text)| text);
-    if route.is_media() && is_cleared(firewall, request, address, &signals) {
+    let has_body = context.has_body || says_body(request);
+    if route.is_media() && !has_body && is_cleared(firewall, request, address, &signals) {
         firewall.metrics.cleared.inc();
         return ControlFlow::Continue(());
     }
@@ -66,14 +67,14 @@ pub(crate) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) ->
     let host = authority.filter(|_| !request.headers.contains_key(HOST));
     let host = host.map(|host| (&b"host"[..], host.as_bytes()));
     let mut judged = inspection.head(line, fields.chain(host));
-    if judged.is_continue() && !may_have_body(request) {
+    if judged.is_continue() && !has_body {
         judged = inspection.request_end();
     }
     context.inspection = Some(Box::new(inspection));
     judged
 }
 
-/// Whether a request for media is one that its head clears. What is not ordinary about it needs every rule.
+/// Whether a request for media that has no body is one that its head clears. What is not ordinary about it needs every rule.
 fn is_cleared(
     firewall: &Firewall,
     request: &Parts,
@@ -82,7 +83,6 @@ fn is_cleared(
 ) -> bool {
     let is_plain = matches!(request.method, Method::GET | Method::HEAD)
         && request.uri.query().is_none()
-        && !may_have_body(request)
         && !request.headers.contains_key(COOKIE);
     if !is_plain {
         return false;
@@ -95,10 +95,8 @@ fn is_cleared(
         .is_some_and(|head| firewall.guard.clears_media(MEDIA, &head))
 }
 
-fn may_have_body(request: &Parts) -> bool {
-    !matches!(request.method, Method::GET | Method::HEAD)
-        || request.headers.contains_key(CONTENT_LENGTH)
-        || request.headers.contains_key(TRANSFER_ENCODING)
+fn says_body(request: &Parts) -> bool {
+    request.headers.contains_key(CONTENT_LENGTH) || request.headers.contains_key(TRANSFER_ENCODING)
 }
 
 fn client_address(context: &RequestContext) -> IpAddr {

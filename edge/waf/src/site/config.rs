@@ -131,11 +131,12 @@ impl RulesConfig {
     }
 }
 
-/// What rules cannot look into, another reader may read: a body that its processor cannot read, and a form with an oddity that
+/// What rules cannot look into, another reader may read: a body that its processor cannot read, a head of more fields or cookies than
+/// are looked at, and a form with an oddity that
 /// hides a field from one reader and shows it to another. ModSecurity's recommended configuration has both (200002, 200003).
 const UNREADABLE: &str = "\
 SecRule REQBODY_ERROR \"@eq 1\" \"id:2,phase:2,t:none,log,auditlog,deny,status:400,severity:2,\
-msg:'The request body cannot be read',logdata:'%{REQBODY_ERROR_MSG}'\"\n\
+msg:'The request cannot be read as a whole',logdata:'%{REQBODY_ERROR_MSG}'\"\n\
 SecRule MULTIPART_BOUNDARY_WHITESPACE|MULTIPART_DATA_AFTER|MULTIPART_DATA_BEFORE|MULTIPART_HEADER_FOLDING|\
 MULTIPART_INVALID_HEADER_FOLDING|MULTIPART_INVALID_PART|MULTIPART_INVALID_QUOTING|MULTIPART_LF_LINE|\
 MULTIPART_MISSING_SEMICOLON|MULTIPART_UNMATCHED_BOUNDARY \"@eq 1\" \"id:3,phase:2,t:none,log,auditlog,deny,status:400,severity:2,\

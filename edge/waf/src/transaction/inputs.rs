@@ -46,6 +46,7 @@ impl Transaction {
     /// The request line. `target` is as it was received, `protocol` like `HTTP/1.1`.
     pub fn request_line(&mut self, method: &[u8], target: &[u8], protocol: &[u8]) {
         let line = [method, b" ", target, b" ", protocol].concat();
+        self.given += line.len();
         let line = line.strip_suffix(b" ").unwrap_or(&line);
         let relative = origin_form(target);
         let without_fragment =
@@ -68,6 +69,12 @@ impl Transaction {
         put(Variable::RequestFilename, &path);
         put(Variable::RequestBasename, base);
         put(Variable::QueryString, query);
+        // No request of a person's has as many, and beside them it might say anything.
+        if query.iter().filter(|byte| **byte == b'&').count()
+            >= self.environment.limits.arguments_max
+        {
+            self.fail_body("too many arguments in the query");
+        }
         let broken = self.arguments_of(query, true);
         if broken {
             self.store
@@ -75,11 +82,13 @@ impl Transaction {
         }
     }
 
-    /// A request header field, in the order received.
+    /// A request header field, in the order received. More than are inspected are an error of the request.
     pub fn request_header(&mut self, name: &[u8], value: &[u8]) {
         if self.store.list(Variable::RequestHeaders).len() >= self.environment.limits.headers_max {
+            self.fail_body("too many fields");
             return;
         }
+        self.given += name.len() + value.len();
         let name_id = self.values.push(name);
         let value_id = self.values.push(value);
         self.store.add_named(
@@ -112,6 +121,7 @@ impl Transaction {
             if self.store.list(Variable::RequestCookies).len()
                 >= self.environment.limits.headers_max
             {
+                self.fail_body("too many cookies");
                 return;
             }
             let (name, value) = match memchr::memchr(b'=', pair) {
@@ -155,6 +165,7 @@ impl Transaction {
             .unwrap_or(usize::MAX)
             .min(limits.request_body_bytes_max);
         let room = most.saturating_sub(self.request_body.len());
+        self.given += piece.len().min(room);
         self.request_body
             .extend_from_slice(&piece[..piece.len().min(room)]);
         if piece.len() > room {
@@ -189,6 +200,7 @@ impl Transaction {
         if self.store.list(Variable::ResponseHeaders).len() >= self.environment.limits.headers_max {
             return;
         }
+        self.given += name.len() + value.len();
         let name_id = self.values.push(name);
         let value_id = self.values.push(value);
         self.store.add_named(
@@ -221,6 +233,7 @@ impl Transaction {
             .unwrap_or(usize::MAX)
             .min(limits.response_body_bytes_max);
         let room = most.saturating_sub(self.response_body.len());
+        self.given += piece.len().min(room);
         self.response_body
             .extend_from_slice(&piece[..piece.len().min(room)]);
         if piece.len() > room {

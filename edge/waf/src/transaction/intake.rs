@@ -64,7 +64,8 @@ impl Transaction {
         }
     }
 
-    fn fail_body(&mut self, message: &str) {
+    /// A request that cannot be looked at as a whole.
+    pub(super) fn fail_body(&mut self, message: &str) {
         for flag in [Variable::ReqbodyError, Variable::ReqbodyProcessorError] {
             self.store.put(&mut self.values, flag, b"1");
         }

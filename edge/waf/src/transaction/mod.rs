@@ -103,6 +103,8 @@ pub struct Transaction {
     enforced: bool,
     allowed_through: u8,
     overrun: bool,
+    /// What rules were given to look at, bytes.
+    given: usize,
     spent_us: u64,
     began_us: u64,
     status: Option<u16>,
@@ -182,6 +184,7 @@ impl Transaction {
             enforced: false,
             allowed_through: 0,
             overrun: false,
+            given: 0,
             spent_us: 0,
             began_us: 0,
             status: None,

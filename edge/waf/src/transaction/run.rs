@@ -58,17 +58,23 @@ impl Transaction {
             .ticks
             .now_us()
             .saturating_sub(self.began_us);
+        self.values.give_back();
         self.outcome()
     }
 
     fn is_over_budget(&mut self) -> bool {
+        let limits = &self.environment.limits;
+        let kib = (self.given / 1024) as u64;
+        let budget_us = limits
+            .budget_us
+            .saturating_add(limits.budget_us_per_kib.saturating_mul(kib));
         let spent = self.spent_us
             + self
                 .environment
                 .ticks
                 .now_us()
                 .saturating_sub(self.began_us);
-        self.overrun |= spent > self.environment.limits.budget_us || self.values.is_full();
+        self.overrun |= spent > budget_us || self.values.is_full();
         self.overrun
     }
 

@@ -13,6 +13,9 @@ pub(crate) const NONE: ValueId = ValueId::MAX;
 /// Room at the start, in values: what an ordinary request needs.
 const VALUES: usize = 128;
 
+/// Results of transformations that are kept from phase to phase, bytes; more are given back.
+const KEPT_BYTES_MAX: usize = 64 << 10;
+
 /// All values of a transaction, in one buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
@@ -24,6 +27,9 @@ pub(crate) struct Values {
     /// By value: its candidates, and whether they are known.
     candidates: Vec<u64>,
     scanned: Vec<bool>,
+    /// By value: whether it is the result of a transformation.
+    derived: Vec<bool>,
+    derived_bytes: usize,
     words: usize,
     scratch: Vec<u8>,
     bytes_max: usize,
@@ -54,6 +60,8 @@ impl Values {
         self.results.clear();
         self.candidates.clear();
         self.scanned.clear();
+        self.derived.clear();
+        self.derived_bytes = 0;
         self.words = words;
         self.bytes_max = bytes_max;
         self.full = false;
@@ -84,7 +92,31 @@ impl Values {
         self.candidates
             .resize(self.candidates.len() + self.words, 0);
         self.scanned.push(false);
+        self.derived.push(false);
         id
+    }
+
+    /// Gives back what transformations wrote, if it is much: a request may live long after its rules. Values that were handed over
+    /// keep their numbers.
+    pub(crate) fn give_back(&mut self) {
+        if self.derived_bytes <= KEPT_BYTES_MAX {
+            return;
+        }
+        let mut bytes = Vec::with_capacity(self.bytes.len() - self.derived_bytes);
+        for ((start, end), derived) in self.spans.iter_mut().zip(&self.derived) {
+            let value = match derived {
+                true => &[],
+                false => &self.bytes[*start as usize..*end as usize],
+            };
+            let at = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            bytes.extend_from_slice(value);
+            *start = at;
+            *end = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        }
+        self.bytes = bytes;
+        self.derived_bytes = 0;
+        self.results.fill(0);
+        self.scratch = Vec::new();
     }
 
     /// A value's bytes.
@@ -115,7 +147,10 @@ impl Values {
         let result = if scratch == self.get(id) {
             id
         } else {
-            self.push(&scratch)
+            let result = self.push(&scratch);
+            self.derived[result as usize] = true;
+            self.derived_bytes += self.get(result).len();
+            result
         };
         self.scratch = scratch;
         self.results[place] = result + 1;
