@@ -4,7 +4,9 @@ use mcsp_loadtest_measure::{Change, CompareError};
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::number::{date, digits, show_in};
 use crate::recorded::Recorded;
+use crate::terminal::{Cell, Paint, Terminal};
 
 /// How two runs are compared.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -76,7 +78,12 @@ pub struct Comparison {
     pub measures: Vec<Judged>,
 }
 
-/// Compares run `b` with run `a`.
+/// Compares run `b` with run `a`: quantiles of latency and start-up, rates of errors, the rebuffer ratio, the bitrate, the hit ratio.
+///
+/// Each difference has a confidence interval of 99.9 %, by a block bootstrap over the runs' seconds (Künsch, Annals of Statistics 17,
+/// 1989), seeded. Binomial and order-statistic intervals of the whole run's histograms would be narrower and wrong: they take requests
+/// for independent, while a second in which a node is busy makes all of its requests slow together, so that two runs of the same
+/// system would differ "for certain". A thousand to one for each of some thirty measures lets one comparison in thirty err.
 ///
 /// # Errors
 /// Runs of different schemas; a run of fewer than ten seconds with requests after its warm-up.
@@ -127,22 +134,85 @@ impl Comparison {
         serde_json::to_string(self)
     }
 
-    /// As a table of at most `width` columns.
+    /// As a table of at most `width` columns (20 at least), what got worse first; `colour` adds ANSI colours.
     #[must_use]
     pub fn text(&self, width: usize, colour: bool) -> String {
-        let _ = (width, colour);
-        let lines = self.measures.iter().map(|judged| {
-            let change = &judged.change;
-            format!(
-                "{:?} {} {} {} {}\n",
-                judged.judgement, change.metric, change.a, change.b, change.unit
-            )
-        });
-        lines.collect()
+        let terminal = Terminal {
+            width: width.max(20),
+            colour,
+        };
+        let count = |judgement| {
+            let of = self.measures.iter();
+            of.filter(|judged| judged.judgement == judgement).count()
+        };
+        let (worse, better) = (count(Judgement::Worse), count(Judgement::Better));
+        let (word, paint) = match (worse, better) {
+            (0, 0) => ("no difference", Paint::Good),
+            (0, _) => ("better", Paint::Good),
+            _ => ("worse", Paint::Bad),
+        };
+        let same = self.measures.len() - worse - better;
+        let counts = format!("{worse} worse, {better} better, {same} without a difference");
+        let mut text = terminal.table(&[vec![
+            Cell::new(word.to_uppercase()).painted(paint),
+            Cell::new(counts).painted(Paint::Bold),
+        ]]);
+        for (which, name) in [("A", &self.a), ("B", &self.b)] {
+            text.push_str(&terminal.wrap(&format!("{which}: {name}"), 2, Paint::Soft));
+        }
+        for warning in &self.warnings {
+            text.push_str(&terminal.wrap(&format!("! {warning}"), 2, Paint::Warn));
+        }
+        text.push('\n');
+        let heads = ["", "measure", "A", "B", "B − A, 99.9 % sure"];
+        let mut rows = vec![
+            heads
+                .iter()
+                .map(|head| Cell::new(head).painted(Paint::Soft))
+                .collect(),
+        ];
+        rows.extend(self.measures.iter().map(row));
+        text.push_str(&terminal.table(&rows));
+        text
     }
+}
+
+fn row(judged: &Judged) -> Vec<Cell> {
+    let change = &judged.change;
+    let (sign, paint) = match judged.judgement {
+        Judgement::Worse => ("✕", Paint::Bad),
+        Judgement::Better => ("✓", Paint::Good),
+        Judgement::NoDifference => ("=", Paint::Soft),
+    };
+    let show = |value| show_in(change.unit, value);
+    // Shares are apart by points, which a percentage of them would be taken for.
+    let apart = |value: f64| match change.unit {
+        "%" => format!("{} points", digits(value)),
+        unit => show_in(unit, value),
+    };
+    let plus = if change.difference > 0.0 { "+" } else { "" };
+    let half = (change.interval_high - change.interval_low) / 2.0;
+    vec![
+        Cell::new(sign).painted(paint),
+        Cell::new(&change.metric),
+        Cell::number(show(change.a)),
+        Cell::number(show(change.b)),
+        Cell::new(format!(
+            "{plus}{} ± {}",
+            apart(change.difference),
+            apart(half)
+        ))
+        .painted(paint),
+    ]
 }
 
 fn name_of(recorded: &Recorded) -> String {
     let results = &recorded.results;
-    format!("{} {}", results.scenario.name, results.started_unix_ms)
+    let commit = results.commit.as_ref();
+    let commit = commit.map_or(String::new(), |commit| format!(", commit {commit}"));
+    format!(
+        "{}, {}{commit}",
+        results.scenario.name,
+        date(results.started_unix_ms)
+    )
 }

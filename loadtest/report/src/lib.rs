@@ -6,16 +6,23 @@
 //! and then where there is none. Nothing here reads a clock, opens a file or a connection.
 
 mod compare;
+mod document;
 mod html;
 mod live;
+mod number;
 mod recorded;
+mod steps;
+mod svg;
+mod terminal;
 mod text;
+mod words;
 
 pub use compare::{CompareOptions, Comparison, IncomparableError, Judged, Judgement, compare};
+pub use document::json;
 pub use html::html;
 pub use live::{
     ChaosState, LiveAction, LiveChaos, LiveFinding, LiveFrame, LiveView, LiveWorker, PlainView,
     Stage, draw,
 };
-pub use recorded::{RECORDED_SCHEMA, Recorded, RecordedError, json, junit};
+pub use recorded::{RECORDED_SCHEMA, Recorded, RecordedError, junit};
 pub use text::text_summary;

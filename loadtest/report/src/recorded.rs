@@ -68,7 +68,7 @@ impl Recorded {
         }
     }
 
-    /// Reads what [`json`] wrote.
+    /// Reads what [`crate::json`] wrote.
     ///
     /// # Errors
     /// What is not JSON, or is of another schema.
@@ -98,14 +98,6 @@ impl Recorded {
     pub fn exit_status(&self) -> u8 {
         self.results.verdict.kind.exit_status()
     }
-}
-
-/// The run as JSON, to be kept and read again by [`Recorded::from_json`].
-///
-/// # Errors
-/// None for a run that [`Recorded::new`] gave.
-pub fn json(recorded: &Recorded) -> Result<String, RecordedError> {
-    Ok(serde_json::to_string(recorded)?)
 }
 
 /// The run as JUnit XML: a test case for each SLO, for each of them that had to hold during a chaos step, for each kind of finding,

@@ -2,6 +2,8 @@
 
 mod draw;
 mod frame;
+mod lists;
+mod numbers;
 mod plain;
 mod screen;
 
