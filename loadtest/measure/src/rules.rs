@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use mcsp_loadtest_scenario::{FindingSettings, Metric, Scenario};
 
-use crate::bucket::{ClassBucket, Timeline};
+use crate::bucket::{ClassBucket, Counts, Timeline};
 use crate::finding::{Finding, FindingKind, Findings};
 use crate::partial::Partial;
 use crate::results::{ChaosRecord, NodeSeries, SloVerdict};
-use crate::sample::RequestClass;
+use crate::sample::{Outcome, RequestClass};
 use crate::statistics::wilson_low;
 
 /// One in two thousand: how often an error rate at its bound would be taken for one above it.
@@ -93,6 +93,21 @@ pub(crate) fn broken_by_chaos(record: &ChaosRecord, findings: &mut Findings) {
     }
 }
 
+/// Whether each such request is a finding already, with what exactly was wrong: its number would say the same again, and less.
+fn is_named(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Truncated | Outcome::WrongBytes)
+}
+
+/// Errors that no other finding is about.
+fn unnamed(counts: &Counts) -> u64 {
+    let named = counts
+        .outcomes
+        .iter()
+        .filter(|(outcome, _)| is_named(**outcome))
+        .map(|(_, count)| count);
+    counts.errors.saturating_sub(named.sum())
+}
+
 /// A class of requests over a timeline.
 struct Judged<'a> {
     timeline: &'a Timeline,
@@ -143,26 +158,27 @@ impl Judged<'_> {
     /// The whole run's error rate, or that of the first stretch in which it is too high.
     fn error_rate(&self, from_us: u64) -> Option<Finding> {
         let bound = self.settings.error_ratio_max;
-        let is_high =
-            |sum: &ClassBucket| wilson_low(sum.counts.errors, sum.counts.requests, ERROR_Z) > bound;
+        let is_high = |sum: &ClassBucket| {
+            wilson_low(unnamed(&sum.counts), sum.counts.requests, ERROR_Z) > bound
+        };
         let (at_us, sum) = self
             .stretches(from_us..u64::MAX)
             .into_iter()
             .find(|(_, sum)| is_high(sum))?;
         let first = self
             .buckets(at_us..u64::MAX)
-            .find(|(_, of)| of.counts.errors > 0);
+            .find(|(_, of)| unnamed(&of.counts) > 0);
         let counts = &sum.counts;
         let ways = counts
             .outcomes
             .iter()
-            .filter(|(outcome, _)| outcome.is_error());
+            .filter(|(outcome, _)| outcome.is_error() && !is_named(**outcome));
         let ways: Vec<String> = ways
             .map(|(outcome, count)| format!("{} {count}", outcome.name()))
             .collect();
         let detail = format!(
             "{:.2} % of {} requests failed ({}); at most {} % may",
-            100.0 * counts.errors as f64 / counts.requests.max(1) as f64,
+            100.0 * unnamed(counts) as f64 / counts.requests.max(1) as f64,
             counts.requests,
             ways.join(", "),
             100.0 * bound

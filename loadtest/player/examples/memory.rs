@@ -66,7 +66,7 @@ async fn play(port: &str, players: u64, seconds: u64) {
     let scenario = Scenario::parse(&text, "memory").expect("a scenario");
     let clock = RunClock::starting_now();
     let network = Network::new(
-        clock,
+        clock.clone(),
         Limits::default(),
         AllowList::loopback_only(),
         BTreeMap::new(),

@@ -83,7 +83,7 @@ impl World {
 
     /// The run's time.
     #[must_use]
-    pub fn clock(&self) -> RunClock {
+    pub fn clock(&self) -> &RunClock {
         self.network.clock()
     }
 
@@ -94,7 +94,7 @@ impl World {
 
     /// One user, from its start, which should be now, to its end or to `leave_us`, µs after the run's start.
     pub async fn run_user(self: Arc<Self>, start: Start, leave_us: u64) {
-        let clock = self.clock();
+        let clock = self.clock().clone();
         let user = self.cast.user(start);
         self.with_recorder(|recorder| recorder.arrival(start.at_us, clock.now_us()));
         // Boxed, as the largest of the three would else be in each user.
@@ -116,7 +116,7 @@ impl World {
     pub(crate) fn client(&self, user: &User) -> Client {
         let bandwidth = self.bandwidths.get(user.device).cloned().flatten();
         let link = match bandwidth {
-            Some(bandwidth) => Link::shaped(bandwidth, self.clock(), user.at_us),
+            Some(bandwidth) => Link::shaped(bandwidth, self.clock().clone(), user.at_us),
             None => Link::unbounded(),
         };
         Client::new(Arc::clone(&self.network), user.version, user.source, link)

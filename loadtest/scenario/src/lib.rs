@@ -16,6 +16,7 @@ mod scenario;
 mod schedule;
 mod settings;
 mod slo;
+mod surroundings;
 mod targets;
 mod text;
 mod trace;
@@ -35,6 +36,7 @@ pub use settings::{
     HttpVersion, ManifestChoice, PlayerSettings, Protocol, ToolLimits,
 };
 pub use slo::{Metric, Phase, Slo};
+pub use surroundings::Surroundings;
 pub use targets::Targets;
 pub use text::{Fault, ScenarioError};
 pub use trace::{Bandwidth, Trace, TraceFormat};

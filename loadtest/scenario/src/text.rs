@@ -15,14 +15,14 @@ use crate::scenario::Scenario;
 /// The largest scenario, bytes.
 pub(crate) const SCENARIO_BYTES_MAX: u64 = 1 << 20;
 /// Faults that one error names.
-const FAULTS_MAX: usize = 20;
+pub(crate) const FAULTS_MAX: usize = 20;
 
 /// One thing that is wrong with a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// From 1.
+    /// From 1; 0: it is of no text.
     pub line: usize,
-    /// From 1, in characters.
+    /// From 1, in characters; 0 likewise.
     pub column: usize,
     /// What is wrong: `arrivals[1].rate_per_s = -1: expected 0 to 100000`.
     pub message: String,
@@ -78,6 +78,10 @@ impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, fault) in self.1.iter().enumerate() {
             let end = if index == 0 { "" } else { "\n" };
+            if fault.line == 0 {
+                write!(f, "{end}{}: {}", self.0, fault.message)?;
+                continue;
+            }
             write!(
                 f,
                 "{end}{}:{}:{}: {}",
@@ -139,7 +143,7 @@ pub(crate) fn parse(text: &str, name: &str) -> Result<Scenario, ScenarioError> {
     Err(invalid(located.collect()))
 }
 
-fn not_toml(text: &str, error: &toml::de::Error) -> Fault {
+pub(crate) fn not_toml(text: &str, error: &toml::de::Error) -> Fault {
     let (line, column) = position(text, error.span().map_or(0, |span| span.start));
     Fault {
         line,

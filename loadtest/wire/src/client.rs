@@ -162,7 +162,7 @@ impl Client {
         let network = &self.network;
         let limits = network.limits;
         let address = network.address(origin).await?;
-        let clock = network.clock;
+        let clock = &network.clock;
         let mut until = tokio::time::Instant::now() + limits.connect_timeout;
         if let Some(deadline) = request.deadline {
             until = until.min(deadline);

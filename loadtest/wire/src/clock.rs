@@ -1,20 +1,32 @@
 //! The run's time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::timer::Timer;
+
 /// µs since the run's start. It is the runtime's clock, so tests can pause it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct RunClock {
     start: Instant,
+    /// What waits go by; none: the runtime's own timers.
+    timer: Option<Arc<Timer>>,
 }
 
 impl RunClock {
     /// A run that starts then.
     #[must_use]
     pub fn starting_at(start: Instant) -> Self {
-        Self { start }
+        Self { start, timer: None }
+    }
+
+    /// The same, whose waits end within microseconds, and not milliseconds, of their time: by a timer that the caller runs.
+    #[must_use]
+    pub fn by(mut self, timer: Arc<Timer>) -> Self {
+        self.timer = Some(timer);
+        self
     }
 
     /// A run that starts now.
@@ -39,6 +51,10 @@ impl RunClock {
 
     /// Waits until then; not at all when it is over.
     pub async fn until(&self, at_us: u64) {
-        tokio::time::sleep_until(self.instant(at_us)).await;
+        let end = self.instant(at_us);
+        match &self.timer {
+            Some(timer) => timer.until(end).await,
+            None => tokio::time::sleep_until(end).await,
+        }
     }
 }

@@ -17,6 +17,7 @@ mod h2;
 mod link;
 mod network;
 mod request;
+mod timer;
 mod tls;
 
 pub use client::Client;
@@ -26,3 +27,4 @@ pub use failure::{Failure, FailureKind, NetworkError};
 pub use link::Link;
 pub use network::{Limits, Network};
 pub use request::{Answer, Body, Framing, Request, Times, Upload};
+pub use timer::Timer;

@@ -96,8 +96,8 @@ impl Network {
 
     /// The run's time.
     #[must_use]
-    pub fn clock(&self) -> RunClock {
-        self.clock
+    pub fn clock(&self) -> &RunClock {
+        &self.clock
     }
 
     /// The address of an origin, when it may be touched.

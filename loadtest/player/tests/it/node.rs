@@ -400,14 +400,14 @@ pub(crate) async fn run(plant: Plant, extra: &str) -> Run {
     let clock = RunClock::starting_now();
     let node = Arc::new(Node {
         plant,
-        clock,
+        clock: clock.clone(),
         requests: AtomicU64::new(0),
         seen: Mutex::default(),
         parts: Mutex::default(),
         completed: AtomicU64::new(0),
     });
     let network = Network::new(
-        clock,
+        clock.clone(),
         Limits::default(),
         AllowList::loopback_only(),
         BTreeMap::new(),

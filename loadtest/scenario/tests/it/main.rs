@@ -5,5 +5,6 @@
 mod allow;
 mod document;
 mod schedule;
+mod surroundings;
 mod traces;
 mod users;

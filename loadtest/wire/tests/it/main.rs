@@ -6,4 +6,5 @@ mod framing;
 mod h2;
 mod phases;
 mod support;
+mod timer;
 mod tls;

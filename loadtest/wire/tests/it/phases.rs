@@ -37,7 +37,7 @@ fn shaped(kbit_s: u64, connections: usize, script: Vec<(u64, Vec<u8>)>) -> Clien
         ..Trace::default()
     };
     let bandwidth = Arc::new(trace.bandwidth().expect("a rate"));
-    let link = Link::shaped(bandwidth, network.clock(), 0);
+    let link = Link::shaped(bandwidth, network.clock().clone(), 0);
     Client::new(network, HttpVersion::H1, None, link)
 }
 

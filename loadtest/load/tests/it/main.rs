@@ -1,0 +1,8 @@
+//! The program as people and other machines run it, against a platform of this process with planted faults.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod commands;
+mod faults;
+mod harness;
+mod refusals;
+mod workers;
