@@ -282,9 +282,7 @@ impl Body {
         for start in runs {
             state.runs.remove(&start);
         }
-        state
-            .runs
-            .insert(from, counted(merged.into_boxed_slice(), share));
+        state.runs.insert(from, counted(merged, share));
     }
 
     /// Seals the body if it is whole; says whether it is sealed now.

@@ -120,11 +120,13 @@ impl Cache {
                 })
             }
         };
+        // Those who wait for memory are bounded as those who wait for a fetch are.
+        let waiters_max = usize::try_from(config.waiters_max).unwrap_or(usize::MAX);
         Ok(Self {
             store: Arc::new(Store {
                 metrics: CacheMetrics::register(registry)?,
-                account: Account::new(config.memory_bytes),
-                fills: Account::new(config.fill_bytes_max),
+                account: Account::new(config.memory_bytes, waiters_max),
+                fills: Account::new(config.fill_bytes_max, 0),
                 tier: MemoryTier::new(config.memory_bytes, config.object_bytes_max),
                 vary: VaryTable::new(usize::try_from(config.variants_max).unwrap_or(1)),
                 unshared: Unshared::new(config.unshared_keys_max),

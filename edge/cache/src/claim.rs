@@ -47,14 +47,14 @@ impl Slice {
     ///
     /// # Errors
     /// [`Refused::Mismatch`] when the length of the whole is another: then the entity is withdrawn, as by
-    /// [`Self::changed`]. [`Refused::NoRoom`] when fills take all memory that they may.
+    /// [`Self::changed`]. [`Refused::NoRoom`] when there is no memory for it, or fills take all that they may.
     pub fn begin(mut self, total_len: u64) -> Result<Filling, Refused> {
         if self.entity.total_len() != Some(total_len) {
             self.store.withdraw(&self.entity);
             return Err(Refused::Mismatch);
         }
         let len = self.range.end - self.range.start;
-        let share = self.store.fills.take(len).ok_or(Refused::NoRoom)?;
+        let room = self.store.room_for_fill(len).ok_or(Refused::NoRoom)?;
         self.begun = true;
         self.entity.fillings.fetch_add(1, Ordering::AcqRel);
         // What comes is listed again, unless a purge came since it was asked for: then only its readers get it.
@@ -66,7 +66,7 @@ impl Slice {
             Arc::clone(&self.entity),
             self.claim,
             (self.range.start, Some(self.range.end)),
-            share,
+            room,
             false,
         ))
     }

@@ -8,6 +8,7 @@
 //! - No call may block its thread, and each future ends within the tier's own deadline.
 
 use std::fmt::Debug;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -137,11 +138,16 @@ pub trait DiskTier: Send + Sync + Debug {
     /// When the disk is degraded, slow or failing. A record that cannot be read back whole is `Ok(None)`.
     async fn load(&self, slot: KeyHash) -> Result<Option<DiskRecord>, DiskError>;
 
-    /// Chunk `index` of a body; `Ok(None)` when it is not there whole.
+    /// The bytes `within` chunk `index` of a body, all of it or slices of 32 KiB; `Ok(None)` when they are not there whole.
     ///
     /// # Errors
     /// When the disk is degraded, slow or failing.
-    async fn load_chunk(&self, body_id: u128, index: u32) -> Result<Option<Bytes>, DiskError>;
+    async fn load_chunk(
+        &self,
+        body_id: u128,
+        index: u32,
+        within: Range<u32>,
+    ) -> Result<Option<Bytes>, DiskError>;
 
     /// Queues a complete response: its chunks in order, each of [`DiskHead::chunk_bytes`] but the last. The record
     /// becomes visible after its chunks, in place of what the slot had.

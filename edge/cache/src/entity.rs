@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-use crate::account::Share;
+use crate::account::{Account, Share};
 use crate::body::Body;
 use crate::disk_tier::DiskTier;
 use crate::filling::FillError;
@@ -43,8 +43,15 @@ impl Subject {
 /// Finds memory for what is brought back from the disk. A trait, so that entities do not name the store that holds
 /// them: the compiler would go round that circle for ever.
 pub(crate) trait Keeper: Debug + Send + Sync {
-    /// A counted copy of `data`; nothing when there is no memory for it.
-    fn keep(&self, data: &[u8]) -> Option<Bytes>;
+    /// A share of the memory; nothing when there is none.
+    fn room(&self, bytes: u64) -> Option<Share>;
+
+    /// A share of the memory for an answer that has begun: `most` bytes, or what there is down to `least`, for which all that
+    /// is stored has to go.
+    fn room_for_answer(&self, least: u64, most: u64) -> Option<Share>;
+
+    /// What the shares are of.
+    fn account(&self) -> &Account;
 
     /// An entity that is stored has grown.
     fn reweigh(&self, entity: &Entity);
@@ -84,6 +91,8 @@ pub struct Entity {
     /// When somebody looked it up last among its key's variants, by [`crate::vary::VaryTable::age`].
     last_use: AtomicU64,
     pub(crate) disk: OnceLock<DiskBody>,
+    /// It is not stored in memory: each who reads it has the disk's chunks for himself, and lets go of them.
+    passes: AtomicBool,
     pub(crate) wait: Duration,
     fixed_bytes: u64,
     _share: Share,
@@ -116,6 +125,7 @@ impl Entity {
             failure: OnceLock::new(),
             last_use: AtomicU64::new(0),
             disk: OnceLock::new(),
+            passes: AtomicBool::new(false),
             wait,
             fixed_bytes,
             _share: share,
@@ -286,6 +296,20 @@ impl Entity {
         self.withdraw();
         self.purged.store(true, Ordering::Release);
         self.body.kill();
+    }
+
+    /// It left the memory while somebody reads it. What the disk has of it need not be held any longer: readers hold what they
+    /// are at, no matter how much they have read. A whole body is read without a look at what is held; it stays.
+    pub(crate) fn pass_on(&self) {
+        if self.is_on_disk() && !self.is_complete() {
+            self.passes.store(true, Ordering::Release);
+            self.body.overrun();
+        }
+    }
+
+    /// Is it read without being stored in memory?
+    pub(crate) fn passes(&self) -> bool {
+        self.passes.load(Ordering::Acquire)
     }
 
     /// The generation in which its head was asked for.

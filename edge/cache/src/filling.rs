@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::account::Share;
+use crate::account::{Share, counted};
 use crate::body::CHUNK_BYTES;
-use crate::entity::{Entity, Keeper as _};
+use crate::entity::Entity;
 use crate::head::StoredHead;
 use crate::store::Store;
 use crate::vary::Variant;
@@ -132,6 +132,15 @@ pub enum Stored {
     Not,
 }
 
+/// What a fill takes before it begins.
+#[derive(Debug)]
+pub(crate) struct FillRoom {
+    /// Of what fills may take together.
+    pub(crate) share: Share,
+    /// The memory for the bytes to come, as far as their number is known.
+    pub(crate) memory: Share,
+}
+
 /// Writes one stretch of a body, from its start on. Dropped before [`Self::complete`], it fails, and readers learn so.
 #[derive(Debug)]
 pub struct Filling {
@@ -141,7 +150,7 @@ pub struct Filling {
     start: u64,
     position: u64,
     end: Option<u64>,
-    share: Share,
+    room: FillRoom,
     /// Where the runs that are not merged yet begin, and how many there are.
     ragged_from: u64,
     ragged: u64,
@@ -156,7 +165,7 @@ impl Filling {
         entity: Arc<Entity>,
         claim: u64,
         (start, end): (u64, Option<u64>),
-        share: Share,
+        room: FillRoom,
         may_stream: bool,
     ) -> Self {
         Self {
@@ -166,7 +175,7 @@ impl Filling {
             start,
             position: start,
             end,
-            share,
+            room,
             ragged_from: start,
             ragged: 0,
             may_stream,
@@ -255,11 +264,14 @@ impl Filling {
         if self.streams {
             return None;
         }
-        // Sizes that are known were checked and reserved when the fill began.
         let len = piece.len() as u64;
-        if self.end.is_none()
-            && (self.position + len > self.store.config.object_bytes_max || !self.share.grow(len))
-        {
+        if self.end.is_some() {
+            // What is known to come was checked when the fill began, and the memory taken.
+            let share = self.room.memory.split(len)?;
+            return Some(counted(Bytes::copy_from_slice(piece), share));
+        }
+        let fits = self.position + len <= self.store.config.object_bytes_max;
+        if !fits || !self.room.share.grow(len) {
             return None;
         }
         self.store.keep(piece)
@@ -296,7 +308,12 @@ impl Filling {
                     return Ok(kept);
                 }
                 if held == 0 {
-                    return Err(FillError::NoRoom);
+                    // Its readers' answers have begun: they wait for memory with the others.
+                    let account = &self.store.account;
+                    let attempt = || self.store.take_before_stored(len);
+                    let share = account.in_turn(self.entity.wait, attempt).await;
+                    let share = share.ok_or(FillError::NoRoom)?;
+                    return Ok(counted(Bytes::copy_from_slice(piece), share));
                 }
             }
             let drained = tokio::time::timeout(self.entity.wait, self.entity.body.drained());

@@ -29,6 +29,7 @@ mod cache;
 mod claim;
 mod config;
 pub mod disk;
+mod disk_reading;
 mod disk_tier;
 mod entity;
 mod filling;

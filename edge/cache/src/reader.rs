@@ -8,8 +8,9 @@ use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::body::{At, CHUNK_BYTES, Promise};
-use crate::entity::{DiskBody, Entity};
+use crate::body::At;
+use crate::disk_reading::{load, read_past};
+use crate::entity::Entity;
 
 /// Why a reader gets no further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -30,8 +31,8 @@ pub enum ReadError {
         /// The wait, ms.
         waited_ms: u64,
     },
-    /// There is no memory to load the next chunk into.
-    #[error("no memory for the next chunk")]
+    /// There is no memory to load the next bytes into, and there was none for as long as one waits for it.
+    #[error("no memory for the next bytes")]
     NoRoom,
 }
 
@@ -116,14 +117,33 @@ impl Reader {
                 }
                 // A purge empties the body, so what looks like a hole or the end may be one.
                 At::End if !self.entity.is_purged() => return Ok(None),
-                At::Hole if !self.entity.is_purged() => match self.entity.disk.get() {
-                    Some(disk) => load(&self.entity, disk, self.position).await?,
-                    None => return Err(ReadError::Hole { at: self.position }),
-                },
+                At::Hole if !self.entity.is_purged() => {
+                    if let Some(bytes) = self.read_disk().await? {
+                        return Ok(Some(bytes));
+                    }
+                }
                 At::End | At::Hole => return Err(ReadError::Purged),
                 At::Promised => self.wait().await?,
             }
         }
+    }
+
+    /// Brings what the disk has at this place: into memory, or for this reader alone.
+    async fn read_disk(&mut self) -> Result<Option<Bytes>, ReadError> {
+        let at = self.position;
+        let disk = self.entity.disk.get().ok_or(ReadError::Hole { at })?;
+        if !self.entity.passes() {
+            match load(&self.entity, disk, at).await {
+                Err(ReadError::NoRoom) => {}
+                loaded => return loaded.map(|()| None),
+            }
+        }
+        let bytes = read_past(&self.entity, disk, at..self.end).await?;
+        if self.entity.is_purged() {
+            return Err(ReadError::Purged);
+        }
+        self.pass(&bytes);
+        Ok(Some(bytes))
     }
 
     fn pass(&mut self, bytes: &Bytes) {
@@ -158,54 +178,4 @@ impl Drop for Reader {
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A promise to bring a chunk from the disk; ends when the reader that made it goes away.
-struct Loading<'a> {
-    entity: &'a Entity,
-    claim: u64,
-}
-
-impl Drop for Loading<'_> {
-    fn drop(&mut self) {
-        self.entity.body.release(self.claim, false);
-    }
-}
-
-/// Brings the chunk at `position` from the disk into memory, or sees that somebody does.
-pub(crate) async fn load(entity: &Entity, disk: &DiskBody, position: u64) -> Result<(), ReadError> {
-    let index = position / CHUNK_BYTES;
-    let chunk = index * CHUNK_BYTES..(index + 1) * CHUNK_BYTES;
-    let (claim, range) = match entity.body.promise_hole(chunk.clone()) {
-        Promise::Made { id, range } => (id, range),
-        Promise::AllHeld | Promise::OthersAreAtIt => return Ok(()),
-    };
-    let loading = Loading { entity, claim };
-    let hole = ReadError::Hole { at: position };
-    let Ok(Some(bytes)) = disk
-        .tier
-        .load_chunk(disk.body_id, u32::try_from(index).map_err(|_| hole)?)
-        .await
-    else {
-        return Err(hole);
-    };
-    let total = entity.body.total().unwrap_or(0);
-    if bytes.len() as u64 != chunk.end.min(total) - chunk.start {
-        return Err(hole);
-    }
-    let keeper = disk.keeper.upgrade().ok_or(hole)?;
-    let wanted = bytes
-        .get(offset(range.start - chunk.start)..offset(range.end - chunk.start))
-        .ok_or(hole)?;
-    let counted = keeper.keep(wanted).ok_or(ReadError::NoRoom)?;
-    entity.body.put(claim, &counted);
-    drop(loading);
-    entity.body.seal();
-    keeper.reweigh(entity);
-    Ok(())
-}
-
-/// An offset within a chunk.
-fn offset(bytes: u64) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX)
 }

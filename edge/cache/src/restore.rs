@@ -2,18 +2,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::HeaderName;
 
+use crate::account::Share;
 use crate::body::CHUNK_BYTES;
+use crate::disk_reading;
 use crate::disk_tier::{Accepted, DiskHead, DiskRecord};
 use crate::entity::{DiskBody, Entity, Subject};
 use crate::head::{HeadCell, StoredHead};
 use crate::key::{Key, KeyHash, OwnedKey};
 use crate::memories::MissReason;
-use crate::reader;
 use crate::store::{Kept, Store};
 use crate::vary::{Selecting, Variant, slots_by_rules};
+
+/// How long what was found on the disk waits for the memory of its head, before its origin is asked instead.
+const HEAD_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// What the disk has for a request.
 struct Found {
@@ -109,12 +114,18 @@ impl Store {
             self.metrics.disk("absent");
             return Err(MissReason::NeverSeen);
         };
-        let entity = self.revive(key, found, asked)?;
+        let (subject, head) = parse(key, found.slot, &found.head).ok_or(MissReason::NeverSeen)?;
+        // It is little, and without it there is no answer from the disk at all.
+        let bytes = head.weight() + subject.weight();
+        let attempt = || self.take_before_stored(bytes);
+        let share = self.account.in_turn(HEAD_WAIT_MAX, attempt).await;
+        let share = share.ok_or(MissReason::Evicted)?;
+        let entity = self.revive(key, found, (subject, head), share, asked)?;
         if let Some(disk) = entity.disk.get()
             && !entity.body.holds(&(0..1))
         {
             // A chunk that is not there is a hole, which whoever reads it finds.
-            let _ = reader::load(&entity, disk, 0).await;
+            let _ = disk_reading::load(&entity, disk, 0).await;
         }
         entity.body.seal();
         self.metrics.disk("restored");
@@ -182,6 +193,8 @@ impl Store {
         self: &Arc<Self>,
         key: Key<'_>,
         found: Found,
+        (subject, head): (Subject, StoredHead),
+        mut share: Share,
         asked: u64,
     ) -> Result<Arc<Entity>, MissReason> {
         let Found {
@@ -189,11 +202,9 @@ impl Store {
             head: record,
             since: variants_since,
         } = found;
-        let parts = parse(key, slot, &record).ok_or(MissReason::NeverSeen)?;
-        let (subject, head) = parts;
         let kept = self.kept.as_ref().ok_or(MissReason::NeverSeen)?;
-        let cell_share = self.take(head.weight()).ok_or(MissReason::Evicted)?;
-        let share = self.take(subject.weight()).ok_or(MissReason::Evicted)?;
+        // A revalidation brings another head, and this one's share goes with it.
+        let cell_share = share.split(head.weight()).ok_or(MissReason::Evicted)?;
         let mut entity = Entity::new(
             self.id(),
             subject,

@@ -12,7 +12,7 @@ use crate::account::{Account, Share, counted};
 use crate::config::CacheConfig;
 use crate::disk_tier::{DiskRecord, DiskTier};
 use crate::entity::{Entity, Keeper, Subject};
-use crate::filling::{BodyPlan, FillError, Filling, NewResponse, Refused, Stored};
+use crate::filling::{BodyPlan, FillError, FillRoom, Filling, NewResponse, Refused, Stored};
 use crate::flight::{FillTicket, Flight, Lead, Outcome};
 use crate::head::HeadCell;
 use crate::key::KeyHash;
@@ -59,9 +59,23 @@ pub(crate) struct Store {
 }
 
 impl Keeper for Store {
-    fn keep(&self, data: &[u8]) -> Option<Bytes> {
-        let share = self.take(data.len() as u64)?;
-        Some(counted(data.into(), share))
+    fn room(&self, bytes: u64) -> Option<Share> {
+        self.take(bytes)
+    }
+
+    fn room_for_answer(&self, least: u64, most: u64) -> Option<Share> {
+        let mut bytes = most;
+        while bytes > least {
+            if let Some(share) = self.take(bytes) {
+                return Some(share);
+            }
+            bytes = (bytes / 2).max(least);
+        }
+        self.take_before_stored(least)
+    }
+
+    fn account(&self) -> &Account {
+        &self.account
     }
 
     fn reweigh(&self, entity: &Entity) {
@@ -91,18 +105,33 @@ impl Store {
 
     /// A share of the memory. Lets go of the least useful for it, as long as that gives memory back.
     pub(crate) fn take(&self, bytes: u64) -> Option<Share> {
-        if let Some(share) = self.account.take(bytes) {
-            return Some(share);
-        }
+        self.take_while(bytes, || {
+            self.pinned_bytes() <= self.config.pinned_bytes_max
+        })
+    }
+
+    /// A share of the memory for an answer that has begun, which comes before all that is stored: also when slow readers
+    /// hold more than is theirs.
+    pub(crate) fn take_before_stored(&self, bytes: u64) -> Option<Share> {
+        self.take_while(bytes, || true)
+    }
+
+    fn take_while(&self, bytes: u64, may_shed: impl Fn() -> bool) -> Option<Share> {
         for _ in 0..SHED_TRIES {
-            if !self.make_room(bytes) {
-                return None;
-            }
             if let Some(share) = self.account.take(bytes) {
                 return Some(share);
             }
+            if !may_shed() || !self.make_room(bytes) {
+                return None;
+            }
         }
-        None
+        self.account.take(bytes)
+    }
+
+    /// A counted copy of `data`; nothing when there is no memory for it.
+    pub(crate) fn keep(&self, data: &[u8]) -> Option<Bytes> {
+        let share = self.take(data.len() as u64)?;
+        Some(counted(Bytes::copy_from_slice(data), share))
     }
 
     /// What brings bytes back into memory, without holding the store.
@@ -112,9 +141,6 @@ impl Store {
     }
 
     fn make_room(&self, bytes: u64) -> bool {
-        if self.pinned_bytes() > self.config.pinned_bytes_max {
-            return false;
-        }
         let mut ledger = self.ledger.lock();
         let departed = self.tier.shed(bytes);
         self.see_off(&mut ledger, &departed);
@@ -143,6 +169,7 @@ impl Store {
             }
             // `departed` has one; the index's is gone. More means that somebody reads it.
             if Arc::strong_count(entity) > 1 {
+                entity.pass_on();
                 ledger.linger(entity);
             }
         }
@@ -199,7 +226,7 @@ impl Store {
             variant,
             tags: tags.into(),
         };
-        let share = self.fills.take(len).ok_or(Refused::NoRoom)?;
+        let room = self.room_for_fill(len).ok_or(Refused::NoRoom)?;
         let cell_share = self.take(head.weight()).ok_or(Refused::NoRoom)?;
         let entity_share = self.take(subject.weight()).ok_or(Refused::NoRoom)?;
         let generation = lead.ticket.generation;
@@ -223,9 +250,17 @@ impl Store {
             entity,
             claim,
             (start, end),
-            share,
+            room,
             is_whole,
         ))
+    }
+
+    /// What a fill of `len` bytes needs, before it begins: one that has begun is not to end for want of memory.
+    pub(crate) fn room_for_fill(&self, len: u64) -> Option<FillRoom> {
+        Some(FillRoom {
+            share: self.fills.take(len)?,
+            memory: self.take(len)?,
+        })
     }
 
     /// Lets newcomers read an entity in flight, unless a purge came since it was asked for.

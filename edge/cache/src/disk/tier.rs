@@ -1,5 +1,6 @@
 //! The tier as the engine sees it.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -328,6 +329,15 @@ fn fits(head: &DiskHead, chunks: &[Bytes]) -> bool {
         })
 }
 
+/// A part of a chunk, which does not hold the rest of it in memory.
+fn part_of(content: Bytes, within: Range<u32>) -> Option<Bytes> {
+    let range = usize::try_from(within.start).ok()?..usize::try_from(within.end).ok()?;
+    if range == (0..content.len()) {
+        return Some(content);
+    }
+    content.get(range).map(Bytes::copy_from_slice)
+}
+
 #[async_trait]
 impl DiskTier for Disk {
     fn may_hold(&self, slot: KeyHash) -> bool {
@@ -365,13 +375,18 @@ impl DiskTier for Disk {
         Ok(record)
     }
 
-    async fn load_chunk(&self, body_id: u128, index: u32) -> Result<Option<Bytes>, DiskError> {
+    async fn load_chunk(
+        &self,
+        body_id: u128,
+        index: u32,
+        within: Range<u32>,
+    ) -> Result<Option<Bytes>, DiskError> {
         let key = RecordKey::Chunk { body_id, index };
-        let loaded = self.shared.read(key).await?;
-        Ok(loaded.map(|loaded| {
-            self.shared.keep(key, &loaded);
-            loaded.content
-        }))
+        let Some(loaded) = self.shared.read(key).await? else {
+            return Ok(None);
+        };
+        self.shared.keep(key, &loaded);
+        Ok(part_of(loaded.content, within))
     }
 
     fn store(&self, slot: KeyHash, head: DiskHead, chunks: Vec<Bytes>) -> Accepted {

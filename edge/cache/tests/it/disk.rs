@@ -142,7 +142,7 @@ async fn a_revalidated_head_goes_with_the_chunks_that_are_there() {
         disk.load(slot("/a")).await.unwrap(),
         Some(DiskRecord::Head(head.clone()))
     );
-    assert!(disk.load_chunk(1, 0).await.unwrap().is_some());
+    assert!(disk.load_chunk(1, 0, 0..CHUNK).await.unwrap().is_some());
 
     // A head whose chunks never came is not kept.
     head.body_id = 5;

@@ -104,7 +104,11 @@ pub(crate) async fn look(disk: &Disk, name: &str) -> Found {
     assert_eq!(head, expected, "the head of {name}");
     let mut missing = 0;
     for (index, expected) in (0..).zip(chunks) {
-        match disk.load_chunk(head.body_id, index).await.unwrap() {
+        match disk
+            .load_chunk(head.body_id, index, 0..expected.len() as u32)
+            .await
+            .unwrap()
+        {
             Some(found) => assert!(found == expected, "chunk {index} of {name} has other bytes"),
             None => missing += 1,
         }

@@ -20,6 +20,7 @@ mod memory_disk;
 mod purging;
 mod ratios;
 mod restart;
+mod room;
 mod simulation;
 mod simulation_model;
 mod support;

@@ -1,6 +1,7 @@
 //! A disk tier without a disk: what a restart leaves is what was stored.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -114,14 +115,21 @@ impl DiskTier for MemoryDisk {
         Ok(state.records.get(&slot).cloned())
     }
 
-    async fn load_chunk(&self, body_id: u128, index: u32) -> Result<Option<Bytes>, DiskError> {
+    async fn load_chunk(
+        &self,
+        body_id: u128,
+        index: u32,
+        within: Range<u32>,
+    ) -> Result<Option<Bytes>, DiskError> {
         tokio::task::yield_now().await;
         let mut state = self.0.lock();
         if state.fails {
             return Err(failed());
         }
         state.loads += 1;
-        Ok(state.chunks.get(&(body_id, index)).cloned())
+        let within = within.start as usize..within.end as usize;
+        let chunk = state.chunks.get(&(body_id, index));
+        Ok(chunk.and_then(|chunk| chunk.get(within).map(Bytes::copy_from_slice)))
     }
 
     fn store(&self, slot: KeyHash, head: DiskHead, chunks: Vec<Bytes>) -> Accepted {

@@ -35,6 +35,7 @@ mod pump;
 mod report;
 mod send;
 mod slices;
+mod stretch;
 mod underway;
 
 use std::ops::ControlFlow;

@@ -9,7 +9,7 @@ use http::header::{
     LAST_MODIFIED, VARY,
 };
 use http::{HeaderName, Method, StatusCode};
-use mcsp_edge_cache::engine::{Entity, ReadError, Reader, StoredHead};
+use mcsp_edge_cache::engine::{Entity, ReadError, StoredHead};
 use mcsp_edge_policy::conditional::{self, Precondition};
 use mcsp_edge_policy::multipart::{Multipart, Piece};
 use mcsp_edge_policy::range::{ByteRange, ContentRange, Fitted, RangeRequest};
@@ -19,7 +19,8 @@ use super::client::{ClientStream, HeadLines, Length, SendFault, unless_gone};
 use super::prefetching;
 use super::prepared::{self, Prepared};
 use super::report::Report;
-use super::slices;
+use super::slices::{self, Brought};
+use super::stretch::Opening;
 use crate::context::RequestContext;
 use crate::edge::Edge;
 
@@ -33,9 +34,6 @@ const OF_NOT_MODIFIED: [HeaderName; 7] = [
     LAST_MODIFIED,
     VARY,
 ];
-/// How often what is missing of a body is asked for, for one answer. Each time brings up to 8 MiB.
-const BRINGS_MAX: usize = 256;
-
 /// Was there an answer?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sent {
@@ -46,17 +44,7 @@ pub(crate) enum Sent {
     Failed(ReadError),
 }
 
-/// How a stretch begins.
-enum Opening {
-    /// Its first byte is here, or it has none.
-    Here,
-    /// Its first piece, and what reads on after it.
-    Came(Reader, Bytes),
-    /// It does not: see [`Sent`].
-    Not(Sent),
-}
-
-/// An entity on its way to a client.
+///// An entity on its way to a client.
 pub(crate) struct Sending<'a> {
     pub(crate) edge: &'a Arc<Edge>,
     pub(crate) asking: &'a Asking<'a>,
@@ -166,8 +154,10 @@ impl Sending<'_> {
                 Ok(None) => return Opening::Here,
                 Err(ReadError::Hole { .. }) if !has_asked => {
                     has_asked = true;
-                    if !self.bring(context, range.clone()).await {
-                        return Opening::Not(self.without_first());
+                    match self.bring(context, range.clone()).await {
+                        Brought::Comes => {}
+                        Brought::Past(..) => return Opening::Not(Sent::Missing),
+                        Brought::Not => return Opening::Not(self.without_first()),
                     }
                 }
                 Err(error @ ReadError::Stalled { .. }) => return Opening::Not(Sent::Failed(error)),
@@ -368,56 +358,6 @@ impl Sending<'_> {
         }
         client.finish().await?;
         Ok(Sent::Answered)
-    }
-
-    /// Sends a stretch as it comes; what nobody brings is asked for.
-    async fn stretch<C: ClientStream>(
-        &self,
-        client: &mut C,
-        context: &RequestContext,
-        range: Range<u64>,
-        opening: Opening,
-    ) -> Result<(), SendFault> {
-        let mut reader = match opening {
-            Opening::Came(reader, piece) => {
-                client.write(piece).await?;
-                reader
-            }
-            _ => self.entity.reader(range.clone()),
-        };
-        let mut brings = 0;
-        loop {
-            // What has to be waited for must not keep back what is here, the head above all.
-            let piece = match reader.try_next() {
-                Some(piece) => Ok(Some(piece)),
-                None => {
-                    if reader.position() < range.end {
-                        client.flush().await?;
-                    }
-                    reader.next().await
-                }
-            };
-            match piece {
-                Ok(Some(piece)) => client.write(piece).await?,
-                Ok(None) => return Ok(()),
-                Err(ReadError::Hole { at }) if brings < BRINGS_MAX => {
-                    brings += 1;
-                    if !self.bring(context, at..range.end).await {
-                        return Err(SendFault::Answer(format!("byte {at} is missing")));
-                    }
-                }
-                Err(error) => return Err(SendFault::Answer(error.to_string())),
-            }
-        }
-    }
-
-    async fn bring(&self, context: &RequestContext, range: Range<u64>) -> bool {
-        let request = self.asking.shared_request(self.edge, context);
-        let way = self.asking.way(self.edge, context);
-        let (Some(request), Some(way)) = (request, way) else {
-            return false;
-        };
-        slices::bring(self.edge, request, way, self.entity, range).await
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use http::header::{IF_RANGE, RANGE};
-use mcsp_edge_cache::engine::{Claim, Entity, FillError, Filling, Slice};
+use mcsp_edge_cache::engine::{Claim, Entity, FillError, Filling, Refused, Slice};
 use mcsp_edge_fetch::{FetchRequest, Response};
 use mcsp_edge_policy::range::{ContentRange, RangeRequest, RangeSpec, range_value};
 
@@ -59,22 +59,37 @@ pub(crate) fn broke_off(entity: &Entity) -> bool {
     is_origins && entity.held_bytes() == 0
 }
 
-/// Sees to it that what is missing at the beginning of `range` comes. False: it will not.
+/// What was done for what is missing.
+pub(crate) enum Brought {
+    /// It comes, for all who read the entity.
+    Comes,
+    /// There is no memory for it: its origin's answer, which begins at this byte, is for this client alone.
+    Past(Box<Response>, u64),
+    /// It does not come.
+    Not,
+}
+
+/// Sees to it that what is missing at the beginning of `range` comes.
 pub(crate) async fn bring(
     edge: &Arc<Edge>,
     request: FetchRequest,
     way: Way,
     entity: &Arc<Entity>,
     range: Range<u64>,
-) -> bool {
+) -> Brought {
     let end = range.end.min(range.start.saturating_add(BRING_BYTES_MAX));
     let ticket = edge.cache.ticket();
     match edge.cache.claim(entity, range.start..end, ticket) {
-        Claim::Held | Claim::Follow => true,
-        Claim::Alone => false,
+        Claim::Held | Claim::Follow => Brought::Comes,
+        Claim::Alone => Brought::Not,
         Claim::Lead(slice) => {
-            let Some((filling, response)) = ask(edge, &request, &way, entity, slice).await else {
-                return false;
+            let from = slice.range().start;
+            let (filling, response) = match ask(edge, &request, &way, entity, slice).await {
+                Some((Ok(filling), response)) => (filling, response),
+                Some((Err(Refused::NoRoom), response)) => {
+                    return Brought::Past(Box::new(response), from);
+                }
+                Some((Err(_), _)) | None => return Brought::Not,
             };
             let edge = Arc::clone(edge);
             let underway = edge.viewer_fetches.enter();
@@ -88,7 +103,7 @@ pub(crate) async fn bring(
                 let end = filling.position().saturating_add(response_bytes(&response));
                 source.fill(filling, response, Some(end)).await;
             });
-            true
+            Brought::Comes
         }
     }
 }
@@ -105,7 +120,7 @@ async fn ask(
     way: &Way,
     entity: &Arc<Entity>,
     slice: Slice,
-) -> Option<(Filling, Response)> {
+) -> Option<(Result<Filling, Refused>, Response)> {
     let wanted = slice.range();
     let validators = validators_of(entity);
     let etag = validators.strong_etag()?.clone();
@@ -133,8 +148,7 @@ async fn ask(
             return None;
         }
     };
-    let filling = slice.begin(total).ok()?;
-    Some((filling, response))
+    Some((slice.begin(total), response))
 }
 
 #[cfg(test)]

@@ -1,0 +1,106 @@
+//! A node with little memory before objects that do not fit: answers wait for one another, and none is cut.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::Bytes;
+use reqwest::Method;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::harness::Node;
+
+const OBJECT_BYTES: usize = 2 << 20;
+const OBJECTS: usize = 48;
+const CONNECTIONS: usize = 16;
+
+/// Of objects that differ from their first byte on.
+fn body_of(path: &str) -> Bytes {
+    let salt = path
+        .bytes()
+        .fold(7_u8, |salt, byte| salt.wrapping_mul(31).wrapping_add(byte));
+    (0..OBJECT_BYTES)
+        .map(|n| (n % 251) as u8 ^ salt)
+        .collect::<Vec<u8>>()
+        .into()
+}
+
+async fn origin() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = |request: Request| async move {
+        Response::builder()
+            .header("cache-control", "max-age=600")
+            .body(Body::from(body_of(request.uri().path())))
+            .unwrap()
+    };
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    address
+}
+
+/// 16 MiB of memory for 96 MiB of objects, which the disk holds, and whose origin could not go on in the middle of one:
+/// it has no validators.
+async fn node(dir: &std::path::Path) -> Node {
+    let text = format!(
+        "state_dir = \"{}\"\nworker_threads = 2\n[admin]\naddress = \"127.0.0.1:0\"\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
+         [cache]\nmemory_bytes = 16777216\nobject_bytes_max = 4194304\nfill_bytes_max = 8388608\n\
+         pinned_bytes_max = 8388608\n[cache.disk]\ndir = \"{}\"\nbytes = 536870912\n\
+         [[route]]\nname = \"old\"\nupstream = \"http://{}\"\n",
+        dir.join("edge-state").display(),
+        dir.join("cache").display(),
+        origin().await,
+    );
+    let node = Node::start_from(dir, "edge", &text).await;
+    node.wait_ready().await;
+    node
+}
+
+#[tokio::test]
+async fn no_answer_is_cut_because_memory_is_full() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let node = node(dir.path()).await;
+    // The first round fills, the others find most of it on disk.
+    for round in 0..3 {
+        let mut clients = JoinSet::new();
+        for client in 0..CONNECTIONS {
+            let requests: Vec<_> = (0..OBJECTS / CONNECTIONS)
+                .map(|n| format!("/o/{}", client + n * CONNECTIONS))
+                .map(|path| (node.request(Method::GET, &path), path))
+                .collect();
+            clients.spawn(async move {
+                for (request, path) in requests {
+                    let mut answer = request.send().await.unwrap();
+                    assert_eq!(answer.status(), 200);
+                    let mut body = Vec::new();
+                    while let Some(piece) = answer
+                        .chunk()
+                        .await
+                        .unwrap_or_else(|error| panic!("round {round}, {path}: {error}"))
+                    {
+                        // Clients are slower than the disk: each holds some of its answer.
+                        if body.len() / (64 << 10) != (body.len() + piece.len()) / (64 << 10) {
+                            tokio::time::sleep(Duration::from_millis(2)).await;
+                        }
+                        body.extend_from_slice(&piece);
+                    }
+                    assert!(body == body_of(&path), "round {round}, {path}: other bytes");
+                }
+            });
+        }
+        let all = async {
+            while let Some(client) = clients.join_next().await {
+                client.unwrap();
+            }
+        };
+        // The machine may be busy; nothing here measures time.
+        tokio::time::timeout(Duration::from_secs(90), all)
+            .await
+            .expect("an answer hangs");
+        assert!(node.metric("mcsp_cache_used_bytes", &[]).await <= 16_777_216.0);
+    }
+}

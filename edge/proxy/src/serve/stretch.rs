@@ -1,0 +1,131 @@
+//! The bytes of an answer, as they come: from memory, from the disk, from a fill, or past the cache.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use mcsp_edge_cache::engine::{ReadError, Reader};
+use mcsp_edge_fetch::Response;
+
+use super::client::{ClientStream, SendFault};
+use super::send::{Sending, Sent};
+use super::slices::{self, Brought};
+use crate::context::RequestContext;
+
+/// How often what is missing of a body is asked for, for one answer. Each time brings up to 8 MiB.
+const BRINGS_MAX: usize = 256;
+
+/// How often one answer waits for memory to no avail, each time for as long as a reader waits for its next byte, where its
+/// rest cannot be had from an origin either.
+const WAITS_MAX: usize = 8;
+
+/// How a stretch begins.
+pub(super) enum Opening {
+    /// Its first byte is here, or it has none.
+    Here,
+    /// Its first piece, and what reads on after it.
+    Came(Reader, Bytes),
+    /// It does not: see [`Sent`].
+    Not(Sent),
+}
+
+impl Sending<'_> {
+    /// Sends a stretch as it comes; what nobody brings is asked for.
+    pub(super) async fn stretch<C: ClientStream>(
+        &self,
+        client: &mut C,
+        context: &RequestContext,
+        range: Range<u64>,
+        opening: Opening,
+    ) -> Result<(), SendFault> {
+        let mut reader = match opening {
+            Opening::Came(reader, piece) => {
+                client.write(piece).await?;
+                reader
+            }
+            _ => self.entity.reader(range.clone()),
+        };
+        let (mut brings, mut waits) = (0, 0);
+        loop {
+            // What has to be waited for must not keep back what is here, the head above all.
+            let piece = match reader.try_next() {
+                Some(piece) => Ok(Some(piece)),
+                None => {
+                    if reader.position() < range.end {
+                        client.flush().await?;
+                    }
+                    reader.next().await
+                }
+            };
+            match piece {
+                Ok(Some(piece)) => client.write(piece).await?,
+                Ok(None) => return Ok(()),
+                Err(error @ (ReadError::Hole { .. } | ReadError::NoRoom))
+                    if brings < BRINGS_MAX =>
+                {
+                    brings += 1;
+                    let at = reader.position();
+                    match Box::pin(self.bring(context, at..range.end)).await {
+                        Brought::Comes => {}
+                        Brought::Past(response, from) => {
+                            let next = pass_part(client, *response, from, at..range.end).await?;
+                            if next == at {
+                                return Err(missing(at));
+                            }
+                            reader = self.entity.reader(next..range.end);
+                        }
+                        // Memory may come free yet, and the disk has it.
+                        Brought::Not if error == ReadError::NoRoom && waits < WAITS_MAX => {
+                            waits += 1;
+                        }
+                        Brought::Not => return Err(missing(at)),
+                    }
+                }
+                Err(error) => return Err(SendFault::Answer(error.to_string())),
+            }
+        }
+    }
+
+    pub(super) async fn bring(&self, context: &RequestContext, range: Range<u64>) -> Brought {
+        let request = self.asking.shared_request(self.edge, context);
+        let way = self.asking.way(self.edge, context);
+        let (Some(request), Some(way)) = (request, way) else {
+            return Brought::Not;
+        };
+        slices::bring(self.edge, request, way, self.entity, range).await
+    }
+}
+
+fn missing(at: u64) -> SendFault {
+    SendFault::Answer(format!("byte {at} is missing"))
+}
+
+/// Sends what an origin's answer that begins at byte `from` has of `wanted`, as it comes. Returns the next byte to be sent:
+/// what the answer lacks may be had otherwise.
+async fn pass_part<C: ClientStream>(
+    client: &mut C,
+    mut response: Response,
+    from: u64,
+    wanted: Range<u64>,
+) -> Result<u64, SendFault> {
+    let (mut position, mut next) = (from, wanted.start);
+    while next < wanted.end {
+        let piece = match response.next_chunk().await {
+            Ok(Some(piece)) => piece,
+            Ok(None) => break,
+            Err(error) => {
+                tracing::debug!(%error, at = next, "an origin's answer broke off on its way past the cache");
+                break;
+            }
+        };
+        let piece_end = position + piece.len() as u64;
+        let part = next.max(position)..wanted.end.min(piece_end);
+        if part.start < part.end {
+            let within = |at: u64| usize::try_from(at - position).unwrap_or(usize::MAX);
+            let piece = piece.slice(within(part.start)..within(part.end));
+            client.write(piece).await?;
+            next = part.end;
+        }
+        position = piece_end;
+    }
+    Ok(next)
+}
