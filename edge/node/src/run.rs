@@ -33,6 +33,12 @@ use crate::watch as background;
 /// for failures.
 const REUSE_TRIES: usize = 2;
 
+/// How many tasks run before the system is asked for new events while there are tasks to run. A worker's own queue holds
+/// 256; what is over goes to the queue that all workers share, which waits as long as the own one is filled up. Asked for
+/// events every 61 tasks (tokio's default), a worker with a thousand busy connections keeps some of them waiting ten times
+/// as long as others; so all are served before new ones are taken up.
+const EVENT_INTERVAL_TASKS: u32 = 1024;
+
 /// Runs until a signal, then drains.
 pub(crate) fn run(config: NodeConfig) -> Result<(), BootError> {
     config.validate()?;
@@ -43,6 +49,7 @@ pub(crate) fn run(config: NodeConfig) -> Result<(), BootError> {
     }
     let runtime = runtime
         .thread_name("edge")
+        .event_interval(EVENT_INTERVAL_TASKS)
         .enable_all()
         .build()
         .map_err(|source| BootError::io("runtime", source))?;
