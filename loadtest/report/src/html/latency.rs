@@ -160,7 +160,7 @@ fn phases(page: &Page<'_>) -> String {
     let quantiles = ["Number", "p50", "p90", "p99", "p99.9", "Slowest"].map(|head| (head, number));
     let mut heads = vec![("Requests for", Column::Text)];
     heads.extend(quantiles);
-    let of_whole = table("Time to the last byte, without the warm-up", &heads, &whole);
+    let of_whole = table("Time to the last byte", &heads, &whole);
     heads.insert(1, ("Part", Column::Text));
     let of_parts = table("Parts of requests’ time", &heads, &rows(|_| true, true));
     format!(

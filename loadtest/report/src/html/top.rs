@@ -19,7 +19,7 @@ pub(super) fn banner(page: &Page<'_>) -> String {
         kind.name(),
         icon(kind),
         verdict_word(kind),
-        escape(&results.scenario.name),
+        foreign(&results.scenario.name),
         escape(&headline(results))
     );
     let reasons = other_reasons(results);

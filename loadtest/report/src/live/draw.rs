@@ -15,7 +15,7 @@ use crate::terminal::plain;
 /// Columns from which on numbers and lists stand beside one another.
 const WIDE: u16 = 72;
 /// Lines that the numbers of players or of requests need.
-const NUMBERS: u16 = 6;
+const NUMBERS: u16 = 5;
 
 /// Styles with colours, or without.
 #[derive(Debug, Clone, Copy)]
@@ -145,6 +145,7 @@ fn halves(area: Rect) -> [Rect; 2] {
 /// One column: what needs attention, then the numbers, then the curve where there is room.
 fn draw_narrow(frame: &mut Frame<'_>, area: Rect, live: &LiveFrame, look: Look) {
     let mut all = alerts(live, look);
+    all.truncate(2);
     all.extend(players(live, look));
     all.extend(requests(live, look));
     let needed = u16::try_from(all.len()).unwrap_or(u16::MAX);

@@ -146,7 +146,7 @@ impl LiveFrame {
         let lately = seen.timeline.sum(from_us..until_us.max(1));
         let seconds = ((until_us - from_us.min(until_us)) as f64 / 1e6).max(1.0);
         let counts = lately.counts_of(None);
-        let total = total(seen);
+        let total = total(seen, now_us);
         let latency = last_byte(&lately);
         let history = history(seen, until_us, bucket_s);
         let quantile_ms = |values: &Coarse, quantile| values.quantile(quantile).map(|us| us / 1e3);
@@ -206,10 +206,10 @@ struct Total {
     errors: u64,
 }
 
-/// Since the start, the warm-up included.
-fn total(seen: &Partial) -> Total {
+/// From the start until now, the warm-up included.
+fn total(seen: &Partial, now_us: u64) -> Total {
     let mut total = Total::default();
-    for (_, bucket) in seen.timeline.iter() {
+    for (_, bucket) in seen.timeline.within(0..now_us.saturating_add(1)) {
         total.arrivals += bucket.arrivals;
         total.departures += bucket.departures;
         total.missed += bucket.missed;

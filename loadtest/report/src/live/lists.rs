@@ -86,13 +86,13 @@ pub(super) fn workers(live: &LiveFrame, look: Look) -> Vec<Line<'static>> {
             None => {
                 let lag = Unit::Milliseconds.show_some(worker.lag_p99_ms);
                 (
-                    format!("{:>8} users  lag p99 {lag}", count(worker.users)),
+                    format!("{:>6} users, {lag} late", count(worker.users)),
                     look.soft(),
                 )
             }
         };
         Line::from(vec![
-            Span::raw(format!(" {:<14} ", plain(&worker.name))),
+            Span::raw(format!(" {:<10} ", plain(&worker.name))),
             Span::styled(plain(&state), style),
         ])
     };

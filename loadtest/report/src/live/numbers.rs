@@ -13,8 +13,7 @@ const NAME: usize = 12;
 
 pub(super) fn players(live: &LiveFrame, look: Look) -> Vec<Line<'static>> {
     let ms = |value| Unit::Milliseconds.show_some(value);
-    let bad_if = |is_bad: bool| if is_bad { look.bad() } else { Style::new() };
-    vec![
+    let mut lines = vec![
         line(
             "users",
             count(live.users),
@@ -43,14 +42,18 @@ pub(super) fn players(live: &LiveFrame, look: Look) -> Vec<Line<'static>> {
             look,
             look.bold(),
         ),
-        line(
+    ];
+    if live.missed > 0 {
+        let users = "users".to_owned();
+        lines.push(line(
             "no room for",
             count(live.missed),
-            "users".to_owned(),
+            users,
             look,
-            bad_if(live.missed > 0),
-        ),
-    ]
+            look.bad(),
+        ));
+    }
+    lines
 }
 
 pub(super) fn requests(live: &LiveFrame, look: Look) -> Vec<Line<'static>> {

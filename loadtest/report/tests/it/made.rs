@@ -19,8 +19,10 @@ pub(crate) struct Story {
     pub(crate) has_chaos: bool,
     /// Segments are cut short, a manifest is old, a hundredth of the requests fails.
     pub(crate) has_faults: bool,
-    /// One in fifty requests for segments takes so much longer, µs.
+    /// The slowest few of a hundred requests for segments take so much longer, µs.
     pub(crate) slower_us: u64,
+    /// How much each second's latencies differ from the next second's, 0 to 1; they hang together over some seconds.
+    pub(crate) weather: f64,
 }
 
 const SCENARIO: &str = r#"
@@ -182,7 +184,9 @@ fn chaos(step: usize, from_s: u64, until_s: u64, action: Action, target: &str) -
 pub(crate) fn seen(scenario: &Scenario, story: Story) -> Partial {
     let mut recorder = Recorder::new(scenario.warm_up_us());
     let mut random = Random::new(story.seed, 0, 0);
+    let mut wind = 0.0;
     for second in 0..DURATION_S {
+        wind = 0.7 * wind + story.weather * (random.unit() - 0.5);
         let is_hard = story.has_chaos && (50..68).contains(&second);
         let arrivals = 4 + second * 8 / DURATION_S + random.below(3);
         for _ in 0..arrivals {
@@ -203,7 +207,7 @@ pub(crate) fn seen(scenario: &Scenario, story: Story) -> Partial {
         });
         for _ in 0..60 + arrivals * 8 {
             let at_us = second * 1_000_000 + random.below(1_000_000);
-            recorder.request(&request(&mut random, at_us, is_hard, story));
+            recorder.request(&request(&mut random, at_us, is_hard, story, wind.exp()));
         }
     }
     if story.has_faults {
@@ -249,7 +253,13 @@ fn arrive(recorder: &mut Recorder, random: &mut Random, at_us: u64, is_hard: boo
     });
 }
 
-fn request(random: &mut Random, at_us: u64, is_hard: bool, story: Story) -> RequestSample {
+fn request(
+    random: &mut Random,
+    at_us: u64,
+    is_hard: bool,
+    story: Story,
+    busy: f64,
+) -> RequestSample {
     let draw = random.below(100);
     let class = match draw {
         0..=7 => RequestClass::Manifest,
@@ -270,11 +280,12 @@ fn request(random: &mut Random, at_us: u64, is_hard: bool, story: Story) -> Requ
         CacheSource::Disk => 3_500.0,
         CacheSource::Shield => 12_000.0,
         _ => 55_000.0,
-    } * (0.5 + random.exponential());
+    } * (0.5 + random.exponential())
+        * busy;
     if is_hard {
         latency_us *= 9.0;
     }
-    if class == RequestClass::Segment && story.slower_us > 0 && random.chance(0.02) {
+    if class == RequestClass::Segment && latency_us > 60_000.0 {
         latency_us += story.slower_us as f64;
     }
     let latency_us = latency_us as u64 + 200;
@@ -305,6 +316,11 @@ fn request(random: &mut Random, at_us: u64, is_hard: bool, story: Story) -> Requ
     }
 }
 
+/// A number that is the same in JSON.
+fn exact(value: f64) -> f64 {
+    (value * 64.0).round() / 64.0
+}
+
 fn nodes(story: Story) -> Vec<NodeSeries> {
     let mut random = Random::new(story.seed, 1, 0);
     ["edge-1", "edge-2"]
@@ -319,10 +335,11 @@ fn nodes(story: Story) -> Vec<NodeSeries> {
                 NodeSample {
                     at_us: second * 1_000_000,
                     is_up: !is_dead,
-                    cpu_cores: alive(ramp * share * (0.9 + 0.2 * random.unit())),
+                    cpu_cores: alive(ramp * share * (0.9 + 0.2 * random.unit())).map(exact),
                     memory_bytes: alive(4e8 + 2e6 * second as f64).map(|bytes| bytes as u64),
-                    receive_bytes_s: alive(2e6 * ramp * share),
-                    send_bytes_s: alive(1.8e7 * ramp * share * (0.9 + 0.2 * random.unit())),
+                    receive_bytes_s: alive(2e6 * ramp * share).map(exact),
+                    send_bytes_s: alive(1.8e7 * ramp * share * (0.9 + 0.2 * random.unit()))
+                        .map(exact),
                     connections: alive(40.0 * ramp * share).map(|count| count as u64),
                 }
             };

@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod any;
+mod comparing;
+mod live;
+mod machines;
 mod made;
+mod page;
 mod samples;
-
-#[test]
-fn reports_can_be_made() {
-    let run = made::recorded(made::Story::default());
-    assert_eq!(run.exit_status(), 0, "{:?}", run.results.verdict);
-}
+mod terminal;
+mod xml;

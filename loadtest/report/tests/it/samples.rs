@@ -5,6 +5,7 @@ use std::path::Path;
 
 use mcsp_loadtest_report::{CompareOptions, compare, html, json, junit, text_summary};
 
+use crate::live::{drawn, live};
 use crate::made::{Story, recorded};
 
 #[test]
@@ -29,6 +30,10 @@ fn samples_are_written() {
         fs::write(folder.join(format!("{name}.xml")), junit(run)).unwrap();
         let text = text_summary(run, 80, true);
         fs::write(folder.join(format!("{name}.txt")), text).unwrap();
+    }
+    for (width, height) in [(80, 24), (120, 40), (40, 12)] {
+        let lines = drawn(&live(55), width, height).join("\n");
+        fs::write(folder.join(format!("live-{width}x{height}.txt")), lines).unwrap();
     }
     let comparison = compare(&pass, &slow, CompareOptions::default()).unwrap();
     fs::write(folder.join("compare.txt"), comparison.text(80, true)).unwrap();
