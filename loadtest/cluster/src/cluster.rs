@@ -151,6 +151,14 @@ impl Cluster {
         self.addresses.pop_url(pop)
     }
 
+    /// Where a process tells how it is: the base of `/metrics` and `/readyz`.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn admin_url(&self, name: &str) -> Result<String, ClusterError> {
+        Ok(format!("http://{}", self.addresses.admin(name)?))
+    }
+
     /// A process's id while it runs.
     #[must_use]
     pub fn pid(&self, name: &str) -> Option<u32> {

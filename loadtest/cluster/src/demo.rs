@@ -12,6 +12,8 @@ use mcsp_loadtest_cluster::{Client, Cluster, ClusterError, Layout, Options, POPS
 use mcsp_runtime::{Entropy as _, SystemEntropy, hex_lower};
 use tokio::process::Command;
 
+use crate::load_target::LoadTarget;
+
 /// The PoP that the demo's creator uses.
 const CREATORS_POP: &str = "los1";
 /// The longest wait for the last rendition.
@@ -41,6 +43,7 @@ pub(crate) async fn run(
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .map_err(|error| broken("listening for SIGTERM", error))?;
     let mut cluster = None;
+    LoadTarget::none(&layout.data_dir);
     let shown = tokio::select! {
         shown = show(layout, &video, title, &mut cluster) => shown,
         _ = interrupt.recv() => Ok(()),
@@ -152,6 +155,13 @@ async fn show(
         "all renditions are there: {}",
         complete.renditions.join(", ")
     ));
+    // Only now: what is still being encoded would be measured, too.
+    let _target = LoadTarget::write(cluster, vec![content_id.to_owned()])?;
+    let load = cluster.layout().program("mcsp-load");
+    if load.is_file() {
+        say("put an evening's load upon it, in another terminal:");
+        println!("  {} run prime-time", load.display());
+    }
     say("Ctrl-C stops everything");
     std::future::pending().await
 }

@@ -5,6 +5,7 @@
 mod bench;
 mod bench_purge;
 mod demo;
+mod load_target;
 mod soak;
 
 use std::path::PathBuf;

@@ -153,7 +153,7 @@ fn demo_file() -> Option<PathBuf> {
 fn no_demo(name: &str) -> LoadError {
     LoadError::Unavailable(format!(
         "no demo is running here for {name} to be run upon (there is no target/{DEMO_FILE}): start one with `cargo xtask demo` and \
-         wait until it shows an address to open, or name a platform: --target URL --content ID"
+         wait until it says that all renditions are there, or name a platform: --target URL --content ID"
     ))
 }
 

@@ -10,13 +10,14 @@ use crate::shell::{self, Failure, cargo, say, target_dir};
 /// The title of the default video.
 const DEFAULT_TITLE: &str = "Big Buck Bunny";
 
-/// The programs that a cluster is made of, and the one that runs it.
-const PACKAGES: [&str; 5] = [
+/// The programs that a cluster is made of, the one that runs it, and the one that puts a load upon it.
+const PACKAGES: [&str; 6] = [
     "mcsp-origin-node",
     "mcsp-media-worker",
     "mcsp-edge-node",
     "mcsp-ops-cli",
     "mcsp-loadtest-cluster",
+    "mcsp-load",
 ];
 
 /// How the programs are built.

@@ -9,6 +9,7 @@ mod bench;
 mod cache;
 mod checks;
 mod demo;
+mod loadtest;
 mod purge;
 mod report;
 mod setup;
@@ -32,7 +33,8 @@ Commands:
   check                    what a commit needs: format, lint, unit tests of the
                            crates that changed
   bench NAME               a benchmark beside its peers, in one run; names:
-                           first-play, edge-cache, hit-ratio, purge, shield, waf
+                           first-play, edge-cache, hit-ratio, loadtest, purge,
+                           shield, waf
   conformance NAME         suites of tests by the RFCs, ours and public ones;
                            names: http-cache, crs
     [--suite DIR]          the public one from this checkout of
@@ -54,6 +56,7 @@ Examples:
   cargo xtask test mcsp-edge
   cargo xtask bench first-play
   cargo xtask bench edge-cache --passes 3 --only h2 --only c=32
+  cargo xtask bench loadtest --passes 3 --only wrk --only players
   cargo xtask bench purge --purges 100
   cargo xtask bench shield --only added --only slow-loris
   cargo xtask bench waf --rules /etc/crs/rules
@@ -66,6 +69,8 @@ Examples:
 
 /// The exit status for a command line that cannot be used (`EX_USAGE` of sysexits).
 const EXIT_USAGE: u8 = 64;
+/// The exit status for a goal that is missed, where a measurement tells that apart.
+const EXIT_NOT_MET: u8 = 2;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -89,10 +94,11 @@ fn main() -> ExitCode {
         ["bench", "purge", options @ ..] => purge::run(options),
         ["bench", "shield", options @ ..] => cache::shield(options),
         ["bench", "waf", options @ ..] => waf::bench(options),
+        ["bench", "loadtest", options @ ..] => loadtest::run(options),
         ["bench", rest @ ..] => Err(unknown(
             "benchmark",
             rest.first(),
-            "first-play, edge-cache, hit-ratio, purge, shield, waf",
+            "first-play, edge-cache, hit-ratio, loadtest, purge, shield, waf",
         )),
         ["conformance", "http-cache", options @ ..] => cache::conformance(options),
         ["conformance", "crs", options @ ..] => waf::conformance(options),
@@ -114,7 +120,10 @@ fn main() -> ExitCode {
         }
         Err(failure) => {
             eprintln!("error: {failure}");
-            ExitCode::FAILURE
+            match failure {
+                Failure::NotMet(_) => ExitCode::from(EXIT_NOT_MET),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Failure {
         /// Its exit status, as text.
         status: String,
     },
+    /// A goal of this measurement is missed; every row was told.
+    NotMet(String),
     /// Something else, told in full.
     Other(String),
 }
@@ -33,6 +35,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(text) | Self::Other(text) => f.write_str(text),
+            Self::NotMet(what) => write!(f, "{what}: not every goal is met"),
             Self::Start { program, source } => write!(f, "cannot start {program}: {source}"),
             Self::Ended { line, status } => write!(f, "`{line}` ended with {status}"),
         }

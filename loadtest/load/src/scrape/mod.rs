@@ -19,8 +19,8 @@ use process::{Process, Usage};
 
 /// How often a node is looked at.
 const EVERY: Duration = Duration::from_secs(1);
-/// How long it may take to answer.
-const PATIENCE: Duration = Duration::from_millis(900);
+/// How long it may take to answer: one that is busy is slow, and not gone.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Of an answer, what is read, bytes.
 const BODY_BYTES_MAX: usize = 4 << 20;
 /// Samples of a node; with more, every other one is left out, and it is looked at half as often.
