@@ -1,22 +1,36 @@
 //! Handshakes with viewers.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use rustls::server::Acceptor;
 use rustls::{CipherSuite, ServerConfig};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use crate::recording::Recording;
+use crate::share::Share;
 use crate::store::{frugal_config, server_config};
 use crate::{CertificateStore, TlsError, TlsStream};
 
+/// Less than any handshake takes: at least one is done each time.
+const ONE_HANDSHAKE: Duration = Duration::from_nanos(1);
+
 /// How connections of viewers begin. Clones share it.
+///
+/// Handshakes take their turns: of all that could go on, one for each processor calculates, and as a [`Share`] of its thread's time.
+/// Those who watch already wait for one of them and no more, however many begin at once.
 #[derive(Debug, Clone)]
 pub struct TlsServer {
     by_client: Arc<ServerConfig>,
     by_us: Arc<ServerConfig>,
+    turns: Arc<Semaphore>,
+    share: Arc<Share>,
 }
 
 impl TlsServer {
@@ -25,9 +39,12 @@ impl TlsServer {
     /// # Errors
     /// When rustls refuses the configured versions.
     pub fn new(store: &Arc<CertificateStore>) -> Result<Self, TlsError> {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             by_client: Arc::new(server_config(store)?),
             by_us: Arc::new(frugal_config(store)?),
+            turns: Arc::new(Semaphore::new(processors)),
+            share: Arc::new(Share::new(ONE_HANDSHAKE)),
         })
     }
 
@@ -38,13 +55,24 @@ impl TlsServer {
     pub async fn accept(&self, socket: TcpStream) -> io::Result<TlsStream> {
         let recording = Recording::new(socket);
         let hello = LazyConfigAcceptor::new(Acceptor::default(), recording).await?;
+        let turn = self.turns.acquire().await.map_err(io::Error::other)?;
+        self.share.turn().await;
+        let began = Instant::now();
         let ja4 = hello.io.ja4();
         let config = match wants_chacha(hello.client_hello().cipher_suites()) {
             true => &self.by_client,
             false => &self.by_us,
         };
         let hello = StartHandshake::from_parts(hello.accepted, hello.io.into_socket());
-        let stream = hello.into_stream(Arc::clone(config)).await?;
+        let mut shaking = hello.into_stream(Arc::clone(config));
+        // The first step calculates; what comes after waits for the client, which is nobody's turn.
+        let first = poll_fn(|context| Poll::Ready(Pin::new(&mut shaking).poll(context))).await;
+        self.share.spent(began.elapsed());
+        drop(turn);
+        let stream = match first {
+            Poll::Ready(done) => done?,
+            Poll::Pending => shaking.await?,
+        };
         Ok(TlsStream::new(stream, ja4))
     }
 }

@@ -6,7 +6,8 @@
 
 use std::fmt;
 use std::io::{self, BufRead as _, IoSlice, Read, Write};
-use std::os::fd::AsRawFd as _;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -87,6 +88,13 @@ impl TlsStream {
                 ..TimingDigest::default()
             },
         }
+    }
+
+    /// The same connection, of a client that is elsewhere: what the socket is connected to passes it on.
+    #[must_use]
+    pub fn of_client(mut self, client: SocketAddr) -> Self {
+        self.socket_digest = Some(Arc::new(digest_of_client(&self.socket, client)));
+        self
     }
 
     /// The fingerprint of the client's hello; none of a hello that is too long for one.
@@ -234,6 +242,15 @@ impl AsyncWrite for TlsStream {
         ready!(this.poll_drain(context))?;
         Pin::new(&mut this.socket).poll_shutdown(context)
     }
+}
+
+/// What is known of a socket whose client is elsewhere.
+#[must_use]
+pub fn digest_of_client(socket: &impl AsRawFd, client: SocketAddr) -> SocketDigest {
+    let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
+    // Nobody has looked at it yet, so there is nothing that this could be too late for.
+    let _ = digest.peer_addr.set(Some(client.into()));
+    digest
 }
 
 /// The socket as rustls reads it.

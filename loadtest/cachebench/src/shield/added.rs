@@ -21,7 +21,10 @@ const BOUND_US: f64 = 50.0;
 /// Objects of a size that are asked for in turn.
 pub(super) const OBJECTS: usize = 8;
 /// Bytes of a segment, and requests to each node in one window.
-const SIZES: [(usize, usize); 2] = [(1 << 10, 3_000), (200 << 10, 1_500)];
+const SIZES: [(usize, usize); 2] = [(1 << 10, 4_000), (200 << 10, 2_500)];
+
+/// Windows for each pass: they are short.
+const WINDOWS_OF_PASS: usize = 2;
 
 /// Who is asked, and for what.
 pub(super) struct Contender<'s> {
@@ -70,7 +73,7 @@ pub(super) async fn run(
                 speakers.push((speaker.map_err(BenchError::Answer)?, paths));
             }
             let mut windows: [Vec<Sample>; 3] = Default::default();
-            for _ in 0..options.passes {
+            for _ in 0..WINDOWS_OF_PASS * options.passes {
                 let (measured, back) = off_the_runtime(speakers, requests).await?;
                 speakers = back;
                 for (windows, latencies) in windows.iter_mut().zip(measured) {

@@ -127,9 +127,10 @@ impl Site<'_> {
         tls: &Arc<ClientConfig>,
         say: &dyn Fn(&str),
     ) -> Result<Vec<Row>, BenchError> {
-        let without = self
-            .node("without", NodeLimits::Off, &self.region.node_extra)
-            .await?;
+        // Each has a node of its own, so that none is warmer than the others.
+        let off = &self.region.node_extra;
+        let without = self.node("without", NodeLimits::Off, off).await?;
+        let signed = self.node("signed", NodeLimits::Off, off).await?;
         let with = self.node("with", NodeLimits::Wide, &self.shield()?).await?;
         let prefix = self.region.prefix.as_str();
         let contenders = [
@@ -140,7 +141,7 @@ impl Site<'_> {
             },
             Contender {
                 name: "with signatures alone",
-                server: &without,
+                server: &signed,
                 prefix,
             },
             Contender {
@@ -156,6 +157,7 @@ impl Site<'_> {
         }
         let rows = added::run(self.options, &contenders, tls, say).await?;
         without.stop().await;
+        signed.stop().await;
         with.stop().await;
         Ok(rows)
     }
