@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use mcsp_auth_edge::RenewalPolicy;
 use mcsp_auth_edge::media::partner::PartnerConfig;
 use mcsp_auth_edge::token::RefreshConfig;
@@ -151,6 +152,50 @@ pub(crate) struct ListenerConfig {
     pub(crate) address: SocketAddr,
     #[serde(default = "yes")]
     pub(crate) tls: bool,
+    /// Whether connections begin with what a load balancer says of their client.
+    #[serde(default)]
+    pub(crate) proxy_protocol: ProxyProtocol,
+    /// Who may say it.
+    #[serde(default)]
+    pub(crate) proxy_sources: Vec<IpNet>,
+}
+
+/// What connections of a listener begin with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ProxyProtocol {
+    /// What the client says: the socket's address is its own.
+    #[default]
+    Off,
+    /// A PROXY header, version 1 or 2.
+    Required,
+}
+
+/// Networks of load balancers.
+const PROXY_SOURCES_MAX: usize = 64;
+
+impl ListenerConfig {
+    fn validate(&self) -> Result<(), NodeConfigError> {
+        let sources = self.proxy_sources.len();
+        let (is_good, expected) = match self.proxy_protocol {
+            ProxyProtocol::Off => (
+                sources == 0,
+                "none, since proxy_protocol is \"off\" and nobody is believed",
+            ),
+            ProxyProtocol::Required => (
+                (1..=PROXY_SOURCES_MAX).contains(&sources),
+                "1 to 64 networks, since proxy_protocol is \"required\"",
+            ),
+        };
+        if is_good {
+            return Ok(());
+        }
+        Err(NodeConfigError {
+            key: "listener.proxy_sources (entries)",
+            value: sources.to_string(),
+            expected,
+        })
+    }
 }
 
 fn yes() -> bool {
@@ -263,6 +308,9 @@ impl NodeConfig {
                 self.listener.len().to_string(),
                 "1 to 64 entries",
             );
+        }
+        for listener in &self.listener {
+            listener.validate()?;
         }
         if !self.admin.address.ip().is_loopback() {
             return fault(
@@ -459,6 +507,18 @@ mod tests {
         let error = config.validate().unwrap_err().to_string();
         assert!(error.starts_with("admin.address = 0.0.0.0:"), "{error}");
         config.admin = AdminConfig::default();
+        config.listener[0].proxy_protocol = ProxyProtocol::Required;
+        let error = config.validate().unwrap_err().to_string();
+        assert!(
+            error.starts_with("listener.proxy_sources (entries) = 0: expected 1 to 64"),
+            "{error}"
+        );
+        config.listener[0].proxy_sources = vec!["10.0.0.0/8".parse().unwrap()];
+        config.validate().unwrap();
+        config.listener[0].proxy_protocol = ProxyProtocol::Off;
+        let error = config.validate().unwrap_err().to_string();
+        assert!(error.contains("expected none"), "{error}");
+        config.listener[0].proxy_sources.clear();
         config.tls = None;
         assert!(
             config

@@ -1,14 +1,14 @@
 //! Listeners for viewers: accept, TLS, then the proxy. Our own loop rather than pingora's, which can neither say which
 //! port it got nor leave signals and drain to the node.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mcsp_edge_limits::{ConnectionGuard, Limits};
 use mcsp_edge_proxy::Door;
-use mcsp_edge_tls::TlsServer;
+use mcsp_edge_tls::{Share, TlsServer, digest_of_client};
 use pingora_core::protocols::l4::stream::Stream as L4Stream;
 use pingora_core::protocols::{GetSocketDigest as _, SocketDigest, Stream};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,9 +19,15 @@ use crate::addresses::ListenerAddress;
 use crate::boot::BootError;
 use crate::config::{ConnectionsConfig, ListenerConfig};
 use crate::metrics::NodeMetrics;
+use crate::proxied::{self, Sources};
 
 /// How long accepting pauses when the process is out of file descriptors.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What it costs to take a connection, about, and how much of that is done before everything else that is ready has its turn: a
+/// flood has hundreds waiting.
+const ACCEPT_COST: Duration = Duration::from_micros(15);
+const ACCEPTS_LEAST: Duration = Duration::from_micros(60);
 
 /// What all listeners share.
 #[derive(Clone)]
@@ -54,12 +60,29 @@ impl Doorway {
             stop,
         }
     }
+
+    fn count(&self, outcome: &str) {
+        let connections = &self.metrics.connections;
+        connections.with_label_values(&[outcome]).inc();
+    }
+
+    /// Counts a connection of a client.
+    fn admit(&self, client: IpAddr) -> Option<ConnectionGuard> {
+        let guard = self.limits.connection(Some(client)).ok();
+        self.count(match guard {
+            Some(_) => "accepted",
+            None => "turned_away",
+        });
+        guard
+    }
 }
 
 /// A bound listener.
 pub(crate) struct Listening {
     listener: TcpListener,
     tls: Option<TlsServer>,
+    /// Load balancers that stand before it.
+    sources: Option<Sources>,
     pub(crate) address: ListenerAddress,
 }
 
@@ -75,6 +98,7 @@ impl Listening {
         Ok(Self {
             listener,
             tls: tls.filter(|_| config.tls).cloned(),
+            sources: Sources::of(config),
             address: ListenerAddress {
                 address,
                 tls: config.tls,
@@ -85,19 +109,18 @@ impl Listening {
     /// Accepts until told to stop.
     pub(crate) async fn serve(self, doorway: Doorway) {
         let mut stop = doorway.stop.clone();
+        let share = Share::new(ACCEPTS_LEAST);
         loop {
+            share.turn().await;
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
+            share.spent(ACCEPT_COST);
             match accepted {
-                Ok((stream, from)) => self.admit(stream, from.ip(), &doorway),
+                Ok((stream, from)) => self.admit(stream, from, &doorway),
                 Err(error) => {
-                    doorway
-                        .metrics
-                        .connections
-                        .with_label_values(&["accept_failed"])
-                        .inc();
+                    doorway.count("accept_failed");
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
@@ -105,35 +128,55 @@ impl Listening {
         }
     }
 
-    fn admit(&self, stream: TcpStream, from: IpAddr, doorway: &Doorway) {
+    fn admit(&self, stream: TcpStream, from: SocketAddr, doorway: &Doorway) {
         let Ok(permit) = Arc::clone(&doorway.permits).try_acquire_owned() else {
-            doorway
-                .metrics
-                .connections
-                .with_label_values(&["refused"])
-                .inc();
+            return doorway.count("refused");
+        };
+        let Some(sources) = &self.sources else {
+            let Some(guard) = doorway.admit(from.ip()) else {
+                return;
+            };
+            let tls = self.tls.clone();
+            let connection = connection(stream, None, tls, doorway.clone(), (permit, guard));
+            doorway.tracker.spawn(connection);
             return;
         };
-        let Ok(guard) = doorway.limits.connection(Some(from)) else {
-            doorway
-                .metrics
-                .connections
-                .with_label_values(&["turned_away"])
-                .inc();
-            return;
-        };
-        doorway
-            .metrics
-            .connections
-            .with_label_values(&["accepted"])
-            .inc();
-        let connection = connection(stream, self.tls.clone(), doorway.clone(), (permit, guard));
-        doorway.tracker.spawn(connection);
+        // Whoever else says whose a connection is could say anything.
+        if !sources.are_trusted(from) {
+            return doorway.count("untrusted");
+        }
+        let passed_on = passed_on(stream, from, self.tls.clone(), doorway.clone(), permit);
+        doorway.tracker.spawn(passed_on);
     }
 }
 
+/// A connection that a load balancer passes on: whose it is, and then the same as all others.
+async fn passed_on(
+    mut stream: TcpStream,
+    from: SocketAddr,
+    tls: Option<TlsServer>,
+    doorway: Doorway,
+    permit: OwnedSemaphorePermit,
+) {
+    let reading = proxied::read(&mut stream);
+    let client = match tokio::time::timeout(doorway.handshake_timeout, reading).await {
+        Ok(Ok(client)) => client,
+        Ok(Err(error)) => {
+            doorway.count("proxy_header_failed");
+            tracing::debug!(%error, %from, "a load balancer's connection without a client");
+            return;
+        }
+        Err(_) => return doorway.count("proxy_header_timeout"),
+    };
+    if let Some(guard) = doorway.admit(client.unwrap_or(from).ip()) {
+        connection(stream, client, tls, doorway, (permit, guard)).await;
+    }
+}
+
+/// Serves a connection; `client` is whose it is, where that is not who the socket is connected to.
 async fn connection(
     stream: TcpStream,
+    client: Option<SocketAddr>,
     tls: Option<TlsServer>,
     doorway: Doorway,
     _held: (OwnedSemaphorePermit, ConnectionGuard),
@@ -144,7 +187,10 @@ async fn connection(
     let stream: Stream = match tls {
         None => {
             let mut stream = L4Stream::from(stream);
-            stream.set_socket_digest(SocketDigest::from_raw_fd(stream.as_raw_fd()));
+            stream.set_socket_digest(match client {
+                Some(client) => digest_of_client(&stream, client),
+                None => SocketDigest::from_raw_fd(stream.as_raw_fd()),
+            });
             Box::new(stream)
         }
         Some(tls) => {
@@ -152,25 +198,17 @@ async fn connection(
             match handshake.await {
                 Ok(Ok(stream)) => {
                     ja4 = stream.ja4();
-                    Box::new(stream)
+                    match client {
+                        Some(client) => Box::new(stream.of_client(client)),
+                        None => Box::new(stream),
+                    }
                 }
                 Ok(Err(error)) => {
-                    doorway
-                        .metrics
-                        .connections
-                        .with_label_values(&["handshake_failed"])
-                        .inc();
+                    doorway.count("handshake_failed");
                     tracing::debug!(%error, "TLS handshake failed");
                     return;
                 }
-                Err(_) => {
-                    doorway
-                        .metrics
-                        .connections
-                        .with_label_values(&["handshake_timeout"])
-                        .inc();
-                    return;
-                }
+                Err(_) => return doorway.count("handshake_timeout"),
             }
         }
     };

@@ -11,6 +11,7 @@ mod keys;
 mod limits;
 mod listener;
 mod metrics;
+mod proxied;
 mod run;
 mod shield;
 mod watch;

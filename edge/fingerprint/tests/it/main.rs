@@ -5,3 +5,4 @@ mod hellos;
 mod ja4;
 mod networks;
 mod peeking;
+mod proxied;

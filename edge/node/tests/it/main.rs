@@ -25,6 +25,7 @@ mod parts;
 mod passing_on;
 mod plain;
 mod prefetch;
+mod proxied;
 mod renewal;
 mod residency;
 mod room;

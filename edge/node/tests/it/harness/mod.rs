@@ -114,6 +114,22 @@ impl World {
         Node::start(self.dir.path(), pop, &files.config(), origins, extra).await
     }
 
+    /// A node whose configuration is another than that of the others, ready.
+    pub(crate) async fn node_edited(
+        &self,
+        pop: &str,
+        extra: &str,
+        edit: impl FnOnce(String) -> String,
+    ) -> Node {
+        let id = SpiffeId::new("mcsp.internal", "edge", pop).unwrap();
+        let files = self.ca.issue(&id, &[], &self.dir.path().join(pop)).unwrap();
+        let origins = [self.origin.address];
+        let text = node::config(self.dir.path(), pop, &files.config(), &origins, extra);
+        let node = Node::start_from(self.dir.path(), pop, &edit(text)).await;
+        node.wait_ready().await;
+        node
+    }
+
     /// What `check` says of a node's configuration, which it refuses.
     pub(crate) fn check(&self, pop: &str, extra: &str) -> String {
         let id = SpiffeId::new("mcsp.internal", "edge", pop).unwrap();
