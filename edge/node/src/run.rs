@@ -33,10 +33,13 @@ use crate::watch as background;
 /// for failures.
 const REUSE_TRIES: usize = 2;
 
-/// How many tasks run before the system is asked for new events while there are tasks to run. A worker's own queue holds
-/// 256; what is over goes to the queue that all workers share, which waits as long as the own one is filled up. Asked for
-/// events every 61 tasks (tokio's default), a worker with a thousand busy connections keeps some of them waiting ten times
-/// as long as others; so all are served before new ones are taken up.
+/// How many events a worker takes up at once. Its own queue holds 256 tasks; when more come, the oldest go to the queue
+/// that all workers share and wait there for as long as the own one has any: of a thousand busy connections, some would
+/// wait ten times as long as others. What is not taken up stays in the system's list, in its order.
+const EVENTS_AT_ONCE: usize = 128;
+
+/// How many tasks run before the system is asked for new events while there are tasks to run: enough for all of those,
+/// with several turns each.
 const EVENT_INTERVAL_TASKS: u32 = 1024;
 
 /// Runs until a signal, then drains.
@@ -49,6 +52,7 @@ pub(crate) fn run(config: NodeConfig) -> Result<(), BootError> {
     }
     let runtime = runtime
         .thread_name("edge")
+        .max_io_events(EVENTS_AT_ONCE)
         .event_interval(EVENT_INTERVAL_TASKS)
         .enable_all()
         .build()
