@@ -1,37 +1,38 @@
 //! The connection loop.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use h2::server::{Builder, Connection, SendResponse};
-use h2::{Reason, RecvStream};
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, StatusCode};
 use mcsp_edge_h1::Stop;
+use mcsp_edge_h2_wire::{Code, PREFACE};
 use mcsp_edge_limits::Flood;
+use parking_lot::Mutex;
 use pingora_core::protocols::Stream;
 use tokio::sync::watch;
 
-use crate::backlog::{Backlog, Queued};
 use crate::exchange::{Exchange, Peer};
 use crate::handler::Handler;
 use crate::limits::Limits;
 use crate::pace::Pace;
 use crate::request::{self, Refusal};
+use crate::state::{Accepted, State};
 use crate::watch::{Doing, Overdue, Watch};
-use crate::wire::Wire;
+use crate::wire::{Arrival, Wire};
 
 /// Malformed requests after which a connection is ended; good ones in between do not make up for them.
 pub const MALFORMED_MAX: u32 = 32;
 
-/// What a client may send of one body before it is read, and of all of them.
-const STREAM_WINDOW_BYTES: u32 = 256 << 10;
-const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
-/// What of one answer waits here at most to be sent, where its handler asks for room.
-const SEND_BYTES_MAX: usize = 512 << 10;
+/// Reads in one turn, after which others have theirs.
+const READS_MAX: usize = 16;
+
+/// While as much waits for a client that reads nothing, nothing is read of it: it cannot make answers to its frames
+/// pile up. More than all heads of answers that may be under way.
+const OUTPUT_BYTES_MAX: usize = 256 << 10;
 
 /// How long a client may take to read why its connection ends.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -88,10 +89,10 @@ impl CloseReason {
     }
 
     /// What the client is told, where it is we who end it (RFC 9113 section 7).
-    const fn told(self) -> Option<Reason> {
+    const fn told(self) -> Option<Code> {
         match self {
-            Self::Idle => Some(Reason::NO_ERROR),
-            Self::TooSlow | Self::Malformed | Self::Flood(_) => Some(Reason::ENHANCE_YOUR_CALM),
+            Self::Idle => Some(Code::NO_ERROR),
+            Self::TooSlow | Self::Malformed | Self::Flood(_) => Some(Code::ENHANCE_YOUR_CALM),
             Self::Client | Self::Protocol | Self::Preface | Self::Stopped => None,
         }
     }
@@ -106,57 +107,68 @@ pub async fn serve_connection<H: Handler>(
     stop: watch::Receiver<bool>,
 ) -> Closed {
     let peer = Arc::new(Peer::of(&stream));
-    let wire = Wire::new(stream, handler.frame_meter());
-    let mut builder = Builder::new();
-    builder
-        .max_concurrent_streams(limits.streams_max)
-        .max_header_list_size(limits.fields_bytes_max)
-        .max_pending_accept_reset_streams(limits.pending_resets_max)
-        .max_local_error_reset_streams(Some(limits.error_resets_max))
-        .initial_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_send_buffer_size(SEND_BYTES_MAX);
-    let mut handshake = builder.handshake(wire.clone());
-    let handshake = poll_fn(|context| {
-        let done = Pin::new(&mut handshake).poll(context);
-        // If it has to wait, it leaves with what comes next; if it fails, reading fails too.
-        let _ = wire.poll_send(context);
-        done
-    });
-    let Ok(Ok(connection)) = tokio::time::timeout(limits.preface_timeout, handshake).await else {
+    let mut wire = Wire::new(stream, handler.frame_meter());
+    let preface = tokio::time::timeout(limits.preface_timeout, preface(&mut wire));
+    if !matches!(preface.await, Ok(true)) {
         return Closed {
             reason: CloseReason::Preface,
             requests: 0,
         };
-    };
+    }
     let mut driver = Driver {
-        connection,
+        state: Arc::new(Mutex::new(State::new(limits))),
         peer,
-        wire: wire.clone(),
+        wire,
         limits,
         handler,
         stop: Stop::new(stop),
         is_stopping: false,
         watch: Watch::new(limits),
         under_way: UnderWay::default(),
-        backlog: Arc::default(),
+        accepted: VecDeque::new(),
         requests: 0,
         malformed: 0,
     };
-    let reason = poll_fn(|context| driver.poll(context)).await;
-    if let Some(told) = reason.told() {
-        driver.connection.abrupt_shutdown(told);
-        // Whether it arrives or not, the connection ends.
-        let closed = poll_fn(|context| {
-            let closed = driver.connection.poll_closed(context);
-            let _ = wire.poll_send(context);
-            closed
-        });
-        let _ = tokio::time::timeout(FAREWELL, closed).await;
-    }
+    let End { reason, told } = poll_fn(|context| driver.poll(context)).await;
+    driver.state.lock().end(told);
+    // Whether it arrives or not, the connection ends.
+    let farewell = poll_fn(|context| driver.poll_farewell(context));
+    let _ = tokio::time::timeout(FAREWELL, farewell).await;
     Closed {
         reason,
         requests: driver.requests,
+    }
+}
+
+/// Reads what every client's connection begins with; false: this one's does not.
+async fn preface(wire: &mut Wire) -> bool {
+    let mut left = &PREFACE[..];
+    poll_fn(|context| {
+        loop {
+            match wire.poll_read(context) {
+                Poll::Ready(Arrival::Bytes) if !wire.take(&mut left) => return Poll::Ready(false),
+                Poll::Ready(Arrival::Bytes) if left.is_empty() => return Poll::Ready(true),
+                Poll::Ready(Arrival::Bytes) => {}
+                Poll::Ready(Arrival::End) => return Poll::Ready(false),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await
+}
+
+/// Why a connection ends, and what the client is told.
+struct End {
+    reason: CloseReason,
+    told: Option<Code>,
+}
+
+impl From<CloseReason> for End {
+    fn from(reason: CloseReason) -> Self {
+        Self {
+            reason,
+            told: reason.told(),
+        }
     }
 }
 
@@ -185,7 +197,7 @@ impl Drop for Entered {
 }
 
 struct Driver<'c, H> {
-    connection: Connection<Wire, Queued>,
+    state: Arc<Mutex<State>>,
     peer: Arc<Peer>,
     wire: Wire,
     limits: &'c Limits,
@@ -194,90 +206,182 @@ struct Driver<'c, H> {
     is_stopping: bool,
     watch: Watch,
     under_way: UnderWay,
-    backlog: Arc<Backlog>,
+    accepted: VecDeque<Accepted>,
     requests: u64,
     malformed: u32,
 }
 
+/// Whoever still answers learns of the end, however it comes.
+impl<H> Drop for Driver<'_, H> {
+    fn drop(&mut self) {
+        self.state.lock().end(None);
+    }
+}
+
 impl<H: Handler> Driver<'_, H> {
     /// Everything that can be done now. What handlers have answered within goes out before this waits.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<CloseReason> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        self.state.lock().begin_turn(context.waker());
         if !self.is_stopping && self.stop.poll_stopped(context).is_ready() {
             self.is_stopping = true;
-            self.connection.graceful_shutdown();
+            self.state.lock().leave();
             self.watch.hurry(GOODBYE);
         }
-        loop {
-            match self.connection.poll_accept(context) {
-                Poll::Ready(Some(Ok((request, respond)))) => {
-                    if !self.begin(context, request, respond) {
-                        return Poll::Ready(CloseReason::Malformed);
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(self.reason_of(&error)),
-                Poll::Ready(None) if self.is_stopping => return Poll::Ready(CloseReason::Stopped),
-                Poll::Ready(None) => return Poll::Ready(CloseReason::Client),
-                Poll::Pending => break,
-            }
+        let is_over = match self.take_in(context) {
+            Ok(is_over) => is_over,
+            Err(end) => return Poll::Ready(end),
+        };
+        if self.poll_send(context).is_err() || is_over {
+            return Poll::Ready(self.gone().into());
         }
-        if let Some(flood) = self.wire.flood() {
-            return Poll::Ready(CloseReason::Flood(flood));
+        let mut state = self.state.lock();
+        if state.is_done() && self.wire.output.is_empty() {
+            drop(state);
+            return Poll::Ready(self.gone().into());
         }
-        if let Poll::Ready(Err(_)) = self.wire.poll_send(context) {
-            return Poll::Ready(CloseReason::Client);
+        let is_settled = state.is_settled();
+        // What is written of streams that are closed has to be taken too.
+        let has_streams = state.has_streams() || !self.wire.output.is_empty();
+        if !state.end_turn(!self.wire.output.is_empty()) {
+            context.waker().wake_by_ref();
         }
+        drop(state);
         let doing = || Doing {
             requests: self.requests,
             taken: self.wire.taken(),
             is_at_work: self.under_way.count() > 0,
-            has_streams: self.connection.has_streams(),
+            is_settled,
+            has_streams,
         };
-        self.watch
-            .poll_overdue(context, doing)
-            .map(|overdue| match overdue {
-                Overdue::Idle if self.is_stopping => CloseReason::Stopped,
-                Overdue::Idle => CloseReason::Idle,
-                Overdue::TooSlow => CloseReason::TooSlow,
-            })
+        let overdue = self.watch.poll_overdue(context, doing);
+        overdue.map(|overdue| match overdue {
+            Overdue::Idle if self.is_stopping => CloseReason::Stopped.into(),
+            Overdue::Idle => CloseReason::Idle.into(),
+            Overdue::TooSlow => CloseReason::TooSlow.into(),
+            Overdue::Unsettled => End {
+                reason: CloseReason::Protocol,
+                told: Some(Code::SETTINGS_TIMEOUT),
+            },
+        })
     }
 
-    fn reason_of(&self, error: &h2::Error) -> CloseReason {
-        match () {
-            () if self.is_stopping => CloseReason::Stopped,
-            () if error.is_library() => CloseReason::Protocol,
-            () => CloseReason::Client,
+    /// The reason of an end that is nobody's fault.
+    const fn gone(&self) -> CloseReason {
+        if self.is_stopping {
+            CloseReason::Stopped
+        } else {
+            CloseReason::Client
         }
     }
 
-    /// Has a request answered, as far as that goes without waiting. False: it was one too many that is malformed.
-    fn begin(
-        &mut self,
-        context: &mut Context<'_>,
-        request: Request<RecvStream>,
-        mut respond: SendResponse<Queued>,
-    ) -> bool {
-        self.requests += 1;
-        let (parts, body) = request.into_parts();
-        if let Err(refusal) = request::check(&parts) {
-            self.handler.on_refused(refusal, &self.peer);
-            let mut response = Response::new(());
-            *response.status_mut() = StatusCode::BAD_REQUEST;
-            if respond.send_response(response, true).is_err() {
-                respond.send_reset(Reason::PROTOCOL_ERROR);
+    /// Reads what there is, and has the requests in it answered. True: the client sends no more.
+    fn take_in(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
+        // What came with the preface is there already.
+        self.frames()?;
+        for _ in 0..READS_MAX {
+            self.answer(context)?;
+            if let Some(flood) = self.wire.flood() {
+                return Err(CloseReason::Flood(flood).into());
             }
+            let waiting = self.state.lock().output_bytes();
+            if waiting >= OUTPUT_BYTES_MAX {
+                // If the client takes it, reading goes on at once.
+                self.poll_send(context).map_err(|()| self.gone())?;
+                if self.state.lock().output_bytes() >= OUTPUT_BYTES_MAX {
+                    return Ok(false);
+                }
+            }
+            match self.wire.poll_read(context) {
+                Poll::Ready(Arrival::Bytes) => self.frames()?,
+                Poll::Ready(Arrival::End) => return Ok(true),
+                Poll::Pending => return Ok(false),
+            }
+        }
+        self.answer(context)?;
+        context.waker().wake_by_ref();
+        Ok(false)
+    }
+
+    /// Takes in the frames that were read.
+    fn frames(&mut self) -> Result<(), End> {
+        let mut state = self.state.lock();
+        if let Err(error) = self.wire.frames(|frame| state.apply(frame)) {
+            return Err(End {
+                reason: CloseReason::Protocol,
+                told: Some(error.code),
+            });
+        }
+        if self.wire.flood().is_none() {
+            state.take_accepted(&mut self.accepted);
+        }
+        Ok(())
+    }
+
+    /// Has the requests that came answered, as far as that goes without waiting.
+    fn answer(&mut self, context: &mut Context<'_>) -> Result<(), End> {
+        while let Some(accepted) = self.accepted.pop_front() {
+            if !self.begin(context, accepted) {
+                return Err(CloseReason::Malformed.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what there is to write, until the client takes no more.
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Result<(), ()> {
+        loop {
+            if self.wire.output.is_empty() {
+                self.state.lock().fill(&mut self.wire.output);
+                if self.wire.output.is_empty() {
+                    break;
+                }
+            }
+            match self.wire.poll_write(context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Err(()),
+                Poll::Pending => return Ok(()),
+            }
+        }
+        match self.wire.poll_flush(context) {
+            Poll::Ready(Err(_)) => Err(()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends the last that there is to say.
+    fn poll_farewell(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.poll_send(context).is_err() {
+            return Poll::Ready(());
+        }
+        if !self.wire.output.is_empty() || self.wire.poll_flush(context).is_pending() {
+            return Poll::Pending;
+        }
+        self.wire.poll_shutdown(context)
+    }
+
+    /// Has a request answered, as far as that goes without waiting. False: it was one too many that is malformed.
+    fn begin(&mut self, context: &mut Context<'_>, accepted: Accepted) -> bool {
+        self.requests += 1;
+        let refusal = request::check(&accepted.request).err();
+        let mut exchange = Exchange::new(
+            accepted,
+            Arc::clone(&self.state),
+            Arc::clone(&self.peer),
+            Pace::new(self.limits),
+        );
+        if let Some(refusal) = refusal {
+            self.handler.on_refused(refusal, &self.peer);
+            // If the client is gone, that is well.
+            let _ = exchange.respond(StatusCode::BAD_REQUEST, HeaderMap::new(), true);
             self.malformed += 1;
             return self.malformed < MALFORMED_MAX;
         }
         if self.under_way.count() >= self.limits.streams_max {
             // The streams of those may be long gone: a client that resets what it asks for has it done all the same.
             self.handler.on_refused(Refusal::TooMany, &self.peer);
-            respond.send_reset(Reason::REFUSED_STREAM);
+            exchange.refuse();
             return true;
         }
-        let peer = Arc::clone(&self.peer);
-        let pace = Pace::new(self.limits);
-        let backlog = Arc::clone(&self.backlog);
-        let exchange = Exchange::new(parts, body, respond, peer, pace, backlog);
         let mut answering = Box::pin(Arc::clone(self.handler).on_request(exchange));
         if answering.as_mut().poll(context).is_pending() {
             let entered = self.under_way.enter();

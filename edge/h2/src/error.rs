@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::state::Gone;
+
 /// Why an answer did not go out whole.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -24,7 +26,7 @@ impl SendError {
         matches!(self, Self::Gone(_) | Self::TooSlow)
     }
 
-    pub(crate) fn gone(error: &h2::Error) -> Self {
-        Self::Gone(error.to_string())
+    pub(crate) fn gone(gone: Gone) -> Self {
+        Self::Gone(gone.to_string())
     }
 }

@@ -2,30 +2,25 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
 use http::request::Parts;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
+use mcsp_edge_h2_wire::Code;
+use parking_lot::Mutex;
 use pingora_core::protocols::{Digest, Stream};
 
-use crate::backlog::{Backlog, Queued};
 use crate::error::SendError;
+use crate::fields::AnswerFields;
 use crate::pace::Pace;
-
-/// A body's bytes in one frame: with the frame's own 9 they fill one TLS record (RFC 8446 section 5.1), where a frame of
-/// 16 384 would take two.
-const FRAME_BYTES: usize = (16 << 10) - 9;
+use crate::state::{Accepted, Gone, State};
 
 /// A body that is no longer than this is handed over at once, without waiting for room: no more than any client's first
 /// window (RFC 9113 section 6.9.2).
 const AT_ONCE_BYTES_MAX: usize = 65_535;
-
-/// What is asked room for at a time.
-const ROOM_BYTES_MAX: usize = 1 << 20;
 
 /// Who is at the other end.
 #[derive(Debug)]
@@ -55,10 +50,33 @@ impl Peer {
 }
 
 /// How far an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Awaited,
-    Open(SendStream<Queued>),
+    Open,
     Done,
+}
+
+/// A stream's place in its connection, for as long as somebody answers it.
+pub(crate) struct Place {
+    state: Arc<Mutex<State>>,
+    slot: usize,
+}
+
+impl Place {
+    fn with<T>(&self, work: impl FnOnce(&mut State, usize) -> T) -> T {
+        work(&mut self.state.lock(), self.slot)
+    }
+
+    pub(crate) fn reset(&self, code: Code) {
+        self.with(|state, slot| state.reset(slot, code));
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.with(State::let_go);
+    }
 }
 
 /// One request, and the only way to answer it: [`respond`](Self::respond), any number of [`write`](Self::write), of which
@@ -66,34 +84,29 @@ enum Answer {
 /// reset when this is dropped, so that the client sees it cut.
 pub struct Exchange {
     request: Parts,
-    pub(crate) body: RecvStream,
-    respond: SendResponse<Queued>,
+    place: Place,
     answer: Answer,
     peer: Arc<Peer>,
     is_head: bool,
     pub(crate) pace: Pace,
-    backlog: Arc<Backlog>,
     sent: u64,
 }
 
 impl Exchange {
     pub(crate) fn new(
-        request: Parts,
-        body: RecvStream,
-        respond: SendResponse<Queued>,
+        accepted: Accepted,
+        state: Arc<Mutex<State>>,
         peer: Arc<Peer>,
         pace: Pace,
-        backlog: Arc<Backlog>,
     ) -> Self {
+        let Accepted { slot, request } = accepted;
         Self {
             is_head: request.method == Method::HEAD,
             request,
-            body,
-            respond,
+            place: Place { state, slot },
             answer: Answer::Awaited,
             peer,
             pace,
-            backlog,
             sent: 0,
         }
     }
@@ -119,7 +132,26 @@ impl Exchange {
     /// Whether the request has a body that has not been read to its end.
     #[must_use]
     pub fn has_body(&self) -> bool {
-        !self.body.is_end_stream()
+        !self.is_body_over()
+    }
+
+    pub(crate) fn is_body_over(&self) -> bool {
+        self.place.with(|state, slot| state.is_body_over(slot))
+    }
+
+    /// The next bytes of the request's body; nothing after the last.
+    pub(crate) async fn next_data(&mut self) -> Option<Result<Bytes, Gone>> {
+        poll_fn(|context| {
+            self.place
+                .with(|state, slot| state.poll_body(slot, context))
+        })
+        .await
+    }
+
+    /// Has the client send the request again, if it likes.
+    pub(crate) fn refuse(&mut self) {
+        self.place.reset(Code::REFUSED_STREAM);
+        self.answer = Answer::Done;
     }
 
     /// Whether the request is `HEAD`, whose answer has no body; also after [`take_request`](Self::take_request).
@@ -149,9 +181,9 @@ impl Exchange {
         if !is_interim || !matches!(self.answer, Answer::Awaited) {
             return Err(SendError::Order("an interim answer"));
         }
-        self.respond
-            .send_informational(response(status, fields))
-            .map_err(|error| SendError::gone(&error))
+        self.place
+            .with(|state, slot| state.head(slot, status, &fields, false))
+            .map_err(SendError::gone)
     }
 
     /// Sends a head; `is_end`: there is no body.
@@ -161,21 +193,16 @@ impl Exchange {
     pub fn respond(
         &mut self,
         status: StatusCode,
-        fields: HeaderMap,
+        fields: impl AnswerFields,
         is_end: bool,
     ) -> Result<(), SendError> {
         if !matches!(self.answer, Answer::Awaited) || status.is_informational() {
             return Err(SendError::Order("a head"));
         }
-        let stream = self
-            .respond
-            .send_response(response(status, fields), is_end)
-            .map_err(|error| SendError::gone(&error))?;
-        self.answer = if is_end {
-            Answer::Done
-        } else {
-            Answer::Open(stream)
-        };
+        self.place
+            .with(|state, slot| state.head(slot, status, &fields, is_end))
+            .map_err(SendError::gone)?;
+        self.answer = if is_end { Answer::Done } else { Answer::Open };
         Ok(())
     }
 
@@ -186,7 +213,7 @@ impl Exchange {
     pub async fn answer(
         &mut self,
         status: StatusCode,
-        fields: HeaderMap,
+        fields: impl AnswerFields + Send,
         body: &[Bytes],
     ) -> Result<(), SendError> {
         let length: usize = body.iter().map(Bytes::len).sum();
@@ -196,7 +223,7 @@ impl Exchange {
             left -= piece.len();
             if length <= AT_ONCE_BYTES_MAX {
                 if !piece.is_empty() {
-                    self.hand_over(piece.clone(), left == 0, Queued::at_once)?;
+                    self.hand_over(piece.clone(), left == 0, false)?;
                 }
             } else {
                 self.write(piece.clone(), left == 0).await?;
@@ -215,72 +242,45 @@ impl Exchange {
     pub async fn write(&mut self, mut piece: Bytes, is_end: bool) -> Result<(), SendError> {
         if piece.is_empty() {
             return if is_end {
-                self.hand_over(piece, true, Queued::at_once)
+                self.hand_over(piece, true, false)
             } else {
                 Ok(())
             };
         }
         while !piece.is_empty() {
-            let room = self.room(piece.len().min(ROOM_BYTES_MAX)).await?;
+            let room = self.room().await?;
             let part = piece.split_to(room.min(piece.len()));
             self.pace.took(part.len());
-            let backlog = Arc::clone(&self.backlog);
             let is_last = is_end && piece.is_empty();
-            self.hand_over(part, is_last, |frame| backlog.queue(frame))?;
+            self.hand_over(part, is_last, true)?;
         }
         Ok(())
     }
 
     /// How many bytes may be handed over, at least one.
-    async fn room(&mut self, wanted: usize) -> Result<usize, SendError> {
-        let Answer::Open(stream) = &mut self.answer else {
+    async fn room(&mut self) -> Result<usize, SendError> {
+        if self.answer != Answer::Open {
             return Err(SendError::Order("data"));
+        }
+        let place = &self.place;
+        let mut room = poll_fn(|context| place.with(|state, slot| state.poll_room(slot, context)));
+        // A timer only where there is something to wait for.
+        let at_once = poll_fn(|context| Poll::Ready(Pin::new(&mut room).poll(context))).await;
+        let room = match at_once {
+            Poll::Ready(room) => room,
+            Poll::Pending => self.pace.wait(room).await.ok_or(SendError::TooSlow)?,
         };
-        stream.reserve_capacity(wanted);
-        let mut room = stream.capacity();
-        if room == 0 {
-            let more = poll_fn(|context| stream.poll_capacity(context));
-            room = match self.pace.wait(more).await.ok_or(SendError::TooSlow)? {
-                Some(room) => room.map_err(|error| SendError::gone(&error))?,
-                None => return Err(SendError::Gone("the stream is closed".to_owned())),
-            };
-        }
-        // Last, so that all who got room in the client's windows at once do not hand over at once.
-        if self.backlog.is_full() {
-            let less = self.backlog.has_room();
-            let gone = poll_fn(|context| stream.poll_reset(context));
-            let waited = self.pace.wait(async {
-                tokio::select! {
-                    () = less => None,
-                    reason = gone => Some(reason.map_or_else(|error| error.to_string(), |reason| reason.to_string())),
-                }
-            });
-            if let Some(gone) = waited.await.ok_or(SendError::TooSlow)? {
-                return Err(SendError::Gone(gone));
-            }
-        }
-        Ok(room)
+        room.map_err(SendError::gone)
     }
 
-    fn hand_over(
-        &mut self,
-        mut piece: Bytes,
-        is_end: bool,
-        queued: impl Fn(Bytes) -> Queued,
-    ) -> Result<(), SendError> {
-        let Answer::Open(stream) = &mut self.answer else {
+    fn hand_over(&mut self, piece: Bytes, is_end: bool, has_room: bool) -> Result<(), SendError> {
+        if self.answer != Answer::Open {
             return Err(SendError::Order("data"));
-        };
-        self.sent += piece.len() as u64;
-        while piece.len() > FRAME_BYTES {
-            let frame = piece.split_to(FRAME_BYTES);
-            stream
-                .send_data(queued(frame), false)
-                .map_err(|error| SendError::gone(&error))?;
         }
-        stream
-            .send_data(queued(piece), is_end)
-            .map_err(|error| SendError::gone(&error))?;
+        self.sent += piece.len() as u64;
+        self.place
+            .with(|state, slot| state.data_out(slot, piece, is_end, has_room))
+            .map_err(SendError::gone)?;
         if is_end {
             self.answer = Answer::Done;
         }
@@ -292,22 +292,20 @@ impl Exchange {
     /// # Errors
     /// The client is gone, or no answer is open.
     pub fn trailers(&mut self, trailers: HeaderMap) -> Result<(), SendError> {
-        let Answer::Open(stream) = &mut self.answer else {
+        if self.answer != Answer::Open {
             return Err(SendError::Order("trailers"));
-        };
-        stream
-            .send_trailers(trailers)
-            .map_err(|error| SendError::gone(&error))?;
+        }
+        self.place
+            .with(|state, slot| state.trailers_out(slot, trailers))
+            .map_err(SendError::gone)?;
         self.answer = Answer::Done;
         Ok(())
     }
 
     /// Ends the stream in a way that the client can tell from an end, unless the answer is done.
     pub fn cut(&mut self) {
-        match &mut self.answer {
-            Answer::Done => {}
-            Answer::Awaited => self.respond.send_reset(Reason::INTERNAL_ERROR),
-            Answer::Open(stream) => stream.send_reset(Reason::INTERNAL_ERROR),
+        if self.answer != Answer::Done {
+            self.place.reset(Code::INTERNAL_ERROR);
         }
         self.answer = Answer::Done;
     }
@@ -318,21 +316,12 @@ impl Exchange {
     }
 
     pub(crate) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<String> {
-        let reset = match &mut self.answer {
-            Answer::Open(stream) => stream.poll_reset(context),
-            Answer::Awaited => self.respond.poll_reset(context),
-            Answer::Done => return Poll::Pending,
-        };
-        reset.map(|reset| match reset {
-            Ok(reason) => reason.to_string(),
-            Err(error) => error.to_string(),
-        })
+        if self.answer == Answer::Done {
+            return Poll::Pending;
+        }
+        let gone = self
+            .place
+            .with(|state, slot| state.poll_gone(slot, context));
+        gone.map(|gone| gone.to_string())
     }
-}
-
-fn response(status: StatusCode, fields: HeaderMap) -> Response<()> {
-    let mut response = Response::new(());
-    *response.status_mut() = status;
-    *response.headers_mut() = fields;
-    response
 }

@@ -18,6 +18,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 
 use crate::error::SendError;
 use crate::exchange::Exchange;
+use crate::state::Gone;
 
 /// What of a request's body is kept for another try.
 const RETRY_BYTES_MAX: usize = 64 << 10;
@@ -74,8 +75,8 @@ fn sending(error: &SendError) -> Box<Error> {
     Error::explain(kind, error.to_string()).into_down()
 }
 
-fn reading(error: &h2::Error) -> Box<Error> {
-    let text = format!("while reading downstream request body: {error}");
+fn reading(gone: Gone) -> Box<Error> {
+    let text = format!("while reading downstream request body: {gone}");
     Error::explain(ErrorType::ReadError, text).into_down()
 }
 
@@ -101,12 +102,12 @@ impl Lent {
     fn is_empty(&self) -> bool {
         let length = self.request.headers.get(CONTENT_LENGTH);
         self.read == 0
-            && (self.exchange.body.is_end_stream()
+            && (self.exchange.is_body_over()
                 || length.is_some_and(|length| length.as_bytes() == b"0"))
     }
 
     fn is_over(&self) -> bool {
-        self.is_empty() || self.exchange.body.is_end_stream()
+        self.is_empty() || self.exchange.is_body_over()
     }
 
     fn has_said_no_body(&self, end: bool) -> bool {
@@ -114,7 +115,7 @@ impl Lent {
     }
 
     async fn next_bytes(&mut self) -> Result<Option<Bytes>> {
-        let next = self.exchange.body.data();
+        let next = self.exchange.next_data();
         let data = match self.read_timeout {
             Some(limit) => tokio::time::timeout(limit, next).await.map_err(|_| {
                 let text = "the request's body does not come";
@@ -122,18 +123,12 @@ impl Lent {
             })?,
             None => next.await,
         };
-        let data = data.transpose().map_err(|error| reading(&error))?;
+        let data = data.transpose().map_err(reading)?;
         if let Some(data) = &data {
             self.read += data.len();
             if let Some(retry) = &mut self.retry {
                 retry.keep(data);
             }
-            // An error means that the stream is over, which the next read tells.
-            let _ = self
-                .exchange
-                .body
-                .flow_control()
-                .release_capacity(data.len());
         }
         Ok(data)
     }

@@ -14,6 +14,9 @@ use crate::limits::Limits;
 const TICK_MIN: Duration = Duration::from_millis(50);
 const TICK_MAX: Duration = Duration::from_secs(5);
 
+/// How long a client may take to follow our settings. Nothing is lost meanwhile: none of them takes anything away.
+const SETTLING: Duration = Duration::from_secs(60);
+
 /// What a connection is doing at a moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Doing {
@@ -23,7 +26,9 @@ pub(crate) struct Doing {
     pub(crate) taken: u64,
     /// Handlers are at work, which have deadlines of their own.
     pub(crate) is_at_work: bool,
-    /// Streams are open: without handlers, it is the client that has something to take or to end.
+    /// The client follows our settings.
+    pub(crate) is_settled: bool,
+    /// Streams are open, or what is left of them waits: without handlers, it is the client that has something to take or to end.
     pub(crate) has_streams: bool,
 }
 
@@ -32,6 +37,8 @@ pub(crate) struct Doing {
 pub(crate) enum Overdue {
     Idle,
     TooSlow,
+    /// RFC 9113 section 6.5.3.
+    Unsettled,
 }
 
 #[derive(Debug)]
@@ -41,6 +48,8 @@ pub(crate) struct Watch {
     idle_timeout: Duration,
     window: Duration,
     drain_bytes_s_min: u64,
+    /// When the connection began.
+    begun: Instant,
     /// When the present state began, and what had been done then.
     since: Instant,
     requests: u64,
@@ -58,6 +67,7 @@ impl Watch {
             idle_timeout: limits.idle_timeout,
             window: limits.write_timeout,
             drain_bytes_s_min: u64::from(limits.drain_bytes_s_min),
+            begun: Instant::now(),
             since: Instant::now(),
             requests: 0,
             taken: 0,
@@ -90,6 +100,9 @@ impl Watch {
     }
 
     fn judge(&mut self, doing: Doing, now: Instant) -> Option<Overdue> {
+        if !doing.is_settled && now - self.begun >= SETTLING {
+            return Some(Overdue::Unsettled);
+        }
         let is_lingering = doing.has_streams && !doing.is_at_work;
         let is_new = doing.is_at_work
             || is_lingering != self.was_lingering
@@ -142,6 +155,7 @@ mod tests {
         requests: 1,
         taken: 10,
         is_at_work: false,
+        is_settled: true,
         has_streams: false,
     };
 
@@ -159,6 +173,20 @@ mod tests {
         assert_eq!(watch.judge(again, at(61)), None);
         assert_eq!(watch.judge(again, at(120)), None);
         assert_eq!(watch.judge(again, at(121)), Some(Overdue::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn settings_are_not_waited_for_for_ever() {
+        let mut watch = Watch::new(&limits());
+        let start = Instant::now();
+        let doing = Doing {
+            is_at_work: true,
+            is_settled: false,
+            ..IDLE
+        };
+        let at = |s| start + Duration::from_secs(s);
+        assert_eq!(watch.judge(doing, at(59)), None);
+        assert_eq!(watch.judge(doing, at(61)), Some(Overdue::Unsettled));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,9 +1,9 @@
-//! HTTP/2 frames that cost their sender nothing and the server something: counted as they come in, before `h2` sees them.
+//! HTTP/2 frames that cost their sender nothing and the server something: counted as they come in, before anything else.
 //!
-//! `h2` itself bounds the fields of a request and with them the `CONTINUATION` frames that carry them, streams that were
-//! taken back before they were accepted, streams that it had to end, empty and tiny `DATA` frames; and it answers each
-//! `SETTINGS` and `PING` before it reads on, so that they take no memory. What it does not bound is how often a client may do
-//! all this: open a stream, let it be accepted and take it back, for as long as the connection lives.
+//! The connection (`edge/h2`) itself bounds the fields of a request and the `CONTINUATION` frames that carry them, streams that
+//! were taken back before they were looked at, streams that it had to end, empty `DATA` frames, and what its answers to
+//! `SETTINGS` and `PING` take of its memory. What it does not bound is how often a client may do all this: open a stream, let
+//! it be looked at and take it back, for as long as the connection lives.
 
 use std::fmt;
 

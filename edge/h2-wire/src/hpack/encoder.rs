@@ -113,7 +113,7 @@ impl Encoder {
     }
 
     fn insert(&mut self, hash: u32, known: Option<usize>, name: &HeaderName, value: &HeaderValue) {
-        let bytes = entry_bytes(name, value);
+        let bytes = entry_bytes(name, value.as_bytes());
         self.evict(bytes);
         self.bytes += bytes;
         self.inserted += 1;
@@ -143,7 +143,7 @@ impl Encoder {
     }
 }
 
-fn entry_bytes(name: &HeaderName, value: &HeaderValue) -> usize {
+fn entry_bytes(name: &HeaderName, value: &[u8]) -> usize {
     name.as_str().len() + value.len() + ENTRY_BYTES
 }
 
@@ -180,24 +180,45 @@ impl Block<'_> {
         let policy = known.and_then(|known| KNOWN.get(known));
         let index = policy.map_or(0, |known| usize::from(known.index));
         match policy.map(|known| known.policy) {
-            Some(Policy::Never) => self.literal(NEVER_INDEXED, index, name, value),
-            Some(Policy::Vary) if index != 0 => self.literal(NOT_INDEXED, index, name, value),
-            Some(Policy::Vary) => self.varying(known, name, value),
-            _ if value.is_sensitive() => self.literal(NEVER_INDEXED, index, name, value),
+            Some(Policy::Never) => self.literal(NEVER_INDEXED, index, name, value.as_bytes()),
+            Some(Policy::Vary) => self.varying(known, index, name, value.as_bytes()),
+            _ if value.is_sensitive() => {
+                self.literal(NEVER_INDEXED, index, name, value.as_bytes());
+            }
             _ => self.repeating(known, index, name, value),
         }
     }
 
-    /// A value that changes under a name that is not in the static table.
-    fn varying(&mut self, known: Option<usize>, name: &HeaderName, value: &HeaderValue) {
-        if let Some(index) = known.and_then(|known| self.encoder.index_of(known)) {
+    /// A field whose value no other answer will have, whatever its name. Of `value`, every octet has to be one that a
+    /// field's value may have (RFC 9110 section 5.5).
+    pub fn written(&mut self, name: &HeaderName, value: &[u8]) {
+        let known = names::find(name.as_str());
+        let policy = known.and_then(|known| KNOWN.get(known));
+        let index = policy.map_or(0, |known| usize::from(known.index));
+        match policy.map(|known| known.policy) {
+            Some(Policy::Never) => self.literal(NEVER_INDEXED, index, name, value),
+            Some(Policy::Vary) => self.varying(known, index, name, value),
+            _ => self.literal(NOT_INDEXED, index, name, value),
+        }
+    }
+
+    /// A value that changes. A name that is not in the static table goes into ours, with the first of its values.
+    fn varying(&mut self, known: Option<usize>, index: usize, name: &HeaderName, value: &[u8]) {
+        let index = match index {
+            0 => known.and_then(|known| self.encoder.index_of(known)),
+            index => Some(index),
+        };
+        if let Some(index) = index {
             return self.literal(NOT_INDEXED, index, name, value);
         }
-        if !self.encoder.fits(entry_bytes(name, value)) {
-            return self.literal(NOT_INDEXED, 0, name, value);
+        let fits = self.encoder.fits(entry_bytes(name, value));
+        match HeaderValue::from_bytes(value) {
+            Ok(kept) if fits => {
+                self.literal(INSERTED, 0, name, value);
+                self.encoder.insert(hash(name, value), known, name, &kept);
+            }
+            _ => self.literal(NOT_INDEXED, 0, name, value),
         }
-        self.literal(INSERTED, 0, name, value);
-        self.encoder.insert(hash(name, value), known, name, value);
     }
 
     fn repeating(
@@ -207,26 +228,26 @@ impl Block<'_> {
         name: &HeaderName,
         value: &HeaderValue,
     ) {
-        let hash = hash(name, value);
+        let hash = hash(name, value.as_bytes());
         if let Some(at) = self.encoder.find(hash, name, value) {
             integer::put(self.out, INDEXED, 7, statics::COUNT + 1 + at);
             return;
         }
-        if !self.encoder.fits(entry_bytes(name, value)) {
-            return self.literal(NOT_INDEXED, index, name, value);
+        if !self.encoder.fits(entry_bytes(name, value.as_bytes())) {
+            return self.literal(NOT_INDEXED, index, name, value.as_bytes());
         }
-        self.literal(INSERTED, index, name, value);
+        self.literal(INSERTED, index, name, value.as_bytes());
         self.encoder.insert(hash, known, name, value);
     }
 
-    fn literal(&mut self, form: u8, index: usize, name: &HeaderName, value: &HeaderValue) {
+    fn literal(&mut self, form: u8, index: usize, name: &HeaderName, value: &[u8]) {
         let prefix = if form == INSERTED { 6 } else { 4 };
         integer::put(self.out, form, prefix, index);
         let is_once = form != INSERTED;
         if index == 0 {
             self.string(name.as_str().as_bytes(), is_once);
         }
-        self.string(value.as_bytes(), is_once);
+        self.string(value, is_once);
     }
 
     /// What is written at each answer is not worth the time to code it.
@@ -245,9 +266,8 @@ impl Block<'_> {
 }
 
 /// Of lengths and ends: what is equal is compared anyway.
-fn hash(name: &HeaderName, value: &HeaderValue) -> u32 {
+fn hash(name: &HeaderName, value: &[u8]) -> u32 {
     let name = name.as_str().as_bytes();
-    let value = value.as_bytes();
     let ends = |text: &[u8]| {
         let first = text.first_chunk::<8>().map_or_else(
             || {

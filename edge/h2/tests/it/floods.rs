@@ -117,7 +117,7 @@ async fn frames_that_cost_nothing_end_the_connection() {
     }
 }
 
-/// Before they were looked at, the `h2` crate bounds them by itself.
+/// Before they were looked at, they are bounded in another way.
 #[tokio::test]
 async fn streams_that_are_taken_back_at_once_end_the_connection() {
     let asked = (0..100_u32).flat_map(|at| asked_and_taken_back(2 * at + 1));
@@ -126,7 +126,7 @@ async fn streams_that_are_taken_back_at_once_end_the_connection() {
     assert_eq!((told, closed.requests), (Some(ENHANCE_YOUR_CALM), 0));
 }
 
-/// CVE-2024-27316 and its like: the `h2` crate ends the connection before it holds more than a request's fields may take.
+/// CVE-2024-27316 and its like: the connection ends before it holds more than a request's fields may take.
 #[tokio::test]
 async fn continuations_without_end_are_not_kept() {
     let mut bytes = frame(1, 0, 1, b"\x82\x87\x84\x41\x01x");

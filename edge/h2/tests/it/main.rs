@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod answers;
-
 mod bounds;
+mod conformance;
 mod deaf;
 mod ends;
 mod floods;
 mod site;
+mod uploads;

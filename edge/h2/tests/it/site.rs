@@ -7,9 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
-use mcsp_edge_h2::{Closed, Exchange, Handler, Limits, Peer, Refusal, serve_connection};
+use mcsp_edge_h2::{Closed, Exchange, Handler, Lent, Limits, Peer, Refusal, serve_connection};
 use mcsp_edge_limits::{FrameMeter, FrameRules};
 use parking_lot::Mutex;
+use pingora_core::protocols::http::custom::server::Session as _;
+use pingora_http::ResponseHeader;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -106,6 +108,31 @@ impl Handler for Site {
                         self.gone.fetch_add(1, Ordering::SeqCst);
                     }
                 }
+            }
+            // Counts what comes, by way of pingora's form of a session; gated: after the gate.
+            "upload" | "gated" => {
+                if word == "gated" {
+                    self.gate.notified().await;
+                }
+                let mut lent = Lent::new(exchange, HeaderValue::from_static("today"));
+                let mut length = 0;
+                loop {
+                    match lent.read_body_bytes().await {
+                        Ok(Some(piece)) => length += piece.len(),
+                        Ok(None) => break,
+                        Err(_) => {
+                            self.gone.fetch_add(1, Ordering::SeqCst);
+                            return;
+                        }
+                    }
+                    self.taken.store(length, Ordering::SeqCst);
+                }
+                let mut head = ResponseHeader::build(200, None).unwrap();
+                head.insert_header("x-length", length).unwrap();
+                lent.write_response_header(Box::new(head), true)
+                    .await
+                    .unwrap();
+                lent.finish().await.unwrap();
             }
             // Deaf to its client.
             "deaf" => {

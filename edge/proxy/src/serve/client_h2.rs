@@ -6,13 +6,15 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use mcsp_edge_h1::belongs_to_connection;
-use mcsp_edge_h2::{Exchange, SendError};
+use mcsp_edge_h2::{Exchange, Fields, SendError};
 
 use super::client::{ClientStream, HeadLines, Length, SendFault};
 use super::prepared::Prepared;
 
-/// Room for the fields that an answer has beside those of what is stored.
-const OWN_FIELDS: usize = 12;
+/// Room for the fields of most answers.
+const FIELDS: usize = 24;
+/// Room for those of their values that no other answer has.
+const WRITTEN_BYTES: usize = 320;
 
 impl From<SendError> for SendFault {
     fn from(error: SendError) -> Self {
@@ -24,43 +26,30 @@ impl From<SendError> for SendFault {
     }
 }
 
-/// A head as the `h2` crate sends it.
+/// A head and its fields.
 #[derive(Debug)]
 pub(crate) struct H2Head {
     status: StatusCode,
-    fields: HeaderMap,
-}
-
-impl H2Head {
-    fn put(&mut self, name: &HeaderName, value: HeaderValue) {
-        if !belongs_to_connection(name) {
-            self.fields.append(name.clone(), value);
-        }
-    }
+    fields: Fields,
 }
 
 impl HeadLines for H2Head {
     fn prepared(&mut self, prepared: &Prepared) {
-        self.fields.reserve(prepared.fields.len() + OWN_FIELDS);
-        self.fields(&prepared.fields);
-    }
-
-    fn field(&mut self, name: &HeaderName, value: &HeaderValue) {
-        self.put(name, value.clone());
-    }
-
-    fn field_fmt(&mut self, name: &HeaderName, value: fmt::Arguments<'_>) {
-        // What no field value may hold leaves the field out.
-        if let Ok(mut value) = HeaderValue::try_from(value.to_string()) {
-            // No other answer will have this value: it must not drive those that repeat out of the table (RFC 7541
-            // section 6.2.3).
-            value.set_sensitive(true);
-            self.put(name, value);
+        for (name, value) in &prepared.pairs {
+            self.fields.put(name, value);
         }
     }
 
-    fn field_u64(&mut self, name: &HeaderName, value: u64) {
-        self.put(name, HeaderValue::from(value));
+    fn field(&mut self, name: &HeaderName, value: &HeaderValue) {
+        if !belongs_to_connection(name) {
+            self.fields.put(name, value);
+        }
+    }
+
+    fn field_fmt(&mut self, name: &HeaderName, value: fmt::Arguments<'_>) {
+        if !belongs_to_connection(name) {
+            self.fields.put_fmt(name, value);
+        }
     }
 }
 
@@ -102,7 +91,7 @@ impl ClientStream for H2Client {
     fn head(&mut self, status: StatusCode) -> H2Head {
         H2Head {
             status,
-            fields: HeaderMap::new(),
+            fields: Fields::with_capacity(FIELDS, WRITTEN_BYTES),
         }
     }
 
@@ -120,14 +109,13 @@ impl ClientStream for H2Client {
             self.begin(head, Length::Known(length))?;
             return self.finish().await;
         }
-        head.fields
-            .insert(CONTENT_LENGTH, HeaderValue::from(length));
+        head.fields.put_u64(&CONTENT_LENGTH, length);
         Ok(self.exchange.answer(head.status, head.fields, body).await?)
     }
 
     fn begin(&mut self, mut head: H2Head, length: Length) -> Result<(), SendFault> {
         if let Length::Known(bytes) = length {
-            head.fields.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+            head.fields.put_u64(&CONTENT_LENGTH, bytes);
         }
         let is_over = self.is_head
             || matches!(length, Length::None | Length::Known(0))

@@ -10,7 +10,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 use mcsp_api::headers::PRIVATE_PREFIX;
 use mcsp_edge_cache::engine::{Entity, StoredHead};
-use mcsp_edge_h1::FieldLines;
+use mcsp_edge_h1::{FieldLines, belongs_to_connection};
 use mcsp_edge_policy::conditional::Validators;
 
 use crate::context::RequestContext;
@@ -30,7 +30,8 @@ const NOT_SENT: [&str; 4] = [
 pub(crate) struct Prepared {
     /// For HTTP/1.1.
     pub(crate) lines: FieldLines,
-    /// For HTTP/2: the same fields.
+    /// For HTTP/2: the same, one after the other.
+    pub(crate) pairs: Vec<(HeaderName, HeaderValue)>,
     pub(crate) fields: HeaderMap,
     /// For children, where one has asked.
     for_child: OnceLock<HeaderMap>,
@@ -91,8 +92,14 @@ pub(crate) fn public_fields(
 impl Prepared {
     fn new(head: &StoredHead, is_cross_origin: bool) -> Self {
         let fields = public_fields(head.status, &head.headers, is_cross_origin);
+        let own = fields
+            .iter()
+            .filter(|(name, _)| !belongs_to_connection(name));
         Self {
             lines: FieldLines::from(&fields),
+            pairs: own
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
             validators: Validators::of(&head.headers, head.lifetimes.received_ms),
             fields,
             for_child: OnceLock::new(),
