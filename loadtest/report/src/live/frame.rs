@@ -5,6 +5,8 @@ use mcsp_loadtest_scenario::Scenario;
 
 /// Rates and quantiles are of so many whole seconds before now: long enough not to flicker.
 const WINDOW_S: u64 = 5;
+/// Workers tell what they saw once a second: what is younger may not all be told, and would look like a dip.
+const TOLD_AFTER_S: u64 = 1;
 /// Seconds of latency that are kept for the curve.
 const HISTORY_MAX: usize = 600;
 
@@ -139,8 +141,8 @@ impl LiveFrame {
     pub fn new(scenario: &Scenario, seen: &Partial, now_us: u64) -> Self {
         let now_s = now_us / 1_000_000;
         let bucket_s = seen.timeline.bucket_s().max(1);
-        // Whole buckets only: the one that is being filled would look like a dip.
-        let until_us = now_s / bucket_s * bucket_s * 1_000_000;
+        let told_s = now_s.saturating_sub(TOLD_AFTER_S);
+        let until_us = told_s / bucket_s * bucket_s * 1_000_000;
         let window_us = WINDOW_S.max(bucket_s) * 1_000_000;
         let from_us = until_us.saturating_sub(window_us);
         let lately = seen.timeline.sum(from_us..until_us.max(1));
