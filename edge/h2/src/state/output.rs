@@ -8,7 +8,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 /// Data up to this many bytes are copied: cheaper than another slice for the system.
 const COPIED_BYTES_MAX: usize = 4 << 10;
 /// Memory that is kept for the next frames.
-const KEPT_BYTES_MAX: usize = 64 << 10;
+const KEPT_BYTES_MAX: usize = 16 << 10;
 
 #[derive(Debug)]
 enum Piece {
@@ -23,6 +23,8 @@ pub(crate) struct Output {
     copied: BytesMut,
     pieces: VecDeque<Piece>,
     length: usize,
+    /// What was copied since all was written last.
+    copied_bytes: usize,
 }
 
 impl Output {
@@ -40,6 +42,7 @@ impl Output {
         write(&mut self.copied);
         let bytes = self.copied.len().saturating_sub(before);
         self.length += bytes;
+        self.copied_bytes += bytes;
         match self.pieces.back_mut() {
             Some(Piece::Copied(length)) => *length += bytes,
             _ => self.pieces.push_back(Piece::Copied(bytes)),
@@ -101,9 +104,10 @@ impl Output {
         if self.length == 0 {
             self.pieces.clear();
             self.copied.clear();
-            if self.copied.capacity() > KEPT_BYTES_MAX {
+            if self.copied_bytes > KEPT_BYTES_MAX {
                 self.copied = BytesMut::new();
             }
+            self.copied_bytes = 0;
         }
     }
 }

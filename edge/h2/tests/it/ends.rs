@@ -3,6 +3,7 @@
 use http::{Method, StatusCode};
 use mcsp_edge_h2::CloseReason;
 
+use crate::conformance::{GOAWAY, HEADERS, PING, Raw, Seen, frame, get, half_closed, open};
 use crate::site::{BOUND, Talk};
 
 #[tokio::test(start_paused = true)]
@@ -31,4 +32,67 @@ async fn a_node_that_ends_answers_what_was_begun() {
         .unwrap()
         .unwrap();
     assert_eq!(closed.reason, CloseReason::Stopped);
+}
+
+/// RFC 9113 section 6.8: what is sent before the client knows is answered, what comes after is not looked at.
+#[tokio::test]
+async fn a_node_that_ends_says_so_twice() {
+    let mut raw = Raw::with(&[]).await;
+    raw.send(&half_closed(1)).await;
+    assert!(raw.round(*b"it began").await);
+    raw.stop.send_replace(true);
+    assert!(raw.until(|seen| seen.kind == GOAWAY).await);
+    assert_eq!(
+        raw.seen.last().unwrap().payload,
+        b"\x7f\xff\xff\xff\0\0\0\0"
+    );
+    assert!(raw.until(|seen| (seen.kind, seen.flags) == (PING, 0)).await);
+    let ping = raw.seen.last().unwrap().payload.clone();
+    // Sent before that was read.
+    raw.send(&get(3)).await;
+    raw.send(&frame(PING, 1, 0, &ping)).await;
+    let is_answer = |stream| move |seen: &Seen| (seen.kind, seen.stream) == (HEADERS, stream);
+    assert!(
+        raw.until(|seen| seen.kind == GOAWAY || is_answer(3)(seen))
+            .await
+    );
+    assert!(
+        raw.until(|seen| seen.kind == GOAWAY || is_answer(3)(seen))
+            .await
+    );
+    let last = raw.seen.iter().rfind(|seen| seen.kind == GOAWAY).unwrap();
+    assert_eq!(last.payload, b"\0\0\0\x03\0\0\0\0");
+    assert!(raw.seen.iter().any(is_answer(3)));
+    raw.send(&get(5)).await;
+    // With a body, which is no fault either.
+    raw.send(&open(7)).await;
+    raw.send(&frame(0, 1, 7, b"body")).await;
+    assert!(raw.round(*b"and then").await);
+    raw.site.gate.notify_one();
+    assert!(raw.until(is_answer(1)).await);
+    assert!(!raw.until(|_| false).await);
+    assert!(!raw.seen.iter().any(is_answer(5)));
+    assert_eq!(
+        raw.seen.iter().filter(|seen| seen.kind == GOAWAY).count(),
+        2
+    );
+    assert_eq!(raw.served.await.unwrap().reason, CloseReason::Stopped);
+}
+
+/// RFC 9113 section 6.5.3.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_follow_settings_is_not_waited_for() {
+    let mut raw = Raw::with(&[]).await;
+    // Its handler is at work, so that nothing else is overdue.
+    raw.send(&half_closed(1)).await;
+    let ended = tokio::time::timeout(BOUND * 5, async {
+        while !raw.served.is_finished() {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+    });
+    ended.await.unwrap();
+    assert!(!raw.until(|_| false).await);
+    let told = raw.seen.last().unwrap();
+    assert_eq!((told.kind, told.code()), (GOAWAY, 4));
+    assert_eq!(raw.served.await.unwrap().reason, CloseReason::Protocol);
 }

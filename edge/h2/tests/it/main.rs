@@ -8,5 +8,6 @@ mod conformance;
 mod deaf;
 mod ends;
 mod floods;
+mod noise;
 mod site;
 mod uploads;

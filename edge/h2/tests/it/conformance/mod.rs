@@ -103,7 +103,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    fn code(&self) -> u32 {
+    pub(crate) fn code(&self) -> u32 {
         let at = if self.kind == GOAWAY { 4 } else { 0 };
         u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
     }
@@ -115,8 +115,8 @@ pub(crate) struct Raw {
     writer: WriteHalf<DuplexStream>,
     pub(crate) site: Arc<Site>,
     pub(crate) seen: Vec<Seen>,
-    served: JoinHandle<Closed>,
-    _stop: watch::Sender<bool>,
+    pub(crate) served: JoinHandle<Closed>,
+    pub(crate) stop: watch::Sender<bool>,
 }
 
 impl Raw {
@@ -135,7 +135,7 @@ impl Raw {
             site,
             seen: Vec::new(),
             served,
-            _stop: stop,
+            stop,
         };
         raw.send(PREFACE).await;
         raw
@@ -189,6 +189,11 @@ impl Raw {
         self.send(&frame(PING, 0, 0, &word)).await;
         self.until(|seen| (seen.kind, seen.flags) == (PING, 1) && seen.payload == word)
             .await
+    }
+
+    /// Ends the client's side; what becomes of the server's.
+    pub(crate) fn leave(self) -> JoinHandle<Closed> {
+        self.served
     }
 
     /// The bytes of all `DATA` of a stream so far.
