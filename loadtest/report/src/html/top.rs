@@ -6,7 +6,7 @@ use super::Page;
 use super::tag::foreign;
 use crate::number::{Unit, date, plural, span};
 use crate::svg::escape;
-use crate::words::{headline, other_reasons, verdict_word};
+use crate::words::{capital, headline, other_reasons, verdict_word};
 
 /// Reasons that are shown.
 const REASONS_MAX: usize = 12;
@@ -28,7 +28,7 @@ pub(super) fn banner(page: &Page<'_>) -> String {
     if !reasons.is_empty() && !is_said {
         html.push_str("<ul class=\"reasons\">\n");
         for reason in reasons.iter().take(REASONS_MAX) {
-            html.push_str(&format!("<li>{}</li>\n", foreign(reason)));
+            html.push_str(&format!("<li>{}</li>\n", foreign(&capital(reason))));
         }
         if reasons.len() > REASONS_MAX {
             let more = reasons.len() - REASONS_MAX;

@@ -10,6 +10,8 @@ use crate::steps::Steps;
 
 /// Markers on one line, about.
 const MARKERS: usize = 6;
+/// Steps without a value that a line goes over, thinly: of something rare, not every step has one. More are a gap.
+const BRIDGED_MAX: usize = 2;
 
 /// Lines over a run's time.
 #[derive(Debug)]
@@ -67,7 +69,7 @@ impl LineGraph<'_> {
     }
 }
 
-/// Draws lines; what was not measured is a gap. Each has a colour, a dash and a marker of its own.
+/// Draws lines; what was not measured for long is a gap. Each has a colour, a dash and a marker of its own.
 pub(crate) fn lines(graph: &LineGraph<'_>, paper: &Paper) -> String {
     let max = graph.series.iter().map(Series::max).fold(0.0, f64::max);
     let (values, time) = (graph.value_axis(max), time(graph.steps.end_s, 6.0));
@@ -91,35 +93,37 @@ pub(crate) fn lines(graph: &LineGraph<'_>, paper: &Paper) -> String {
 
 /// One line: its path, its markers, and dots where it is a single point.
 pub(super) fn line(svg: &mut String, number: usize, name: &str, points: &[Option<(f64, f64)>]) {
-    let mut path = String::new();
+    // Between neighbours, and over short gaps.
+    let (mut path, mut bridges) = (String::new(), String::new());
     let mut dots = Vec::new();
+    let mut last: Option<(usize, f64, f64)> = None;
     for (index, point) in points.iter().enumerate() {
-        let Some((x, y)) = point else { continue };
-        let is_there = |index: Option<usize>| {
-            index
-                .and_then(|index| points.get(index))
-                .is_some_and(Option::is_some)
-        };
-        let (before, after) = (is_there(index.checked_sub(1)), is_there(Some(index + 1)));
-        if !before && !after {
-            dots.push((*x, *y));
+        let Some((x, y)) = *point else { continue };
+        let missing = last.map(|(last, _, _)| index - last - 1);
+        let has_next = points.get(index + 1).is_some_and(Option::is_some);
+        if missing != Some(0) && !has_next {
+            dots.push((x, y));
         }
-        let _ = write!(
-            path,
-            "{}{} {}",
-            if before { 'L' } else { 'M' },
-            px(*x),
-            px(*y)
-        );
+        let command = if missing == Some(0) { 'L' } else { 'M' };
+        let _ = write!(path, "{command}{} {}", px(x), px(y));
+        if let Some((_, from_x, from_y)) = last
+            && missing.is_some_and(|missing| (1..=BRIDGED_MAX).contains(&missing))
+        {
+            let (from_x, from_y) = (px(from_x), px(from_y));
+            let _ = write!(bridges, "M{from_x} {from_y}L{} {}", px(x), px(y));
+        }
+        last = Some((index, x, y));
     }
     let _ = write!(svg, "<g><title>{}</title>", escape(name));
-    if !path.is_empty() {
-        let _ = write!(svg, "<path class=\"line s{number}\" d=\"{path}\"/>");
+    for (class, path) in [("line", path), ("line bridge", bridges)] {
+        if !path.is_empty() {
+            let _ = write!(svg, "<path class=\"{class} s{number}\" d=\"{path}\"/>");
+        }
     }
     for (x, y) in dots {
         let _ = write!(
             svg,
-            "<circle class=\"f{number}\" cx=\"{}\" cy=\"{}\" r=\"2.2\"/>",
+            "<circle class=\"f{number}\" cx=\"{}\" cy=\"{}\" r=\"1.7\"/>",
             px(x),
             px(y)
         );

@@ -209,6 +209,63 @@ fn only_its_own_style_sheet_is_admitted() {
 }
 
 #[test]
+fn of_many_nodes_those_that_stand_out_are_drawn() {
+    let mut run = run(Story::default());
+    let node = run.nodes[0].clone();
+    run.nodes = (0..30)
+        .map(|number| {
+            let mut node = node.clone();
+            node.name = format!("node-{number:02}");
+            for sample in &mut node.samples {
+                sample.cpu_cores = Some(f64::from(number));
+                sample.is_up = number != 3;
+                sample.send_bytes_s = None;
+            }
+            node
+        })
+        .collect();
+    let all = check_page(&html(&Recorded::new(Results::conclude(run), "0.1.0")));
+    let figure = |title: &str| {
+        let of = |element: &&Element| element.name == "figure" && element.text.contains(title);
+        all.iter().find(of).unwrap().text.clone()
+    };
+    let processor = figure("Processors in use.");
+    assert!(processor.contains("node-29 max 29\u{a0}cores") && processor.contains("node-22 "));
+    assert!(!processor.contains("node-21 "));
+    assert!(figure("asked for its metrics").contains("node-03 min 0\u{a0}%"));
+    assert!(
+        with_id(&all, "nodes")
+            .text
+            .contains("The nodes do not tell: network, sent.")
+    );
+}
+
+#[test]
+fn lines_go_over_short_gaps_and_not_over_outages() {
+    let all = check_page(&html(&failing()));
+    let graph = |id: &str| {
+        let from = all.iter().position(|element| {
+            element
+                .attributes
+                .get("id")
+                .is_some_and(|own| *own == format!("{id}-t"))
+        });
+        let from = from.unwrap();
+        let after = all[from..]
+            .iter()
+            .position(|element| element.name == "figure");
+        all[from..after.map_or(all.len(), |after| from + after)].to_vec()
+    };
+    // edge-1 was dead for 16 s: its line is in two pieces, that of edge-2 in one.
+    let pieces: Vec<usize> = of_class(&graph("g-cpu"), "line")
+        .iter()
+        .map(|line| line.attributes["d"].matches('M').count())
+        .collect();
+    assert_eq!(pieces[..2], [2, 1]);
+    assert_eq!(of_class(&graph("g-cpu"), "bridge").len(), 0);
+}
+
+#[test]
 fn labels_do_not_overlap() {
     let all = check_page(&html(&failing()));
     let mut rows: std::collections::BTreeMap<String, f64> = std::collections::BTreeMap::new();
