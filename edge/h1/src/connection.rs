@@ -118,7 +118,13 @@ impl<H: Handler> Connection<'_, H> {
         }
         loop {
             while !self.wire.buffer.is_empty() {
-                match self.scanner.scan(&self.wire.buffer, self.limits)? {
+                let scanned = self.scanner.scan(&self.wire.buffer, self.limits);
+                if scanned.is_err() {
+                    let most = self.limits.head_bytes_max as usize;
+                    let head = &self.wire.buffer[..self.wire.buffer.len().min(most)];
+                    self.handler.on_refused_head(head, &self.peer);
+                }
+                match scanned? {
                     Scan::Skip(bytes) => {
                         // An empty line begins nothing.
                         self.wire.buffer.advance(bytes);
@@ -127,13 +133,12 @@ impl<H: Handler> Connection<'_, H> {
                     }
                     Scan::Complete(bytes) => {
                         let buffer = &mut self.wire.buffer;
-                        return Ok(take_head(
-                            buffer,
-                            bytes,
-                            &self.scanner,
-                            self.limits,
-                            &mut self.parts,
-                        )?);
+                        let parts = &mut self.parts;
+                        let taken = take_head(buffer, bytes, &self.scanner, self.limits, parts);
+                        return taken.map_err(|(refusal, head)| {
+                            self.handler.on_refused_head(&head, &self.peer);
+                            End::Refused(refusal)
+                        });
                     }
                     Scan::Partial => {
                         if !has_begun && self.requests > 0 {

@@ -67,6 +67,10 @@ pub trait Handler: Send + Sync {
     /// A request was refused, for metrics and logs.
     fn on_refused(&self, refusal: Refusal, peer: &Peer);
 
+    /// What came of a head that is refused, as it was sent, for those who look for what is hostile; before
+    /// [`on_refused`](Self::on_refused). Nothing else becomes of the request.
+    fn on_refused_head(&self, _head: &[u8], _peer: &Peer) {}
+
     /// Fields for an answer that the connection gives itself, a refusal or a failure: `Date`, `Server`. `Date` is
     /// required of a server with a clock (RFC 9110 6.6.1).
     fn fields(&self, head: &mut Head);
@@ -83,6 +87,10 @@ impl<H: Handler> Handler for std::sync::Arc<H> {
 
     fn on_refused(&self, refusal: Refusal, peer: &Peer) {
         H::on_refused(self, refusal, peer);
+    }
+
+    fn on_refused_head(&self, head: &[u8], peer: &Peer) {
+        H::on_refused_head(self, head, peer);
     }
 
     fn fields(&self, head: &mut Head) {

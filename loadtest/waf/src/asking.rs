@@ -70,6 +70,7 @@ impl Asking {
             EVENT_OF_REFUSED_MAX
         };
         let event = self.event(wait);
+        let is_seen = event.is_some();
         let refused = match (&event, answered.status, answered.is_origins) {
             (_, _, true) => None,
             (_, Some(status), false) => Some(format!("the edge answers {status}")),
@@ -81,6 +82,7 @@ impl Asking {
             .unwrap_or_default();
         Observation {
             refused,
+            is_seen,
             cut_off: answered.is_cut_off,
             matches,
             notes,

@@ -72,17 +72,20 @@ pub fn parse_head(bytes: &[u8], limits: &Limits) -> Result<Option<ParsedHead>, R
     }
 }
 
-/// Takes a complete head off the front of `buffer` and fills `parts`, which are empty. Returns the raw head too.
+/// Takes a complete head off the front of `buffer` and fills `parts`, which are empty. Returns the raw head too, also of what is
+/// refused.
 pub(crate) fn take_head(
     buffer: &mut BytesMut,
     length: usize,
     scanner: &Scanner,
     limits: &Limits,
     parts: &mut Parts,
-) -> Result<(HeadInfo, Bytes), Refusal> {
+) -> Result<(HeadInfo, Bytes), (Refusal, Bytes)> {
     let head = buffer.split_to(length).freeze();
-    let info = fields::build(&head, scanner.lines(), limits, parts)?;
-    Ok((info, head))
+    match fields::build(&head, scanner.lines(), limits, parts) {
+        Ok(info) => Ok((info, head)),
+        Err(refusal) => Err((refusal, head)),
+    }
 }
 
 /// A complete head as it is lent out: with its target in origin form, and one host.

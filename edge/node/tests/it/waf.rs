@@ -12,7 +12,8 @@ use mcsp_api::Residency;
 use reqwest::{Method, StatusCode};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::{Node, Serve, World, get, origin_path, wait_for};
 
@@ -213,6 +214,47 @@ async fn a_body_that_only_http_2_can_bring_is_inspected() {
         assert_eq!(ask("q=an+attack").await.unwrap().status(), 403, "{method}");
         assert_eq!(old.asked.load(Ordering::SeqCst), asked + 1, "{method}");
     }
+}
+
+/// What the wire refuses, it refuses whatever rules say; they have seen it.
+#[tokio::test]
+async fn heads_that_are_no_request_are_refused_and_told() {
+    let site = Site::new("").await;
+    let heads = [
+        "GET /?q=attack> HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /?q=attack HTTP/2.0\r\nHost: a\r\n\r\n",
+        "CONNECT /?q=attack HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST /?q=attack HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET /?q=attack HTTP/1.1\r\nHost: a\r\nA : b\r\n\r\n",
+        "GET /?q=attack HTTP/1.1\nHost: a\n\n",
+    ];
+    for (nth, head) in heads.into_iter().enumerate() {
+        let mut stream = TcpStream::connect(site.node.plain).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let status = answer.split(' ').nth(1).unwrap();
+        assert!(
+            ["400", "501", "505"].contains(&status),
+            "{head:?}: {answer}"
+        );
+        let event = site.event(nth).await;
+        assert_eq!(event["matches"][0]["id"], 1001, "{head:?}: {event}");
+    }
+    assert_eq!(site.asked(), 0);
+    // What was not meant as a request is nothing to tell of.
+    let mut stream = TcpStream::connect(site.node.plain).await.unwrap();
+    stream
+        .write_all(b"\x16\x03\x01attack \r\n\r\n")
+        .await
+        .unwrap();
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+    assert_eq!(site.get("/?q=an+attack").await, 403);
+    wait_for("the last event", || async {
+        site.events().len() > heads.len()
+    })
+    .await;
+    assert_eq!(site.events().len(), heads.len() + 1);
 }
 
 #[tokio::test]

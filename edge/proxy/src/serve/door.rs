@@ -28,6 +28,7 @@ use crate::edge::Edge;
 use crate::lifecycle::EdgeProxy;
 use crate::response::SERVER_NAME;
 use crate::visitor::Visitor;
+use crate::waf;
 
 /// Bounds on connections from viewers.
 #[derive(Debug, Clone)]
@@ -194,6 +195,14 @@ impl Handler for Guest {
 
     fn on_refused(&self, refusal: Refusal, _peer: &Peer) {
         self.door.h1_metrics.refused(refusal);
+    }
+
+    fn on_refused_head(&self, head: &[u8], peer: &Peer) {
+        let edge = &self.door.edge;
+        if let Some(firewall) = &edge.firewall {
+            let is_tls = peer.tls.is_some();
+            waf::see_refused(edge, firewall, head, peer.address, is_tls, &self.visitor);
+        }
     }
 
     fn fields(&self, head: &mut Head) {

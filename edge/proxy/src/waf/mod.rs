@@ -1,10 +1,12 @@
 //! The firewall in a request's life: what is inspected where, what a refusal is answered with, and who hears of it.
 //!
 //! It fails open: [`mcsp_edge_waf::Guard`] lets a request pass when inspection fails, and the [`Witness`] counts it and alerts.
-//! Requests of other nodes of ours are not inspected; the node that their viewer asked has done that.
+//! Requests of other nodes of ours are not inspected; the node that their viewer asked has done that. What HTTP/1.1 refuses on the
+//! wire is shown to the rules for their event, and stays refused.
 
 mod audit;
 mod inspection;
+mod refused;
 mod stage;
 mod witness;
 
@@ -19,6 +21,7 @@ use prometheus::Registry;
 use serde::Serialize;
 
 pub(crate) use inspection::Inspection;
+pub(crate) use refused::see as see_refused;
 pub(crate) use stage::run;
 
 use crate::access_log::AccessLog;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use libinjectionrs::sqli::sqli_data::SQL_KEYWORDS;
+use libinjectionrs::{SqliFlags, SqliState};
 
 use crate::bytemap::ByteSet;
 
@@ -13,19 +14,15 @@ const READ_BYTES_MAX: usize = 64 << 10;
 /// The fingerprint of injected SQL.
 pub(super) fn sql(value: &[u8]) -> Option<Vec<u8>> {
     let value = &value[..value.len().min(READ_BYTES_MAX)];
-    if is_plain_text(value) {
+    if is_plain_text(value) || begins_as_product(value) {
         return None;
     }
-    let found = libinjectionrs::detect_sqli(value);
-    if !found.is_injection() {
+    // `detect_sqli` reads the value once more for its fingerprint, found or not.
+    let mut state = SqliState::new(value, SqliFlags::FLAG_NONE);
+    if !state.detect() {
         return None;
     }
-    Some(
-        found
-            .fingerprint
-            .map(|fingerprint| fingerprint.as_str().as_bytes().to_vec())
-            .unwrap_or_default(),
-    )
+    Some(state.get_fingerprint().as_str().as_bytes().to_vec())
 }
 
 /// Whether HTML that runs script is there.
@@ -66,42 +63,100 @@ fn is_plain_text(value: &[u8]) -> bool {
 
 /// Whether a word means something to the grammar, by itself or with those after it.
 fn is_active(word: &[u8]) -> bool {
-    if word.len() > WORD_BYTES_MAX || !word[0].is_ascii_alphabetic() && word[0] != b'_' {
-        return false;
-    }
-    let mut upper = [0; WORD_BYTES_MAX];
-    let upper = &mut upper[..word.len()];
-    upper.copy_from_slice(word);
-    upper.make_ascii_uppercase();
-    let bucket = bucket(upper);
-    ACTIVE.lengths[bucket] & (1 << (word.len() - 1)) != 0 && ACTIVE.words.contains(&*upper)
+    ACTIVE.has(word)
 }
 
-/// Words that are keywords of any kind but names, numbers and operators, and the first words of phrases.
-struct Active {
+/// Whether a value begins as browsers and players name themselves, `Mozilla/5.0 (X11;` or `Mozilla/5.0 (Windows NT 10.0;`. The
+/// grammar folds the first three tokens into a name and decides by five: name, group, name, and then the semicolon or a name.
+/// No fingerprint of injected SQL begins like that, whatever follows; of what follows, quotes and comments could have the
+/// value read in other ways.
+fn begins_as_product(value: &[u8]) -> bool {
+    let named = || -> Option<()> {
+        let rest = ordinary_word(value)?.strip_prefix(b"/")?;
+        let rest = number(rest)?.strip_prefix(b" (")?;
+        let rest = ordinary_word(rest)?;
+        if rest.first() == Some(&b';') {
+            return Some(());
+        }
+        let rest = ordinary_word(rest.strip_prefix(b" ")?)?.strip_prefix(b" ")?;
+        number(rest)?.strip_prefix(b";").map(drop)
+    };
+    named().is_some()
+        && !OTHER_READINGS.meets(&ByteSet::of(value))
+        && !value.windows(2).any(|pair| matches!(pair, b"--" | b"/*"))
+}
+
+/// What has the grammar read a value a second time: as the end of a string, or with comments of another dialect.
+const OTHER_READINGS: ByteSet = ByteSet::literal(b"'\"#");
+
+/// What follows a word that means nothing to the grammar.
+fn ordinary_word(text: &[u8]) -> Option<&[u8]> {
+    let is_letter = |byte: &&u8| byte.is_ascii_alphanumeric();
+    let length = text.iter().take_while(is_letter).count();
+    let (word, rest) = text.split_at(length);
+    let is_ordinary = word.first()?.is_ascii_alphabetic() && length <= WORD_BYTES_MAX;
+    (is_ordinary && !KNOWN.has(word)).then_some(rest)
+}
+
+/// What follows a decimal number.
+fn number(text: &[u8]) -> Option<&[u8]> {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (whole, rest) = text.split_at(digits(text));
+    if whole.is_empty() {
+        return None;
+    }
+    let Some(rest) = rest.strip_prefix(b".") else {
+        return Some(rest);
+    };
+    let (part, rest) = rest.split_at(digits(rest));
+    (!part.is_empty()).then_some(rest)
+}
+
+/// Words of the grammar.
+struct Words {
     words: HashSet<&'static [u8]>,
     /// By the first two letters: the lengths of the words that begin with them, as bits.
     lengths: Vec<u32>,
 }
 
-static ACTIVE: LazyLock<Active> = LazyLock::new(|| {
-    let mut words = HashSet::new();
-    let mut lengths = vec![0; BUCKETS];
-    for keyword in SQL_KEYWORDS {
-        let text = keyword.word.as_bytes();
-        let end = text.iter().position(|byte| WORD_ENDS.contains(*byte));
-        let is_whole = end.is_none();
-        if keyword.token_type == b'F' || is_whole && b"no1".contains(&keyword.token_type) {
-            continue;
+impl Words {
+    /// The first words of the grammar's keywords, but for whole ones of these kinds.
+    fn but(kinds: &[u8]) -> Self {
+        let mut words = HashSet::new();
+        let mut lengths = vec![0; BUCKETS];
+        for keyword in SQL_KEYWORDS {
+            let text = keyword.word.as_bytes();
+            let end = text.iter().position(|byte| WORD_ENDS.contains(*byte));
+            let is_whole = end.is_none();
+            if keyword.token_type == b'F' || is_whole && kinds.contains(&keyword.token_type) {
+                continue;
+            }
+            let word = &text[..end.unwrap_or(text.len())];
+            if !word.is_empty() && word.len() <= WORD_BYTES_MAX {
+                lengths[bucket(word)] |= 1 << (word.len() - 1);
+                words.insert(word);
+            }
         }
-        let word = &text[..end.unwrap_or(text.len())];
-        if !word.is_empty() && word.len() <= WORD_BYTES_MAX {
-            lengths[bucket(word)] |= 1 << (word.len() - 1);
-            words.insert(word);
-        }
+        Self { words, lengths }
     }
-    Active { words, lengths }
-});
+
+    fn has(&self, word: &[u8]) -> bool {
+        if word.len() > WORD_BYTES_MAX || !word[0].is_ascii_alphabetic() && word[0] != b'_' {
+            return false;
+        }
+        let mut upper = [0; WORD_BYTES_MAX];
+        let upper = &mut upper[..word.len()];
+        upper.copy_from_slice(word);
+        upper.make_ascii_uppercase();
+        let bucket = bucket(upper);
+        self.lengths[bucket] & (1 << (word.len() - 1)) != 0 && self.words.contains(&*upper)
+    }
+}
+
+/// Words that are keywords of any kind but names, numbers and operators, and the first words of phrases.
+static ACTIVE: LazyLock<Words> = LazyLock::new(|| Words::but(b"no1"));
+/// Words that are keywords of any kind, and the first words of phrases.
+static KNOWN: LazyLock<Words> = LazyLock::new(|| Words::but(b""));
 
 const BUCKETS: usize = 1024;
 
@@ -151,6 +206,50 @@ mod tests {
         assert!(!is_plain_text(b"1union select 2"));
     }
 
+    #[test]
+    fn no_fingerprint_begins_as_a_product_does() {
+        let begins = |start: &str| {
+            let mut all = SQL_KEYWORDS.iter();
+            all.any(|keyword| keyword.token_type == b'F' && keyword.word.starts_with(start))
+        };
+        assert!(!begins("0N(N;") && !begins("0N(NN") && begins("0N)O"));
+        // Names that are functions before a group (as the grammar has it beside its table) are in the table.
+        for word in [
+            "USER",
+            "USER_ID",
+            "DATABASE",
+            "PASSWORD",
+            "CURRENT_USER",
+            "LOCALTIME",
+        ] {
+            assert!(KNOWN.has(word.as_bytes()), "{word}");
+        }
+    }
+
+    #[test]
+    fn browsers_and_players_name_themselves_like_that() {
+        for value in [
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0",
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64)",
+            "Viewer/1.4 (Linux;Android 15) ExoPlayerLib/2.19.1",
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X)",
+        ] {
+            assert!(begins_as_product(value.as_bytes()), "{value}");
+        }
+        for value in [
+            "Mozilla/5.0 (X11; ' or 1=1",
+            "Mozilla/5.0 (X11; -- ",
+            "Mozilla/5.0 (X11; #",
+            "Mozilla/5.0 (select;",
+            "select/1 (a;",
+            "user/1 (a;",
+            "Mozilla/5.0(X11;",
+            "Mozilla (X11;",
+        ] {
+            assert!(!begins_as_product(value.as_bytes()), "{value}");
+        }
+    }
+
     fn words() -> impl Strategy<Value = Vec<u8>> {
         let keyword = prop::sample::select(
             SQL_KEYWORDS
@@ -183,6 +282,21 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn what_begins_as_a_product_is_never_an_injection(
+            first in "[A-Za-z]{1,9}", version in "[0-9]{1,2}(\\.[0-9]{1,2})?",
+            platform in "[A-Za-z][A-Za-z0-9]{0,8}( [A-Z]{1,2} [0-9]{1,2}(\\.[0-9])?)?;",
+            joint in "[ ;)(,@`$=|&/*0-9a-z-]{0,4}", rest in words(), more in "[ -~]{0,8}",
+        ) {
+            let mut value = format!("{first}/{version} ({platform}{joint}").into_bytes();
+            value.extend_from_slice(&rest);
+            value.extend_from_slice(more.as_bytes());
+            if begins_as_product(&value) {
+                let found = libinjectionrs::detect_sqli(&value);
+                prop_assert!(!found.is_injection(), "{:?}", String::from_utf8_lossy(&value));
+            }
+        }
 
         #[test]
         fn plain_text_is_never_an_injection(value in words()) {

@@ -146,7 +146,7 @@ msg:'The form has more than one reading',logdata:'%{MATCHED_VAR_NAME}'\"\n";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoutePolicyConfig {
-    /// The route: `media`, `api`, `storage`, `web`, or the name of a plain route. Required.
+    /// The route: `media`, `api`, `storage`, `web`, the name of a plain route, or `refused` for heads that are no request. Required.
     pub name: String,
     /// `off`, `detect` or `block`. Default as for all.
     #[serde(default)]

@@ -154,6 +154,12 @@ impl Values {
         };
         self.scratch = scratch;
         self.results[place] = result + 1;
+        // The filters' literals are of no case, so what is lowered satisfies the same.
+        if step == Transformation::Lowercase && result != id && self.scanned[id as usize] {
+            let (from, to) = (id as usize * self.words, result as usize * self.words);
+            self.candidates.copy_within(from..from + self.words, to);
+            self.scanned[result as usize] = true;
+        }
         result
     }
 

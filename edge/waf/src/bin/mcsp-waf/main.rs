@@ -119,7 +119,7 @@ fn run_replay(rules: &Path, tests: &Path, paranoia: Option<u8>) -> Result<(), An
         for (file, tally) in &tallies {
             let all = tally.passed + tally.failed.len();
             println!(
-                "{file}: {} of {all} passed, {} of them refused before the rules",
+                "{file}: {} of {all} passed, {} of them refused on the wire",
                 tally.passed,
                 tally.refused.len()
             );

@@ -1,0 +1,130 @@
+//! Heads that are no request: refused on the wire whatever rules say, and shown to them all the same, so that an event tells who
+//! tries what.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use http::StatusCode;
+use mcsp_edge_waf::{Client, RequestLine};
+use mcsp_telemetry::TraceContext;
+
+use super::{Firewall, Inspection};
+use crate::edge::Edge;
+use crate::visitor::Visitor;
+
+/// The route's name in the firewall's configuration: no head that is refused has one of its own.
+const REFUSED: &str = "refused";
+/// Longest method of what may be a request, bytes.
+const METHOD_BYTES_MAX: usize = 32;
+
+/// A head as a lenient reader would take it.
+#[derive(Debug, PartialEq, Eq)]
+struct Head<'h> {
+    method: &'h [u8],
+    target: &'h [u8],
+    protocol: &'h [u8],
+    fields: Vec<(&'h [u8], &'h [u8])>,
+}
+
+impl<'h> Head<'h> {
+    /// Nothing for what was not meant as a request, such as a TLS hello.
+    fn read(bytes: &'h [u8]) -> Option<Self> {
+        let mut lines = bytes
+            .split(|byte| *byte == b'\n')
+            .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+            .skip_while(|line| line.is_empty());
+        let line = lines.next()?;
+        let is_space = |byte: &u8| *byte == b' ';
+        let method_end = line.iter().position(is_space)?;
+        let (method, rest) = (&line[..method_end], &line[method_end + 1..]);
+        let is_word = |byte: &u8| byte.is_ascii_graphic();
+        if method.is_empty() || method.len() > METHOD_BYTES_MAX || !method.iter().all(is_word) {
+            return None;
+        }
+        let target_end = rest.iter().rposition(is_space).unwrap_or(rest.len());
+        let fields = lines.take_while(|line| !line.is_empty()).map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':');
+            let (name, value) = line.split_at(colon.unwrap_or(line.len()));
+            (name, value.get(1..).unwrap_or_default().trim_ascii())
+        });
+        Some(Self {
+            method,
+            target: &rest[..target_end],
+            protocol: rest.get(target_end + 1..).unwrap_or_default(),
+            fields: fields.collect(),
+        })
+    }
+}
+
+/// Shows rules a head that was refused. What they say changes nothing but the event.
+pub(crate) fn see(
+    edge: &Edge,
+    firewall: &Arc<Firewall>,
+    bytes: &[u8],
+    peer: Option<SocketAddr>,
+    is_tls: bool,
+    visitor: &Visitor,
+) {
+    let Some(head) = Head::read(bytes) else {
+        return;
+    };
+    let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let trace = TraceContext::root(&*edge.entropy, edge.config.trace_sample_ratio);
+    let client = Client {
+        address: peer.map_or(unknown, |peer| peer.ip()),
+        port: peer.map_or(0, |peer| peer.port()),
+        server: unknown,
+        server_port: if is_tls { 443 } else { 80 },
+        country: None,
+        signals: visitor.signals.variables().map(|(_, text)| text),
+        id: trace.trace_id_hex(),
+        now_ms: edge.clock.now_ms(),
+    };
+    let mut inspection = Inspection::begin(firewall, REFUSED, client);
+    let line = RequestLine {
+        method: head.method,
+        target: head.target,
+        protocol: head.protocol,
+    };
+    if inspection.head(line, head.fields).is_continue() {
+        // The answer does not depend on it.
+        let _ = inspection.request_end();
+    }
+    inspection.finish(StatusCode::BAD_REQUEST.as_u16());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_meant_as_a_request_is_read_as_a_lenient_server_would() {
+        let head = Head::read(b"\r\nGET /a b HTTP/1.1\nA : 1\r\nno colon\r\n:x\r\n\r\nB: 2");
+        let fields: [(&[u8], &[u8]); 3] = [(b"A ", b"1"), (b"no colon", b""), (b"", b"x")];
+        let wanted = Head {
+            method: b"GET",
+            target: b"/a b",
+            protocol: b"HTTP/1.1",
+            fields: fields.to_vec(),
+        };
+        assert_eq!(head, Some(wanted));
+        let old = Head::read(b"GET /").expect("HTTP/0.9");
+        assert_eq!((old.target, old.protocol), (&b"/"[..], &b""[..]));
+        for bytes in [
+            &b""[..],
+            b"\r\n",
+            b"GET",
+            b"\x16\x03\x01 a b\r\n",
+            b" / HTTP/1.1",
+        ] {
+            assert_eq!(Head::read(bytes), None, "{bytes:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>) {
+            let _ = Head::read(&bytes);
+        }
+    }
+}
