@@ -6,6 +6,7 @@ use std::ops::Range;
 use mcsp_loadtest_scenario::{FindingSettings, Metric, Scenario};
 
 use crate::bucket::{ClassBucket, Counts, Timeline};
+use crate::coarse::Coarse;
 use crate::finding::{Finding, FindingKind, Findings};
 use crate::partial::Partial;
 use crate::results::{ChaosRecord, NodeSeries, SloVerdict};
@@ -191,27 +192,38 @@ impl Judged<'_> {
         })
     }
 
+    /// What of a class is held against its baseline. How long media take to their last byte is a matter of the users' links, and of the
+    /// quality that these let them choose; a slow node is late with the first.
+    fn latency<'b>(&self, of: &'b ClassBucket) -> &'b Coarse {
+        if self.class.is_media() {
+            &of.first_byte
+        } else {
+            &of.last_byte
+        }
+    }
+
     /// Whether after the baseline more than 1 % of requests are slower than its p99 and the allowed rise.
     fn latency_shift(&self, baseline_us: Range<u64>) -> Option<Finding> {
         let mut baseline = ClassBucket::default();
         for (_, of) in self.buckets(baseline_us.clone()) {
             baseline.merge(of);
         }
-        if baseline.last_byte.count() < self.settings.requests_min {
+        let before = self.latency(&baseline);
+        if before.count() < self.settings.requests_min {
             return None;
         }
-        let before_us = baseline.last_byte.quantile(0.99)?;
+        let before_us = before.quantile(0.99)?;
         let bound_us = before_us as u64 + self.settings.latency_shift_ms * 1_000;
         let is_slow = |sum: &ClassBucket| {
-            let values = &sum.last_byte;
+            let values = self.latency(sum);
             wilson_low(values.above(bound_us), values.count(), SHIFT_Z) > ABOVE_P99
         };
         let stretches = self.stretches(baseline_us.end..u64::MAX);
         let (_, sum) = stretches.iter().find(|(_, sum)| is_slow(sum))?;
         let first = self
             .buckets(baseline_us.end..u64::MAX)
-            .find(|(_, of)| of.last_byte.above(bound_us) > 0);
-        let after_ms = sum.last_byte.quantile(0.99)? / 1e3;
+            .find(|(_, of)| self.latency(of).above(bound_us) > 0);
+        let after_ms = self.latency(sum).quantile(0.99)? / 1e3;
         let before_ms = before_us / 1e3;
         Some(Finding {
             kind: FindingKind::LatencyShift,
