@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
@@ -130,7 +130,7 @@ pub async fn serve_connection<H: Handler>(
         malformed: 0,
     };
     let End { reason, told } = poll_fn(|context| driver.poll(context)).await;
-    driver.state.lock().end(told);
+    driver.end(told);
     // Whether it arrives or not, the connection ends.
     let farewell = poll_fn(|context| driver.poll_farewell(context));
     let _ = tokio::time::timeout(FAREWELL, farewell).await;
@@ -214,7 +214,14 @@ struct Driver<'c, H> {
 /// Whoever still answers learns of the end, however it comes.
 impl<H> Drop for Driver<'_, H> {
     fn drop(&mut self) {
-        self.state.lock().end(None);
+        self.end(None);
+    }
+}
+
+impl<H> Driver<'_, H> {
+    fn end(&self, told: Option<Code>) {
+        let wakers = self.state.lock().end(told);
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 

@@ -1,5 +1,7 @@
 //! How streams and connections end.
 
+use std::task::Waker;
+
 use mcsp_edge_h2_wire::frame::{GoAway, STREAM_MAX, put_go_away, put_ping};
 use mcsp_edge_h2_wire::{Code, ConnectionError, StreamError};
 
@@ -30,18 +32,21 @@ impl State {
         }
     }
 
-    /// Ends the connection at once, with all its streams.
-    pub(crate) fn end(&mut self, code: Option<Code>) {
+    /// Ends the connection at once, with all its streams; those who wait for them are to be woken once the lock is free, since
+    /// whoever is woken late in a runtime's life may be dropped instead.
+    pub(crate) fn end(&mut self, code: Option<Code>) -> Vec<Waker> {
         if let Some(code) = code {
             self.go_away(self.last_stream, code);
         }
         self.is_over = true;
         self.accepted.clear();
+        let mut wakers = Vec::new();
         for stream in self.slots.all() {
             stream.gone.get_or_insert(Gone::Connection);
             stream.queue.clear();
-            stream.wake();
+            wakers.extend(stream.waker.take());
         }
+        wakers
     }
 
     fn go_away(&mut self, last_stream: u32, code: Code) {
