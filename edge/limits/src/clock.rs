@@ -1,7 +1,7 @@
 //! Time that never goes back, from a clock that may.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use governor::clock::Clock as GovernorClock;
 use governor::nanos::Nanos;
@@ -73,6 +73,44 @@ impl GovernorClock for RuleClock {
 
     fn now(&self) -> Nanos {
         Nanos::new(to_ns(self.0.now_ms()))
+    }
+}
+
+/// The same for a rule that shares its state with others, those before it among them: all count from the clock's zero, whenever
+/// they were made. Governor takes its first reading for the moment to count from.
+#[derive(Debug)]
+pub(crate) struct FromZero {
+    clock: RuleClock,
+    is_begun: AtomicBool,
+}
+
+impl FromZero {
+    pub(crate) fn new(clock: &Arc<SteadyClock>) -> Self {
+        Self {
+            clock: RuleClock(Arc::clone(clock)),
+            is_begun: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Clone for FromZero {
+    fn clone(&self) -> Self {
+        Self {
+            clock: self.clock.clone(),
+            is_begun: AtomicBool::new(self.is_begun.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+impl GovernorClock for FromZero {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        if self.is_begun.load(Ordering::Relaxed) {
+            return self.clock.now();
+        }
+        self.is_begun.store(true, Ordering::Relaxed);
+        Nanos::new(0)
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use parking_lot::Mutex;
 
@@ -54,13 +55,49 @@ struct OfAddress {
 /// What is under way. Its memory is bounded by what is: a client without a connection and a request is not known.
 #[derive(Debug)]
 pub struct Occupancy {
-    config: ConcurrencyConfig,
-    exempt: Vec<IpNet>,
-    ipv6_prefix: u8,
+    bounds: ArcSwap<Bounds>,
     requests: AtomicU32,
     api_requests: AtomicU32,
     upload_requests: AtomicU32,
     clients: [Mutex<HashMap<u128, OfAddress>>; SHARDS],
+}
+
+/// How much may be under way, and of whom it is counted.
+#[derive(Debug)]
+struct Bounds {
+    max: ConcurrencyConfig,
+    exempt: Vec<IpNet>,
+    ipv6_prefix: u8,
+}
+
+impl ConcurrencyConfig {
+    /// Requests of its kind, all together.
+    fn of_class(&self, class: Class) -> Option<u32> {
+        match class {
+            Class::Play | Class::Renewal | Class::ApiRead | Class::ApiWrite | Class::Login => {
+                Some(self.api_requests_max)
+            }
+            Class::Upload => Some(self.upload_requests_max),
+            _ => None,
+        }
+    }
+}
+
+impl Bounds {
+    fn of(config: &LimitsConfig) -> Self {
+        Self {
+            max: config.concurrency.clone(),
+            exempt: config.exempt.clone(),
+            ipv6_prefix: config.ipv6_prefix,
+        }
+    }
+
+    /// Who is counted; nobody whose address is not known or is exempt.
+    fn client(&self, address: Option<IpAddr>) -> Option<u128> {
+        let address = address?.to_canonical();
+        let is_exempt = self.exempt.iter().any(|network| network.contains(&address));
+        (!is_exempt).then(|| Network::of(address, self.ipv6_prefix).number())
+    }
 }
 
 /// A connection, until it is dropped.
@@ -85,9 +122,7 @@ impl Occupancy {
     #[must_use]
     pub fn new(config: &LimitsConfig) -> Arc<Self> {
         Arc::new(Self {
-            config: config.concurrency.clone(),
-            exempt: config.exempt.clone(),
-            ipv6_prefix: config.ipv6_prefix,
+            bounds: ArcSwap::from_pointee(Bounds::of(config)),
             requests: AtomicU32::new(0),
             api_requests: AtomicU32::new(0),
             upload_requests: AtomicU32::new(0),
@@ -95,13 +130,19 @@ impl Occupancy {
         })
     }
 
+    /// Goes by other bounds from now on; what is under way stays so, even where it is more than may be.
+    pub fn reload(&self, config: &LimitsConfig) {
+        self.bounds.store(Arc::new(Bounds::of(config)));
+    }
+
     /// Begins a connection.
     ///
     /// # Errors
     /// [`Busy::Address`].
     pub fn connection(self: &Arc<Self>, address: Option<IpAddr>) -> Result<ConnectionGuard, Busy> {
-        let client = self.client(address);
-        let max = self.config.connections_address_max;
+        let bounds = self.bounds.load();
+        let client = bounds.client(address);
+        let max = bounds.max.connections_address_max;
         self.enter(client, |client| raise(&mut client.connections, max))?;
         Ok(ConnectionGuard {
             occupancy: Arc::clone(self),
@@ -118,8 +159,10 @@ impl Occupancy {
         class: Class,
         address: Option<IpAddr>,
     ) -> Result<RequestGuard, Busy> {
-        let (of_class, class_max) = self.of_class(class).unzip();
-        let all_max = self.config.requests_max;
+        let bounds = self.bounds.load();
+        let of_class = self.of_class(class);
+        let class_max = of_class.and(bounds.max.of_class(class));
+        let all_max = bounds.max.requests_max;
         let max = match class.is_of_a_stream() || class == Class::Plain {
             true => all_max,
             false => all_max - all_max / STREAMS_SHARE,
@@ -139,8 +182,8 @@ impl Occupancy {
             }
             guard.class = class;
         }
-        let client = self.client(address);
-        let max = self.config.requests_address_max;
+        let client = bounds.client(address);
+        let max = bounds.max.requests_address_max;
         self.enter(client, |client| raise(&mut client.requests, max))?;
         guard.client = client;
         Ok(guard)
@@ -155,7 +198,7 @@ impl Occupancy {
     /// As many as there may be.
     #[must_use]
     pub fn requests_max(&self) -> u32 {
-        self.config.requests_max
+        self.bounds.load().max.requests_max
     }
 
     /// Clients with something under way.
@@ -164,21 +207,14 @@ impl Occupancy {
         self.clients.iter().map(|shard| shard.lock().len()).sum()
     }
 
-    fn of_class(&self, class: Class) -> Option<(&AtomicU32, u32)> {
+    fn of_class(&self, class: Class) -> Option<&AtomicU32> {
         match class {
             Class::Play | Class::Renewal | Class::ApiRead | Class::ApiWrite | Class::Login => {
-                Some((&self.api_requests, self.config.api_requests_max))
+                Some(&self.api_requests)
             }
-            Class::Upload => Some((&self.upload_requests, self.config.upload_requests_max)),
+            Class::Upload => Some(&self.upload_requests),
             _ => None,
         }
-    }
-
-    /// Who is counted; nobody whose address is not known or is exempt.
-    fn client(&self, address: Option<IpAddr>) -> Option<u128> {
-        let address = address?.to_canonical();
-        let is_exempt = self.exempt.iter().any(|network| network.contains(&address));
-        (!is_exempt).then(|| Network::of(address, self.ipv6_prefix).number())
     }
 
     fn shard(&self, client: u128) -> &Mutex<HashMap<u128, OfAddress>> {
@@ -248,7 +284,7 @@ impl Drop for RequestGuard {
         occupancy.leave(self.client, |client| {
             client.requests = client.requests.saturating_sub(1);
         });
-        if let Some((count, _)) = occupancy.of_class(self.class) {
+        if let Some(count) = occupancy.of_class(self.class) {
             count.fetch_sub(1, Ordering::Relaxed);
         }
         occupancy.requests.fetch_sub(1, Ordering::Relaxed);

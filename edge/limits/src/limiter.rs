@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use mcsp_runtime::{Entropy, SharedClock};
 use parking_lot::Mutex;
@@ -79,16 +80,80 @@ const SCOPES: usize = Scope::ALL.len();
 /// wrong passwords too and locks accounts by itself.
 #[derive(Debug)]
 pub struct Limiter {
-    /// By class, then scope.
-    rules: Vec<[Option<Rule>; SCOPES]>,
+    ruling: ArcSwap<Ruling>,
     tables: Tables,
     clock: Arc<SteadyClock>,
-    exempt: Vec<IpNet>,
-    ipv6_prefix: u8,
-    ipv6_aggregate_prefix: u8,
     /// When a connection was last refused too often; 0: never.
     refused_at_ms: AtomicU64,
     metrics: LimitsMetrics,
+}
+
+/// The rules in force.
+#[derive(Debug)]
+struct Ruling {
+    /// By class, then scope.
+    rules: Vec<[Option<Rule>; SCOPES]>,
+    exempt: Vec<IpNet>,
+    ipv6_prefix: u8,
+    ipv6_aggregate_prefix: u8,
+}
+
+impl Ruling {
+    /// What is owed stays owed: keys keep their places in the tables, and what the whole PoP owes is taken from `before`.
+    fn new(
+        config: &LimitsConfig,
+        tables: &Tables,
+        clock: &Arc<SteadyClock>,
+        metrics: &LimitsMetrics,
+        before: Option<&Self>,
+    ) -> Self {
+        let rule = |class: Class, scope: Scope| {
+            let rate = match scope {
+                Scope::Aggregate => {
+                    let factor = NonZeroU32::new(config.ipv6_aggregate_factor);
+                    let rate = config.rate.of(class, Scope::Address);
+                    rate.times(factor.unwrap_or(NonZeroU32::MIN))
+                }
+                scope => config.rate.of(class, scope),
+            };
+            let quota = rate.quota().filter(|_| config.enabled)?;
+            let labels = [class.name(), scope.name()];
+            Some(Rule::new(RuleParts {
+                class,
+                scope,
+                quota,
+                table: tables.of(scope),
+                cell: before.and_then(|before| before.rule(class, scope)?.cell()),
+                clock,
+                refused: metrics.refused.with_label_values(&labels),
+            }))
+        };
+        let rules_of = |class| Scope::ALL.map(|scope| rule(class, scope));
+        Self {
+            rules: Class::ALL.into_iter().map(rules_of).collect(),
+            exempt: config.exempt.clone(),
+            ipv6_prefix: config.ipv6_prefix,
+            ipv6_aggregate_prefix: config.ipv6_aggregate_prefix,
+        }
+    }
+
+    fn rule(&self, class: Class, scope: Scope) -> Option<&Rule> {
+        self.rules.get(class.index())?.get(scope as usize)?.as_ref()
+    }
+
+    fn check<T>(
+        &self,
+        class: Class,
+        scope: Scope,
+        owner: Option<T>,
+        key: impl FnOnce(RuleId, T) -> Key,
+    ) -> Result<Option<Standing>, Refusal> {
+        let (Some(owner), Some(rule)) = (owner, self.rule(class, scope)) else {
+            return Ok(None);
+        };
+        let after = rule.check(key(rule.id, owner))?;
+        Ok(class.is_advertised().then(|| rule.standing(&after)))
+    }
 }
 
 #[derive(Debug)]
@@ -140,39 +205,33 @@ impl Limiter {
             account: table(config.account_keys_max),
             told_forgotten: Mutex::new([0; 3]),
         };
-        let rule = |class: Class, scope: Scope| {
-            let rate = match scope {
-                Scope::Aggregate => {
-                    let factor = NonZeroU32::new(config.ipv6_aggregate_factor);
-                    let rate = config.rate.of(class, Scope::Address);
-                    rate.times(factor.unwrap_or(NonZeroU32::MIN))
-                }
-                scope => config.rate.of(class, scope),
-            };
-            let quota = rate.quota().filter(|_| config.enabled)?;
-            let labels = [class.name(), scope.name()];
-            Some(Rule::new(RuleParts {
-                class,
-                scope,
-                quota,
-                table: tables.of(scope),
-                clock: &clock,
-                refused: metrics.refused.with_label_values(&labels),
-            }))
-        };
-        let rules_of = |class| Scope::ALL.map(|scope| rule(class, scope));
-        let rules = Class::ALL.into_iter().map(rules_of).collect();
+        let ruling = Ruling::new(config, &tables, &clock, &metrics, None);
         clock.start();
         Ok(Self {
-            rules,
+            ruling: ArcSwap::from_pointee(ruling),
             tables,
             clock,
-            exempt: config.exempt.clone(),
-            ipv6_prefix: config.ipv6_prefix,
-            ipv6_aggregate_prefix: config.ipv6_aggregate_prefix,
             refused_at_ms: AtomicU64::new(0),
             metrics,
         })
+    }
+
+    /// Goes by other rates and exemptions from now on. What clients owe they still owe; the tables keep their sizes.
+    ///
+    /// # Errors
+    /// When a value cannot be used; what was in force stays.
+    pub fn reload(&self, config: &LimitsConfig) -> Result<(), LimitsConfigError> {
+        config.validate()?;
+        let before = self.ruling.load();
+        let ruling = Ruling::new(
+            config,
+            &self.tables,
+            &self.clock,
+            &self.metrics,
+            Some(&before),
+        );
+        self.ruling.store(Arc::new(ruling));
+        Ok(())
     }
 
     /// Counts a request by its address. Before anything else is done for it; what is not refused is still to be counted by
@@ -184,13 +243,18 @@ impl Limiter {
                 return Ok(None);
             };
             let address = address.to_canonical();
-            if self.exempt.iter().any(|network| network.contains(&address)) {
+            let ruling = self.ruling.load();
+            if ruling
+                .exempt
+                .iter()
+                .any(|network| network.contains(&address))
+            {
                 return Ok(None);
             }
-            let network = Network::of(address, self.ipv6_prefix);
-            let one = self.check(class, Scope::Address, Some(network), Key::of_network)?;
-            let wider = network.aggregate(self.ipv6_aggregate_prefix);
-            let all = self.check(class, Scope::Aggregate, wider, Key::of_network)?;
+            let network = Network::of(address, ruling.ipv6_prefix);
+            let one = ruling.check(class, Scope::Address, Some(network), Key::of_network)?;
+            let wider = network.aggregate(ruling.ipv6_aggregate_prefix);
+            let all = ruling.check(class, Scope::Aggregate, wider, Key::of_network)?;
             Ok(Standing::tighter(one, all))
         })
     }
@@ -198,9 +262,10 @@ impl Limiter {
     /// Counts a request by who makes it, and for the PoP; after its token was verified.
     pub fn check_holder(&self, class: Class, holder: &Holder) -> Verdict {
         self.open_if_it_fails(|| {
-            let user = self.check(class, Scope::User, holder.user, Key::of_name)?;
-            let token = self.check(class, Scope::Token, holder.token, Key::of_name)?;
-            let pop = self.check(class, Scope::Pop, Some(()), |rule, ()| Key::of_pop(rule))?;
+            let ruling = self.ruling.load();
+            let user = ruling.check(class, Scope::User, holder.user, Key::of_name)?;
+            let token = ruling.check(class, Scope::Token, holder.token, Key::of_name)?;
+            let pop = ruling.check(class, Scope::Pop, Some(()), |rule, ()| Key::of_pop(rule))?;
             Ok(Standing::tighter(Standing::tighter(user, token), pop))
         })
     }
@@ -208,7 +273,8 @@ impl Limiter {
     /// Counts a try to sign in to an account, whether or not there is such an account, from wherever it comes.
     pub fn check_account(&self, account: Fingerprint) -> Verdict {
         self.open_if_it_fails(|| {
-            self.check(Class::Login, Scope::Account, Some(account), Key::of_name)
+            let ruling = self.ruling.load();
+            ruling.check(Class::Login, Scope::Account, Some(account), Key::of_name)
         })
     }
 
@@ -218,7 +284,8 @@ impl Limiter {
     pub fn is_refused_too_often(&self, connection: SocketAddr) -> bool {
         let verdict = self.open_if_it_fails(|| {
             let name = Some(name_of(connection));
-            self.check(Class::Refused, Scope::Address, name, Key::of_name)
+            let ruling = self.ruling.load();
+            ruling.check(Class::Refused, Scope::Address, name, Key::of_name)
         });
         let is_too_often = matches!(verdict, Verdict::Refused(_));
         if is_too_often {
@@ -236,7 +303,9 @@ impl Limiter {
         if refused_at_ms == 0 || last_ms.saturating_sub(refused_at_ms) > UNWELCOME_MS {
             return false;
         }
-        self.rule(Class::Refused, Scope::Address)
+        let ruling = self.ruling.load();
+        ruling
+            .rule(Class::Refused, Scope::Address)
             .is_some_and(|rule| rule.is_spent(Key::of_name(rule.id, name_of(connection))))
     }
 
@@ -264,7 +333,8 @@ impl Limiter {
 
     /// Up to `max` keys with what was admitted of them here since this was asked last. What the whole PoP counts comes first.
     pub(crate) fn take_untold(&self, max: usize) -> Vec<(Key, u32)> {
-        let pops = self.rules.iter().flatten().flatten();
+        let ruling = self.ruling.load();
+        let pops = ruling.rules.iter().flatten().flatten();
         let pops = pops.filter_map(Rule::take_untold);
         let mut untold: Vec<_> = pops
             .map(|(key, cells)| (key, cells.get()))
@@ -280,32 +350,15 @@ impl Limiter {
     /// Counts what another node admitted. False: there is no such limit here.
     pub(crate) fn apply(&self, key: Key, cells: NonZeroU32) -> bool {
         let id = key.rule();
+        let ruling = self.ruling.load();
         let rule = match (id.class(), id.scope()) {
-            (Some(class), Some(scope)) => self.rule(class, scope),
+            (Some(class), Some(scope)) => ruling.rule(class, scope),
             _ => None,
         };
         if let Some(rule) = rule {
             rule.debit(key, cells);
         }
         rule.is_some()
-    }
-
-    fn rule(&self, class: Class, scope: Scope) -> Option<&Rule> {
-        self.rules.get(class.index())?.get(scope as usize)?.as_ref()
-    }
-
-    fn check<T>(
-        &self,
-        class: Class,
-        scope: Scope,
-        owner: Option<T>,
-        key: impl FnOnce(RuleId, T) -> Key,
-    ) -> Result<Option<Standing>, Refusal> {
-        let (Some(owner), Some(rule)) = (owner, self.rule(class, scope)) else {
-            return Ok(None);
-        };
-        let after = rule.check(key(rule.id, owner))?;
-        Ok(class.is_advertised().then(|| rule.standing(&after)))
     }
 
     /// A limiter that breaks must not break what it protects.

@@ -3,12 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use mcsp_runtime::{SharedClock, SharedEntropy};
+use parking_lot::Mutex;
 use prometheus::{IntCounterVec, Opts, Registry};
 
 use crate::class::Class;
 use crate::concurrency::{Busy, ConnectionGuard, Occupancy, RequestGuard};
-use crate::config::LimitsConfig;
+use crate::config::{LimitsConfig, LimitsConfigError};
 use crate::frames::{FrameMeter, FrameRules};
 use crate::key::Fingerprint;
 use crate::limiter::{Holder, Limiter, LimiterError, Verdict};
@@ -77,7 +79,10 @@ pub struct Limits {
     running: RunningSessions,
     /// Apart from those: anybody may have many addresses.
     running_clients: RunningSessions,
-    frames: FrameRules,
+    frames: ArcSwap<FrameRules>,
+    started_with: LimitsConfig,
+    /// One after the other, so that no two are in force by halves.
+    reloading: Mutex<()>,
     entropy: SharedEntropy,
     turned: IntCounterVec,
     floods: IntCounterVec,
@@ -107,7 +112,9 @@ impl Limits {
             shedder: Shedder::new(&config.shed),
             running: RunningSessions::new(&config.shed, Arc::clone(clock), &**entropy),
             running_clients: RunningSessions::new(&config.shed, Arc::clone(clock), &**entropy),
-            frames,
+            frames: ArcSwap::from_pointee(frames),
+            started_with: config.clone(),
+            reloading: Mutex::new(()),
             entropy: Arc::clone(entropy),
             turned: counters(
                 "mcsp_edge_turned_away_total",
@@ -120,6 +127,22 @@ impl Limits {
                 &["frame"],
             )?,
         }))
+    }
+
+    /// Goes by another configuration from now on, without forgetting what clients owe or what is under way. Told are the keys
+    /// that differ and take a restart.
+    ///
+    /// # Errors
+    /// The first value that cannot be used; everything stays as it was.
+    pub fn reload(&self, config: &LimitsConfig) -> Result<Vec<&'static str>, LimitsConfigError> {
+        config.validate()?;
+        let _turn = self.reloading.lock();
+        self.limiter.reload(config)?;
+        self.occupancy.reload(config);
+        self.shedder.reload(&config.shed);
+        let frames = FrameRules::new(&config.frames, &self.limiter);
+        self.frames.store(Arc::new(frames));
+        Ok(self.started_with.fixed_that_differ(config))
     }
 
     /// A new connection.
@@ -197,7 +220,7 @@ impl Limits {
     /// A meter for a new HTTP/2 connection's frames.
     #[must_use]
     pub fn frame_meter(&self) -> FrameMeter {
-        FrameMeter::new(&self.frames)
+        FrameMeter::new(&self.frames.load())
     }
 
     /// Counts a connection that was ended for its frames.

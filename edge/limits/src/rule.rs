@@ -9,7 +9,7 @@ use governor::{NotUntil, Quota, RateLimiter};
 use prometheus::IntCounter;
 
 use crate::class::{Class, RuleId, Scope};
-use crate::clock::{RuleClock, SteadyClock};
+use crate::clock::{FromZero, SteadyClock};
 use crate::key::Key;
 use crate::standing::{Refusal, Standing};
 use crate::table::{Cell, Store, Table, TableView};
@@ -26,7 +26,7 @@ pub(crate) struct Rule {
     pub(crate) id: RuleId,
     class: Class,
     scope: Scope,
-    limiter: RateLimiter<Key, Store, RuleClock, StateInformationMiddleware>,
+    limiter: RateLimiter<Key, Store, FromZero, StateInformationMiddleware>,
     store: Store,
     clock: Arc<SteadyClock>,
     quota: u32,
@@ -43,12 +43,13 @@ pub(crate) struct RuleParts<'a> {
     pub(crate) quota: Quota,
     /// Absent where there is one key only.
     pub(crate) table: Option<&'a Arc<Table>>,
+    /// There, what the rule before it counted by.
+    pub(crate) cell: Option<Arc<Cell>>,
     pub(crate) clock: &'a Arc<SteadyClock>,
     pub(crate) refused: IntCounter,
 }
 
 impl Rule {
-    /// The clock stands at zero still: rules that share a table count from the same moment.
     pub(crate) fn new(parts: RuleParts<'_>) -> Self {
         let period_ns = u64::try_from(parts.quota.replenish_interval().as_nanos());
         let period_ns = period_ns.unwrap_or(u64::MAX).max(1);
@@ -59,9 +60,9 @@ impl Rule {
                 table: Arc::clone(table),
                 tell_from_ns: burst_ns / TELL_FROM,
             }),
-            None => Store::One(Arc::new(Cell::default())),
+            None => Store::One(parts.cell.unwrap_or_default()),
         };
-        let clock = RuleClock(Arc::clone(parts.clock));
+        let clock = FromZero::new(parts.clock);
         Self {
             id: RuleId::new(parts.class, parts.scope),
             class: parts.class,
@@ -74,6 +75,14 @@ impl Rule {
             period_ns,
             debt_max_ns: burst_ns.saturating_mul(DEBT_BURSTS_MAX),
             refused: parts.refused,
+        }
+    }
+
+    /// What it counts by, where there is one key only.
+    pub(crate) fn cell(&self) -> Option<Arc<Cell>> {
+        match &self.store {
+            Store::One(cell) => Some(Arc::clone(cell)),
+            Store::Keyed(_) => None,
         }
     }
 

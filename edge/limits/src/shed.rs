@@ -1,7 +1,9 @@
 //! What is refused when the node has too much to do: what begins anew before what runs.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::class::Class;
@@ -94,7 +96,7 @@ struct History {
 /// down by one for each `calm_ms` in which there was a tenth to spare; in between it stays.
 #[derive(Debug)]
 pub struct Shedder {
-    config: ShedConfig,
+    config: ArcSwap<ShedConfig>,
     level: AtomicU8,
     history: Mutex<History>,
 }
@@ -113,12 +115,20 @@ impl Shedder {
     #[must_use]
     pub fn new(config: &ShedConfig) -> Self {
         Self {
-            config: config.clone(),
+            config: ArcSwap::from_pointee(config.clone()),
             level: AtomicU8::new(0),
             history: Mutex::new(History {
                 overloaded_since_ms: None,
                 calm_since_ms: None,
             }),
+        }
+    }
+
+    /// Goes by other thresholds from now on; nothing is refused where there are to be none.
+    pub fn reload(&self, config: &ShedConfig) {
+        self.config.store(Arc::new(config.clone()));
+        if !config.enabled {
+            self.level.store(Level::None as u8, Ordering::Relaxed);
         }
     }
 
@@ -154,58 +164,50 @@ impl Shedder {
     /// Takes notice of how the node is; to be called several times in a `step_ms`. Tells what is refused from now on.
     pub fn observe(&self, pressure: &Pressure, now_ms: i64) -> Level {
         let level = self.level();
-        if !self.config.enabled {
+        let config = self.config.load();
+        if !config.enabled {
             return level;
         }
         let mut history = self.history.lock();
-        let next = self.next(level, pressure, now_ms, &mut history);
+        let next = next_level(&config, level, pressure, now_ms, &mut history);
         self.level.store(next as u8, Ordering::Relaxed);
         next
     }
+}
 
-    fn next(&self, level: Level, pressure: &Pressure, now_ms: i64, history: &mut History) -> Level {
-        let load = self.load(pressure);
-        if load.is_critical {
-            history.overloaded_since_ms = Some(now_ms);
-            history.calm_since_ms = None;
-            return Level::OtherStreams;
-        }
-        if load.is_overloaded(level) {
-            history.calm_since_ms = None;
-            let since_ms = *history.overloaded_since_ms.get_or_insert(now_ms);
-            if now_ms.saturating_sub(since_ms) < i64::from(self.config.step_ms) {
-                return level;
-            }
-            history.overloaded_since_ms = Some(now_ms);
-            return level.above();
-        }
-        history.overloaded_since_ms = None;
-        if !load.is_calm() {
-            history.calm_since_ms = None;
+fn next_level(
+    config: &ShedConfig,
+    level: Level,
+    pressure: &Pressure,
+    now_ms: i64,
+    history: &mut History,
+) -> Level {
+    let load = Load::of(config, pressure);
+    if load.is_critical {
+        history.overloaded_since_ms = Some(now_ms);
+        history.calm_since_ms = None;
+        return Level::OtherStreams;
+    }
+    if load.is_overloaded(level) {
+        history.calm_since_ms = None;
+        let since_ms = *history.overloaded_since_ms.get_or_insert(now_ms);
+        if now_ms.saturating_sub(since_ms) < i64::from(config.step_ms) {
             return level;
         }
-        let since_ms = *history.calm_since_ms.get_or_insert(now_ms);
-        if now_ms.saturating_sub(since_ms) < i64::from(self.config.calm_ms) {
-            return level;
-        }
-        history.calm_since_ms = Some(now_ms);
-        level.below()
+        history.overloaded_since_ms = Some(now_ms);
+        return level.above();
     }
-
-    fn load(&self, pressure: &Pressure) -> Load {
-        let config = &self.config;
-        let lag_max_ms = f64::from(config.lag_ms);
-        let hard = (pressure.in_flight_share / config.in_flight_share)
-            .max(pressure.lag_ms / lag_max_ms)
-            .max(pressure.memory_share / config.memory_share);
-        Load {
-            hard,
-            soft: pressure.cpu_share / config.cpu_share,
-            is_critical: pressure.lag_ms >= lag_max_ms * LAG_CRITICAL
-                || pressure.memory_share >= MEMORY_CRITICAL
-                || pressure.in_flight_share >= 1.0,
-        }
+    history.overloaded_since_ms = None;
+    if !load.is_calm() {
+        history.calm_since_ms = None;
+        return level;
     }
+    let since_ms = *history.calm_since_ms.get_or_insert(now_ms);
+    if now_ms.saturating_sub(since_ms) < i64::from(config.calm_ms) {
+        return level;
+    }
+    history.calm_since_ms = Some(now_ms);
+    level.below()
 }
 
 /// Pressure as shares of what is too much.
@@ -218,6 +220,20 @@ struct Load {
 }
 
 impl Load {
+    fn of(config: &ShedConfig, pressure: &Pressure) -> Self {
+        let lag_max_ms = f64::from(config.lag_ms);
+        let hard = (pressure.in_flight_share / config.in_flight_share)
+            .max(pressure.lag_ms / lag_max_ms)
+            .max(pressure.memory_share / config.memory_share);
+        Self {
+            hard,
+            soft: pressure.cpu_share / config.cpu_share,
+            is_critical: pressure.lag_ms >= lag_max_ms * LAG_CRITICAL
+                || pressure.memory_share >= MEMORY_CRITICAL
+                || pressure.in_flight_share >= 1.0,
+        }
+    }
+
     fn is_overloaded(&self, level: Level) -> bool {
         self.hard >= 1.0 || (self.soft >= 1.0 && level < Level::Reads)
     }
@@ -355,7 +371,7 @@ mod tests {
             let mut before = Level::None;
             for (at, (in_flight_share, lag_ms, cpu_share)) in samples.into_iter().enumerate() {
                 let pressure = Pressure { in_flight_share, lag_ms: lag_ms as f64, memory_share: 0.0, cpu_share };
-                let load = shedder.load(&pressure);
+                let load = Load::of(&ShedConfig::default(), &pressure);
                 let now = shedder.observe(&pressure, at as i64 * 1_000);
                 if now > before {
                     proptest::prop_assert!(load.is_critical || (load.is_overloaded(before) && now == before.above()));

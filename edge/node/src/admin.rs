@@ -1,4 +1,4 @@
-//! The admin listener: metrics, health, readiness, cache inspection, the shield tier, the firewall. On a runtime of its own, so that it answers
+//! The admin listener: metrics, health, readiness, cache inspection, the shield tier, the firewall, limits. On a runtime of its own, so that it answers
 //! however busy the viewers' threads are.
 
 use std::net::SocketAddr;
@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 
 use crate::boot::{BootError, Prepared};
 use crate::firewall;
+use crate::limits::LimitReloads;
 
 /// What readiness depends on: a node that cannot tell a good token from a bad one must get no viewers.
 pub(crate) struct Health {
@@ -99,6 +100,7 @@ pub(crate) fn start(
     cache: Cache,
     edge: Arc<Edge>,
     firewall: Option<Arc<Firewall>>,
+    limits: Arc<LimitReloads>,
 ) -> Result<SocketAddr, BootError> {
     let fault = |source| BootError::io(format!("admin.address {address}"), source);
     let listener = std::net::TcpListener::bind(address).map_err(fault)?;
@@ -110,6 +112,7 @@ pub(crate) fn start(
         .route("/shield", get(shield))
         .with_state(edge)
         .merge(firewall.map(firewall::router).unwrap_or_default())
+        .merge(limits.router())
         .layer(TelemetryLayer::new("admin").quiet());
     let router = admin_router(move || health.readiness()).merge(inspection);
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -15,7 +15,7 @@ use mcsp_edge_cache::disk::{Disk, DiskOpenError};
 use mcsp_edge_cache::engine::{Backing, Cache, CacheError};
 use mcsp_edge_fetch::{Fetcher, FetcherError};
 use mcsp_edge_fingerprint::{NetworkList, NetworkListError};
-use mcsp_edge_limits::{GossipError, LimiterError, Limits};
+use mcsp_edge_limits::{GossipError, LimiterError, Limits, LimitsConfigError};
 use mcsp_edge_proxy::{
     AccessLog, Edge, EdgeError, EdgeParts, FeedState, Firewall, FirewallError, HomeParts, Networks,
     RegionUpstream,
@@ -56,6 +56,8 @@ pub(crate) enum BootError {
     Fetch(#[from] FetcherError),
     #[error("{0}")]
     Limits(#[from] LimiterError),
+    #[error("{0}")]
+    LimitValue(#[from] LimitsConfigError),
     #[error("limits.exchange: {0}")]
     Gossip(#[from] GossipError),
     #[error("{0}")]

@@ -40,7 +40,7 @@ enum Command {
 /// Exit status: 0 for a clean stop, 64 for a configuration that cannot be used, 1 for everything else.
 pub(crate) fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run { config } => conclude(load(&config).and_then(run::run)),
+        Command::Run { config } => conclude(load(&config).and_then(|read| run::run(read, &config))),
         Command::Check { config } => match load(&config).and_then(check) {
             Ok(prepared) => {
                 say(&format!(

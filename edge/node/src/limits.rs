@@ -1,15 +1,25 @@
-//! What keeps the limits true beside the requests: the node's look at itself, and its word with the PoP's other nodes.
+//! What keeps the limits true beside the requests: the node's look at itself, its word with the PoP's other nodes, and an
+//! operator's.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcsp_edge_limits::{Exchange, Gossip, Probe};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
+use mcsp_edge_limits::{Exchange, Gossip, Limits, Probe};
 use mcsp_runtime::Shutdown;
 use mcsp_telemetry::registry;
+use prometheus::{IntCounterVec, Opts, Registry};
+use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::boot::{BootError, Membership, Prepared};
+use crate::config::NodeConfig;
 
 /// Ready to run.
 pub(crate) struct Limiting {
@@ -82,4 +92,111 @@ fn gossip(prepared: &Prepared, membership: &Membership) -> Result<Option<Gossip>
         Duration::from_millis(settings.stale_ms),
     )?;
     Ok(Some(gossip))
+}
+
+/// Reads the limits again, when an operator says so.
+#[derive(Debug)]
+pub(crate) struct LimitReloads {
+    file: PathBuf,
+    limits: Arc<Limits>,
+    loads: IntCounterVec,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+struct Reloaded {
+    /// Keys of `[limits]` that differ from what the node was started with and take a restart.
+    takes_a_restart: Vec<&'static str>,
+}
+
+impl LimitReloads {
+    pub(crate) fn new(
+        file: &Path,
+        limits: &Arc<Limits>,
+        registry: &Registry,
+    ) -> Result<Arc<Self>, prometheus::Error> {
+        let loads = IntCounterVec::new(
+            Opts::new(
+                "mcsp_edge_limits_loads_total",
+                "Limits that were read again: loaded, refused.",
+            ),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(loads.clone()))?;
+        for outcome in ["loaded", "refused"] {
+            loads.with_label_values(&[outcome]);
+        }
+        Ok(Arc::new(Self {
+            file: file.to_owned(),
+            limits: Arc::clone(limits),
+            loads,
+        }))
+    }
+
+    /// Reads the whole file, since a mistake anywhere in it is a mistake, and puts its limits in force. Blocks for a moment.
+    fn load(&self) -> Result<Reloaded, BootError> {
+        let loaded = self.try_load();
+        match &loaded {
+            Ok(reloaded) => {
+                self.loads.with_label_values(&["loaded"]).inc();
+                let takes_a_restart = reloaded.takes_a_restart.join(", ");
+                tracing::info!(takes_a_restart, "limits are in force");
+            }
+            Err(error) => {
+                self.loads.with_label_values(&["refused"]).inc();
+                tracing::error!(
+                    alert = "limits-refused",
+                    %error,
+                    "limits are not used; those before stay in force"
+                );
+            }
+        }
+        loaded
+    }
+
+    fn try_load(&self) -> Result<Reloaded, BootError> {
+        let config = NodeConfig::load(&self.file)?;
+        config.validate()?;
+        let takes_a_restart = self.limits.reload(&config.limits)?;
+        Ok(Reloaded { takes_a_restart })
+    }
+
+    /// Loads them again at each SIGHUP.
+    pub(crate) fn spawn(self: &Arc<Self>, shutdown: &Shutdown) -> Result<(), BootError> {
+        let mut hangups = signal(SignalKind::hangup())
+            .map_err(|source| BootError::io("signal handlers", source))?;
+        let (reloads, shutdown) = (Arc::clone(self), shutdown.clone());
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    received = hangups.recv() => if received.is_none() {
+                        return;
+                    },
+                    () = shutdown.wait() => return,
+                }
+                // What comes of it has been told.
+                let loading = Arc::clone(&reloads);
+                drop(tokio::task::spawn_blocking(move || loading.load()).await);
+            }
+        });
+        Ok(())
+    }
+
+    /// `POST /limits/reload`.
+    pub(crate) fn router(self: Arc<Self>) -> Router {
+        Router::new()
+            .route("/limits/reload", post(reload))
+            .with_state(self)
+    }
+}
+
+/// 200 with what takes a restart, or 422 with what is wrong; then the limits before stay in force.
+async fn reload(
+    State(reloads): State<Arc<LimitReloads>>,
+) -> Result<Json<Reloaded>, (StatusCode, String)> {
+    match tokio::task::spawn_blocking(move || reloads.load()).await {
+        Ok(Ok(reloaded)) => Ok(Json(reloaded)),
+        Ok(Err(error)) => Err((StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n"))),
+        Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))),
+    }
 }

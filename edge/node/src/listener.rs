@@ -24,10 +24,10 @@ use crate::proxied::{self, Sources};
 /// How long accepting pauses when the process is out of file descriptors.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What it costs to take a connection, about, and how much of that is done before everything else that is ready has its turn: a
-/// flood has hundreds waiting.
-const ACCEPT_COST: Duration = Duration::from_micros(15);
-const ACCEPTS_LEAST: Duration = Duration::from_micros(60);
+/// What it costs to take a connection and to hear what its client says first, about; a flood has hundreds waiting.
+const ACCEPT_COST: Duration = Duration::from_micros(50);
+/// Less than that: at least one is taken each time.
+const ACCEPTS_LEAST: Duration = Duration::from_nanos(1);
 
 /// What all listeners share.
 #[derive(Clone)]

@@ -1,6 +1,7 @@
 //! The boot sequence: bind, say where, run, drain.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use crate::config::NodeConfig;
 use crate::feed::FeedClient;
 use crate::firewall;
 use crate::keys;
-use crate::limits::Limiting;
+use crate::limits::{LimitReloads, Limiting};
 use crate::listener::{Doorway, Listening};
 use crate::metrics::NodeMetrics;
 use crate::shield::{ShieldDoorway, ShieldListening};
@@ -42,8 +43,8 @@ const EVENTS_AT_ONCE: usize = 128;
 /// with several turns each.
 const EVENT_INTERVAL_TASKS: u32 = 1024;
 
-/// Runs until a signal, then drains.
-pub(crate) fn run(config: NodeConfig) -> Result<(), BootError> {
+/// Runs until a signal, then drains. `file` is where the configuration was read from.
+pub(crate) fn run(config: NodeConfig, file: &Path) -> Result<(), BootError> {
     config.validate()?;
     init_logging("mcsp-edge", &config.log_level)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -52,7 +53,7 @@ pub(crate) fn run(config: NodeConfig) -> Result<(), BootError> {
     }
     let runtime = runtime
         .thread_name("edge")
-        .max_io_events(EVENTS_AT_ONCE)
+        .max_io_events_per_tick(EVENTS_AT_ONCE)
         .event_interval(EVENT_INTERVAL_TASKS)
         .enable_all()
         .build()
@@ -62,7 +63,7 @@ pub(crate) fn run(config: NodeConfig) -> Result<(), BootError> {
         let prepared = Prepared::new(config, backing)?;
         prepared.make_state_dir()?;
         let (cache, access_log) = (prepared.cache.clone(), prepared.access_log.clone());
-        let served = serve(prepared).await;
+        let served = serve(prepared, file).await;
         cache.close().await;
         access_log.flush();
         served
@@ -72,7 +73,7 @@ pub(crate) fn run(config: NodeConfig) -> Result<(), BootError> {
     result
 }
 
-async fn serve(prepared: Prepared) -> Result<(), BootError> {
+async fn serve(prepared: Prepared, file: &Path) -> Result<(), BootError> {
     let config = &prepared.config;
     let (trigger, shutdown) = ShutdownTrigger::new();
     let metrics = NodeMetrics::register(registry())?;
@@ -91,17 +92,20 @@ async fn serve(prepared: Prepared) -> Result<(), BootError> {
     let health = Health::new(&prepared);
     let (cache, edge) = (prepared.cache.clone(), Arc::clone(&prepared.edge));
     let firewall = prepared.firewall.clone();
+    let reloads = LimitReloads::new(file, &prepared.limits, registry())?;
     let admin = admin::start(
         config.admin.address,
         Arc::clone(&health),
         cache,
         edge,
         firewall,
+        Arc::clone(&reloads),
     )?;
     let shield_address = shield.as_ref().map(|shield| shield.address);
     announce(config, admin, &listeners, shield_address, limiting.address)?;
 
     limiting.spawn(&shutdown);
+    reloads.spawn(&shutdown)?;
     firewall::spawn_reloads(&prepared, &shutdown)?;
     let feed = start_background(&prepared, &metrics, &shutdown);
     let (stop, stopped) = watch::channel(false);

@@ -241,6 +241,48 @@ const KEYS_MIN: usize = 1_024;
 const KEYS_MAX: usize = 1 << 24;
 
 impl LimitsConfig {
+    /// Keys of which the two differ and that count from the start of a node only.
+    pub(crate) fn fixed_that_differ(&self, other: &Self) -> Vec<&'static str> {
+        let (frames, others) = (&self.frames, &other.frames);
+        let differ = [
+            (
+                "address_keys_max",
+                self.address_keys_max != other.address_keys_max,
+            ),
+            (
+                "holder_keys_max",
+                self.holder_keys_max != other.holder_keys_max,
+            ),
+            (
+                "account_keys_max",
+                self.account_keys_max != other.account_keys_max,
+            ),
+            (
+                "shed.running_ms",
+                self.shed.running_ms != other.shed.running_ms,
+            ),
+            (
+                "shed.running_max",
+                self.shed.running_max != other.shed.running_max,
+            ),
+            (
+                "frames.header_list_bytes_max",
+                frames.header_list_bytes_max != others.header_list_bytes_max,
+            ),
+            (
+                "frames.pending_resets_max",
+                frames.pending_resets_max != others.pending_resets_max,
+            ),
+            (
+                "frames.error_resets_max",
+                frames.error_resets_max != others.error_resets_max,
+            ),
+            ("exchange", self.exchange != other.exchange),
+        ];
+        let differ = differ.into_iter().filter(|(_, differs)| *differs);
+        differ.map(|(key, _)| key).collect()
+    }
+
     /// Checks every range.
     ///
     /// # Errors

@@ -8,5 +8,6 @@ mod frames;
 mod gossip;
 mod limiter;
 mod limits;
+mod reload;
 mod running;
 mod support;

@@ -378,3 +378,67 @@ async fn a_node_tells_how_it_is() {
     .await;
     assert_eq!(node.metric("mcsp_edge_requests_in_flight", &[]).await, 0.0);
 }
+
+#[tokio::test]
+async fn limits_are_read_again_and_a_file_with_a_mistake_is_not() {
+    let world = World::new().await;
+    let few = "[limits.rate.api_read]\naddress = \"1/min burst 2\"\n";
+    let node = world.node_with("los1", few).await;
+    world.origin.serve(TRENDING, Serve::ok("[]"));
+    let file = world.dir.path().join("los1.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let write = |rate: &str, more: &str| {
+        let text = text.replace("1/min burst 2", rate);
+        std::fs::write(&file, format!("{more}{text}")).unwrap();
+    };
+    let reload = async || {
+        let url = format!("http://{}/limits/reload", node.admin);
+        let response = node.client.post(url).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    let loads = |outcome: &'static str| {
+        let node = &node;
+        async move {
+            node.metric("mcsp_edge_limits_loads_total", &[outcome])
+                .await
+        }
+    };
+    let admitted = async || {
+        let mut admitted = 0;
+        while get(&node, TRENDING).await.status() == 200 {
+            admitted += 1;
+        }
+        admitted
+    };
+    assert_eq!(admitted().await, 2);
+    write("1/min burst 5", "");
+    let (status, told) = reload().await;
+    assert_eq!((status, told.as_str()), (200, "{\"takes_a_restart\":[]}"));
+    assert_eq!(admitted().await, 3, "two of five are owed");
+    for (rate, more, wanted) in [
+        ("fast", "", "such as \"100/s burst 400\""),
+        ("1/min burst 50", "colour = 1\n", "colour"),
+        (
+            "1/min burst 50",
+            "drain_ms = 600001\n",
+            "drain_ms = 600001: expected 0 to 600000",
+        ),
+    ] {
+        write(rate, more);
+        let (status, told) = reload().await;
+        assert!(status == 422 && told.contains(wanted), "{status} {told}");
+        assert_eq!(get(&node, TRENDING).await.status(), 429, "as before");
+    }
+    assert_eq!((loads("loaded").await, loads("refused").await), (1.0, 3.0));
+    let alert = "\"alert\":\"limits-refused\"";
+    wait_for("the log", || async { node.log().contains(alert) }).await;
+    // By a signal, on a node without a firewall too.
+    let pid = rustix::process::Pid::from_raw(i32::try_from(node.pid()).unwrap()).unwrap();
+    let hang_up = || rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    hang_up();
+    wait_for("a refusal", || async { loads("refused").await == 4.0 }).await;
+    write("1/min burst 9", "");
+    hang_up();
+    wait_for("other limits", || async { loads("loaded").await == 2.0 }).await;
+    assert_eq!(admitted().await, 4);
+}

@@ -21,10 +21,10 @@ const BOUND_US: f64 = 50.0;
 /// Objects of a size that are asked for in turn.
 pub(super) const OBJECTS: usize = 8;
 /// Bytes of a segment, and requests to each node in one window.
-const SIZES: [(usize, usize); 2] = [(1 << 10, 4_000), (200 << 10, 2_500)];
+const SIZES: [(usize, usize); 2] = [(1 << 10, 800), (200 << 10, 600)];
 
-/// Windows for each pass: they are short.
-const WINDOWS_OF_PASS: usize = 2;
+/// Windows for each pass: short ones, so that what the machine does beside spoils few of them.
+const WINDOWS_OF_PASS: usize = 8;
 
 /// Who is asked, and for what.
 pub(super) struct Contender<'s> {
