@@ -68,6 +68,11 @@ impl Account {
         })
     }
 
+    /// Does anybody wait?
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0
+    }
+
     /// What `attempt` takes, when it takes something: at once if nobody waits, else when all who came before have had their
     /// turn and enough was given back. Nothing when too many wait, or after `wait_max`.
     pub(crate) async fn in_turn(
@@ -75,7 +80,7 @@ impl Account {
         wait_max: Duration,
         attempt: impl Fn() -> Option<Share>,
     ) -> Option<Share> {
-        if self.waiting.load(Ordering::SeqCst) == 0
+        if !self.has_waiting()
             && let Some(share) = attempt()
         {
             return Some(share);
@@ -102,7 +107,7 @@ impl Account {
 
     fn give_back(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::SeqCst);
-        if self.waiting.load(Ordering::SeqCst) > 0 {
+        if self.has_waiting() {
             self.given_back.notify_one();
         }
     }

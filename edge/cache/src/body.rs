@@ -89,6 +89,16 @@ impl Body {
         }
     }
 
+    /// A whole body of one run, which is no longer than a chunk.
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        let body = Self::new(Some(bytes.len() as u64));
+        let len = bytes.len() as u64;
+        let _ = body
+            .sealed
+            .set(Sealed::new(BTreeMap::from([(0, bytes)]), len));
+        body
+    }
+
     pub(crate) fn sealed(&self) -> Option<&Sealed> {
         self.sealed.get()
     }

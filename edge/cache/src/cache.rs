@@ -11,6 +11,7 @@ use prometheus::Registry;
 use thiserror::Error;
 
 use crate::account::Account;
+use crate::again::Again;
 use crate::claim::Claim;
 use crate::config::{CacheConfig, CacheConfigError};
 use crate::disk_tier::DiskTier;
@@ -137,6 +138,7 @@ impl Cache {
                 restoring: Arc::default(),
                 clock,
                 kept,
+                again: Mutex::new(Again::new(config.memory_bytes)),
                 config,
             }),
         })
@@ -218,6 +220,9 @@ impl Cache {
     /// Brings back into memory what the disk has, after [`Lookup::OnDisk`]. [`Lookup::Hit`] or [`Lookup::Miss`]. Ends
     /// within the disk tier's deadline.
     pub async fn load(&self, key: Key<'_>, request: &dyn Selecting) -> Lookup {
+        if let Some(entity) = self.store.restore_now(key) {
+            return Lookup::Hit(entity);
+        }
         let turn = self.store.restoring.enter(key.hash());
         if let Turn::Second(mut done) = turn {
             // Ends when the sender is dropped. What the first found is in memory then, unless it is another variant.
@@ -317,7 +322,11 @@ impl Cache {
         if since.any() > 0 || !entity.revalidate(Arc::clone(&cell)) {
             return Ok(false);
         }
-        if !entity.is_withdrawn() {
+        // One that is not stored may have been followed by another, which the disk has by now.
+        let slot = entity.subject.slot;
+        let holder = ledger.index.get(slot);
+        let is_latest = holder.is_none_or(|held| held.id == entity.id);
+        if !entity.is_withdrawn() && is_latest {
             store.rewrite_head(entity, &cell.head, ticket.generation);
         }
         Ok(true)

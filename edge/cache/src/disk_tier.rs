@@ -44,6 +44,8 @@ pub struct DiskHead {
     pub chunk_bytes: u32,
     /// Tells bodies under one slot apart; unique over restarts. Chunks are found by it and their index.
     pub body_id: u128,
+    /// The whole body, when it is in the record itself: a short one is read with its head. It has no chunks then.
+    pub body: Option<Bytes>,
 }
 
 /// Times in milliseconds since the Unix epoch, or lengths in milliseconds.
@@ -131,6 +133,11 @@ pub enum Accepted {
 pub trait DiskTier: Send + Sync + Debug {
     /// May there be a record under `slot`? Cheap, from memory, without waiting; false is certain, true is not.
     fn may_hold(&self, slot: KeyHash) -> bool;
+
+    /// The record under `slot`, if that can be said at once, without waiting for the disk; nothing says nothing.
+    fn load_now(&self, _slot: KeyHash) -> Option<DiskRecord> {
+        None
+    }
 
     /// The record under `slot`.
     ///

@@ -104,7 +104,7 @@ impl Entity {
         subject: Subject,
         generation: u64,
         head: Arc<HeadCell>,
-        total: Option<u64>,
+        body: Body,
         share: Share,
         wait: Duration,
     ) -> Self {
@@ -113,7 +113,7 @@ impl Entity {
             id,
             subject,
             generation,
-            body: Body::new(total),
+            body,
             head: ArcSwap::new(head),
             expired_generation: AtomicU64::new(0),
             expired_at_ms: AtomicI64::new(0),
@@ -305,6 +305,11 @@ impl Entity {
             self.passes.store(true, Ordering::Release);
             self.body.overrun();
         }
+    }
+
+    /// It was read from the disk and is not to be stored in memory.
+    pub(crate) fn pass(&self) {
+        self.passes.store(true, Ordering::Release);
     }
 
     /// Is it read without being stored in memory?

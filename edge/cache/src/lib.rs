@@ -23,6 +23,7 @@
 //! of the ledger, which orders all that changes.
 
 mod account;
+mod again;
 mod ahead;
 mod body;
 mod cache;

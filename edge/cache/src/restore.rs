@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderName;
 
-use crate::account::Share;
-use crate::body::CHUNK_BYTES;
+use crate::account::{Share, counted};
+use crate::body::{Body, CHUNK_BYTES};
 use crate::disk_reading;
 use crate::disk_tier::{Accepted, DiskHead, DiskRecord};
 use crate::entity::{DiskBody, Entity, Subject};
@@ -19,6 +20,15 @@ use crate::vary::{Selecting, Variant, slots_by_rules};
 
 /// How long what was found on the disk waits for the memory of its head, before its origin is asked instead.
 const HEAD_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Bodies up to this long are written into their heads' records, bytes.
+const SHORT_BODY_BYTES_MAX: usize = 32 << 10;
+
+/// What is read from the disk is stored in memory without more ado while this part of the memory is free.
+const FREE_PART: u64 = 16;
+
+/// What a stored response takes beside its body, roughly, bytes.
+const READ_BYTES: u64 = 3 << 10;
 
 /// What the disk has for a request.
 struct Found {
@@ -42,7 +52,11 @@ impl Store {
         let body_id = (u128::from(kept.epoch) << 64) | u128::from(entity.id);
         let accepted = if body.is_regular() {
             let head = self.disk_head(entity, &entity.head(), entity.head_generation(), body_id);
-            kept.tier.store(slot, head, body.chunks().to_vec())
+            let chunks = match head.body {
+                Some(_) => Vec::new(),
+                None => body.chunks().to_vec(),
+            };
+            kept.tier.store(slot, head, chunks)
         } else {
             Accepted::Dropped
         };
@@ -95,6 +109,7 @@ impl Store {
             total_len: entity.total_len().unwrap_or(0),
             chunk_bytes: u32::try_from(CHUNK_BYTES).unwrap_or(u32::MAX),
             body_id,
+            body: short_body(entity),
         }
     }
 
@@ -116,12 +131,13 @@ impl Store {
         };
         let (subject, head) = parse(key, found.slot, &found.head).ok_or(MissReason::NeverSeen)?;
         // It is little, and without it there is no answer from the disk at all.
-        let bytes = head.weight() + subject.weight();
+        let bytes = weight(&subject, &head, &found);
         let attempt = || self.take_before_stored(bytes);
         let share = self.account.in_turn(HEAD_WAIT_MAX, attempt).await;
         let share = share.ok_or(MissReason::Evicted)?;
         let entity = self.revive(key, found, (subject, head), share, asked)?;
         if let Some(disk) = entity.disk.get()
+            && !entity.passes()
             && !entity.body.holds(&(0..1))
         {
             // A chunk that is not there is a hole, which whoever reads it finds.
@@ -130,6 +146,30 @@ impl Store {
         entity.body.seal();
         self.metrics.disk("restored");
         Ok(entity)
+    }
+
+    /// The same without waiting, for a response that does not vary: nothing says nothing.
+    pub(crate) fn restore_now(self: &Arc<Self>, key: Key<'_>) -> Option<Arc<Entity>> {
+        let kept = self.kept.as_ref()?;
+        let asked = self.generation.load(Ordering::Acquire);
+        let DiskRecord::Head(head) = kept.tier.load_now(key.hash())? else {
+            return None;
+        };
+        if head.key != key.text() || !head.vary.is_empty() || self.account.has_waiting() {
+            return None;
+        }
+        let found = Found {
+            slot: key.hash(),
+            head,
+            since: 0,
+        };
+        let (subject, head) = parse(key, found.slot, &found.head)?;
+        let share = self.take_before_stored(weight(&subject, &head, &found))?;
+        let entity = self
+            .revive(key, found, (subject, head), share, asked)
+            .ok()?;
+        self.metrics.disk("restored");
+        Some(entity)
     }
 
     async fn find(
@@ -205,12 +245,20 @@ impl Store {
         let kept = self.kept.as_ref().ok_or(MissReason::NeverSeen)?;
         // A revalidation brings another head, and this one's share goes with it.
         let cell_share = share.split(head.weight()).ok_or(MissReason::Evicted)?;
+        let body = match &record.body {
+            Some(body) => {
+                let room = share.split(body.len() as u64).ok_or(MissReason::Evicted)?;
+                // A copy, which does not hold the record around it.
+                Body::whole(counted(Bytes::copy_from_slice(body), room))
+            }
+            None => Body::new(Some(record.total_len)),
+        };
         let mut entity = Entity::new(
             self.id(),
             subject,
             record.body_generation,
             HeadCell::new(head, record.generation, cell_share),
-            Some(record.total_len),
+            body,
             share,
             self.wait(),
         );
@@ -247,9 +295,42 @@ impl Store {
             // When that was is not written down: before all that its origin allowed it to be stale for.
             entity.expire(since.soft, entity.head().lifetimes.received_ms);
         }
-        self.enter(&mut ledger, &entity, variants_since);
-        self.measure(&ledger);
+        if self.is_worth_memory(&entity) {
+            self.enter(&mut ledger, &entity, variants_since);
+            self.measure(&ledger);
+        } else {
+            entity.pass();
+            // Purges find it there.
+            ledger.linger(&entity);
+        }
         Ok(entity)
+    }
+
+    /// Is what was read from the disk to be stored in memory? Where that would push out something else it must have been read
+    /// before, of late. What may be about to change is stored, so that all who want it see it change.
+    fn is_worth_memory(&self, entity: &Entity) -> bool {
+        let bytes = entity.total_len().unwrap_or(0).max(entity.held_bytes());
+        let was_read = self
+            .again
+            .lock()
+            .note(entity.subject.slot, bytes + READ_BYTES);
+        let memory = self.config.memory_bytes;
+        let is_free = self.account.used() + bytes <= memory - memory / FREE_PART;
+        was_read || is_free || !entity.variant().is_none() || !entity.is_fresh(self.now_ms())
+    }
+}
+
+/// The memory that an entity takes beside a body of chunks.
+fn weight(subject: &Subject, head: &StoredHead, found: &Found) -> u64 {
+    let body = found.head.body.as_ref().map_or(0, Bytes::len);
+    head.weight() + subject.weight() + body as u64
+}
+
+/// The body of an entity that is kept with its head: it is read together with it.
+fn short_body(entity: &Entity) -> Option<Bytes> {
+    match entity.body.sealed()?.chunks() {
+        [body] if body.len() <= SHORT_BODY_BYTES_MAX => Some(body.clone()),
+        _ => None,
     }
 }
 

@@ -9,6 +9,8 @@ use mcsp_runtime::SharedClock;
 use parking_lot::Mutex;
 
 use crate::account::{Account, Share, counted};
+use crate::again::Again;
+use crate::body::Body;
 use crate::config::CacheConfig;
 use crate::disk_tier::{DiskRecord, DiskTier};
 use crate::entity::{Entity, Keeper, Subject};
@@ -56,6 +58,8 @@ pub(crate) struct Store {
     pub(crate) waiters: Arc<AtomicU64>,
     pub(crate) restoring: Arc<Restoring>,
     pub(crate) kept: Option<Kept>,
+    /// What was read from the disk and not stored in memory.
+    pub(crate) again: Mutex<Again>,
 }
 
 impl Keeper for Store {
@@ -66,7 +70,10 @@ impl Keeper for Store {
     fn room_for_answer(&self, least: u64, most: u64) -> Option<Share> {
         let mut bytes = most;
         while bytes > least {
-            if let Some(share) = self.take(bytes) {
+            // What readers hold beyond their part they hold in small pieces, so that it is enough for many.
+            if self.pinned_bytes() + bytes <= self.config.pinned_bytes_max
+                && let Some(share) = self.take(bytes)
+            {
                 return Some(share);
             }
             bytes = (bytes / 2).max(least);
@@ -235,7 +242,7 @@ impl Store {
             subject,
             generation,
             HeadCell::new(head, generation, cell_share),
-            total,
+            Body::new(total),
             entity_share,
             self.wait(),
         ));

@@ -15,14 +15,22 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Buf;
 use foyer::{EvictionInfo, EvictionPicker};
 use twox_hash::XxHash64;
 
+use super::direct::Extent;
+use super::places::Places;
+
 /// Bytes of an index page.
 pub(super) const INDEX_BYTES: usize = 4096;
+/// Of an index page's checksum.
+const SUM_BYTES: usize = 8;
+/// Everything in a block begins at a multiple of this.
+const PAGE_BYTES: u64 = 4096;
 /// Before each block's number in its file's name. Number 0 is the log of what was deleted.
 const FILE_PREFIX: &str = "foyer-storage-direct-fs-";
 
@@ -67,7 +75,6 @@ fn block_number(file_name: &str) -> Option<u32> {
 
 /// The sequence of the block's first record; nothing when it has none.
 fn first_sequence(path: &Path) -> io::Result<Option<u64>> {
-    const SUM_BYTES: usize = 8;
     const FIRST_SEQUENCE_AT: usize = 8 + 4 + 8;
     let mut page = [0; INDEX_BYTES];
     match File::open(path)?.read_exact_at(&mut page, 0) {
@@ -78,6 +85,71 @@ fn first_sequence(path: &Path) -> io::Result<Option<u64>> {
     let is_index = XxHash64::oneshot(0, rest) == (&*sum).get_u64();
     let has_records = (&rest[..4]).get_u32() > 0;
     Ok((is_index && has_records).then(|| (&page[FIRST_SEQUENCE_AT..]).get_u64()))
+}
+
+/// What lies where in a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Of the key.
+    pub(super) hash: u64,
+    /// Later than what was written before.
+    pub(super) sequence: u64,
+    pub(super) extent: Extent,
+}
+
+/// Everything in a block, as the engine itself would find it: page after page, up to where an older one begins.
+///
+/// # Errors
+/// When the block cannot be read.
+pub(super) fn entries(dir: &Path, block: u32) -> io::Result<(File, Vec<Entry>)> {
+    let file = File::open(dir.join(file_name(block)))?;
+    let mut page = [0; INDEX_BYTES];
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut at = 0_u64;
+    loop {
+        match file.read_exact_at(&mut page, at) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+            outcome => outcome?,
+        }
+        let Some(found) = index(&page, at) else { break };
+        let Some(last) = found.last() else { break };
+        let end = u64::from(last.extent.offset) + u64::from(last.extent.len);
+        for entry in &found {
+            if entries
+                .last()
+                .is_some_and(|last| entry.sequence < last.sequence)
+            {
+                return Ok((file, entries));
+            }
+            entries.push(*entry);
+        }
+        at = end.next_multiple_of(PAGE_BYTES);
+    }
+    Ok((file, entries))
+}
+
+/// What an index page at `at` says; nothing when it is none.
+fn index(page: &[u8; INDEX_BYTES], at: u64) -> Option<Vec<Entry>> {
+    const ENTRY_BYTES: usize = 8 + 8 + 4 + 4;
+    let (mut sum, mut rest) = page.split_at(SUM_BYTES);
+    if XxHash64::oneshot(0, rest) != sum.get_u64() {
+        return None;
+    }
+    let count = usize::try_from(rest.get_u32()).ok()?;
+    let base = u32::try_from(at).ok()?;
+    rest.chunks_exact(ENTRY_BYTES)
+        .take(count)
+        .map(|mut entry| {
+            Some(Entry {
+                hash: entry.get_u64(),
+                sequence: entry.get_u64(),
+                extent: Extent {
+                    offset: base.checked_add(entry.get_u32())?,
+                    len: entry.get_u32(),
+                },
+            })
+        })
+        .collect()
 }
 
 fn empty(path: &Path) -> io::Result<()> {
@@ -94,11 +166,13 @@ pub(super) struct OldestFirst {
     recovered: HashMap<u32, u64>,
     order: BTreeMap<u64, u32>,
     next: u64,
+    /// Is told what becomes of blocks.
+    places: Arc<Places>,
 }
 
 impl OldestFirst {
     /// With the ages of the blocks that were found.
-    pub(super) fn new(ages: HashMap<u32, u64>) -> Self {
+    pub(super) fn new(ages: HashMap<u32, u64>, places: Arc<Places>) -> Self {
         let mut numbered: Vec<(u64, u32)> = ages
             .into_iter()
             .map(|(block, sequence)| (sequence, block))
@@ -114,6 +188,7 @@ impl OldestFirst {
             recovered,
             order: BTreeMap::new(),
             next,
+            places,
         }
     }
 }
@@ -123,6 +198,7 @@ impl OldestFirst {
     fn mark(&self, info: &EvictionInfo<'_>) {
         let count = self.about_to_go.saturating_sub(info.clean);
         for block in self.order.values().take(count) {
+            self.places.leaving(*block);
             if let Some(block) = usize::try_from(*block)
                 .ok()
                 .and_then(|at| info.blocks.get(at))
@@ -151,11 +227,13 @@ impl EvictionPicker for OldestFirst {
             self.next
         });
         self.order.insert(rank, block);
+        self.places.filled(block);
         self.mark(&info);
     }
 
     fn on_block_evict(&mut self, _: EvictionInfo<'_>, block: u32) {
         self.order.retain(|_, held| *held != block);
+        self.places.gone(block);
     }
 }
 
@@ -193,7 +271,10 @@ mod tests {
             evictable: &evictable,
             clean: 0,
         };
-        let mut picker = OldestFirst::new(HashMap::from([(4, 900), (7, 30), (5, 100)]));
+        let mut picker = OldestFirst::new(
+            HashMap::from([(4, 900), (7, 30), (5, 100)]),
+            Places::new(Path::new("nowhere")),
+        );
         for block in [5, 4, 7] {
             picker.on_block_evictable(info(), block);
         }

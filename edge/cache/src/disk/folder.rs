@@ -15,7 +15,7 @@ const FORMAT: &str = "FORMAT";
 const BLOCKS: &str = "blocks";
 const PROBE: &str = "PROBE";
 /// Changes with the form of the content.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// How the content is laid out; another layout is another format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

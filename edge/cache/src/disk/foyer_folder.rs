@@ -6,6 +6,7 @@
 //! - It tells nobody of a write that failed. [`RecordStore::contains`] tells, once it has settled.
 //! - It waits for a disk as long as the disk takes. So it has threads of its own, bounded, and nobody else's wait.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -23,8 +24,10 @@ use tokio::sync::{Semaphore, watch};
 
 use super::blocks::{self, OldestFirst};
 use super::config::DiskConfig;
+use super::direct::{self, Unread, Wait};
 use super::folder::{self, Folder, Layout};
 use super::medium::{Loaded, Medium, MediumError, RecordStore, Trouble};
+use super::places::Places;
 use super::record::{Content, RecordKey};
 
 /// How long a start may take to find what is on the disk.
@@ -156,6 +159,7 @@ impl Drop for OpenMark {
 struct FoyerStore {
     dir: PathBuf,
     reads: Arc<Semaphore>,
+    places: Option<Arc<Places>>,
     /// Nothing only while it is dropped.
     remains: Option<Remains>,
     undertaker: SyncSender<Remains>,
@@ -190,6 +194,7 @@ impl FoyerStore {
         Ok(Self {
             dir,
             reads: Arc::new(Semaphore::new(READS_MAX)),
+            places: None,
             remains: Some(Remains {
                 engine: None,
                 runtime,
@@ -217,7 +222,9 @@ impl FoyerStore {
             .map_err(|error| MediumError::failed(&self.dir, error))??;
         remains.folder = Some(Arc::clone(&folder));
         let spawner = Spawner::from(remains.runtime.handle().clone());
-        let build = build(folder.blocks(), layout, OldestFirst::new(ages), spawner);
+        let places = Places::new(&folder.blocks());
+        let oldest_first = OldestFirst::new(ages, Arc::clone(&places));
+        let build = build(folder.blocks(), layout, oldest_first, spawner);
         let engine = remains
             .runtime
             .spawn(build)
@@ -226,7 +233,14 @@ impl FoyerStore {
             .map_err(|error| self.explain(&error))?;
         if let Some(remains) = self.remains.as_mut() {
             remains.engine = Some(engine);
+            // Before anything is read: an older record must not be found because the newer one's block was not looked at.
+            let looking = Arc::clone(&places);
+            let looked = remains.runtime.spawn_blocking(move || looking.look());
+            looked
+                .await
+                .map_err(|error| MediumError::failed(&self.dir, error))?;
         }
+        self.places = Some(places);
         Ok(folder)
     }
 
@@ -236,6 +250,44 @@ impl FoyerStore {
 
     fn explain(&self, error: &foyer::Error) -> MediumError {
         explain(&self.dir, error)
+    }
+
+    /// A part of a chunk where it is known to lie: in place when the kernel has it, else on a thread that may wait, which
+    /// also has the kernel fetch the chunk after it. Nothing when it is not there as it should be.
+    async fn part_in_place(&self, key: RecordKey, within: Range<usize>) -> Option<Loaded> {
+        let (remains, places) = (self.remains.as_ref()?, self.places.as_ref()?);
+        let place = places.find(key)?;
+        let is_whole = |content: &Bytes| within.start == 0 && place.extent.is_of(content.len());
+        let loaded = |content: Bytes| Loaded {
+            is_leaving: is_whole(&content) && places.is_leaving(place.block),
+            content,
+        };
+        match direct::part(&place.file, place.extent, key, within.clone(), Wait::No) {
+            Ok(content) => return Some(loaded(content)),
+            Err(Unread::WouldWait) => {}
+            Err(Unread::NotThere) => {
+                places.is_not(key, &place);
+                return None;
+            }
+        }
+        let permit = Arc::clone(&self.reads).acquire_owned().await.ok()?;
+        let next = key.next().and_then(|next| places.find(next));
+        let (of, part) = (place.clone(), within.clone());
+        let read = remains.runtime.spawn_blocking(move || {
+            if let Some(next) = next {
+                direct::fetch_ahead(&next.file, next.extent);
+            }
+            let read = direct::part(&of.file, of.extent, key, part, Wait::Yes);
+            drop(permit);
+            read
+        });
+        match read.await.ok()? {
+            Ok(content) => Some(loaded(content)),
+            Err(_) => {
+                places.is_not(key, &place);
+                None
+            }
+        }
     }
 }
 
@@ -282,18 +334,53 @@ async fn build(
 
 #[async_trait]
 impl RecordStore for FoyerStore {
+    fn load_now(&self, key: RecordKey) -> Option<Loaded> {
+        let places = self.places.as_ref()?;
+        let place = places.find(key)?;
+        match direct::whole(&place.file, place.extent, key, Wait::No) {
+            Ok(whole) if place.print.is_none_or(|print| print == whole.print) => Some(Loaded {
+                content: whole.content,
+                is_leaving: places.is_leaving(place.block),
+            }),
+            Err(Unread::WouldWait) => None,
+            Ok(_) | Err(Unread::NotThere) => {
+                places.is_not(key, &place);
+                None
+            }
+        }
+    }
+
+    async fn load_part(
+        &self,
+        key: RecordKey,
+        within: Range<usize>,
+    ) -> Result<Option<Loaded>, MediumError> {
+        if let Some(loaded) = self.part_in_place(key, within.clone()).await {
+            return Ok(Some(loaded));
+        }
+        let loaded = self.load(key).await?;
+        Ok(loaded.and_then(|loaded| loaded.part(within)))
+    }
+
     async fn load(&self, key: RecordKey) -> Result<Option<Loaded>, MediumError> {
         let (Some(remains), Some(engine)) = (self.remains.as_ref(), self.engine()) else {
             return Ok(None);
         };
+        if let Some(loaded) = self.load_now(key) {
+            return Ok(Some(loaded));
+        }
         // The permit is given back when the disk has answered, not when somebody stops waiting for it.
         let Ok(permit) = Arc::clone(&self.reads).acquire_owned().await else {
             return Ok(None);
         };
         let engine = engine.clone();
+        let places = self.places.clone();
         let read = remains.runtime.spawn(async move {
             let loaded = engine.storage().load(&key).await;
             drop(permit);
+            if let Some(places) = places.filter(|places| places.is_behind()) {
+                tokio::task::spawn_blocking(move || places.look());
+            }
             loaded
         });
         let loaded = read
@@ -303,11 +390,11 @@ impl RecordStore for FoyerStore {
             Ok(Load::Entry {
                 value, populated, ..
             }) => Ok(Some(Loaded {
-                content: value.0,
+                content: value.bytes,
                 is_leaving: matches!(populated.age, Age::Old),
             })),
             Ok(Load::Piece { piece, .. }) => Ok(Some(Loaded {
-                content: piece.value().0.clone(),
+                content: piece.value().bytes.clone(),
                 is_leaving: false,
             })),
             Ok(Load::Miss | Load::Throttled) => Ok(None),
@@ -327,13 +414,20 @@ impl RecordStore for FoyerStore {
     fn put(&self, key: RecordKey, content: Bytes) {
         if let Some(engine) = self.engine() {
             // What comes of it shows once it has settled.
-            let _ = engine.storage_writer(key).force().insert(Content(content));
+            let content = Content::new(key, content);
+            if let (Some(places), RecordKey::Slot(_)) = (&self.places, key) {
+                places.written(key, content.print());
+            }
+            let _ = engine.storage_writer(key).force().insert(content);
         }
     }
 
     fn delete(&self, key: RecordKey) {
         if let Some(engine) = self.engine() {
             engine.storage().delete(&key);
+            if let Some(places) = &self.places {
+                places.deleted(key);
+            }
         }
     }
 

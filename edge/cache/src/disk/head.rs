@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::disk_tier::{DiskHead, DiskLifetimes, DiskRecord};
 
-const HEAD_MAGIC: u32 = 0x4d43_4801;
+const HEAD_MAGIC: u32 = 0x4d43_4802;
 const RULES_MAGIC: u32 = 0x4d43_5202;
 
 /// A record that cannot be read.
@@ -36,10 +36,10 @@ pub(super) fn encode(record: &DiskRecord) -> Bytes {
     out.freeze()
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<DiskRecord, HeadDamaged> {
+pub(super) fn decode(bytes: &Bytes) -> Result<DiskRecord, HeadDamaged> {
     let mut from = Reader(bytes);
     let record = match from.take(4)?.get_u32() {
-        HEAD_MAGIC => DiskRecord::Head(read_head(&mut from)?),
+        HEAD_MAGIC => DiskRecord::Head(read_head(&mut from, bytes)?),
         RULES_MAGIC => DiskRecord::Rules {
             key: from.text()?,
             rules: from.list(|from| from.list(Reader::text))?,
@@ -83,10 +83,14 @@ fn put_head(out: &mut BytesMut, head: &DiskHead) {
     out.put_u64(head.total_len);
     out.put_u32(head.chunk_bytes);
     out.put_u128(head.body_id);
+    out.put_u8(u8::from(head.body.is_some()));
+    if let Some(body) = &head.body {
+        put_bytes(out, body);
+    }
 }
 
-fn read_head(from: &mut Reader<'_>) -> Result<DiskHead, HeadDamaged> {
-    let head = DiskHead {
+fn read_head(from: &mut Reader<'_>, record: &Bytes) -> Result<DiskHead, HeadDamaged> {
+    let mut head = DiskHead {
         key: from.text()?,
         vary: from.list(|from| {
             let name = from.text()?;
@@ -110,7 +114,16 @@ fn read_head(from: &mut Reader<'_>) -> Result<DiskHead, HeadDamaged> {
         total_len: from.take(8)?.get_u64(),
         chunk_bytes: from.take(4)?.get_u32(),
         body_id: from.take(16)?.get_u128(),
+        body: None,
     };
+    if from.take(1)?.get_u8() == 1 {
+        let length = from.length()?;
+        let body = from.take(length)?;
+        if body.len() as u64 != head.total_len {
+            return Err(HeadDamaged("a body of another length"));
+        }
+        head.body = Some(record.slice_ref(body));
+    }
     if chunk_count(&head).is_none() {
         return Err(HeadDamaged("a body of no possible chunks"));
     }
@@ -119,7 +132,7 @@ fn read_head(from: &mut Reader<'_>) -> Result<DiskHead, HeadDamaged> {
 
 /// The number of chunks that the head's body has; nothing when there is no such body.
 pub(super) fn chunk_count(head: &DiskHead) -> Option<u32> {
-    if head.total_len == 0 {
+    if head.total_len == 0 || head.body.is_some() {
         return Some(0);
     }
     let chunk_bytes = u64::from(head.chunk_bytes);
@@ -216,6 +229,14 @@ mod tests {
             total_len,
             chunk_bytes: 256 << 10,
             body_id: 1 << 100,
+            body: None,
+        }
+    }
+
+    fn with_body(body: &'static [u8]) -> DiskHead {
+        DiskHead {
+            body: Some(Bytes::from_static(body)),
+            ..head(body.len() as u64)
         }
     }
 
@@ -232,18 +253,20 @@ mod tests {
         for record in [
             DiskRecord::Head(head(1 << 30)),
             DiskRecord::Head(head(0)),
+            DiskRecord::Head(with_body(b"short")),
             rules(),
         ] {
             let bytes = encode(&record);
             assert_eq!(decode(&bytes), Ok(record));
             for end in 0..bytes.len() {
-                assert!(decode(&bytes[..end]).is_err(), "{end} bytes");
+                assert!(decode(&bytes.slice(..end)).is_err(), "{end} bytes");
             }
         }
     }
 
     #[test]
     fn every_byte_of_a_body_is_in_one_chunk() {
+        assert_eq!(chunk_count(&with_body(b"short")), Some(0));
         let head = head((512 << 10) + 1);
         assert_eq!(chunk_count(&head), Some(3));
         let lengths: Vec<_> = (0..4).map(|index| chunk_len(&head, index)).collect();
@@ -253,17 +276,20 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_a_record_or_damaged(bytes: Vec<u8>, is_head: bool) {
-            let _ = decode(&bytes);
             let magic = if is_head { HEAD_MAGIC } else { RULES_MAGIC };
-            let _ = decode(&[&magic.to_be_bytes(), bytes.as_slice()].concat());
+            let with_magic = [&magic.to_be_bytes(), bytes.as_slice()].concat();
+            let _ = decode(&Bytes::from(with_magic));
+            let _ = decode(&Bytes::from(bytes));
         }
 
         #[test]
         fn a_head_with_a_changed_byte_is_no_panic(at: usize, value: u8) {
-            let mut bytes = encode(&DiskRecord::Head(head(1 << 20))).to_vec();
-            let at = at % bytes.len();
-            bytes[at] = value;
-            let _ = decode(&bytes);
+            for head in [head(1 << 20), with_body(b"short")] {
+                let mut bytes = encode(&DiskRecord::Head(head)).to_vec();
+                let at = at % bytes.len();
+                bytes[at] = value;
+                let _ = decode(&Bytes::from(bytes));
+            }
         }
     }
 }

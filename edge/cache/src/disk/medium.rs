@@ -1,6 +1,7 @@
 //! What the tier asks of whatever keeps its records. [`super::FoyerFolder`] is the real one; tests put faults before it.
 
 use std::fmt::Debug;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -111,6 +112,20 @@ pub struct Loaded {
     pub is_leaving: bool,
 }
 
+impl Loaded {
+    /// A part of it, which does not hold the rest in memory.
+    #[must_use]
+    pub fn part(self, within: Range<usize>) -> Option<Self> {
+        if within == (0..self.content.len()) {
+            return Some(self);
+        }
+        Some(Self {
+            content: Bytes::copy_from_slice(self.content.get(within)?),
+            is_leaving: false,
+        })
+    }
+}
+
 /// Records by key. A record that is found is whole: each is checked against its checksum and its key.
 #[async_trait]
 pub trait RecordStore: Send + Sync + Debug {
@@ -119,6 +134,24 @@ pub trait RecordStore: Send + Sync + Debug {
     /// # Errors
     /// When the disk refuses to be read.
     async fn load(&self, key: RecordKey) -> Result<Option<Loaded>, MediumError>;
+
+    /// The record, if that can be said without waiting for the disk; nothing says nothing.
+    fn load_now(&self, _key: RecordKey) -> Option<Loaded> {
+        None
+    }
+
+    /// The bytes `within` a record, as [`Self::load`]; of those that leave soon the part alone is no reason to write it again.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    async fn load_part(
+        &self,
+        key: RecordKey,
+        within: Range<usize>,
+    ) -> Result<Option<Loaded>, MediumError> {
+        let loaded = self.load(key).await?;
+        Ok(loaded.and_then(|loaded| loaded.part(within)))
+    }
 
     /// Whether there should be a record; from memory.
     fn contains(&self, key: RecordKey) -> bool;

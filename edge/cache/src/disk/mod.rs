@@ -12,6 +12,7 @@
 
 mod blocks;
 mod config;
+mod direct;
 mod folder;
 mod foyer_folder;
 mod head;
@@ -19,6 +20,7 @@ mod health;
 mod lineage;
 mod medium;
 mod metrics;
+mod places;
 mod queue;
 mod record;
 mod tier;

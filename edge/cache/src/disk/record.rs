@@ -5,11 +5,15 @@ use std::io::{Read, Write};
 
 use bytes::{Buf, BufMut, Bytes};
 use foyer::{Code, ErrorKind};
+use twox_hash::XxHash3_64;
 
 /// The longest record: the longest chunk, or the longest head.
 pub(super) const RECORD_BYTES_MAX: usize = 1 << 20;
 
-const KEY_BYTES: usize = 21;
+/// Bytes of a key.
+pub(super) const KEY_BYTES: usize = 21;
+/// A content has a checksum for each so many bytes, so that parts of it can be read by themselves.
+pub(super) const SLICE_BYTES: usize = 32 << 10;
 
 /// What a record is found by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +32,22 @@ pub enum RecordKey {
 }
 
 impl RecordKey {
+    /// The chunk after this one.
+    pub(super) fn next(self) -> Option<Self> {
+        match self {
+            Self::Chunk { body_id, index } => Some(Self::Chunk {
+                body_id,
+                index: index.checked_add(1)?,
+            }),
+            Self::Slot(_) | Self::Probe(_) => None,
+        }
+    }
+
+    /// What the checksums of its content begin with.
+    pub(super) fn seed(self) -> u64 {
+        XxHash3_64::oneshot(&self.to_bytes())
+    }
+
     fn to_bytes(self) -> [u8; KEY_BYTES] {
         let (kind, name, index) = match self {
             Self::Slot(slot) => (0, slot, 0),
@@ -86,17 +106,54 @@ impl Code for RecordKey {
     }
 }
 
-/// The bytes of a record. Unlike `Bytes` itself it does not believe a length that it reads.
+/// The checksum of a slice of the content of the key with this seed.
+pub(super) fn slice_sum(seed: u64, slice: &[u8]) -> u64 {
+    XxHash3_64::oneshot_with_seed(seed, slice)
+}
+
+/// Tells a content from others under the same key, by the checksums of its slices.
+pub(super) fn print_of(sums: impl Iterator<Item = u64>) -> u64 {
+    sums.fold(0, |print, sum| print.rotate_left(7) ^ sum)
+}
+
+/// The bytes of a record, which are written with a checksum of each slice. Unlike `Bytes` itself it does not believe a length
+/// that it reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Content(pub(super) Bytes);
+pub(super) struct Content {
+    pub(super) bytes: Bytes,
+    /// Of its key. Whatever it is of one that was read: the engine has its own checksum for that.
+    seed: u64,
+}
+
+impl Content {
+    /// What is to be written under `key`.
+    pub(super) fn new(key: RecordKey, bytes: Bytes) -> Self {
+        Self {
+            seed: key.seed(),
+            bytes,
+        }
+    }
+
+    /// Tells it from others under the same key.
+    pub(super) fn print(&self) -> u64 {
+        print_of(self.sums())
+    }
+
+    fn sums(&self) -> impl Iterator<Item = u64> {
+        let slices = self.bytes.chunks(SLICE_BYTES);
+        slices.map(|slice| slice_sum(self.seed, slice))
+    }
+}
 
 impl Code for Content {
     fn encode(&self, writer: &mut impl Write) -> foyer::Result<()> {
-        let bytes = u32::try_from(self.0.len()).map_err(|_| damaged("a record too long"))?;
-        writer
-            .write_all(&bytes.to_be_bytes())
-            .map_err(foyer::Error::io_error)?;
-        writer.write_all(&self.0).map_err(foyer::Error::io_error)
+        let bytes = u32::try_from(self.bytes.len()).map_err(|_| damaged("a record too long"))?;
+        let mut put = |bytes: &[u8]| writer.write_all(bytes).map_err(foyer::Error::io_error);
+        put(&bytes.to_be_bytes())?;
+        for sum in self.sums() {
+            put(&sum.to_be_bytes())?;
+        }
+        put(&self.bytes)
     }
 
     fn decode(reader: &mut impl Read) -> foyer::Result<Self> {
@@ -108,6 +165,11 @@ impl Code for Content {
         if bytes > RECORD_BYTES_MAX {
             return Err(damaged("a record too long"));
         }
+        for _ in 0..bytes.div_ceil(SLICE_BYTES) {
+            reader
+                .read_exact(&mut [0; 8])
+                .map_err(|_| damaged("a record without its checksums"))?;
+        }
         let mut content = Vec::with_capacity(bytes);
         let read = reader
             .take(bytes as u64)
@@ -116,11 +178,14 @@ impl Code for Content {
         if read != bytes {
             return Err(damaged("a record that ends early"));
         }
-        Ok(Self(Bytes::from(content)))
+        Ok(Self {
+            bytes: Bytes::from(content),
+            seed: 0,
+        })
     }
 
     fn estimated_size(&self) -> usize {
-        4 + self.0.len()
+        4 + 8 * self.bytes.len().div_ceil(SLICE_BYTES) + self.bytes.len()
     }
 }
 
@@ -153,12 +218,12 @@ mod tests {
                 1 => RecordKey::Chunk { body_id: name, index },
                 _ => RecordKey::Probe(name as u64),
             };
-            let content = Content(Bytes::from(content));
+            let content = Content::new(key, Bytes::from(content));
             let mut bytes = Vec::new();
             content.encode(&mut bytes).unwrap();
             key.encode(&mut bytes).unwrap();
             let mut rest = bytes.as_slice();
-            prop_assert_eq!(Content::decode(&mut rest).unwrap(), content);
+            prop_assert_eq!(Content::decode(&mut rest).unwrap().bytes, content.bytes);
             prop_assert_eq!(RecordKey::decode(&mut rest).unwrap(), key);
         }
     }

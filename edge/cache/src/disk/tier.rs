@@ -221,7 +221,8 @@ fn record_weight(record: &DiskRecord) -> u64 {
                 .headers
                 .iter()
                 .map(|(name, value)| name.len() + value.len());
-            head.key.len() + headers.sum::<usize>()
+            let body = head.body.as_ref().map_or(0, Bytes::len);
+            head.key.len() + headers.sum::<usize>() + body
         }
         DiskRecord::Rules { key, .. } => key.len(),
     };
@@ -250,8 +251,12 @@ impl Shared {
         }
     }
 
-    /// A read within its deadline, counted.
-    async fn read(&self, key: RecordKey) -> Result<Option<Loaded>, DiskError> {
+    /// A read within its deadline, counted; of a part, if that is all that is wanted.
+    async fn read(
+        &self,
+        key: RecordKey,
+        within: Option<Range<usize>>,
+    ) -> Result<Option<Loaded>, DiskError> {
         let Some(store) = self.live() else {
             return Err(DiskError::Degraded);
         };
@@ -259,7 +264,13 @@ impl Shared {
             self.metrics.read(Read::Miss);
             return Ok(None);
         }
-        match tokio::time::timeout(self.read_timeout, store.load(key)).await {
+        let load = async {
+            match within {
+                Some(within) => store.load_part(key, within).await,
+                None => store.load(key).await,
+            }
+        };
+        match tokio::time::timeout(self.read_timeout, load).await {
             Ok(Ok(found)) => {
                 self.health.lock().read_answered();
                 self.metrics.read(match found {
@@ -289,6 +300,30 @@ impl Shared {
                 Err(DiskError::TooSlow { deadline_ms })
             }
         }
+    }
+
+    /// What a slot's record says, unless it was taken away since it was read.
+    fn record_of(
+        &self,
+        slot: KeyHash,
+        store: &dyn RecordStore,
+        loaded: &Loaded,
+    ) -> Option<DiskRecord> {
+        let key = RecordKey::Slot(slot.0);
+        if self.queue.hides(slot) || !store.contains(key) {
+            return None;
+        }
+        let record = head::decode(&loaded.content)
+            .ok()
+            .filter(|record| match record {
+                DiskRecord::Head(head) => chunk_keys(head).all(|chunk| store.contains(chunk)),
+                DiskRecord::Rules { .. } => true,
+            });
+        match record {
+            Some(_) => self.keep(key, loaded),
+            None => self.metrics.read(Read::Damaged),
+        }
+        record
     }
 
     /// Sees to it that a record that was just read does not leave with the oldest.
@@ -323,19 +358,13 @@ pub(super) fn chunk_keys(head: &DiskHead) -> impl Iterator<Item = RecordKey> + u
 
 /// Whether the chunks are those that the head tells of.
 fn fits(head: &DiskHead, chunks: &[Bytes]) -> bool {
-    chunk_count(head).is_some_and(|count| count as usize == chunks.len())
+    let is_body =
+        |body: &Bytes| body.len() as u64 == head.total_len && body.len() <= RECORD_BYTES_MAX;
+    head.body.as_ref().is_none_or(is_body)
+        && chunk_count(head).is_some_and(|count| count as usize == chunks.len())
         && chunks.iter().enumerate().all(|(index, chunk)| {
             chunk.len() <= RECORD_BYTES_MAX && chunk_len(head, index) == Some(chunk.len())
         })
-}
-
-/// A part of a chunk, which does not hold the rest of it in memory.
-fn part_of(content: Bytes, within: Range<u32>) -> Option<Bytes> {
-    let range = usize::try_from(within.start).ok()?..usize::try_from(within.end).ok()?;
-    if range == (0..content.len()) {
-        return Some(content);
-    }
-    content.get(range).map(Bytes::copy_from_slice)
 }
 
 #[async_trait]
@@ -352,27 +381,25 @@ impl DiskTier for Disk {
         if self.shared.queue.hides(slot) {
             return Ok(None);
         }
-        let Some(loaded) = self.shared.read(key).await? else {
+        let Some(loaded) = self.shared.read(key, None).await? else {
             return Ok(None);
         };
         // It may have been taken away meanwhile.
         let Some(store) = self.shared.live() else {
             return Err(DiskError::Degraded);
         };
-        if self.shared.queue.hides(slot) || !store.contains(key) {
-            return Ok(None);
+        Ok(self.shared.record_of(slot, &*store, &loaded))
+    }
+
+    fn load_now(&self, slot: KeyHash) -> Option<DiskRecord> {
+        let key = RecordKey::Slot(slot.0);
+        let store = self.shared.live()?;
+        if !store.contains(key) {
+            return None;
         }
-        let record = head::decode(&loaded.content)
-            .ok()
-            .filter(|record| match record {
-                DiskRecord::Head(head) => chunk_keys(head).all(|chunk| store.contains(chunk)),
-                DiskRecord::Rules { .. } => true,
-            });
-        match record {
-            Some(_) => self.shared.keep(key, &loaded),
-            None => self.shared.metrics.read(Read::Damaged),
-        }
-        Ok(record)
+        let loaded = store.load_now(key)?;
+        self.shared.metrics.read(Read::Hit);
+        self.shared.record_of(slot, &*store, &loaded)
     }
 
     async fn load_chunk(
@@ -382,11 +409,13 @@ impl DiskTier for Disk {
         within: Range<u32>,
     ) -> Result<Option<Bytes>, DiskError> {
         let key = RecordKey::Chunk { body_id, index };
-        let Some(loaded) = self.shared.read(key).await? else {
-            return Ok(None);
-        };
-        self.shared.keep(key, &loaded);
-        Ok(part_of(loaded.content, within))
+        let whole = |offset: u32| usize::try_from(offset).unwrap_or(usize::MAX);
+        let within = whole(within.start)..whole(within.end);
+        let loaded = self.shared.read(key, Some(within)).await?;
+        Ok(loaded.map(|loaded| {
+            self.shared.keep(key, &loaded);
+            loaded.content
+        }))
     }
 
     fn store(&self, slot: KeyHash, head: DiskHead, chunks: Vec<Bytes>) -> Accepted {

@@ -9,7 +9,9 @@ use mcsp_edge_cache::engine::{Accepted, DiskRecord, DiskTier};
 use mcsp_runtime::SystemClock;
 use prometheus::Registry;
 
-use crate::disk_support::{CHUNK, Found, LINEAGE, config, look, open, response, slot, store};
+use crate::disk_support::{
+    CHUNK, Found, LINEAGE, config, look, open, response, slot, store, until,
+};
 
 const LEN: u64 = 3 * (256 << 10) + 777;
 
@@ -115,6 +117,44 @@ async fn a_removal_overtakes_the_write_and_a_later_store_counts() {
         );
         store(&disk, "/a", 2 * round + 2, 100).await;
         assert_eq!(look(&disk, "/a").await, Found::Whole(2 * round + 2));
+    }
+    disk.close().await;
+}
+
+/// What lies in blocks that are full is found without the engine, and is never what was replaced or taken away.
+#[tokio::test]
+async fn what_is_read_in_place_is_what_was_written_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = open(dir.path()).await;
+    for (name, body_id) in [("/kept", 1), ("/replaced", 2), ("/removed", 3)] {
+        store(&disk, name, body_id, 100_000).await;
+    }
+    disk.close().await;
+    drop(disk);
+    let disk = open(dir.path()).await;
+    let body_now = |name: &str| match disk.load_now(slot(name)) {
+        Some(DiskRecord::Head(head)) => Some(head.body_id),
+        _ => None,
+    };
+    for (name, body_id) in [("/kept", 1), ("/replaced", 2), ("/removed", 3)] {
+        assert_eq!(body_now(name), Some(body_id), "{name}");
+    }
+    store(&disk, "/replaced", 4, 100_000).await;
+    disk.remove(slot("/removed"));
+    assert_eq!(body_now("/kept"), Some(1));
+    assert_ne!(body_now("/replaced"), Some(2));
+    assert_eq!(body_now("/removed"), None);
+    assert_eq!(look(&disk, "/replaced").await, Found::Whole(4));
+    store(&disk, "/removed", 5, 100_000).await;
+    // The blocks that these lie in fill up.
+    for body_id in 100..110 {
+        store(&disk, &format!("/{body_id}"), body_id, 1 << 20).await;
+    }
+    for (name, body_id) in [("/kept", 1), ("/replaced", 4), ("/removed", 5)] {
+        // The first who has to ask the engine has it looked at.
+        assert_eq!(look(&disk, name).await, Found::Whole(body_id));
+        until("it is looked at", || body_now(name) == Some(body_id)).await;
+        assert_eq!(look(&disk, name).await, Found::Whole(body_id));
     }
     disk.close().await;
 }

@@ -59,6 +59,7 @@ pub(crate) fn response(name: &str, body_id: u128, total_len: u64) -> (DiskHead, 
         total_len,
         chunk_bytes: CHUNK,
         body_id,
+        body: None,
     };
     let chunks = (0..total_len.div_ceil(u64::from(CHUNK)))
         .map(|index| chunk(&head, u32::try_from(index).unwrap()))

@@ -85,6 +85,7 @@ impl MemoryDisk {
         heads
             .map(|head| {
                 let chunks = (0..).map_while(|index| state.chunks.get(&(head.body_id, index)));
+                let chunks = chunks.chain(head.body.as_ref());
                 (head.clone(), chunks.flatten().copied().collect())
             })
             .collect()

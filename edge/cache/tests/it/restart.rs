@@ -196,7 +196,7 @@ async fn variants_outlive_a_restart() {
 async fn many_that_ask_at_once_load_once() {
     let machine = Machine::new();
     let harness = machine.start();
-    harness.store("/a", b"a", &[]).await;
+    harness.store("/a", &pattern(CHUNK), &[]).await;
     let harness = machine.start();
     let request = any();
     let loads = (0..50).map(|_| harness.cache.load(Key::new("/a"), &request));
@@ -207,6 +207,31 @@ async fn many_that_ask_at_once_load_once() {
         (machine.disk.record_loads(), machine.disk.chunk_loads()),
         (1, 1)
     );
+}
+
+/// A short body comes with its head, and still does when that is brought up to date.
+#[tokio::test]
+async fn a_short_body_is_read_with_its_head() {
+    let machine = Machine::new();
+    let harness = machine.start();
+    harness.store("/a", &pattern(1000), &[]).await;
+    let entity = harness.hit("/a").unwrap();
+    let newer = harness.head(&[("x-newer", "1")]);
+    let ticket = harness.cache.ticket();
+    assert_eq!(harness.cache.update_head(&entity, ticket, newer), Ok(true));
+    let harness = machine.start();
+    let entity = harness.hit_or_load("/a", &any()).await.unwrap();
+    assert!(entity.is_complete());
+    assert!(entity.head().headers.contains_key("x-newer"));
+    assert_read(&drain(whole(&entity)).await, &pattern(1000));
+    assert_eq!(
+        (machine.disk.record_loads(), machine.disk.chunk_loads()),
+        (1, 0)
+    );
+    harness.purge(PurgeSelector::Key("/a".into()), false);
+    assert!(entity.is_purged());
+    let harness = machine.start();
+    assert!(harness.hit_or_load("/a", &any()).await.is_none());
 }
 
 #[tokio::test]

@@ -63,6 +63,11 @@ async fn load(harness: &Harness, n: usize) -> Arc<Entity> {
 async fn readers_of_the_disk_that_hold_more_than_there_is_read_smaller_pieces() {
     const READERS: usize = 100;
     let harness = with_objects(READERS).await;
+    // What is stored takes all of the memory, and what is read once from the disk does not push it out.
+    for n in 0..10 {
+        let other = format!("/other/{n}");
+        harness.store(&other, &pattern(OBJECT), &[]).await;
+    }
     let mut readers = Vec::new();
     for n in 0..READERS {
         readers.push((whole(&load(&harness, n).await), Vec::new(), Bytes::new()));
@@ -85,6 +90,8 @@ async fn readers_of_the_disk_that_hold_more_than_there_is_read_smaller_pieces() 
             assert!(harness.cache.used_bytes() <= MEMORY);
         }
     }
+    let is_stored = |n: &usize| harness.hit(&format!("/other/{n}")).is_some();
+    assert!((0..10).filter(is_stored).count() >= 2);
     for (n, (_, body, _)) in readers.iter().enumerate() {
         assert!(*body == body_of(n), "answer {n} has other bytes");
     }
@@ -189,6 +196,31 @@ async fn a_fill_that_has_begun_does_not_end_for_want_of_memory() {
         ended > 20 && refused > 20,
         "{ended} ended, {refused} refused"
     );
+}
+
+/// What is read once does not push out what is stored; what is read again soon is stored; and purges reach both.
+#[tokio::test]
+async fn what_is_read_from_disk_is_stored_when_it_is_read_again_soon() {
+    let harness = with_objects(30).await;
+    for n in 0..10 {
+        let other = format!("/other/{n}");
+        harness.store(&other, &pattern(OBJECT), &[]).await;
+    }
+    let stored = harness.cache.bytes();
+    for n in 0..30 {
+        let entity = load(&harness, n).await;
+        assert!(harness.hit(&format!("/{n}")).is_none(), "{n} is not stored");
+        assert_read(&drain(whole(&entity)).await, &body_of(n));
+        assert_eq!(entity.held_bytes(), 0);
+    }
+    assert!(harness.cache.bytes() >= stored - (64 << 10));
+    let passing = load(&harness, 5).await;
+    harness.purge(PurgeSelector::Key("/5".into()), false);
+    assert!(passing.is_purged());
+    assert_eq!(drain(whole(&passing)).await, Err(ReadError::Purged));
+    // Twice within what memory holds.
+    drop(load(&harness, 29).await);
+    assert!(harness.hit("/29").is_some());
 }
 
 /// What leaves the memory while it is read gives all of it back but the pieces that clients are at, and a purge still

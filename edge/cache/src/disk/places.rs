@@ -1,0 +1,182 @@
+//! Where records lie, beside the storage engine, which does not tell.
+//!
+//! Each block of the engine begins with pages that say what lies where ([`super::blocks`]). They are read when a block is
+//! full, and at the start. What is known is a guess: whoever reads by it checks what he finds, and looks it up the engine's
+//! way when it is not what it should be, or not known. Whether there is a record at all only the engine says.
+//!
+//! Chunks never change under their key. The records of slots do: of one that was written since the start it is known what it
+//! must be, so that an older one, which lies in an older block, is not taken for it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs::File;
+use std::hash::BuildHasher as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use foyer::DefaultHasher;
+use parking_lot::{Mutex, RwLock};
+
+use super::blocks;
+use super::direct::Extent;
+use super::record::RecordKey;
+
+/// One record's place.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) file: Arc<File>,
+    pub(super) block: u32,
+    pub(super) extent: Extent,
+    /// What the record's print must be.
+    pub(super) print: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    at: Option<(u32, Extent)>,
+    sequence: u64,
+    print: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    known: HashMap<u64, Known>,
+    /// What was found in each block, and the open file.
+    blocks: HashMap<u32, (Arc<File>, Vec<u64>)>,
+}
+
+/// What the engine said of its blocks and nobody has looked at yet.
+#[derive(Debug, Default)]
+struct Pending {
+    filled: BTreeSet<u32>,
+    /// The oldest, which go next.
+    leaving: HashSet<u32>,
+}
+
+/// Where records lie.
+#[derive(Debug)]
+pub(super) struct Places {
+    dir: PathBuf,
+    state: RwLock<State>,
+    pending: Mutex<Pending>,
+    /// One looks at a time.
+    looking: Mutex<()>,
+}
+
+impl Places {
+    /// In the blocks in `dir`; nothing is known yet.
+    pub(super) fn new(dir: &Path) -> Arc<Self> {
+        Arc::new(Self {
+            dir: dir.to_owned(),
+            state: RwLock::default(),
+            pending: Mutex::default(),
+            looking: Mutex::default(),
+        })
+    }
+
+    /// A block is full. Called under a lock of the engine's.
+    pub(super) fn filled(&self, block: u32) {
+        self.pending.lock().filled.insert(block);
+    }
+
+    /// A block is about to go: what is read of it had better be written again.
+    pub(super) fn leaving(&self, block: u32) {
+        self.pending.lock().leaving.insert(block);
+    }
+
+    /// A block was given up. Called under a lock of the engine's.
+    pub(super) fn gone(&self, block: u32) {
+        {
+            let mut pending = self.pending.lock();
+            pending.filled.remove(&block);
+            pending.leaving.remove(&block);
+        }
+        let mut state = self.state.write();
+        let Some((_, hashes)) = state.blocks.remove(&block) else {
+            return;
+        };
+        for hash in hashes {
+            let is_there = |known: &Known| known.at.is_some_and(|(at, _)| at == block);
+            if state.known.get(&hash).is_some_and(is_there) {
+                // What is older under its key has left before.
+                state.known.remove(&hash);
+            }
+        }
+    }
+
+    pub(super) fn is_leaving(&self, block: u32) -> bool {
+        self.pending.lock().leaving.contains(&block)
+    }
+
+    /// Is there anything to look at?
+    pub(super) fn is_behind(&self) -> bool {
+        !self.pending.lock().filled.is_empty()
+    }
+
+    /// Reads what lies in blocks that became full. Blocks its thread.
+    pub(super) fn look(&self) {
+        let _looking = self.looking.lock();
+        loop {
+            let Some(block) = self.pending.lock().filled.pop_first() else {
+                return;
+            };
+            // What cannot be read is looked up the engine's way.
+            let Ok((file, entries)) = blocks::entries(&self.dir, block) else {
+                continue;
+            };
+            let file = Arc::new(file);
+            let mut state = self.state.write();
+            let mut hashes = Vec::with_capacity(entries.len());
+            for entry in entries {
+                let known = state.known.entry(entry.hash).or_default();
+                if known.at.is_none() || entry.sequence >= known.sequence {
+                    known.at = Some((block, entry.extent));
+                    known.sequence = entry.sequence;
+                    hashes.push(entry.hash);
+                }
+            }
+            state.blocks.insert(block, (file, hashes));
+        }
+    }
+
+    /// A slot's record with this print is being written: what lies on the disk under its key is not it, so far.
+    pub(super) fn written(&self, key: RecordKey, print: u64) {
+        let known = Known {
+            print: Some(print),
+            ..Known::default()
+        };
+        self.state.write().known.insert(hash_of(key), known);
+    }
+
+    /// A record was taken away: the engine knows of none until another is written.
+    pub(super) fn deleted(&self, key: RecordKey) {
+        self.state.write().known.remove(&hash_of(key));
+    }
+
+    /// What was found at its place is not it.
+    pub(super) fn is_not(&self, key: RecordKey, place: &Place) {
+        let mut state = self.state.write();
+        if let Some(known) = state.known.get_mut(&hash_of(key))
+            && known.at == Some((place.block, place.extent))
+        {
+            known.at = None;
+        }
+    }
+
+    pub(super) fn find(&self, key: RecordKey) -> Option<Place> {
+        let state = self.state.read();
+        let known = state.known.get(&hash_of(key))?;
+        let (block, extent) = known.at?;
+        let (file, _) = state.blocks.get(&block)?;
+        Some(Place {
+            file: Arc::clone(file),
+            block,
+            extent,
+            print: known.print,
+        })
+    }
+}
+
+/// As the engine's.
+fn hash_of(key: RecordKey) -> u64 {
+    DefaultHasher::default().hash_one(key)
+}
