@@ -89,6 +89,11 @@ impl Site {
         sent.unwrap().status()
     }
 
+    async fn head(&self, path: &str) -> StatusCode {
+        let sent = self.node.request(Method::HEAD, path).send().await;
+        sent.unwrap().status()
+    }
+
     pub(crate) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> StatusCode {
         let request = self.node.request(Method::POST, path);
         let form = request.header("content-type", "application/x-www-form-urlencoded");
@@ -294,6 +299,17 @@ async fn answers_of_what_is_routed_are_inspected() {
         "POST /tells HTTP/1.1\r\nHost: example.org\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     );
     assert!(!told.await.contains("secret"), "nothing of it goes out");
+    // What may not be kept is passed on beside the cache.
+    for path in ["/marked", "/tells"] {
+        assert_eq!(site.get(path).await, 403, "{path}");
+        assert_eq!(
+            site.head(path).await,
+            if path == "/tells" { 200 } else { 403 }
+        );
+    }
+    assert_eq!(site.get("/").await, 200);
+    let event = site.event(4).await;
+    assert_eq!(event["matches"][0]["id"], 1004, "{event}");
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Answers for one client alone, on their way through.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, DATE};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -16,9 +18,11 @@ use super::answering;
 use super::client::{ClientStream, HeadLines, Length, SendFault, unless_gone};
 use super::prepared::public_fields;
 use super::report::Report;
+use crate::answer::Answer;
 use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::shield::{Way, fields_for_child, told_by_parent};
+use crate::stage;
 
 /// Interim answers that wait for the client to take them.
 const INTERIM_WAITING_MAX: usize = 16;
@@ -80,11 +84,9 @@ pub(super) async fn pass_on<C: ClientStream>(
     mut report: Report,
 ) -> Result<(), SendFault> {
     // Nothing is said before the body begins or turns out to be none: a client learns of a failure by its status.
-    let mut piece = match unless_gone(client, response.next_chunk()).await? {
+    let mut piece = match beginning(edge, client, context, &mut response).await? {
         Ok(piece) => piece,
-        Err(error) => {
-            tracing::debug!(%error, "an origin failed before its answer's body");
-            let answer = answering::of_failure(&error);
+        Err(answer) => {
             context.detail = Some(answer.detail);
             return answering::send(edge, client, context, answer, false).await;
         }
@@ -108,6 +110,41 @@ pub(super) async fn pass_on<C: ClientStream>(
         };
     }
     client.finish().await
+}
+
+/// The first bytes of an answer's body: those of which rules have seen all that they look at, and found nothing. What the
+/// client is told instead, if the origin fails before or they refuse it.
+async fn beginning<C: ClientStream>(
+    edge: &Edge,
+    client: &mut C,
+    context: &mut RequestContext,
+    response: &mut Response,
+) -> Result<Result<Option<Bytes>, Answer>, SendFault> {
+    let head = &response.head;
+    if let Some(inspection) = &mut context.inspection
+        && let ControlFlow::Break(answer) = inspection.response_head(head.status, &head.headers)
+    {
+        return Ok(Err(stage::answered("waf", edge, context, answer)));
+    }
+    loop {
+        let mut piece = match unless_gone(client, response.next_chunk()).await? {
+            Ok(piece) => piece,
+            Err(error) => {
+                tracing::debug!(%error, "an origin failed before its answer's body");
+                return Ok(Err(answering::of_failure(&error)));
+            }
+        };
+        let Some(inspection) = &mut context.inspection else {
+            return Ok(Ok(piece));
+        };
+        let is_end = piece.is_none();
+        if let ControlFlow::Break(answer) = inspection.response_piece(&mut piece, is_end) {
+            return Ok(Err(stage::answered("waf", edge, context, answer)));
+        }
+        if is_end || piece.is_some() {
+            return Ok(Ok(piece.filter(|piece| !piece.is_empty())));
+        }
+    }
 }
 
 fn forwarded_fields(response: &Response, context: &RequestContext) -> HeaderMap {
