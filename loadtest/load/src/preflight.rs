@@ -15,15 +15,19 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Addresses of one name that are looked at.
 const ADDRESSES_MAX: usize = 64;
 
-/// Holds every target of the scenario against the allow list, and sees whether the API is there.
+/// Where an API is, and may be connected to.
+#[derive(Debug)]
+pub(crate) struct Door {
+    host: String,
+    port: u16,
+    addresses: Vec<IpAddr>,
+}
+
+/// Holds every target of the scenario against the allow list; where its APIs are.
 ///
 /// # Errors
-/// A target that may not be touched, by name; one that has no address; an API that takes no connection.
-pub(crate) async fn check(
-    scenario: &Scenario,
-    allow: &AllowList,
-    kept_by: &str,
-) -> Result<(), LoadError> {
+/// A target that may not be touched, by name; one that has no address.
+pub(crate) async fn admit(scenario: &Scenario, allow: &AllowList) -> Result<Vec<Door>, LoadError> {
     let targets = &scenario.targets;
     let places = scenario.geography.iter();
     let apis: BTreeSet<&Url> = [&targets.api]
@@ -38,18 +42,25 @@ pub(crate) async fn check(
     for url in others {
         admitted(scenario, allow, url).await?;
     }
+    let mut doors = Vec::new();
     for url in apis {
-        let (host, port, addresses) = admitted(scenario, allow, url).await?;
-        reach(&host, port, &addresses, kept_by).await?;
+        doors.push(admitted(scenario, allow, url).await?);
+    }
+    Ok(doors)
+}
+
+/// Sees whether the APIs are there. Their fault proxies have to be open by then.
+///
+/// # Errors
+/// An API that takes no connection.
+pub(crate) async fn reach(doors: &[Door], kept_by: &str) -> Result<(), LoadError> {
+    for door in doors {
+        reach_one(door, kept_by).await?;
     }
     Ok(())
 }
 
-async fn admitted(
-    scenario: &Scenario,
-    allow: &AllowList,
-    url: &Url,
-) -> Result<(String, u16, Vec<IpAddr>), LoadError> {
+async fn admitted(scenario: &Scenario, allow: &AllowList, url: &Url) -> Result<Door, LoadError> {
     let host = url.host_str().unwrap_or_default().to_owned();
     let port = url.port_or_known_default().unwrap_or(0);
     let bare = host.trim_matches(['[', ']']);
@@ -60,7 +71,11 @@ async fn admitted(
         (None, Err(_)) => (port, look_up(bare, port).await?),
     };
     allow.admit(&host, port, &addresses)?;
-    Ok((host, port, addresses))
+    Ok(Door {
+        host,
+        port,
+        addresses,
+    })
 }
 
 async fn look_up(host: &str, port: u16) -> Result<Vec<IpAddr>, LoadError> {
@@ -75,15 +90,15 @@ async fn look_up(host: &str, port: u16) -> Result<Vec<IpAddr>, LoadError> {
         .collect())
 }
 
-async fn reach(
-    host: &str,
-    port: u16,
-    addresses: &[IpAddr],
-    kept_by: &str,
-) -> Result<(), LoadError> {
+async fn reach_one(door: &Door, kept_by: &str) -> Result<(), LoadError> {
+    let Door {
+        host,
+        port,
+        addresses,
+    } = door;
     let mut why = "no address".to_owned();
     for address in addresses {
-        match tokio::time::timeout(PATIENCE, TcpStream::connect((*address, port))).await {
+        match tokio::time::timeout(PATIENCE, TcpStream::connect((*address, *port))).await {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) => why = error.to_string(),
             Err(_) => why = "no connection in time".to_owned(),

@@ -62,8 +62,9 @@ async fn play(args: &RunArgs, prepared: Prepared) -> Result<Results, LoadError> 
         kept_by,
     } = prepared;
     // Nothing is harmed and nobody is loaded before all of it may be.
-    preflight::check(&scenario, &allow, &kept_by).await?;
+    let doors = preflight::admit(&scenario, &allow).await?;
     let conductor = Conductor::prepare(&scenario, &allow).await?;
+    preflight::reach(&doors, &kept_by).await?;
     let scenario = Arc::new(scenario);
     let mut show = Show::open(args.quiet || args.json)?;
     let (tell, tellings) = mpsc::channel(TELLING_MAX);

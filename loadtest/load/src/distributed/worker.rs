@@ -89,7 +89,11 @@ async fn serve(
     if args.ca.is_some() {
         scenario.targets.ca_file.clone_from(&args.ca);
     }
-    if let Err(error) = preflight::check(&scenario, allow, "").await {
+    let looked = async {
+        let doors = preflight::admit(&scenario, allow).await?;
+        preflight::reach(&doors, "").await
+    };
+    if let Err(error) = looked.await {
         return unable(&mut io, error).await;
     }
     frame::send(&mut io, &FromWorker::Ready)

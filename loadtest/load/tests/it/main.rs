@@ -4,5 +4,6 @@
 mod commands;
 mod faults;
 mod harness;
+mod nodes;
 mod refusals;
 mod workers;

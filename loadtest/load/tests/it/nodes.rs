@@ -1,0 +1,64 @@
+//! Nodes are watched and harmed while users are there.
+
+use mcsp_loadtest_bench::Plant;
+use mcsp_loadtest_measure::RequestClass;
+
+use crate::harness::{SHORT, Stage, finish, program, recorded};
+
+#[tokio::test]
+async fn a_node_is_watched_and_its_network_is_harmed_and_mended() {
+    let stage = Stage::with(Plant::Nothing).await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = free.local_addr().unwrap();
+    drop(free);
+    let pid_file = stage.write("pid", &std::process::id().to_string());
+    let address = stage.platform.address();
+    // The API is reached through the proxy; media are not, as the API names the platform itself.
+    let text = format!(
+        "{}\n[[nodes]]\nname = \"pop\"\naddress = \"{address}\"\nproxy = \"{proxy}\"\npid_file = \"{}\"\n\
+         metrics_url = \"http://{address}/metrics\"\n\
+         [[chaos]]\nat_s = 4\nfor_s = 2\naction = \"delay\"\ntarget = \"pop\"\ndelay_ms = 150\nmust_hold = [\"errors\"]\n\
+         [targets]\napi = \"http://{proxy}/\"\n",
+        SHORT.replace("abr = \"highest\"", "abr = \"lowest\""),
+        pid_file.display()
+    );
+    let scenario = stage.write("chaos.toml", &text);
+    let out = stage.path("out");
+    let mut command = program();
+    command.arg("run").arg(scenario).arg("--out").arg(&out);
+    let said = finish(command).await;
+    assert_eq!(said.status, 0, "{}{}", said.out, said.err);
+    let results = recorded(&out).results;
+
+    let [step] = results.chaos.as_slice() else {
+        panic!("{:?}", results.chaos);
+    };
+    assert_eq!(step.error, None);
+    assert!((4_000_000..5_500_000).contains(&step.from_us), "{step:?}");
+    assert!(step.until_us >= step.from_us + 1_900_000, "{step:?}");
+    assert!(step.must_hold.iter().all(|held| held.met), "{step:?}");
+    let play = RequestClass::api("play");
+    let median_ms = |span: std::ops::Range<u64>| {
+        let sum = results.seen.timeline.sum(span);
+        let of = sum.classes.get(&play).expect("sessions began");
+        of.last_byte.quantile(0.5).expect("a value") / 1e3
+    };
+    let (calm_ms, harmed_ms) = (
+        median_ms(1_000_000..4_000_000),
+        median_ms(5_000_000..6_000_000),
+    );
+    assert!(harmed_ms > calm_ms + 140.0, "{calm_ms} {harmed_ms}");
+    // Mended, and still open.
+    let after_ms = median_ms(7_000_000..8_000_000);
+    assert!(after_ms < harmed_ms - 100.0, "{after_ms} {harmed_ms}");
+
+    let [node] = results.nodes.as_slice() else {
+        panic!("{:?}", results.nodes);
+    };
+    assert!(node.samples.len() >= 5, "{}", node.samples.len());
+    assert!(node.samples.iter().any(|sample| {
+        sample.is_up
+            && sample.memory_bytes.is_some_and(|bytes| bytes > 1 << 20)
+            && sample.cpu_cores.is_some()
+    }));
+}
