@@ -53,7 +53,13 @@ impl ByteSet {
     /// Whether a value is in the set.
     #[must_use]
     pub fn contains(&self, byte: u8) -> bool {
-        self.0[usize::from(byte >> 6)] & (1 << (byte & 63)) != 0
+        self.has(byte)
+    }
+
+    /// The same, known while compiling.
+    #[must_use]
+    pub const fn has(&self, byte: u8) -> bool {
+        self.0[(byte >> 6) as usize] & (1 << (byte & 63)) != 0
     }
 
     /// Whether the sets share a value.

@@ -124,14 +124,34 @@ fn is_ordinary(name: &[u8], value: &[u8]) -> bool {
         && ORDINARY
             .binary_search_by(|known| known.as_bytes().cmp(lower))
             .is_ok()
-        && (value.iter().all(|byte| ORDINARY_BYTES.contains(*byte))
-            || lower.starts_with(b"cmcd-") && is_ordinary_escaped(value))
-        && !value.windows(2).any(|pair| pair == b"..")
+        && (is_ordinary_text(value) || lower.starts_with(b"cmcd-") && is_ordinary_escaped(value))
+}
+
+/// By byte, what [`ORDINARY_BYTES`] has: one look each.
+const IS_ORDINARY: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = ORDINARY_BYTES.has(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
+/// Of ordinary bytes, and no step out of a folder.
+fn is_ordinary_text(value: &[u8]) -> bool {
+    let mut before = 0;
+    value.iter().all(|&byte| {
+        let is_step = byte == b'.' && before == b'.';
+        before = byte;
+        IS_ORDINARY[usize::from(byte)] && !is_step
+    })
 }
 
 /// Players escape the path of what they will ask for next (CTA-5004): with what the escapes stand for, it is ordinary.
 fn is_ordinary_escaped(value: &[u8]) -> bool {
     let mut rest = value;
+    let mut before = 0;
     while let Some((byte, after)) = rest.split_first() {
         let (byte, after) = match byte {
             b'%' => match hex_pair(rest, 1) {
@@ -140,9 +160,10 @@ fn is_ordinary_escaped(value: &[u8]) -> bool {
             },
             byte => (*byte, after),
         };
-        if !ORDINARY_BYTES.contains(byte) {
+        if !IS_ORDINARY[usize::from(byte)] || byte == b'.' && before == b'.' {
             return false;
         }
+        before = byte;
         rest = after;
     }
     true

@@ -63,11 +63,15 @@ pub(crate) fn run(rules: &Path, requests: u32) -> Result<Figures, AnyError> {
             ("media GET, a client that was seen", false),
             ("media GET, a new client each time", true),
         ] {
-            let us = measure(name, requests, |nth| media(&policy, &get, nth, is_new));
+            let asked = asked(&get, requests);
+            let us = measure(name, requests, |nth| {
+                media(&policy, &get, &asked[nth as usize], is_new)
+            });
             cases.push((name.to_owned(), us));
         }
+        let asked = asked(&get, requests);
         media_p99_us = Some(p99_us(requests, |nth| {
-            media(&policy, &get, nth, nth % 20 == 0)
+            media(&policy, &get, &asked[nth as usize], nth % 20 == 0)
         }));
     }
     Ok(Figures {
@@ -173,15 +177,28 @@ fn request(policy: &Policy, environment: &Arc<Environment>, sample: &Sample) -> 
     outcome
 }
 
-/// The lane for media: each request has a range of its own, and a new client has a `User-Agent` of its own.
-fn media(policy: &Policy, sample: &Sample, nth: u32, is_new: bool) -> Outcome {
-    let range = format!("bytes={nth}-{}", nth + 65_535);
-    let agent = is_new.then(|| format!("{} n/{nth}", sample.headers[1].1));
-    let fields = sample.headers.iter().map(|(name, value)| match &agent {
-        Some(agent) if *name == "User-Agent" => (name.as_bytes(), agent.as_bytes()),
+/// What tells a request for media from others: its range, and the `User-Agent` that it has if its client is new.
+struct Asked {
+    range: String,
+    agent: String,
+}
+
+/// Made beforehand: a client's work is not the firewall's.
+fn asked(sample: &Sample, requests: u32) -> Vec<Asked> {
+    let of = |nth| Asked {
+        range: format!("bytes={nth}-{}", nth + 65_535),
+        agent: format!("{} n/{nth}", sample.headers[1].1),
+    };
+    (0..requests).map(of).collect()
+}
+
+/// The lane for media.
+fn media(policy: &Policy, sample: &Sample, asked: &Asked, is_new: bool) -> Outcome {
+    let fields = sample.headers.iter().map(|(name, value)| match *name {
+        "User-Agent" if is_new => (name.as_bytes(), asked.agent.as_bytes()),
         _ => (name.as_bytes(), value.as_bytes()),
     });
-    let fields = fields.chain([(&b"Range"[..], range.as_bytes())]);
+    let fields = fields.chain([(&b"Range"[..], asked.range.as_bytes())]);
     match MediaHead::of_fields(CLIENT, [b""; 3], fields)
         .is_some_and(|head| policy.clears_media(&head))
     {
