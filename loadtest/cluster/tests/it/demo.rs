@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use mcsp_loadtest_scenario::Surroundings;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
@@ -65,6 +66,31 @@ async fn the_demo_prints_an_address_and_leaves_nothing_running() {
         left_running(&data_dir)
     );
 
+    let target = data_dir.join("load-target.toml");
+    let is_told = async {
+        while !target.is_file() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, is_told)
+        .await
+        .expect("a load test is told where to find it, in time");
+    let told = Surroundings::load(&target).expect("of this form");
+    assert_eq!(told.pid, demo.id());
+    assert!(address.contains(told.content_ids.first().expect("an item")));
+    assert_eq!((told.geography.len(), told.nodes.len()), (3, 7));
+    for node in &told.nodes {
+        let file = node.pid_file.as_ref().expect("a file");
+        let pid = std::fs::read_to_string(file).expect("a process id");
+        assert!(
+            Path::new("/proc").join(&pid).exists(),
+            "{}: {pid}",
+            node.name
+        );
+        let metrics = reqwest::get(node.metrics_url.clone().expect("metrics")).await;
+        assert!(metrics.expect("an answer").status().is_success());
+    }
+
     let pid = demo
         .id()
         .and_then(|pid| i32::try_from(pid).ok())
@@ -77,4 +103,5 @@ async fn the_demo_prints_an_address_and_leaves_nothing_running() {
         .expect("it ends");
     assert!(status.success(), "{status}");
     assert_eq!(left_running(&data_dir), Vec::<String>::new());
+    assert!(!target.exists(), "it leads to nobody");
 }
