@@ -16,11 +16,13 @@ pub struct CacheConfig {
     /// The largest response that is stored, bytes; larger ones stream through a window. Default 32 MiB; 64 KiB to
     /// 1 GiB.
     pub object_bytes_max: u64,
-    /// The share of `memory_bytes` that fills in flight may take together; a fill that does not fit streams through.
-    /// Default 128 MiB; `object_bytes_max` to `memory_bytes`.
+    /// The share of `memory_bytes` that fills in flight may take together. A response of known length that does not fit is
+    /// passed on to its client and not stored; one of unknown length streams through. Default 128 MiB; `object_bytes_max` to
+    /// `memory_bytes`.
     pub fill_bytes_max: u64,
     /// The share of `memory_bytes` that slow readers may hold of responses that left. Beyond it nothing leaves to make
-    /// room, and what does not fit streams through. Default 128 MiB; 0 to `memory_bytes`.
+    /// room for what is new, and answers from the disk have pieces of 32 KiB, or wait for one another. Default 128 MiB; 0 to
+    /// `memory_bytes`.
     pub pinned_bytes_max: u64,
     /// What a response that streams through may be ahead of its slowest reader, bytes. Default 1 MiB; 64 KiB to 64 MiB.
     pub stream_window_bytes: u64,
