@@ -37,7 +37,7 @@ pub struct Limits {
     /// Longest time that rules may take in one transaction, in microseconds; default 20000, range 100 to 1000000.
     pub budget_us: u64,
     /// And this much more for each KiB that they are given, in microseconds, so that nobody brings about an overrun by length alone;
-    /// default 1000, range 0 to 100000.
+    /// default 2000, range 0 to 100000.
     pub budget_us_per_kib: u64,
     /// Most bytes that transformations may write in one transaction; default 33554432, range 65536 to 268435456. What they wrote is
     /// given back with each phase.
@@ -60,7 +60,7 @@ impl Default for Limits {
             parts_max: 200,
             variables_max: 2000,
             budget_us: 20_000,
-            budget_us_per_kib: 1_000,
+            budget_us_per_kib: 2_000,
             scratch_bytes_max: 32 << 20,
             excerpt_bytes_max: 200,
             matches_max: 100,
