@@ -66,7 +66,7 @@ async fn play(args: &RunArgs, prepared: Prepared) -> Result<Results, LoadError> 
     let conductor = Conductor::prepare(&scenario, &allow).await?;
     preflight::reach(&doors, &kept_by).await?;
     let scenario = Arc::new(scenario);
-    let mut show = Show::open(args.quiet || args.json)?;
+    let mut show = Show::new()?;
     let (tell, tellings) = mpsc::channel(TELLING_MAX);
     let (stop, stopped) = watch::channel(false);
     let (start, names) = match (args.workers.listen, args.workers.workers) {
@@ -110,6 +110,9 @@ async fn play(args: &RunArgs, prepared: Prepared) -> Result<Results, LoadError> 
         chaos,
         stop: &stop,
     };
+    if !args.quiet && !args.json {
+        show.begin();
+    }
     let gathered = gathering.gather(&mut show).await;
     drop(show);
     let records = records(&scenario, harming, &stop, gathered.stopped_early.is_some()).await;

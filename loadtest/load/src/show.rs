@@ -37,25 +37,26 @@ pub(crate) fn has_colour() -> bool {
 }
 
 impl Show {
-    /// Listens for Ctrl-C and SIGTERM, too: from now on they do not end the process.
+    /// Listens for Ctrl-C and SIGTERM: from now on they do not end the process. Nothing is shown yet.
     ///
     /// # Errors
     /// When the system does not tell of signals.
-    pub(crate) fn open(is_quiet: bool) -> Result<Self, LoadError> {
+    pub(crate) fn new() -> Result<Self, LoadError> {
         let listen = |kind| signal(kind).map_err(|error| LoadError::system("signals", error));
-        let is_terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
-        let view = if is_quiet {
-            View::Nothing
-        } else if is_terminal && let Ok(live) = LiveView::open(has_colour()) {
-            View::Live(Box::new(live))
-        } else {
-            View::Plain(PlainView::new(std::io::stderr()))
-        };
         Ok(Self {
-            view,
+            view: View::Nothing,
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
         })
+    }
+
+    /// Begins to show. Only then, since lines that others write would be all over a live view.
+    pub(crate) fn begin(&mut self) {
+        let is_terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
+        self.view = match is_terminal.then(|| LiveView::open(has_colour())) {
+            Some(Ok(live)) => View::Live(Box::new(live)),
+            _ => View::Plain(PlainView::new(std::io::stderr())),
+        };
     }
 
     /// Shows a moment; what the person wants.
