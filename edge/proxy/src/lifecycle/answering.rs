@@ -256,7 +256,6 @@ mod tests {
                 Some((408, "slow-body")),
             ),
             (ErrorType::WriteTimedout, Downstream, None),
-            (ErrorType::ReadTimedout, Downstream, None),
             (ErrorType::InternalError, Internal, Some((500, "internal"))),
         ];
         for (etype, source, wanted) in cases {
