@@ -1,10 +1,11 @@
 //! The connection loop: head, handler, answer, and again.
 
 use std::io::IoSlice;
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode, Uri};
+use http::{StatusCode, Uri};
 use pingora_core::protocols::Stream;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -17,13 +18,22 @@ use crate::handler::{Delegation, Handler};
 use crate::limits::Limits;
 use crate::parse::{HeadInfo, Scan, Scanner, empty_parts, lent_head, take_head};
 use crate::refusal::Refusal;
+use crate::spare;
 use crate::wire::{Arrival, Wire};
 
 /// Bytes that a client may still send on a connection that has ended for it.
 const LINGER_BYTES_MAX: usize = 1 << 20;
 
-/// Room for fields that a connection keeps from one request to the next.
-const FIELDS_KEPT_MAX: usize = 64;
+/// A read of less than this is a drip.
+const DRIP_BYTES: usize = 64;
+
+/// Drips of one head that are taken as they come. What follows them gathers for a while: a client that sends its head byte
+/// by byte does not cost a wakeup a byte.
+const DRIPS_MAX: u32 = 4;
+
+/// How long it gathers, ms: no shorter and by no more longer, so that clients who drip in step fall out of it.
+const GATHER_MS: u64 = 20;
+const GATHER_MORE_MS: u64 = 180;
 
 /// Serves one connection until it ends: requests one after the other, answers in their order (RFC 9112 9.3.2).
 ///
@@ -65,9 +75,9 @@ struct Connection<'c, H> {
     wire: Wire,
     peer: Peer,
     scanner: Scanner,
-    /// Empty between requests; keeps the memory of the last one's fields.
+    /// Empty between requests.
     parts: Parts,
-    /// The memory in which heads are made.
+    /// The memory in which an answer's head is made; none between requests.
     scratch: BytesMut,
     requests: u32,
     limits: &'c Limits,
@@ -105,6 +115,7 @@ impl<H: Handler> Connection<'_, H> {
     async fn head(&mut self) -> Result<(HeadInfo, Bytes), End> {
         self.scanner.reset();
         let mut has_begun = false;
+        let mut drips = 0;
         let idle_deadline = Instant::now()
             + if self.requests == 0 {
                 self.limits.head_timeout()
@@ -132,6 +143,7 @@ impl<H: Handler> Connection<'_, H> {
                         deadline = idle_deadline;
                     }
                     Scan::Complete(bytes) => {
+                        self.parts.headers = spare::fields();
                         let buffer = &mut self.wire.buffer;
                         let parts = &mut self.parts;
                         let taken = take_head(buffer, bytes, &self.scanner, self.limits, parts);
@@ -149,7 +161,13 @@ impl<H: Handler> Connection<'_, H> {
                     }
                 }
             }
+            if drips > DRIPS_MAX {
+                let gathered = Instant::now() + self.gather(drips);
+                tokio::time::sleep_until(gathered.min(deadline)).await;
+            }
+            let had = self.wire.buffer.len();
             match self.wire.read(Some(deadline), !has_begun).await {
+                Arrival::Bytes if self.wire.buffer.len() - had < DRIP_BYTES => drips += 1,
                 Arrival::Bytes => {}
                 Arrival::Late if has_begun => return Err(Refusal::HeadTimeout.into()),
                 Arrival::Late => return Err(End::Quiet(CloseReason::Idle)),
@@ -162,11 +180,19 @@ impl<H: Handler> Connection<'_, H> {
         }
     }
 
+    /// Differs from client to client, and from one time to the next.
+    fn gather(&self, drips: u32) -> Duration {
+        let port = self.peer.address.map_or(0, |address| address.port());
+        let mixed = (u64::from(port) << 32 | u64::from(drips)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        Duration::from_millis(GATHER_MS + (mixed >> 32) % GATHER_MORE_MS)
+    }
+
     /// Has one request served.
     async fn request(&mut self, info: HeadInfo, raw: Bytes) -> Flow {
         let requests_before = self.requests;
         self.requests += 1;
         let may_persist = self.requests < self.limits.requests_max;
+        self.scratch = spare::bytes();
         let mut exchange = Exchange::new(
             &mut self.wire,
             self.limits,
@@ -252,10 +278,8 @@ impl<H: Handler> Connection<'_, H> {
 
     /// Drops what the request held, so that the read buffer is ours alone again, and keeps the memory.
     fn forget(&mut self) {
-        if self.parts.headers.capacity() > FIELDS_KEPT_MAX {
-            self.parts.headers = HeaderMap::new();
-        }
-        self.parts.headers.clear();
+        spare::keep_fields(&mut self.parts.headers);
+        spare::keep_bytes(&mut self.scratch);
         self.parts.extensions.clear();
         self.parts.uri = Uri::default();
     }

@@ -26,6 +26,7 @@ mod output;
 mod pace;
 mod parse;
 mod refusal;
+mod spare;
 mod stop;
 mod wire;
 

@@ -16,10 +16,8 @@ use crate::alarm::Alarm;
 use crate::error::SendError;
 use crate::limits::Limits;
 use crate::pace::Pace;
+use crate::spare;
 use crate::stop::Stop;
-
-/// What one read asks for. An idle connection holds this much.
-const READ_BYTES: usize = 4096;
 
 /// What goes out at once before other connections of the thread have their turn. The system makes segments of up to 64 KiB
 /// of it, and a cut that leaves a sliver behind the last whole one costs both sides a wakeup for nothing: so no multiple
@@ -29,9 +27,6 @@ const TURN_BYTES: usize = (64 << 10) * 10 + (32 << 10);
 
 /// Slices that are looked at for one turn.
 const TURN_SLICES_MAX: usize = 32;
-
-/// Room below which a buffer is made larger, or starts anew, before a read.
-const READ_BYTES_MIN: usize = 1024;
 
 /// A stream with what has been read of it and not been used.
 pub(crate) struct Wire {
@@ -64,7 +59,7 @@ impl Wire {
     pub(crate) fn new(stream: Stream, limits: &Limits, stop: watch::Receiver<bool>) -> Self {
         Self {
             stream,
-            buffer: BytesMut::with_capacity(READ_BYTES),
+            buffer: BytesMut::new(),
             watches: Watches {
                 stop: Stop::new(stop),
                 alarm: Alarm::new(limits.head_timeout()),
@@ -80,9 +75,6 @@ impl Wire {
 
     /// Reads more into the buffer. Nothing is lost when the future is dropped.
     pub(crate) async fn read(&mut self, deadline: Option<Instant>, heeds_stop: bool) -> Arrival {
-        if self.buffer.capacity() - self.buffer.len() < READ_BYTES_MIN {
-            self.buffer.reserve(READ_BYTES);
-        }
         poll_fn(|context| self.poll_read(context, deadline, heeds_stop)).await
     }
 
@@ -92,11 +84,15 @@ impl Wire {
         deadline: Option<Instant>,
         heeds_stop: bool,
     ) -> Poll<Arrival> {
+        spare::make_room(&mut self.buffer);
         match poll_read_buf(Pin::new(&mut *self.stream), context, &mut self.buffer) {
             Poll::Ready(Ok(0)) => return Poll::Ready(Arrival::End),
             Poll::Ready(Ok(_)) => return Poll::Ready(Arrival::Bytes),
             Poll::Ready(Err(error)) => return Poll::Ready(Arrival::Broken(error)),
             Poll::Pending => {}
+        }
+        if self.buffer.is_empty() {
+            spare::keep_bytes(&mut self.buffer);
         }
         if heeds_stop && self.watches.stop.poll_stopped(context).is_ready() {
             return Poll::Ready(Arrival::Stopped);

@@ -1,7 +1,10 @@
 //! What goes out: framing, persistence, and what becomes of answers that go wrong.
 
+use std::time::Duration;
+
 use mcsp_edge_h1::{CloseReason, FieldLines, Limits, imf_fixdate};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::Instant;
 
 use crate::site::{Site, open, read_until, talk, talk_in_pieces};
 
@@ -263,5 +266,28 @@ fn dates_are_imf_fixdate() {
     ];
     for (unix_s, text) in rows {
         assert_eq!(std::str::from_utf8(&imf_fixdate(unix_s)).unwrap(), text);
+    }
+}
+
+/// RFC 9112 3: heads come in pieces; one that drips is read when some of it has gathered.
+#[tokio::test(start_paused = true)]
+async fn a_head_that_drips_is_served_and_one_in_a_few_pieces_without_delay() {
+    let head = b"GET /204 HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (piece_bytes, longest_ms) in [(10, 0), (1, 200)] {
+        let site = Site::new();
+        let mut line = open(&site, &Limits::default(), 64 << 10);
+        for piece in head.chunks(piece_bytes) {
+            line.client.write_all(piece).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let sent = Instant::now();
+        let answer = read_until(&mut line.client, b"\r\n\r\n").await;
+        assert!(answer.starts_with(b"HTTP/1.1 204"), "{piece_bytes}");
+        assert!(
+            sent.elapsed() <= Duration::from_millis(longest_ms),
+            "{piece_bytes}: {:?}",
+            sent.elapsed()
+        );
+        assert_eq!(site.seen().len(), 1);
     }
 }
