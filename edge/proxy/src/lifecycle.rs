@@ -272,6 +272,12 @@ fn refused(context: &mut RequestContext, answer: Answer, why: &'static str) -> R
 }
 
 /// Has the body's sender had the time between two reads, and since then sent less than it must?
+/// What reading a body ahead came to. Whose fault a failure is, only pingora's own loop would add: without, a client that is
+/// slow would look like a fault of the node.
+fn of_client<T>(read: Result<T>) -> Result<T> {
+    read.map_err(Error::into_down)
+}
+
 fn is_too_slow(limits: &LimitsConfig, context: &RequestContext) -> bool {
     let grace = Duration::from_millis(limits.client_read_timeout_ms);
     let beyond = context.started.elapsed().saturating_sub(grace);

@@ -53,10 +53,10 @@ async fn a_fetch_ends_with_the_last_client_that_waits_for_its_head() {
     drop(clients);
     asked.given_up().await;
     gone(&node, 3.0).await;
-    assert!(
-        node.metric("mcsp_edge_fetches_given_up_total", &[]).await > 0.0,
-        "the fetch is counted"
-    );
+    wait_for("the fetch is counted", || async {
+        node.metric("mcsp_edge_fetches_given_up_total", &[]).await > 0.0
+    })
+    .await;
     // Who comes then is the first.
     let third = ask(&node, "/b", "").await;
     origin

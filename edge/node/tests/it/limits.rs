@@ -170,12 +170,21 @@ async fn a_connection_that_goes_on_asking_is_closed() {
     for path in ["/", TRENDING] {
         let mut stream = TcpStream::connect(node.plain).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
-        stream
-            .write_all(request.repeat(200).as_bytes())
-            .await
-            .unwrap();
         let mut answers = Vec::new();
-        let end = within("the end", stream.read_to_end(&mut answers)).await;
+        // One after the other: what waits unread when the connection ends could cost the last answers.
+        let end = within("the end", async {
+            for _ in 0..200 {
+                stream.write_all(request.as_bytes()).await?;
+                let before = answers.len();
+                while !answers[before..].windows(4).any(|end| end == b"\r\n\r\n") {
+                    if stream.read_buf(&mut answers).await? == 0 {
+                        return Ok(());
+                    }
+                }
+            }
+            Ok::<_, std::io::Error>(())
+        })
+        .await;
         let answers = String::from_utf8_lossy(&answers);
         let refused = answers.matches("HTTP/1.1 429 ").count();
         // Fifty, and five a second; not all that were asked for.

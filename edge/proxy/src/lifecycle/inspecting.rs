@@ -8,7 +8,7 @@ use http::header::{CONTENT_LENGTH, EXPECT};
 use pingora_error::Result;
 use pingora_proxy::Session;
 
-use super::{EdgeProxy, refused};
+use super::{EdgeProxy, of_client, refused};
 use crate::answer::Answer;
 use crate::context::RequestContext;
 use crate::stage::Flow;
@@ -59,9 +59,9 @@ async fn read(session: &mut Session, inspection: &mut Inspection) -> Result<Flow
     let client = session.as_downstream_mut();
     client.enable_retry_buffering();
     if is_asked_for {
-        client.write_continue_response().await?;
+        of_client(client.write_continue_response().await)?;
     }
-    while let Some(piece) = client.read_request_body().await? {
+    while let Some(piece) = of_client(client.read_request_body().await)? {
         let judged = inspection.request_ahead(&piece);
         if judged.is_break() {
             return Ok(judged);

@@ -12,7 +12,7 @@ use mcsp_edge_limits::{Class, Fingerprint};
 use pingora_error::Result;
 use pingora_proxy::Session;
 
-use super::EdgeProxy;
+use super::{EdgeProxy, of_client};
 use crate::answer::Answer;
 use crate::context::RequestContext;
 use crate::stage::{Flow, turn_away};
@@ -52,10 +52,10 @@ async fn read_whole(session: &mut Session) -> Result<Option<Bytes>> {
     let client = session.as_downstream_mut();
     client.enable_retry_buffering();
     if is_asked_for && !client.is_body_empty() {
-        client.write_continue_response().await?;
+        of_client(client.write_continue_response().await)?;
     }
     let mut body = BytesMut::new();
-    while let Some(piece) = client.read_request_body().await? {
+    while let Some(piece) = of_client(client.read_request_body().await)? {
         if (body.len() + piece.len()) as u64 > LOGIN_BYTES_MAX {
             return Ok(None);
         }

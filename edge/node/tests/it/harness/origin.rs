@@ -31,6 +31,9 @@ use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
 use tonic::{Request as RpcRequest, Response as RpcResponse, Status};
 
+/// Where a node asks for keys.
+const KEYS_PATH: &str = "/.well-known/jwks.json";
+
 /// A request as it reached the origin.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
@@ -207,13 +210,17 @@ impl Origin {
         self.script.serve.lock().insert(path.to_owned(), serve);
     }
 
-    /// What came, but for the feed.
+    /// What came for clients: not the feed, nor the node's own questions for keys, which come when they come.
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.script.seen.lock().clone()
+        let mut seen = self.script.seen.lock().clone();
+        seen.retain(|seen| seen.path != KEYS_PATH);
+        seen
     }
 
+    /// How often a path was asked for.
     pub(crate) fn count(&self, path: &str) -> usize {
-        self.seen().iter().filter(|seen| seen.path == path).count()
+        let seen = self.script.seen.lock();
+        seen.iter().filter(|seen| seen.path == path).count()
     }
 
     pub(crate) fn set_away(&self, is_away: bool) {
