@@ -29,21 +29,14 @@ impl Row {
         (peer_name, peer): (&str, &[f64]),
         goal: f64,
     ) -> Self {
-        let (ours, peer) = (median(ours), median(peer));
-        let ratio = ours / peer;
-        let row = Self {
-            case: case.to_owned(),
-            metric: metric.to_owned(),
-            unit: unit.to_owned(),
+        Self::beside(
+            case,
+            (metric, unit),
             ours,
-            peer,
-            peer_name: peer_name.to_owned(),
-            ratio,
+            (peer_name, peer),
             goal,
-            met: ratio <= goal,
-        };
-        row.tell();
-        row
+            |ratio| ratio <= goal,
+        )
     }
 
     /// Of what must be the same, give or take a share.
@@ -53,6 +46,25 @@ impl Row {
         ours: &[f64],
         (peer_name, peer): (&str, &[f64]),
         share: f64,
+    ) -> Self {
+        Self::beside(
+            case,
+            (metric, unit),
+            ours,
+            (peer_name, peer),
+            1.0 + share,
+            |ratio| (ratio - 1.0).abs() <= share,
+        )
+    }
+
+    /// The medians of both, told at once; `is_met` is asked for their ratio.
+    fn beside(
+        case: &str,
+        (metric, unit): (&str, &str),
+        ours: &[f64],
+        (peer_name, peer): (&str, &[f64]),
+        goal: f64,
+        is_met: impl FnOnce(f64) -> bool,
     ) -> Self {
         let (ours, peer) = (median(ours), median(peer));
         let ratio = ours / peer;
@@ -64,8 +76,8 @@ impl Row {
             peer,
             peer_name: peer_name.to_owned(),
             ratio,
-            goal: 1.0 + share,
-            met: (ratio - 1.0).abs() <= share,
+            goal,
+            met: is_met(ratio),
         };
         row.tell();
         row
