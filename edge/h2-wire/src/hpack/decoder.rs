@@ -145,7 +145,10 @@ impl Decoder {
             });
             return Ok((Some(field), bytes));
         }
-        let value = Value::of(&name, text);
+        let mut value = Value::of(&name, text);
+        if first & 0x10 != 0 {
+            value.never_index();
+        }
         Ok((Some(Field { name, value }), bytes))
     }
 

@@ -174,17 +174,17 @@ impl Block<'_> {
         self.out.put_u8(INDEXED | index);
     }
 
-    /// A field. One that is marked as sensitive goes into no table, unless its name is known as one whose values change.
+    /// A field. One that is marked as sensitive goes into no table, here or further on.
     pub fn field(&mut self, name: &HeaderName, value: &HeaderValue) {
         let known = names::find(name.as_str());
         let policy = known.and_then(|known| KNOWN.get(known));
         let index = policy.map_or(0, |known| usize::from(known.index));
         match policy.map(|known| known.policy) {
-            Some(Policy::Never) => self.literal(NEVER_INDEXED, index, name, value.as_bytes()),
-            Some(Policy::Vary) => self.varying(known, index, name, value.as_bytes()),
             _ if value.is_sensitive() => {
                 self.literal(NEVER_INDEXED, index, name, value.as_bytes());
             }
+            Some(Policy::Never) => self.literal(NEVER_INDEXED, index, name, value.as_bytes()),
+            Some(Policy::Vary) => self.varying(known, index, name, value.as_bytes()),
             _ => self.repeating(known, index, name, value),
         }
     }

@@ -53,7 +53,8 @@ impl Name {
 pub enum Value {
     /// Of a pseudo field: any octets.
     Pseudo(Bytes),
-    /// Of any other: octets that a field's value may have.
+    /// Of any other: octets that a field's value may have. Marked as sensitive where no table may have it, here or further
+    /// on (RFC 7541 section 6.2.3).
     Plain(HeaderValue),
     /// It has octets that no field's value may have, or blanks at its ends (RFC 9113 section 8.2.1).
     Malformed,
@@ -68,6 +69,12 @@ impl Value {
             Name::Plain(_) => {
                 HeaderValue::from_maybe_shared(text).map_or(Self::Malformed, Self::Plain)
             }
+        }
+    }
+
+    pub(super) fn never_index(&mut self) {
+        if let Self::Plain(value) = self {
+            value.set_sensitive(true);
         }
     }
 }

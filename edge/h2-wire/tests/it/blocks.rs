@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use http::{HeaderName, HeaderValue, StatusCode};
-use mcsp_edge_h2_wire::hpack::{Decoder, Encoder, HpackError, TABLE_BYTES};
+use mcsp_edge_h2_wire::hpack::{Decoder, Encoder, HpackError, TABLE_BYTES, Value};
 use proptest::prelude::*;
 
 use crate::{given, texts};
@@ -232,4 +232,31 @@ fn no_more_is_given_than_may_be() {
     assert!(given(&mut decoder, &after, 10_000).unwrap().1.is_too_large);
     let wanted = vec![("b".to_owned(), "w".to_owned())];
     assert_eq!(texts(&mut decoder, b"\xbe").unwrap(), wanted);
+}
+
+/// RFC 7541 section 6.2.3: what came as a literal that is never to be indexed goes on as one, whatever its name.
+#[test]
+fn what_is_never_indexed_stays_so() {
+    // By an index of its name, and with a name of its own; then one that may be indexed, and one that was.
+    let block = b"\x1f\x12\x01s\x10\x01n\x01s\x0f\x12\x01p\x40\x01n\x01p";
+    let mut marks = Vec::new();
+    Decoder::new()
+        .decode(block, usize::MAX, |field| {
+            if let Value::Plain(value) = field.value {
+                marks.push((value.as_bytes().to_vec(), value.is_sensitive()));
+            }
+        })
+        .unwrap();
+    let wanted = [(b"s", true), (b"s", true), (b"p", false), (b"p", false)];
+    assert_eq!(marks, wanted.map(|(text, mark)| (text.to_vec(), mark)));
+
+    for name in ["x-of-nobody", "location", "cache-status", "content-type"] {
+        let name: HeaderName = name.parse().unwrap();
+        let mut value = HeaderValue::from_static("secret");
+        value.set_sensitive(true);
+        let (mut encoder, mut out) = (Encoder::new(), BytesMut::new());
+        encoder.block(&mut out).field(&name, &value);
+        assert_eq!(out[0] & 0xf0, 0x10, "{name}: {:?}", &out[..]);
+        assert_eq!(encoder.table_bytes(), 0, "{name}");
+    }
 }
