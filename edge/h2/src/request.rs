@@ -145,6 +145,10 @@ impl Gathering {
                 .path
                 .filter(|path| !path.is_empty())
                 .ok_or("no :path")?;
+            // A fragment is no part of a target, and would be dropped in silence.
+            if path.contains(&b'#') {
+                return Err("a fragment in :path");
+            }
             let path = PathAndQuery::from_maybe_shared(path);
             parts.path_and_query = Some(path.map_err(|_| ":path that is none")?);
         }

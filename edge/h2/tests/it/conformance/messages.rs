@@ -163,6 +163,12 @@ async fn pseudo_fields() {
         ),
         (
             "8.3.1",
+            "a :path with a fragment",
+            fields(&[method, scheme, authority, (":path", "/full/1#x")]),
+            MALFORMED,
+        ),
+        (
+            "8.3.1",
             ":method twice",
             fields(&[method, method, scheme, authority, path]),
             MALFORMED,
