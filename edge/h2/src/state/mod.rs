@@ -183,8 +183,7 @@ impl State {
             };
             stream.is_new = false;
             if stream.gone.is_some() {
-                stream.has_handle = false;
-                self.slots.free(request.slot);
+                self.let_go(request.slot);
             } else {
                 accepted.push_back(request);
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request};
 
+use crate::conformance::{DATA, END_HEADERS, HEADERS, RESET, Raw, WINDOW, frame, request};
 use crate::site::{BOUND, Talk, bytes};
 
 fn post(path: &str) -> Request<()> {
@@ -99,4 +100,31 @@ async fn bodies_that_are_passed_over_take_no_room_for_ever() {
     }
     assert!(talk.get("/full/1").await.is_ok());
     assert_eq!(upload(&talk, "/upload", 2_000_000, None).await, 2_000_000);
+}
+
+/// The same of requests that are taken back, with what has come of their bodies, before anybody has looked at them.
+#[tokio::test]
+async fn bodies_that_are_taken_back_take_no_room_for_ever() {
+    let mut raw = Raw::with(&[]).await;
+    // More than half of the connection's window, after which its client is told of more room.
+    let (piece, times) = (3_000, 200);
+    for nth in 0..times {
+        let stream = 2 * nth + 1;
+        let asked = frame(
+            HEADERS,
+            END_HEADERS,
+            stream,
+            &request("POST", "/upload", &[]),
+        );
+        let some = frame(DATA, 0, stream, &vec![7; piece]);
+        let taken_back = frame(RESET, 0, stream, &[0, 0, 0, 8]);
+        raw.send(&[asked, some, taken_back].concat()).await;
+        assert!(raw.round(*b"and next").await);
+    }
+    let told = raw
+        .seen
+        .iter()
+        .filter(|seen| (seen.kind, seen.stream) == (WINDOW, 0));
+    // The first makes the window what it is.
+    assert_eq!(told.count(), 2);
 }
