@@ -50,7 +50,11 @@ impl State {
     }
 
     fn go_away(&mut self, last_stream: u32, code: Code) {
-        let go_away = GoAway { last_stream, code };
+        self.told_last = self.told_last.min(last_stream);
+        let go_away = GoAway {
+            last_stream: self.told_last,
+            code,
+        };
         self.out.put(|out| put_go_away(out, go_away));
     }
 

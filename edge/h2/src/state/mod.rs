@@ -67,6 +67,8 @@ pub(crate) struct State {
     accepted: VecDeque<Accepted>,
     /// The highest stream that the client has begun.
     last_stream: u32,
+    /// The highest that the client was told is looked at, which never grows (RFC 9113 section 6.8).
+    told_last: u32,
     leaving: Leaving,
     is_client_leaving: bool,
     is_over: bool,
@@ -121,6 +123,7 @@ impl State {
             the_loop: Loop::default(),
             accepted: VecDeque::new(),
             last_stream: 0,
+            told_last: frame::STREAM_MAX,
             leaving: Leaving::No,
             is_client_leaving: false,
             is_over: false,

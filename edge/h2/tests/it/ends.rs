@@ -3,7 +3,9 @@
 use http::{Method, StatusCode};
 use mcsp_edge_h2::CloseReason;
 
-use crate::conformance::{GOAWAY, HEADERS, PING, Raw, Seen, frame, get, half_closed, open};
+use crate::conformance::{
+    DATA, GOAWAY, HEADERS, PING, PROTOCOL, Raw, Seen, frame, get, half_closed, open,
+};
 use crate::site::{BOUND, Talk};
 
 #[tokio::test(start_paused = true)]
@@ -77,6 +79,32 @@ async fn a_node_that_ends_says_so_twice() {
         2
     );
     assert_eq!(raw.served.await.unwrap().reason, CloseReason::Stopped);
+}
+
+/// RFC 9113 section 6.8: a client that was told which stream is the last is never told of a later one, since it may have
+/// asked for that elsewhere meanwhile.
+#[tokio::test]
+async fn the_last_stream_stays_the_last() {
+    let mut raw = Raw::with(&[]).await;
+    raw.send(&half_closed(1)).await;
+    assert!(raw.round(*b"it began").await);
+    raw.stop.send_replace(true);
+    assert!(raw.until(|seen| (seen.kind, seen.flags) == (PING, 0)).await);
+    let ping = raw.seen.last().unwrap().payload.clone();
+    raw.send(&frame(PING, 1, 0, &ping)).await;
+    // Passed over, and then a fault.
+    raw.send(&get(3)).await;
+    raw.send(&frame(DATA, 0, 0, b"")).await;
+    assert!(!raw.until(|_| false).await);
+    let told = raw.seen.iter().filter(|seen| seen.kind == GOAWAY);
+    let told: Vec<_> = told
+        .map(|seen| (seen.payload[..4].to_vec(), seen.code()))
+        .collect();
+    let last = |stream: u32| stream.to_be_bytes().to_vec();
+    assert_eq!(
+        told,
+        [(last(u32::MAX >> 1), 0), (last(1), 0), (last(1), PROTOCOL)]
+    );
 }
 
 /// RFC 9113 section 6.5.3.
