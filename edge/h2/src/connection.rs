@@ -16,6 +16,7 @@ use pingora_core::protocols::Stream;
 use tokio::sync::watch;
 
 use crate::exchange::{Exchange, Peer};
+use crate::farewell;
 use crate::handler::Handler;
 use crate::limits::Limits;
 use crate::pace::Pace;
@@ -33,9 +34,6 @@ const READS_MAX: usize = 16;
 /// While as much waits for a client that reads nothing, nothing is read of it: it cannot make answers to its frames
 /// pile up. More than all heads of answers that may be under way.
 const OUTPUT_BYTES_MAX: usize = 256 << 10;
-
-/// How long a client may take to read why its connection ends.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How long a client that has nothing under way may take, once the node ends, to say that it knows (RFC 9113 section 6.8).
 /// One that is gone without a word never does.
@@ -129,11 +127,13 @@ pub async fn serve_connection<H: Handler>(
         requests: 0,
         malformed: 0,
     };
-    let End { reason, told } = poll_fn(|context| driver.poll(context)).await;
+    let End {
+        reason,
+        told,
+        is_proper,
+    } = poll_fn(|context| driver.poll(context)).await;
     driver.end(told);
-    // Whether it arrives or not, the connection ends.
-    let farewell = poll_fn(|context| driver.poll_farewell(context));
-    let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    farewell::part(&driver.state, &mut driver.wire, is_proper).await;
     Closed {
         reason,
         requests: driver.requests,
@@ -161,6 +161,8 @@ async fn preface(wire: &mut Wire) -> bool {
 struct End {
     reason: CloseReason,
     told: Option<Code>,
+    /// All that was asked for has been answered.
+    is_proper: bool,
 }
 
 impl From<CloseReason> for End {
@@ -168,6 +170,7 @@ impl From<CloseReason> for End {
         Self {
             reason,
             told: reason.told(),
+            is_proper: false,
         }
     }
 }
@@ -238,17 +241,20 @@ impl<H: Handler> Driver<'_, H> {
             Ok(is_over) => is_over,
             Err(end) => return Poll::Ready(end),
         };
-        if self.poll_send(context).is_err() || is_over {
+        if self.wire.poll_send(&self.state, context).is_err() || is_over {
             return Poll::Ready(self.gone().into());
         }
         let mut state = self.state.lock();
-        if state.is_done() && self.wire.output.is_empty() {
+        if state.is_done() && !self.wire.has_output() {
             drop(state);
-            return Poll::Ready(self.gone().into());
+            return Poll::Ready(End {
+                is_proper: true,
+                ..self.gone().into()
+            });
         }
         let is_settled = state.is_settled();
         // What is written of streams that are closed has to be taken too.
-        let has_streams = state.has_streams() || !self.wire.output.is_empty();
+        let has_streams = state.has_streams() || self.wire.has_output();
         if !state.end_turn(!self.wire.output.is_empty()) {
             context.waker().wake_by_ref();
         }
@@ -268,6 +274,7 @@ impl<H: Handler> Driver<'_, H> {
             Overdue::Unsettled => End {
                 reason: CloseReason::Protocol,
                 told: Some(Code::SETTINGS_TIMEOUT),
+                is_proper: false,
             },
         })
     }
@@ -293,7 +300,9 @@ impl<H: Handler> Driver<'_, H> {
             let waiting = self.state.lock().output_bytes();
             if waiting >= OUTPUT_BYTES_MAX {
                 // If the client takes it, reading goes on at once.
-                self.poll_send(context).map_err(|()| self.gone())?;
+                self.wire
+                    .poll_send(&self.state, context)
+                    .map_err(|()| self.gone())?;
                 if self.state.lock().output_bytes() >= OUTPUT_BYTES_MAX {
                     return Ok(false);
                 }
@@ -316,6 +325,7 @@ impl<H: Handler> Driver<'_, H> {
             return Err(End {
                 reason: CloseReason::Protocol,
                 told: Some(error.code),
+                is_proper: false,
             });
         }
         if self.wire.flood().is_none() {
@@ -332,38 +342,6 @@ impl<H: Handler> Driver<'_, H> {
             }
         }
         Ok(())
-    }
-
-    /// Writes what there is to write, until the client takes no more.
-    fn poll_send(&mut self, context: &mut Context<'_>) -> Result<(), ()> {
-        loop {
-            if self.wire.output.is_empty() {
-                self.state.lock().fill(&mut self.wire.output);
-                if self.wire.output.is_empty() {
-                    break;
-                }
-            }
-            match self.wire.poll_write(context) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Err(()),
-                Poll::Pending => return Ok(()),
-            }
-        }
-        match self.wire.poll_flush(context) {
-            Poll::Ready(Err(_)) => Err(()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Sends the last that there is to say.
-    fn poll_farewell(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.poll_send(context).is_err() {
-            return Poll::Ready(());
-        }
-        if !self.wire.output.is_empty() || self.wire.poll_flush(context).is_pending() {
-            return Poll::Pending;
-        }
-        self.wire.poll_shutdown(context)
     }
 
     /// Has a request answered, as far as that goes without waiting. False: it was one too many that is malformed.

@@ -18,6 +18,7 @@
 mod connection;
 mod error;
 mod exchange;
+mod farewell;
 mod fields;
 mod handler;
 mod lent;

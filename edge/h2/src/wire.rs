@@ -8,11 +8,11 @@ use bytes::{Buf as _, BytesMut};
 use mcsp_edge_h2_wire::frame::{FRAME_BYTES, Frame, Parsed, parse};
 use mcsp_edge_h2_wire::{ConnectionError, StreamError};
 use mcsp_edge_limits::{Flood, FrameMeter};
+use parking_lot::Mutex;
 use pingora_core::protocols::Stream;
-use tokio::io::ReadBuf;
 use tokio_util::io::poll_read_buf;
 
-use crate::state::Output;
+use crate::state::{Output, State};
 
 /// What one read asks for, and what an idle connection holds.
 const READ_BYTES: usize = 4 << 10;
@@ -138,7 +138,7 @@ impl Wire {
     }
 
     /// Writes [`output`](Self::output).
-    pub(crate) fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.output.is_empty() {
             let mut slices = [IoSlice::new(b""); SLICES_MAX];
             let count = self.output.slices(&mut slices);
@@ -158,8 +158,41 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
+    /// Writes what there is to write, until the client takes no more.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub(crate) fn poll_send(
+        &mut self,
+        state: &Mutex<State>,
+        context: &mut Context<'_>,
+    ) -> Result<(), ()> {
+        loop {
+            if self.output.is_empty() {
+                state.lock().fill(&mut self.output);
+                if self.output.is_empty() {
+                    break;
+                }
+            }
+            match self.poll_write(context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Err(()),
+                Poll::Pending => return Ok(()),
+            }
+        }
+        match self.poll_flush(context) {
+            Poll::Ready(Err(_)) => Err(()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether something has not left yet, here or in the stream.
+    pub(crate) const fn has_output(&self) -> bool {
+        !self.output.is_empty() || self.has_unflushed
+    }
+
     /// Sends what the stream holds back.
-    pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.has_unflushed {
             ready!(Pin::new(&mut *self.stream).poll_flush(context))?;
             self.has_unflushed = false;
@@ -167,19 +200,22 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
-    /// Tells the client that nothing more comes, and reads what it has sent meanwhile: a socket that is closed before takes
-    /// back what is on its way to the client.
+    /// Tells the client that nothing more comes.
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
         // An error means that it is over already.
         let _ = ready!(Pin::new(&mut *self.stream).poll_shutdown(context));
-        let mut bytes = [0; READ_BYTES];
-        for _ in 0..READ_BYTES_BUSY / READ_BYTES {
-            let mut read = ReadBuf::new(&mut bytes);
-            let poll = Pin::new(&mut *self.stream).poll_read(context, &mut read);
-            if !matches!(poll, Poll::Ready(Ok(()))) || read.filled().is_empty() {
-                break;
-            }
-        }
         Poll::Ready(())
+    }
+
+    /// How much more has come, of which nothing is kept; nothing once the client sends no more.
+    pub(crate) fn poll_pass_over(&mut self, context: &mut Context<'_>) -> Poll<Option<usize>> {
+        self.buffer.clear();
+        self.buffer.reserve(READ_BYTES);
+        let read = ready!(poll_read_buf(
+            Pin::new(&mut *self.stream),
+            context,
+            &mut self.buffer
+        ));
+        Poll::Ready(read.ok().filter(|bytes| *bytes > 0))
     }
 }

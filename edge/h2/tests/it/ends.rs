@@ -78,7 +78,7 @@ async fn a_node_that_ends_says_so_twice() {
         raw.seen.iter().filter(|seen| seen.kind == GOAWAY).count(),
         2
     );
-    assert_eq!(raw.served.await.unwrap().reason, CloseReason::Stopped);
+    assert_eq!(raw.leave().await.unwrap().reason, CloseReason::Stopped);
 }
 
 /// RFC 9113 section 6.8: a client that was told which stream is the last is never told of a later one, since it may have
@@ -122,5 +122,5 @@ async fn a_client_that_does_not_follow_settings_is_not_waited_for() {
     assert!(!raw.until(|_| false).await);
     let told = raw.seen.last().unwrap();
     assert_eq!((told.kind, told.code()), (GOAWAY, 4));
-    assert_eq!(raw.served.await.unwrap().reason, CloseReason::Protocol);
+    assert_eq!(raw.leave().await.unwrap().reason, CloseReason::Protocol);
 }

@@ -65,7 +65,7 @@ async fn send(pieces: Vec<Vec<u8>>) -> (Closed, Option<u32>) {
             async move { serve_connection(Box::new(ours), &limits(), &site, stopped).await },
         );
     let (mut reader, mut writer) = tokio::io::split(theirs);
-    let talk = async {
+    let talk = async move {
         writer
             .write_all(&[PREFACE, &settings()].concat())
             .await

@@ -7,6 +7,7 @@ mod bounds;
 mod conformance;
 mod deaf;
 mod ends;
+mod farewell;
 mod floods;
 mod noise;
 mod site;

@@ -80,6 +80,13 @@ impl Handler for Site {
                     .answer(StatusCode::OK, fields(length), &pieces)
                     .await;
             }
+            "late" => {
+                self.gate.notified().await;
+                let pieces = [bytes(length)];
+                let _ = exchange
+                    .answer(StatusCode::OK, fields(length), &pieces)
+                    .await;
+            }
             "pieces" => {
                 exchange
                     .respond(StatusCode::OK, fields(length), false)

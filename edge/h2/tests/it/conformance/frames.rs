@@ -417,5 +417,5 @@ async fn a_client_that_leaves_gets_what_it_has_asked_for() {
             .await
     );
     assert!(!raw.until(|_| false).await);
-    assert_eq!(raw.served.await.unwrap().reason.label(), "client");
+    assert_eq!(raw.leave().await.unwrap().reason.label(), "client");
 }

@@ -236,7 +236,7 @@ pub(crate) async fn check(cases: Vec<Case>) {
             let told = raw.seen.iter().find(|seen| seen.kind == GOAWAY);
             let told = told.unwrap_or_else(|| panic!("{name}: {:?}", raw.seen));
             assert_eq!(told.code(), code, "{name}");
-            let closed = tokio::time::timeout(BOUND, raw.served).await.unwrap();
+            let closed = tokio::time::timeout(BOUND, raw.leave()).await.unwrap();
             assert_eq!(closed.unwrap().reason.label(), "protocol", "{name}");
             continue;
         }
