@@ -28,30 +28,51 @@ enum Command {
     /// How often there is a hit beside them; exit status 2 when a goal is not met
     HitRatio(measure::HitRatio),
     /// What the shield adds to a cached segment, and how viewers fare while the node is attacked; exit status 2 when a goal is
-    /// not met
+    /// not met, 3 when the machine is too unquiet to tell
     Shield(shield_command::Args),
     /// One attack, by a process of its own; `shield` starts it
     #[command(hide = true)]
     Attack(shield_command::AttackArgs),
+    /// Somebody else to attack; `shield` starts it
+    #[command(hide = true)]
+    Sink(shield_command::SinkArgs),
 }
 
 /// The exit status for a goal that is not met.
 const EXIT_NOT_MET: u8 = 2;
+/// The exit status for figures that say nothing.
+const EXIT_NOT_JUDGED: u8 = 3;
+
+/// What a measurement says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Met,
+    NotMet,
+    NotJudged,
+}
+
+impl Outcome {
+    const fn of(is_met: bool) -> Self {
+        if is_met { Self::Met } else { Self::NotMet }
+    }
+}
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
     // Two providers are linked, and rustls refuses to guess.
     mcsp_runtime::install_crypto_provider();
     let result = match Cli::parse().command {
-        Command::Conformance(args) => conformance::run(&args).await,
-        Command::EdgeCache(args) => measure::edge_cache(&args).await,
-        Command::HitRatio(args) => measure::hit_ratio(&args).await,
+        Command::Conformance(args) => conformance::run(&args).await.map(Outcome::of),
+        Command::EdgeCache(args) => measure::edge_cache(&args).await.map(Outcome::of),
+        Command::HitRatio(args) => measure::hit_ratio(&args).await.map(Outcome::of),
         Command::Shield(args) => shield_command::run(&args).await,
-        Command::Attack(args) => shield_command::attack(args).await,
+        Command::Attack(args) => shield_command::attack(args).await.map(Outcome::of),
+        Command::Sink(args) => shield_command::sink(args).await.map(Outcome::of),
     };
     match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(EXIT_NOT_MET),
+        Ok(Outcome::Met) => ExitCode::SUCCESS,
+        Ok(Outcome::NotMet) => ExitCode::from(EXIT_NOT_MET),
+        Ok(Outcome::NotJudged) => ExitCode::from(EXIT_NOT_JUDGED),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE

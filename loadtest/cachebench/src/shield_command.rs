@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use mcsp_loadtest_cachebench::BenchError;
 use mcsp_loadtest_cachebench::report::Row;
-use mcsp_loadtest_cachebench::shield::attack::{self, Kind, Orders};
-use mcsp_loadtest_cachebench::shield::{self, Options};
+use mcsp_loadtest_cachebench::shield::attack::{self, Kind, Orders, Target};
+use mcsp_loadtest_cachebench::shield::{self, Options, sink};
 
+use crate::Outcome;
 use crate::measure::{Places, conclude, make, say};
 
 /// What `shield` is told.
@@ -55,8 +56,15 @@ pub(crate) struct AttackArgs {
 /// What is measured of the cost, beside the attacks.
 const ADDED: &str = "added";
 
-/// Measures; true when every goal is met.
-pub(crate) async fn run(args: &Args) -> Result<bool, BenchError> {
+/// What the sink is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SinkArgs {
+    #[arg(long)]
+    certificate: PathBuf,
+}
+
+/// Measures, and says whether every goal is met, if that can be said.
+pub(crate) async fn run(args: &Args) -> Result<Outcome, BenchError> {
     make(&args.places.data_dir)?;
     let is_asked = |name: &str| args.only.is_empty() || args.only.iter().any(|only| only == name);
     for only in &args.only {
@@ -78,17 +86,36 @@ pub(crate) async fn run(args: &Args) -> Result<bool, BenchError> {
             .filter(|kind| is_asked(kind.name()))
             .collect(),
     };
-    let rows = shield::run(&options, &say).await?;
-    println!("{}", table(&rows));
-    conclude(&args.places, &rows)
+    let found = shield::run(&options, &say).await?;
+    println!("{}", table(&found.rows));
+    let is_met = conclude(&args.places, &found.rows)?;
+    Ok(match found.unjudged {
+        Some(reason) => {
+            println!("not judged: {reason}");
+            Outcome::NotJudged
+        }
+        None => Outcome::of(is_met),
+    })
+}
+
+/// Takes what attackers send, as somebody else than the node.
+pub(crate) async fn sink(args: SinkArgs) -> Result<bool, BenchError> {
+    let announce = |target: &Target| {
+        // Two addresses can be written.
+        println!("{}", serde_json::to_string(target).unwrap_or_default());
+    };
+    sink::run(&args.certificate, announce).await?;
+    Ok(true)
 }
 
 /// Attacks, and tells what it did.
 pub(crate) async fn attack(args: AttackArgs) -> Result<bool, BenchError> {
     let counts = attack::run(Orders {
         kind: args.kind,
-        plain: args.plain,
-        tls: args.tls,
+        target: Target {
+            plain: args.plain,
+            tls: args.tls,
+        },
         certificate: args.certificate,
         path: args.path,
         network: args.network,

@@ -29,8 +29,9 @@ const SERVICES: [(&str, &str); 4] = [
 /// The public suite, from the npm registry.
 const PUBLIC_SUITE: &str = "http-cache-tests@0.4.5";
 
-/// The exit status by which `mcsp-cachebench` says that a goal is not met.
+/// The exit statuses by which `mcsp-cachebench` says that a goal is not met, and that the machine is too unquiet to tell.
 const EXIT_NOT_MET: i32 = 2;
+const EXIT_NOT_JUDGED: i32 = 3;
 
 /// Installs the peers that are missing; as programs, not as services.
 fn peers() -> Result<(), Failure> {
@@ -129,6 +130,9 @@ fn met(command: &mut Command) -> Result<bool, Failure> {
     match status.code() {
         Some(0) => Ok(true),
         Some(EXIT_NOT_MET) => Ok(false),
+        Some(EXIT_NOT_JUDGED) => Err(Failure::Other(
+            "mcsp-cachebench: other work on this machine disturbs too much to tell".to_owned(),
+        )),
         _ => Err(Failure::Ended {
             line: "mcsp-cachebench".to_owned(),
             status: status.to_string(),

@@ -3,26 +3,27 @@
 
 mod added;
 pub mod attack;
+mod besieged;
 mod latencies;
 mod pin;
+pub mod sink;
 mod speaker;
 mod viewers;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use added::Contender;
 use attack::Kind;
 use mcsp_geo::testdb::{RecordSize, TestDb};
 use rustls::ClientConfig;
-use viewers::{VIEWERS, Viewers, Window};
 
 use crate::client::{self, Request};
 use crate::error::BenchError;
 use crate::region::Region;
-use crate::report::{Better, Row, median};
+use crate::report::Row;
 use crate::server::{Certificate, Kind as ServerKind, NodeLimits, Plan, Purpose, Server};
 use crate::sized::{SizedOrigin, path_of};
 
@@ -32,12 +33,6 @@ const NODE_CORE: usize = 1;
 const LOAD_CORE: usize = 0;
 /// The one client that asks for what is added.
 const CLIENT_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
-/// What viewers' latencies may be of those in quiet, at the 99th percentile.
-const QUIET_FACTOR: f64 = 2.0;
-/// Between an attack's end and the next window.
-const RECOVERY: Duration = Duration::from_millis(1_500);
-/// Before the first window, and for answers to what was asked for at the end of one.
-const SETTLING: Duration = Duration::from_millis(1_500);
 
 /// What a run is told.
 #[derive(Debug)]
@@ -58,11 +53,20 @@ pub struct Options<'a> {
     pub attacks: Vec<Kind>,
 }
 
+/// What came of a run.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The figures.
+    pub rows: Vec<Row>,
+    /// Why the figures of attacks say nothing of the node, if they do not: the machine was not quiet enough to tell.
+    pub unjudged: Option<String>,
+}
+
 /// Runs everything, with what is told on the way given to `say`.
 ///
 /// # Errors
 /// When a process does not start, or the node fails a request in quiet.
-pub async fn run(options: &Options<'_>, say: &dyn Fn(&str)) -> Result<Vec<Row>, BenchError> {
+pub async fn run(options: &Options<'_>, say: &dyn Fn(&str)) -> Result<Found, BenchError> {
     let certificate = Certificate::create(&options.data_dir.join("certificate"))?;
     let origin = SizedOrigin::start().await?;
     let region = Region::start(&options.data_dir.join("region")).await?;
@@ -73,14 +77,16 @@ pub async fn run(options: &Options<'_>, say: &dyn Fn(&str)) -> Result<Vec<Row>, 
         origin: &origin,
         region: &region,
     };
-    let mut rows = Vec::new();
+    let mut found = Found::default();
     if options.measures_added {
-        rows.extend(site.added(&tls, say).await?);
+        found.rows = site.added(&tls, say).await?;
     }
     if !options.attacks.is_empty() {
-        rows.extend(site.attacked(&tls, say).await?);
+        let besieged = besieged::run(&site, &tls, say).await?;
+        found.rows.extend(besieged.rows);
+        found.unjudged = besieged.unjudged;
     }
-    Ok(rows)
+    Ok(found)
 }
 
 /// What nodes are started with.
@@ -161,138 +167,6 @@ impl Site<'_> {
         with.stop().await;
         Ok(rows)
     }
-
-    /// Viewers beside each attack, and before it, in turn.
-    async fn attacked(
-        &self,
-        tls: &Arc<ClientConfig>,
-        say: &dyn Fn(&str),
-    ) -> Result<Vec<Row>, BenchError> {
-        let node = self
-            .node("attacked", NodeLimits::Default, &self.shield()?)
-            .await?;
-        let address = node
-            .tls
-            .ok_or_else(|| BenchError::Answer("the node has no listener with TLS".to_owned()))?;
-        let prefixes = self.region.prefixes(VIEWERS)?;
-        for bytes in viewers::SIZES {
-            fill(&node, &self.region.prefix, bytes, viewers::OBJECTS).await?;
-        }
-        let watching = Viewers::start(address, &prefixes, tls).await?;
-        tokio::time::sleep(SETTLING).await;
-        let attacked = format!("{}/{}", self.region.prefix, path_of(viewers::SIZES[1], 0));
-        let mut network = 10;
-        let mut measured = vec![Vec::new(); self.options.attacks.len()];
-        for pass in 1..=self.options.passes {
-            for (kind, measured) in self.options.attacks.iter().zip(&mut measured) {
-                let quiet_from = Instant::now();
-                tokio::time::sleep(self.options.window).await;
-                let from = Instant::now();
-                let cpu_s = node.cpu_s();
-                // Addresses that owe nothing yet: what a burst lets through is part of it.
-                let certificate = &self.certificate.folder;
-                let duration = self.options.window;
-                let attack = attack::have(*kind, &node, certificate, &attacked, network, duration);
-                let counts = attack.await?;
-                let to = Instant::now();
-                let cpu = (node.cpu_s() - cpu_s) / to.duration_since(from).as_secs_f64();
-                network = network.checked_add(1).unwrap_or(10);
-                tokio::time::sleep(RECOVERY).await;
-                let pair = Pair {
-                    quiet: watching.window(quiet_from, from),
-                    attacked: watching.window(from, to),
-                };
-                say(&format!("pass {pass}: {}", pair.told(*kind, cpu, &counts)));
-                measured.push(Measured::of(&pair));
-            }
-        }
-        let mut faults = watching.faults();
-        drop(watching);
-        node.stop().await;
-        faults.truncate(3);
-        for fault in faults {
-            say(&format!("a viewer was not served: {fault}"));
-        }
-        let kinds = self.options.attacks.iter().zip(&measured);
-        Ok(kinds
-            .flat_map(|(kind, measured)| rows_of(*kind, measured))
-            .collect())
-    }
-}
-
-/// A window of quiet and the attack after it.
-struct Pair {
-    quiet: Window,
-    attacked: Window,
-}
-
-impl Pair {
-    fn told(&self, kind: Kind, cpu: f64, counts: &attack::Counts) -> String {
-        let of = |window: &Window| {
-            format!(
-                "p50 {:>6.0} p99 {:>7.0} µs (own {:>5.0}), {} of {} failed",
-                window.latencies.us(0.5),
-                window.latencies.us(0.99),
-                window.lateness.us(0.99),
-                window.failed,
-                window.failed + window.latencies.count()
-            )
-        };
-        format!(
-            "{}: quiet {}; attacked {}; node at {:.0} % of its core, {} connections ({} ended), {} requests",
-            kind.name(),
-            of(&self.quiet),
-            of(&self.attacked),
-            cpu * 100.0,
-            counts.connected,
-            counts.ended,
-            counts.requests
-        )
-    }
-}
-
-/// A pair's figures.
-#[derive(Debug, Clone, Copy)]
-struct Measured {
-    /// Medians and 99th percentiles in quiet and under attack, µs.
-    p50_us: [f64; 2],
-    p99_us: [f64; 2],
-    failed: [usize; 2],
-}
-
-impl Measured {
-    fn of(pair: &Pair) -> Self {
-        let both = [&pair.quiet, &pair.attacked];
-        Self {
-            p50_us: both.map(|window| window.latencies.us(0.5)),
-            p99_us: both.map(|window| window.latencies.us(0.99)),
-            failed: both.map(|window| window.failed),
-        }
-    }
-}
-
-fn rows_of(kind: Kind, measured: &[Measured]) -> Vec<Row> {
-    let case = format!("viewers during {}", kind.name());
-    let middle = |figure: &dyn Fn(&Measured) -> f64| {
-        median(&measured.iter().map(figure).collect::<Vec<_>>())
-    };
-    let row = |name: &str, unit: &str, [quiet, attacked]: [f64; 2], goal: f64| {
-        let peer = [("the same viewers in quiet".to_owned(), quiet)];
-        Row::best_of(&case, name, unit, attacked, &peer, (Better::Less, goal))
-    };
-    let of = |figure: fn(&Measured) -> [f64; 2]| {
-        [0, 1].map(|at| middle(&|measured| figure(measured)[at]))
-    };
-    let failed = measured.iter().map(|one| one.failed[1]).sum::<usize>() as f64;
-    [
-        row("p50", "µs", of(|one| one.p50_us), QUIET_FACTOR).map(|row| row.required(None)),
-        row("p99", "µs", of(|one| one.p99_us), QUIET_FACTOR),
-        // Nothing may fail, whatever does in quiet.
-        row("failed", "requests", [0.0, failed], 1.0),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
 }
 
 /// Asks for every object twice.
@@ -330,30 +204,4 @@ fn networks(folder: &Path) -> Result<(PathBuf, PathBuf), BenchError> {
     let text = "hosting AS64501\nvpn 198.51.100.0/24\nrelay 127.1.0.0/16\n";
     std::fs::write(&list, text).map_err(|source| BenchError::file(&list, source))?;
     Ok((systems, list))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn viewers_may_wait_twice_as_long_and_none_may_fail() {
-        let of = |quiet: f64, attacked: f64, failed: usize| Measured {
-            p50_us: [quiet / 2.0, attacked / 2.0],
-            p99_us: [quiet, attacked],
-            failed: [0, failed],
-        };
-        let judged = |measured: &[Measured]| {
-            let rows = rows_of(Kind::RapidReset, measured);
-            let acceptable: Vec<bool> = rows.iter().map(|row| row.acceptable).collect();
-            acceptable
-        };
-        let good = of(100.0, 190.0, 0);
-        assert_eq!(
-            judged(&[good, good, of(100.0, 900.0, 0)]),
-            [true, true, true]
-        );
-        assert_eq!(judged(&[of(100.0, 210.0, 0)]), [true, false, true]);
-        assert_eq!(judged(&[good, of(100.0, 190.0, 1)]), [true, true, false]);
-    }
 }

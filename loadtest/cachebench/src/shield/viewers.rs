@@ -1,5 +1,6 @@
 //! Viewers: each asks for segments when its time has come, whether or not the one before has arrived, and a latency counts from
-//! that moment. So a node that stands still is seen by all who would have asked meanwhile.
+//! that moment. So a node that stands still is seen by all who would have asked meanwhile. Only what this program is late by
+//! itself, of a viewer who was not waiting for anything, is not counted as the node's.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub(super) const OBJECTS: usize = 16;
 struct Seen {
     /// When it was to be made.
     due: Instant,
-    /// Until its last byte, from then; nothing if it failed.
+    /// Until its last byte, from then, without `late`; nothing if it failed.
     took: Option<Duration>,
     /// How much later than that a viewer who was not waiting for anything began: what this program did not manage.
     late: Option<Duration>,
@@ -157,7 +158,7 @@ impl Viewer {
             std::thread::sleep(wait);
             let late = (!wait.is_zero()).then(|| due.elapsed());
             let asked = self.speaker.get(&path);
-            let took = due.elapsed();
+            let took = due.elapsed().saturating_sub(late.unwrap_or_default());
             let is_served = asked.is_ok();
             self.seen.lock().push(Seen {
                 due,

