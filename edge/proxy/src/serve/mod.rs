@@ -39,6 +39,7 @@ mod stretch;
 mod underway;
 
 use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use http::Method;
@@ -77,11 +78,24 @@ fn is_for_cache(edge: &Edge, request: &Parts, is_tls: bool) -> bool {
 }
 
 /// Answers one request, logs and counts it. False: the answer is not whole, and the connection must end.
-pub(crate) async fn serve<C: ClientStream>(
+///
+/// What is known of the request, and all that is held while it is under way, lies in memory of its own: what the last
+/// request of the thread gave back, and the core still has. In the connection's task it would be cold for each of many
+/// connections, and moved with every call.
+pub(crate) fn serve<'r, C: ClientStream>(
+    edge: &'r Arc<Edge>,
+    request: &'r Parts,
+    client: &'r mut C,
+    context: Box<RequestContext>,
+) -> Pin<Box<impl Future<Output = bool> + Send + use<'r, C>>> {
+    Box::pin(run(edge, request, client, context))
+}
+
+async fn run<C: ClientStream>(
     edge: &Arc<Edge>,
     request: &Parts,
     client: &mut C,
-    mut context: RequestContext,
+    mut context: Box<RequestContext>,
 ) -> bool {
     let answered = answer(edge, request, client, &mut context).await;
     let outcome = match &answered {

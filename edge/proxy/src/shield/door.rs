@@ -109,7 +109,7 @@ impl Handler for Connection<'_> {
             (_, standing) => standing,
         };
         let trace = TraceContext::root(&*edge.entropy, edge.config.trace_sample_ratio);
-        let mut context = RequestContext::new(trace);
+        let mut context = Box::new(RequestContext::new(trace));
         context.peer = exchange.peer().address;
         context.is_tls = true;
         context.child = Some(Box::new(Child {
