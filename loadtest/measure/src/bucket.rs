@@ -89,7 +89,7 @@ pub struct ClassBucket {
     pub counts: Counts,
     /// From the intended start to the first byte, µs.
     pub first_byte: Coarse,
-    /// From the intended start to the last byte, µs; of requests that were not abandoned.
+    /// From the intended start to the last byte, µs; of requests that were not abandoned, nor cut off just after they began.
     pub last_byte: Coarse,
 }
 

@@ -5,12 +5,12 @@
 //! the run's common start.
 
 mod bucket;
+mod checked;
 mod coarse;
 mod compare;
 mod finding;
 mod junit;
 mod latency;
-mod naming;
 mod partial;
 mod recorder;
 mod results;
@@ -22,15 +22,13 @@ mod statistics;
 mod verdict;
 
 pub use bucket::{Bucket, ClassBucket, Counts, Timeline};
+pub use checked::{Against, Checked};
 pub use coarse::Coarse;
 pub use compare::{Change, CompareError, Comparison, compare};
 pub use finding::{Finding, FindingEntry, FindingKind, Findings, OfKind};
 pub use junit::junit;
 pub use latency::{Latencies, Latency};
 pub use mcsp_loadtest_scenario::Phase;
-pub use naming::{
-    ManifestWatch, ObservedManifest, ObservedSegment, name_manifest_age, name_segment,
-};
 pub use partial::Partial;
 pub use recorder::Recorder;
 pub use results::{

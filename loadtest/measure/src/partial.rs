@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::{Counts, Timeline};
+use crate::checked::Checked;
 use crate::finding::Findings;
 use crate::latency::{Latencies, Latency};
 use crate::sample::RequestClass;
@@ -24,6 +25,9 @@ pub struct Partial {
     pub sessions: SessionTotals,
     /// How late users started; the warm-up included, since a tool that is late there is late.
     pub lag: Latency,
+    /// What segments' bytes were held against; the warm-up included.
+    #[serde(default)]
+    pub checked: Checked,
     /// What is wrong; the warm-up included.
     pub findings: Findings,
 }
@@ -38,6 +42,7 @@ impl Partial {
         self.latencies.merge(&other.latencies);
         self.sessions.merge(&other.sessions);
         self.lag.merge(&other.lag);
+        self.checked.merge(&other.checked);
         self.findings.merge(&other.findings);
     }
 

@@ -2,10 +2,15 @@
 
 use mcsp_loadtest_scenario::Phase;
 
+use crate::checked::Against;
 use crate::finding::Finding;
 use crate::partial::Partial;
 use crate::sample::{Outcome, PlaybackSample, RequestSample};
 use crate::session::{SessionEnd, SessionSample};
+
+/// A request that the run's end cut off counts for latency when it had waited for this long, µs. One that had just begun says nothing,
+/// and would only make a system seem quicker than it is.
+const CUT_OFF_US_MIN: u64 = 1_000_000;
 
 /// What a worker's thread tells of its users. It belongs to one thread: nothing is locked. Moments are µs after the run's common
 /// start.
@@ -47,7 +52,14 @@ impl Recorder {
     /// A request ended.
     pub fn request(&mut self, sample: &RequestSample) {
         let since = |moment: u64| moment.saturating_sub(sample.intended_us);
-        let is_whole = sample.outcome != Outcome::Abandoned;
+        let is_cut_late =
+            sample.outcome == Outcome::CutOff && since(sample.last_byte_us) >= CUT_OFF_US_MIN;
+        let is_whole =
+            is_cut_late || !matches!(sample.outcome, Outcome::Abandoned | Outcome::CutOff);
+        // Whoever waits for an answer until the end has waited for its first byte, too.
+        let first_byte_us = sample
+            .first_byte_us
+            .or(is_cut_late.then_some(sample.last_byte_us));
         let bucket = self
             .seen
             .timeline
@@ -56,7 +68,7 @@ impl Recorder {
             .entry(sample.class.clone())
             .or_default();
         bucket.counts.add(sample);
-        if let Some(moment) = sample.first_byte_us {
+        if let Some(moment) = first_byte_us {
             bucket.first_byte.record(since(moment));
         }
         if is_whole {
@@ -74,7 +86,7 @@ impl Recorder {
             (Phase::Wait, Some(since(sample.started_us))),
             (Phase::Connect, sample.connect_us),
             (Phase::Tls, sample.tls_us),
-            (Phase::FirstByte, sample.first_byte_us.map(since)),
+            (Phase::FirstByte, first_byte_us.map(since)),
             (
                 Phase::LastByte,
                 is_whole.then(|| since(sample.last_byte_us)),
@@ -110,6 +122,11 @@ impl Recorder {
         if session.intended_us >= self.warm_up_us {
             self.seen.sessions.add(session);
         }
+    }
+
+    /// A segment's bytes were judged.
+    pub fn checked(&mut self, against: Against, bytes: u64) {
+        self.seen.checked.add(against, bytes);
     }
 
     /// Something is wrong.

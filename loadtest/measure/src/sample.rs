@@ -158,13 +158,15 @@ pub enum Outcome {
     Protocol,
     /// The user left, or changed its mind. Not an error.
     Abandoned,
+    /// The run was over before it ended. Not an error, but how long it had waited counts: it would have taken that at least.
+    CutOff,
 }
 
 impl Outcome {
     /// Whether it counts as an error.
     #[must_use]
     pub fn is_error(self) -> bool {
-        !matches!(self, Self::Ok | Self::Abandoned)
+        !matches!(self, Self::Ok | Self::Abandoned | Self::CutOff)
     }
 
     /// As in reports.
@@ -181,6 +183,7 @@ impl Outcome {
             Self::WrongBytes => "wrong-bytes",
             Self::Protocol => "protocol",
             Self::Abandoned => "abandoned",
+            Self::CutOff => "cut-off",
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use mcsp_loadtest_scenario::Scenario;
+use mcsp_loadtest_scenario::{ByteCheck, Scenario};
 
+use crate::checked::Against;
 use crate::finding::FindingKind;
 use crate::partial::Partial;
 use crate::results::{ChaosRecord, SloVerdict, Verdict, VerdictKind, Workers};
@@ -17,7 +18,7 @@ pub(crate) fn of(
     chaos: &[ChaosRecord],
     slo: &[SloVerdict],
 ) -> Verdict {
-    let incomplete = incomplete(workers, seen, chaos);
+    let incomplete = incomplete(scenario, workers, seen, chaos);
     let overloaded = overloaded(scenario, seen);
     let (grave, other) = findings(scenario, seen);
     let unmet: Vec<String> = slo
@@ -49,7 +50,12 @@ pub(crate) fn of(
     Verdict { kind, reasons }
 }
 
-fn incomplete(workers: &Workers, seen: &Partial, chaos: &[ChaosRecord]) -> Vec<String> {
+fn incomplete(
+    scenario: &Scenario,
+    workers: &Workers,
+    seen: &Partial,
+    chaos: &[ChaosRecord],
+) -> Vec<String> {
     let mut reasons = Vec::new();
     if !workers.lost.is_empty() {
         reasons.push(format!(
@@ -65,6 +71,18 @@ fn incomplete(workers: &Workers, seen: &Partial, chaos: &[ChaosRecord]) -> Vec<S
             .as_ref()
             .map(|why| format!("the run ended early: {why}")),
     );
+    if scenario.player.check == ByteCheck::Origin {
+        let (checked, unchecked) = (
+            seen.checked.bytes(Against::Origin),
+            seen.checked.bytes(Against::Agreement),
+        );
+        if unchecked > 0 {
+            reasons.push(format!(
+                "{unchecked} of {} bytes of segments could not be held against the origin's, which did not give them",
+                checked + unchecked
+            ));
+        }
+    }
     if seen.counts_of(None).requests == 0 {
         reasons.push("no request was made after the warm-up".to_owned());
     }

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::{Method, header};
-use mcsp_loadtest_wire::Client;
+use mcsp_loadtest_wire::{Answer, Client};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
-use crate::api::{Call, CallError, call};
+use crate::api::{Call, CallError, ask};
 use crate::world::World;
 
 /// The cookie that renews a session.
@@ -123,11 +123,11 @@ async fn password(
             expected: &[409],
             intended_us,
         };
-        let outcome = call(world, client, base, &register).await;
+        let outcome = ask(world, client, base, &register).await;
         account.is_registered = matches!(outcome, Ok(_) | Err(CallError::Status(409)));
         match outcome {
             Err(CallError::Status(409)) => {}
-            other => return session_of(world, other?),
+            other => return Ok(session_of(world, other?)),
         }
     }
     let body = json!({"email": email, "password": secret});
@@ -140,7 +140,7 @@ async fn password(
         expected: &[],
         intended_us,
     };
-    session_of(world, call(world, client, base, &login).await?)
+    Ok(session_of(world, ask(world, client, base, &login).await?))
 }
 
 async fn refresh(
@@ -160,14 +160,10 @@ async fn refresh(
         expected: &[],
         intended_us,
     };
-    session_of(world, call(world, client, base, &renewal).await?)
+    Ok(session_of(world, ask(world, client, base, &renewal).await?))
 }
 
-fn session_of(
-    world: &World,
-    (answer, body): (mcsp_loadtest_wire::Answer, Vec<u8>),
-) -> Result<Session, CallError> {
-    let tokens: TokenResponse = serde_json::from_slice(&body).map_err(|_| CallError::Body)?;
+fn session_of(world: &World, (answer, tokens): (Answer, TokenResponse)) -> Session {
     let refresh_token = answer
         .headers
         .get_all(header::SET_COOKIE)
@@ -178,9 +174,9 @@ fn session_of(
         .map(|(_, value)| value.to_owned())
         .unwrap_or_default();
     let life_us = tokens.expires_in.saturating_mul(800_000);
-    Ok(Session {
+    Session {
         access_token: tokens.access_token,
         refresh_token,
         renew_us: world.clock().now_us().saturating_add(life_us),
-    })
+    }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::fetch::{failure_sample, sample_of};
+use crate::under_way::UnderWay;
 use crate::world::World;
 
 /// An answer's body that is read.
@@ -43,7 +44,40 @@ pub(crate) async fn call(
     base: &Url,
     call: &Call<'_>,
 ) -> Result<(Answer, Vec<u8>), CallError> {
-    let record = |sample: &RequestSample| world.with_recorder(|recorder| recorder.request(sample));
+    let (sample, outcome) = exchange(world, client, base, call).await?;
+    world.with_recorder(|recorder| recorder.request(&sample));
+    outcome
+}
+
+/// A call whose answer is JSON; one that is not what the API says is recorded as an error.
+pub(crate) async fn ask<T: DeserializeOwned>(
+    world: &World,
+    client: &mut Client,
+    base: &Url,
+    call: &Call<'_>,
+) -> Result<(Answer, T), CallError> {
+    let (mut sample, outcome) = exchange(world, client, base, call).await?;
+    let read = outcome.and_then(|(answer, body)| {
+        let read = serde_json::from_slice(&body);
+        read.map(|read| (answer, read)).map_err(|_| CallError::Body)
+    });
+    if matches!(read, Err(CallError::Body)) {
+        sample.outcome = Outcome::Protocol;
+    }
+    world.with_recorder(|recorder| recorder.request(&sample));
+    read
+}
+
+/// An answer with its body, or why there is none.
+type Came = Result<(Answer, Vec<u8>), CallError>;
+
+/// Makes a call; what is to be recorded of it, and what came.
+async fn exchange(
+    world: &World,
+    client: &mut Client,
+    base: &Url,
+    call: &Call<'_>,
+) -> Result<(RequestSample, Came), CallError> {
     let class = RequestClass::api(call.name);
     let url = base.join(call.path).map_err(|_| CallError::Body)?;
     let text = call.body.map(Value::to_string);
@@ -59,41 +93,33 @@ pub(crate) async fn call(
         ..Request::get(&url, &headers)
     };
     let mut body = Vec::new();
+    let under_way = UnderWay::new(world, &class, call.intended_us);
     let outcome = client
         .send(&request, &mut |part| {
+            under_way.came();
             if body.len() + part.len() <= BODY_BYTES_MAX {
                 body.extend_from_slice(part);
             }
         })
         .await;
-    match outcome {
-        Err(failure) => {
-            record(&failure_sample(class, call.intended_us, &failure));
-            Err(CallError::Wire(failure.kind))
-        }
+    under_way.ended();
+    Ok(match outcome {
+        Err(failure) => (
+            failure_sample(class, call.intended_us, &failure),
+            Err(CallError::Wire(failure.kind)),
+        ),
         Ok(answer) => {
             let is_good = (200..300).contains(&answer.status);
             let mut sample = sample_of(class, call.intended_us, &answer);
             if !is_good && !call.expected.contains(&answer.status) {
                 sample.outcome = Outcome::Status;
             }
-            record(&sample);
-            if is_good {
+            let came = if is_good {
                 Ok((answer, body))
             } else {
                 Err(CallError::Status(answer.status))
-            }
+            };
+            (sample, came)
         }
-    }
-}
-
-/// A call whose answer is JSON.
-pub(crate) async fn ask<T: DeserializeOwned>(
-    world: &World,
-    client: &mut Client,
-    base: &Url,
-    one: &Call<'_>,
-) -> Result<T, CallError> {
-    let (_, body) = call(world, client, base, one).await?;
-    serde_json::from_slice(&body).map_err(|_| CallError::Body)
+    })
 }

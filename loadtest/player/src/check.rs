@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderMap;
-use mcsp_loadtest_measure::{FindingKind, Outcome};
+use mcsp_loadtest_measure::{Against, FindingKind, Outcome};
 use mcsp_loadtest_scenario::ByteCheck;
 use mcsp_loadtest_wire::{Framing, Request};
 use twox_hash::XxHash3_128;
@@ -13,7 +13,6 @@ use crate::boxes;
 use crate::fetch::{Fetched, Tally, object_of};
 use crate::manifest::Rendition;
 use crate::references::{Judgement, Print};
-use crate::retry::SEGMENT_LOAD_MAX;
 use crate::world::World;
 
 /// How much more than its declared peak a segment may need.
@@ -24,6 +23,9 @@ const PEAK_SLACK_BYTES: f64 = 8_192.0;
 const STALE_SLACK_S: u64 = 5;
 /// The life of a manifest that does not say, s.
 const LIFE_S: u64 = 30;
+
+/// How long the origin may take to give what it has.
+const ORIGIN_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a segment should be.
 pub(crate) struct Expected<'a> {
@@ -55,7 +57,10 @@ pub(crate) async fn segment(
         world.find(FindingKind::WrongQuality, object, detail);
         return Outcome::WrongBytes;
     }
+    let bytes = fetched.print.bytes;
+    let checked = |against| world.with_recorder(|recorder| recorder.checked(against, bytes));
     if world.scenario.player.check == ByteCheck::Length {
+        checked(Against::Length);
         return Outcome::Ok;
     }
     if let Some(origin) = world.checks_origin()
@@ -64,10 +69,11 @@ pub(crate) async fn segment(
     {
         world.references.of_origin(&object, print);
     }
-    match world
-        .references
-        .judge(expected.item, &object, fetched.print)
-    {
+    // Renditions may begin alike; what an initialisation segment is for was seen already.
+    let item = expected.duration_us.map(|_| expected.item);
+    let (judgement, against) = world.references.judge(item, &object, fetched.print);
+    checked(against);
+    match judgement {
         Judgement::Right => Outcome::Ok,
         Judgement::Wrong => {
             tally.wrong_bytes += 1;
@@ -75,7 +81,7 @@ pub(crate) async fn segment(
                 "{} bytes of hash {:032x} are not those of {}",
                 fetched.print.bytes,
                 fetched.print.hash,
-                if world.checks_origin().is_some() {
+                if against == Against::Origin {
                     "the origin"
                 } else {
                     "the other users"
@@ -132,7 +138,7 @@ async fn ask_origin(world: &World, origin: &Url, object: &str) -> Option<Print> 
     }
     let mut hasher = XxHash3_128::new();
     let request = Request {
-        deadline: Some(tokio::time::Instant::now() + SEGMENT_LOAD_MAX.min(Duration::from_secs(30))),
+        deadline: Some(tokio::time::Instant::now() + ORIGIN_PATIENCE),
         ..Request::get(&url, &[])
     };
     let answer = client

@@ -13,7 +13,8 @@ use url::Url;
 use crate::accounts::{SignIn, Who, bearer};
 use crate::api::{Call, ask, call};
 use crate::fetch::{failure_sample, sample_of};
-use crate::retry::{self, Fault};
+use crate::retry::{self, Fault, Loading};
+use crate::under_way::UnderWay;
 use crate::world::World;
 
 /// How often a session is looked at again, for fresh URLs or for what is missing.
@@ -164,7 +165,7 @@ async fn attempt(world: &World, user: &User) -> Option<()> {
         expected: &[],
         intended_us: world.clock().now_us(),
     };
-    let mut session: UploadSession = ask(world, &mut client, base, &create).await.ok()?;
+    let mut session: UploadSession = ask(world, &mut client, base, &create).await.ok()?.1;
     let path = format!("/api/v1/uploads/session/{}", session.upload_id);
     let mut will_break = random.chance(settings.break_share);
     for _ in 0..ROUNDS_MAX {
@@ -190,7 +191,7 @@ async fn attempt(world: &World, user: &User) -> Option<()> {
             expected: &[],
             intended_us: world.clock().now_us(),
         };
-        session = ask(world, &mut client, base, &resume).await.ok()?;
+        session = ask(world, &mut client, base, &resume).await.ok()?.1;
     }
     let complete_path = format!("{path}/complete");
     let complete = Call {
@@ -282,7 +283,10 @@ async fn send(world: &World, client: &mut Client, take: &Take, job: &Job) {
             body: Body::Upload(&part),
             ..Request::get(&job.url, &[])
         };
-        let fault = match client.send(&request, &mut |_| {}).await {
+        let under_way = UnderWay::new(world, &RequestClass::Upload, intended_us);
+        let outcome = client.send(&request, &mut |_| under_way.came()).await;
+        under_way.ended();
+        let fault = match outcome {
             Ok(answer) => {
                 let mut sample = sample_of(RequestClass::Upload, intended_us, &answer);
                 let is_good = (200..300).contains(&answer.status);
@@ -307,7 +311,7 @@ async fn send(world: &World, client: &mut Client, take: &Take, job: &Job) {
             }
         };
         // A URL that was refused may be too old: the session is looked at again.
-        let Some(wait) = retry::wait(&world.scenario.player, fault, tries) else {
+        let Some(wait) = retry::wait(&world.scenario.player, Loading::Segment, fault, tries) else {
             return;
         };
         intended_us = world.clock().now_us() + u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);

@@ -12,7 +12,8 @@ use crate::boxes::BoxWalk;
 use crate::cache_source;
 use crate::manifest::MANIFEST_BYTES_MAX;
 use crate::references::Print;
-use crate::retry::{self, Fault};
+use crate::retry::{self, Fault, Loading};
+use crate::under_way::UnderWay;
 use crate::world::World;
 
 /// What is fetched.
@@ -22,7 +23,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) headers: &'a [(&'static str, String)],
     /// When it was meant to be asked for, µs after the run's start.
     pub(crate) intended_us: u64,
-    pub(crate) load_max: Duration,
+    pub(crate) loading: Loading,
     /// Whether its bytes are needed, beyond their hash.
     pub(crate) keeps_body: bool,
 }
@@ -81,7 +82,8 @@ pub(crate) async fn fetch(
             Ok(fetched) => return Ok(fetched),
             Err(fault) => fault,
         };
-        let wait = retry::wait(&world.scenario.player, fault, tries).ok_or(fault)?;
+        let wait =
+            retry::wait(&world.scenario.player, wanted.loading, fault, tries).ok_or(fault)?;
         tally.retries += 1;
         intended_us = world.clock().now_us().saturating_add(us(wait));
         if !wait.is_zero() {
@@ -111,7 +113,7 @@ async fn attempt(
     intended_us: u64,
     tally: &mut Tally,
 ) -> Result<Fetched, Fault> {
-    let deadline = tokio::time::Instant::now() + wanted.load_max;
+    let deadline = tokio::time::Instant::now() + wanted.loading.load_max();
     let headers: Vec<(&str, &str)> = wanted
         .headers
         .iter()
@@ -124,7 +126,9 @@ async fn attempt(
         let mut walk = BoxWalk::default();
         let mut body = Vec::new();
         let keeps_body = wanted.keeps_body;
+        let under_way = UnderWay::new(world, &wanted.class, intended_us);
         let mut sink = |part: &[u8]| {
+            under_way.came();
             hasher.write(part);
             walk.feed(part);
             if keeps_body && body.len() + part.len() <= MANIFEST_BYTES_MAX {
@@ -136,6 +140,7 @@ async fn attempt(
             ..Request::get(&url, &headers)
         };
         let outcome = client.send(&request, &mut sink).await;
+        under_way.ended();
         let answer = match outcome {
             Ok(answer) => answer,
             Err(failure) => return Err(failed(world, wanted, &url, intended_us, &failure, tally)),

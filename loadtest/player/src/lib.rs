@@ -24,9 +24,10 @@ mod hls;
 pub mod manifest;
 pub mod playback;
 mod references;
-pub mod retry;
+mod retry;
 mod session;
 mod tracks;
+mod under_way;
 mod world;
 
 pub use references::{Judgement, Print, References};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use mcsp_loadtest_measure::Against;
 use parking_lot::Mutex;
 
 /// Objects that are remembered; of more, lengths only are checked.
@@ -73,16 +74,16 @@ impl References {
         }
     }
 
-    /// A user got these of `object`, which is of the item `item`. Without the origin's word, those that most got are right; of
-    /// as many, those that came first.
-    pub fn judge(&self, item: &str, object: &str, print: Print) -> Judgement {
+    /// A user got these of `object`; of the item `item`, whose other objects have other bytes, when it is given. Without the origin's
+    /// word, those that most got are right; of as many, those that came first. By what it was judged, too.
+    pub fn judge(&self, item: Option<&str>, object: &str, print: Print) -> (Judgement, Against) {
         let object_key = key(object);
-        let is_right = {
+        let (is_right, against) = {
             let mut objects = self.objects.lock();
             let is_full = objects.len() >= OBJECTS_MAX;
             let known = match objects.get_mut(&object_key) {
                 Some(known) => known,
-                None if is_full => return Judgement::Right,
+                None if is_full => return (Judgement::Right, Against::Length),
                 None => objects.entry(object_key).or_default(),
             };
             let has_room = known.got.len() < VERSIONS_MAX;
@@ -94,20 +95,34 @@ impl References {
             // The last of several greatest is taken, so from the back.
             let most = known.got.iter().rev().max_by_key(|(_, count)| *count);
             match (known.origin, most) {
-                (Some(origin), _) => origin == print,
-                (None, Some((most, _))) => *most == print,
-                (None, None) => true,
+                (Some(origin), _) => (origin == print, Against::Origin),
+                (None, Some((most, _))) => (*most == print, Against::Agreement),
+                (None, None) => (true, Against::Agreement),
             }
         };
-        self.judge_owner(item, object, print, is_right)
+        let judgement = match item {
+            Some(item) => self.judge_owner(item, object, print, is_right, against),
+            None if is_right => Judgement::Right,
+            None => Judgement::Wrong,
+        };
+        (judgement, against)
     }
 
-    fn judge_owner(&self, item: &str, object: &str, print: Print, is_right: bool) -> Judgement {
+    fn judge_owner(
+        &self,
+        item: &str,
+        object: &str,
+        print: Print,
+        is_right: bool,
+        against: Against,
+    ) -> Judgement {
         let item_key = key(item);
+        // What the origin has is right, whatever else has it too.
+        let is_certain = is_right && against == Against::Origin;
         let mut owners = self.owners.lock();
         match owners.get(&print) {
             Some((of_item, owner))
-                if *of_item == item_key && owner != object && print.bytes > 0 =>
+                if !is_certain && *of_item == item_key && owner != object && print.bytes > 0 =>
             {
                 Judgement::OfAnother(owner.clone())
             }
@@ -161,24 +176,27 @@ mod tests {
     #[test]
     fn most_users_are_right_and_the_origin_more_so() {
         let references = References::default();
-        assert_eq!(references.judge("i", "i/1", print(1)), Judgement::Right);
-        assert_eq!(references.judge("i", "i/1", print(2)), Judgement::Wrong);
-        assert_eq!(references.judge("i", "i/1", print(2)), Judgement::Right);
+        let judge = |hash| references.judge(Some("i"), "i/1", print(hash));
+        assert_eq!(judge(1), (Judgement::Right, Against::Agreement));
+        assert_eq!(judge(2), (Judgement::Wrong, Against::Agreement));
+        assert_eq!(judge(2), (Judgement::Right, Against::Agreement));
         references.of_origin("i/1", print(1));
-        assert_eq!(references.judge("i", "i/1", print(2)), Judgement::Wrong);
+        assert_eq!(judge(2), (Judgement::Wrong, Against::Origin));
     }
 
     #[test]
     fn bytes_of_another_rendition_are_told_whichever_came_first() {
         let references = References::default();
-        references.judge("i", "i/v360/1", print(1));
-        let judged = references.judge("i", "i/v720/1", print(1));
-        assert_eq!(judged, Judgement::OfAnother("i/v360/1".to_owned()));
-        // Two items may share bytes.
-        assert_eq!(
-            references.judge("j", "j/v360/1", print(1)),
-            Judgement::Right
-        );
+        let judge = |item, object| references.judge(item, object, print(1)).0;
+        judge(Some("i"), "i/v360/1");
+        let of_another = Judgement::OfAnother("i/v360/1".to_owned());
+        assert_eq!(judge(Some("i"), "i/v720/1"), of_another);
+        // Two items may share bytes, and so may the beginnings of two renditions.
+        assert_eq!(judge(Some("j"), "j/v360/1"), Judgement::Right);
+        assert_eq!(judge(None, "i/a128/init.mp4"), Judgement::Right);
+        // So may any two objects of which the origin says so.
+        references.of_origin("i/v720/1", print(1));
+        assert_eq!(judge(Some("i"), "i/v720/1"), Judgement::Right);
     }
 
     #[test]

@@ -113,7 +113,7 @@ pub struct PlayerSettings {
     pub watch_max_s: u64,
     /// Share of players that seek once.
     pub seek_share: f64,
-    /// How often a failed fetch is tried again.
+    /// How often a failed fetch is tried again at most; nothing more often than hls.js does.
     pub retries_max: u32,
     /// The wait before the first of these, ms; it doubles.
     pub retry_base_ms: u64,
@@ -138,7 +138,7 @@ impl Default for PlayerSettings {
             watch_min_s: 30,
             watch_max_s: 300,
             seek_share: 0.0,
-            retries_max: 4,
+            retries_max: 6,
             retry_base_ms: 1_000,
             retry_max_ms: 8_000,
             redirects_max: 5,

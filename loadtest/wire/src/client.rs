@@ -104,8 +104,7 @@ impl Client {
                 .await;
             // A connection that the node closed while it was idle says nothing about the node (RFC 9110 section 9.2.2).
             let is_stale = matches!(&outcome, Err(failure)
-                if matches!(failure.kind, FailureKind::Reset | FailureKind::Protocol)
-                    && times.first_byte_us == 0);
+                if failure.kind == FailureKind::Reset && times.first_byte_us == 0);
             if !is_stale || !request.is_idempotent() {
                 return outcome;
             }
@@ -161,23 +160,20 @@ impl Client {
     ) -> Result<Connection, Box<Failure>> {
         let network = &self.network;
         let limits = network.limits;
-        let address = network.address(origin).await?;
+        let addresses = network.addresses(origin).await?;
         let clock = &network.clock;
         let mut until = tokio::time::Instant::now() + limits.connect_timeout;
         if let Some(deadline) = request.deadline {
             until = until.min(deadline);
         }
-        let late = || {
+        let begun_us = clock.now_us();
+        let connecting = timeout_at(until, network.connect(self.source, &addresses));
+        let (io, address) = connecting.await.map_err(|_| {
             Failure::new(
                 FailureKind::ConnectTimeout,
-                format!("{address}: no connection in time"),
+                format!("{}: no connection in time", origin.authority()),
             )
-        };
-        let begun_us = clock.now_us();
-        let io = timeout_at(until, network.connect.connect(self.source, address))
-            .await
-            .map_err(|_| late())?
-            .map_err(|error| Failure::new(FailureKind::Connect, format!("{address}: {error}")))?;
+        })??;
         let connected_us = clock.now_us();
         times.connect_us = Some(connected_us - begun_us);
         let shaped = Shaped::new(io, self.link.clone());

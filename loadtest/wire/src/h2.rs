@@ -27,8 +27,12 @@ impl Drop for H2 {
     }
 }
 
+/// A connection that broke, or that the node is done with, is no fault of HTTP/2: what it did not look at may be asked again (RFC 9113
+/// section 8.7). Any other error of a stream is an answer, and a bad one.
 fn protocol(error: &h2::Error) -> Box<Failure> {
-    let kind = if error.is_io() {
+    let is_unseen = error.reason() == Some(h2::Reason::REFUSED_STREAM)
+        || error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+    let kind = if error.is_io() || is_unseen {
         FailureKind::Reset
     } else {
         FailureKind::Protocol

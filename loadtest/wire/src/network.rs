@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::clock::RunClock;
-use crate::connect::{Connect, Tcp};
+use crate::connect::{BoxedIo, Connect, Tcp};
 use crate::failure::{Failure, FailureKind, NetworkError};
 use crate::tls::TlsSettings;
 
@@ -49,7 +49,7 @@ pub struct Network {
     pub(crate) clock: RunClock,
     pub(crate) limits: Limits,
     pub(crate) tls: TlsSettings,
-    pub(crate) connect: Arc<dyn Connect>,
+    connect: Arc<dyn Connect>,
     allow: AllowList,
     resolve: BTreeMap<String, SocketAddr>,
     names: Mutex<BTreeMap<String, (Instant, Vec<IpAddr>)>>,
@@ -100,15 +100,33 @@ impl Network {
         &self.clock
     }
 
-    /// The address of an origin, when it may be touched.
-    pub(crate) async fn address(&self, origin: &Origin) -> Result<SocketAddr, Box<Failure>> {
+    /// The addresses of an origin, when they may be touched; at least one.
+    pub(crate) async fn addresses(&self, origin: &Origin) -> Result<Vec<SocketAddr>, Box<Failure>> {
         let (port, addresses) = self.look_up(origin).await?;
         let admitted = self
             .allow
             .admit(&origin.host, port, &addresses)
             .map_err(|why| Failure::new(FailureKind::Refused, why.to_string()))?;
-        let first = admitted.first().map(Admitted::address);
-        first.ok_or_else(|| Failure::new(FailureKind::Resolve, "no address"))
+        Ok(admitted.iter().map(Admitted::address).collect())
+    }
+
+    /// A connection to the first of these that takes one, and which it is: `localhost` has an address of each family, and a node may
+    /// listen on one of them.
+    pub(crate) async fn connect(
+        &self,
+        from: Option<IpAddr>,
+        addresses: &[SocketAddr],
+    ) -> Result<(BoxedIo, SocketAddr), Box<Failure>> {
+        let mut failed = Failure::new(FailureKind::Resolve, "no address");
+        for address in addresses {
+            match self.connect.connect(from, *address).await {
+                Ok(io) => return Ok((io, *address)),
+                Err(error) => {
+                    failed = Failure::new(FailureKind::Connect, format!("{address}: {error}"));
+                }
+            }
+        }
+        Err(failed)
     }
 
     async fn look_up(&self, origin: &Origin) -> Result<(u16, Vec<IpAddr>), Box<Failure>> {
@@ -185,5 +203,44 @@ impl Origin {
     pub(crate) fn server_name(&self) -> Result<ServerName<'static>, Box<Failure>> {
         ServerName::try_from(self.host.trim_matches(['[', ']']).to_owned())
             .map_err(|error| Failure::new(FailureKind::Tls, format!("{}: {error}", self.host)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use futures::future::BoxFuture;
+
+    use super::*;
+
+    /// A node that listens on addresses of one family.
+    struct OnlyV4;
+
+    impl Connect for OnlyV4 {
+        fn connect(&self, _: Option<IpAddr>, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxedIo>> {
+            Box::pin(async move {
+                if to.is_ipv6() {
+                    return Err(io::ErrorKind::ConnectionRefused.into());
+                }
+                Ok(Box::new(tokio::io::duplex(1).0) as BoxedIo)
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_of_two_addresses_is_reached_by_the_one_that_listens() {
+        let clock = RunClock::starting_now();
+        let loopback = AllowList::loopback_only();
+        let network = Network::new(clock, Limits::default(), loopback, BTreeMap::new(), None);
+        let network = network.expect("a network").with_connect(Arc::new(OnlyV4));
+        let both: [SocketAddr; 2] = ["[::1]:80", "127.0.0.1:80"].map(|text| text.parse().unwrap());
+        let (_, address) = network.connect(None, &both).await.expect("a connection");
+        assert_eq!(address, both[1]);
+        let refused = network.connect(None, &both[..1]).await;
+        assert_eq!(
+            refused.err().expect("nobody there").kind,
+            FailureKind::Connect
+        );
     }
 }

@@ -37,6 +37,7 @@ fn any_seen() -> impl Strategy<Value = Seen> {
         Just(Outcome::Ok),
         Just(Outcome::Status),
         Just(Outcome::Abandoned),
+        Just(Outcome::CutOff),
         Just(Outcome::Truncated)
     ];
     let source = prop_oneof![

@@ -1,6 +1,8 @@
 //! Quantiles are those of the values.
 
-use mcsp_loadtest_measure::{Coarse, Latency, Phase, Recorder, RequestClass};
+use mcsp_loadtest_measure::{
+    Coarse, Latency, Outcome, Phase, Recorder, RequestClass, RequestSample,
+};
 use proptest::prelude::*;
 
 use crate::made::request;
@@ -92,5 +94,31 @@ fn the_warm_up_is_on_the_timeline_only() {
             .counts_of(Some("segment"))
             .requests,
         2
+    );
+}
+
+#[test]
+fn what_the_end_cut_off_counts_once_it_had_waited() {
+    let mut recorder = Recorder::new(0);
+    for waited_us in [200_000, 7_000_000] {
+        recorder.request(&RequestSample {
+            first_byte_us: None,
+            status: 0,
+            outcome: Outcome::CutOff,
+            ..request(1_000_000, waited_us)
+        });
+    }
+    let seen = recorder.take();
+    let counts = &seen.counts[&RequestClass::Segment];
+    assert_eq!((counts.requests, counts.errors), (2, 0));
+    for phase in [Phase::FirstByte, Phase::LastByte] {
+        let latency = seen.latencies.get(&RequestClass::Segment, phase).unwrap();
+        assert_eq!(latency.count(), 1, "{phase:?}");
+        assert!(latency.quantile_us(0.5).unwrap().abs_diff(7_000_000) < 7_000);
+    }
+    let of_class = &seen.timeline.sum(0..60_000_000).classes[&RequestClass::Segment];
+    assert_eq!(
+        (of_class.first_byte.count(), of_class.last_byte.count()),
+        (1, 1)
     );
 }

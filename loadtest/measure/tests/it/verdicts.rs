@@ -1,10 +1,10 @@
 //! Verdicts, JSON and JUnit.
 
 use mcsp_loadtest_measure::{
-    ChaosRecord, Finding, FindingKind, Recorder, Results, ResultsError, VerdictKind, evaluate,
-    evaluate_within, junit,
+    Against, ChaosRecord, Finding, FindingKind, Recorder, Results, ResultsError, VerdictKind,
+    evaluate, evaluate_within, junit,
 };
-use mcsp_loadtest_scenario::{Action, Slo};
+use mcsp_loadtest_scenario::{Action, ByteCheck, Slo};
 
 use crate::made::{request, run, scenario, seen};
 
@@ -237,4 +237,24 @@ fn junit_has_a_case_for_everything_that_was_asked() {
         clean.contains("failures=\"0\"") && !clean.contains("<failure"),
         "{clean}"
     );
+}
+
+#[test]
+fn bytes_that_the_origin_did_not_give_to_hold_others_against_are_no_pass() {
+    for (by_agreement, kind) in [(0, VerdictKind::Pass), (4_096, VerdictKind::Incomplete)] {
+        let mut asked = scenario("");
+        asked.player.check = ByteCheck::Origin;
+        let mut recorder = Recorder::new(0);
+        recorder.checked(Against::Origin, 1 << 20);
+        recorder.checked(Against::Agreement, by_agreement);
+        let mut seen = seen(1, |_, _| {});
+        seen.merge(&recorder.take());
+        let verdict = Results::conclude(run(asked, seen)).verdict;
+        assert_eq!(verdict.kind, kind, "{verdict:?}");
+        let says = verdict
+            .reasons
+            .iter()
+            .any(|why| why.starts_with("4096 of 1052672 bytes"));
+        assert_eq!(says, by_agreement > 0, "{verdict:?}");
+    }
 }

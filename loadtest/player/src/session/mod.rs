@@ -17,6 +17,7 @@ use crate::api::{Call, ask};
 use crate::fetch::Tally;
 use crate::manifest::Presentation;
 use crate::playback::Playback;
+use crate::retry::Loading;
 use crate::tracks::Tracks;
 use crate::world::World;
 
@@ -171,7 +172,7 @@ impl<'w> Session<'w> {
             // A token that was there makes this the user's first request.
             intended_us: if now_us == began_us { at_us } else { now_us },
         };
-        let opened: PlayResponse = ask(world, &mut self.client, &base, &call)
+        let (_, opened): (_, PlayResponse) = ask(world, &mut self.client, &base, &call)
             .await
             .map_err(|_| Broken)?;
         let manifest_url = if self.user.is_dash {
@@ -188,7 +189,7 @@ impl<'w> Session<'w> {
             tracks: Tracks::new(&Presentation::default()),
         });
         let intended_us = self.now_us();
-        let fetched = self.manifest(url, intended_us).await?;
+        let fetched = self.manifest(url, Loading::Master, intended_us).await?;
         let read = world.shelf.presentation(fetched.print.hash, &fetched.body);
         let presentation = self.readable(&fetched, read)?;
         if let Some(media) = &mut self.media {

@@ -11,18 +11,23 @@ use crate::check::{self, Expected};
 use crate::cmcd::{Cmcd, CmcdMode, ObjectType};
 use crate::fetch::{Fetched, Wanted, fetch, object_of, record};
 use crate::manifest::{ManifestError, SegmentList};
-use crate::retry::{MANIFEST_LOAD_MAX, SEGMENT_LOAD_MAX};
+use crate::retry::Loading;
 use crate::tracks::{Track, pick};
 
 impl Session<'_> {
-    pub(super) async fn manifest(&mut self, url: Url, intended_us: u64) -> Result<Fetched, Broken> {
+    pub(super) async fn manifest(
+        &mut self,
+        url: Url,
+        loading: Loading,
+        intended_us: u64,
+    ) -> Result<Fetched, Broken> {
         let headers = self.cmcd(ObjectType::Manifest, None, None, None);
         let wanted = Wanted {
             class: RequestClass::Manifest,
             url: self.tagged(url, &headers),
             headers: self.in_headers(&headers),
             intended_us,
-            load_max: MANIFEST_LOAD_MAX,
+            loading,
             keeps_body: true,
         };
         let fetched = fetch(self.world, &mut self.client, &wanted, &mut self.tally)
@@ -175,7 +180,7 @@ impl Session<'_> {
         };
         let name = renditions.get(chosen).ok_or(Broken)?.name.clone();
         let url = media.root.join(&name).map_err(|_| Broken)?;
-        let fetched = self.manifest(url, intended_us).await?;
+        let fetched = self.manifest(url, Loading::Playlist, intended_us).await?;
         let read = self
             .world
             .shelf
@@ -226,7 +231,7 @@ impl Session<'_> {
             url: self.tagged(url, &headers),
             headers: self.in_headers(&headers),
             intended_us,
-            load_max: SEGMENT_LOAD_MAX,
+            loading: Loading::Segment,
             keeps_body: duration_us.is_none(),
         };
         let fetched = fetch(self.world, &mut self.client, &wanted, &mut self.tally)

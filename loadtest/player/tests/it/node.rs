@@ -51,6 +51,10 @@ pub(crate) enum Plant {
     Fat,
     /// The whole tree has moved, as another region or a renewed token does.
     Moved,
+    /// Segments are not answered any more from this second on.
+    Hangs(u64),
+    /// The API opens a session with something else than it should say.
+    BadAnswer,
     /// The manifest leads to a host that is not allowed.
     LedAstray,
 }
@@ -190,6 +194,7 @@ impl Node {
                 Said::ok(r#"{"access_token":"t","token_type":"Bearer","expires_in":900,"user":{}}"#)
                     .with("set-cookie: mcsp_refresh=r; Path=/api/v1/auth; HttpOnly")
             }
+            "/api/v1/play/item" if self.plant == Plant::BadAnswer => Said::ok("{}"),
             "/api/v1/play/item" => {
                 assert!(
                     asked.head.contains("authorization: Bearer t"),
@@ -353,6 +358,12 @@ async fn speak(node: Arc<Node>, io: DuplexStream) {
         {
             delay_ms += 200;
         }
+        if let Plant::Hangs(from_s) = node.plant
+            && node.clock.now_us() >= from_s * 1_000_000
+            && asked.path.ends_with(".m4s")
+        {
+            delay_ms = 3_600_000;
+        }
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         let said = node.answer(&asked);
         let text = format!(
@@ -393,8 +404,13 @@ impl Run {
     }
 }
 
-/// Runs a scenario, made of defaults and `extra`, against a node.
+/// Runs a scenario, made of defaults and `extra`, against a node, to the end of all that is played.
 pub(crate) async fn run(plant: Plant, extra: &str) -> Run {
+    run_for(plant, extra, 600).await
+}
+
+/// The same, to so many seconds after the last arrival.
+pub(crate) async fn run_for(plant: Plant, extra: &str, drain_s: u64) -> Run {
     let text = format!("name = \"test\"\n{extra}\n[targets]\napi = \"http://127.0.0.1:8080/\"\n");
     let scenario = Scenario::parse(&text, "test").expect("a scenario");
     let clock = RunClock::starting_now();
@@ -420,7 +436,7 @@ pub(crate) async fn run(plant: Plant, extra: &str) -> Run {
         ..WorldOptions::default()
     };
     let world = World::new(scenario.clone(), Arc::new(network), options);
-    let leave_us = scenario.duration_us() + 600_000_000;
+    let leave_us = scenario.duration_us() + drain_s * 1_000_000;
     let mut users = Vec::new();
     for start in Schedule::whole(&scenario) {
         clock.until(start.at_us).await;

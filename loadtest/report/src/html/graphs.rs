@@ -275,7 +275,7 @@ fn failed<'a>(outcome: Outcome) -> Value<'a> {
         Outcome::Truncated => "truncated",
         Outcome::WrongBytes => "wrong bytes",
         Outcome::Protocol => "not as HTTP has it",
-        Outcome::Ok | Outcome::Abandoned => outcome.name(),
+        Outcome::Ok | Outcome::Abandoned | Outcome::CutOff => outcome.name(),
     };
     value(name, move |step| {
         let counts = step.bucket.counts_of(None);

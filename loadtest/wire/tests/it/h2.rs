@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -13,17 +14,26 @@ use mcsp_loadtest_wire::{
 
 use crate::support::{TARGET, get, network, url};
 
-/// Answers `/a` with a body, `/cut` with less than it says, `/reset` with a reset; a PUT with what it got.
-struct Server;
+/// Answers `/a` with a body, `/cut` with less than it says, `/reset` with a reset after the head, `/broken` with one before it; a PUT
+/// with what it got. The first connection refuses `/refused`.
+#[derive(Default)]
+struct Server {
+    connections: Arc<AtomicU64>,
+}
 
 impl Connect for Server {
     fn connect(&self, _: Option<IpAddr>, _: SocketAddr) -> BoxFuture<'_, io::Result<BoxedIo>> {
-        Box::pin(async {
+        let number = self.connections.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
             let (ours, theirs) = tokio::io::duplex(64 << 10);
             tokio::spawn(async move {
                 let mut connection = h2::server::handshake(theirs).await.expect("a handshake");
-                while let Some(Ok((request, respond))) = connection.accept().await {
-                    tokio::spawn(answer(request, respond));
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    match request.uri().path() {
+                        "/broken" => respond.send_reset(h2::Reason::INTERNAL_ERROR),
+                        "/refused" if number == 0 => respond.send_reset(h2::Reason::REFUSED_STREAM),
+                        _ => drop(tokio::spawn(answer(request, respond))),
+                    }
                 }
             });
             Ok(Box::new(ours) as BoxedIo)
@@ -66,7 +76,7 @@ async fn answer(
 
 fn user() -> Client {
     Client::new(
-        network(Arc::new(Server)),
+        network(Arc::new(Server::default())),
         HttpVersion::H2,
         None,
         Link::unbounded(),
@@ -96,6 +106,22 @@ async fn a_body_that_is_cut_or_reset_is_truncated() {
         assert_eq!(failure.kind, FailureKind::Truncated, "{path}");
         assert_eq!(failure.status, Some(200));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_fails_is_told_and_one_that_nobody_looked_at_is_asked_again() {
+    let mut client = user();
+    // On a connection that is kept, where a mere end would say nothing about the node.
+    get(&mut client, TARGET).await.expect("an answer");
+    let broken = get(&mut client, "http://127.0.0.1:1/broken").await;
+    assert_eq!(broken.unwrap_err().kind, FailureKind::Protocol);
+
+    let mut client = user();
+    get(&mut client, TARGET).await.expect("an answer");
+    let (answer, _) = get(&mut client, "http://127.0.0.1:1/refused")
+        .await
+        .expect("an answer");
+    assert!(answer.times.connect_us.is_some(), "by another connection");
 }
 
 struct Zeros {
