@@ -66,6 +66,9 @@ pub enum CloseReason {
     Malformed,
     /// Too many frames that cost their sender nothing.
     Flood(Flood),
+    /// Too many streams taken back before they were looked at, ended for their faults, or fields without an end: what nobody sends
+    /// who means well (RFC 9113 section 10.5).
+    Excess,
     /// The node ends.
     Stopped,
 }
@@ -82,6 +85,7 @@ impl CloseReason {
             Self::TooSlow => "too-slow",
             Self::Malformed => "malformed",
             Self::Flood(_) => "flood",
+            Self::Excess => "excess",
             Self::Stopped => "stopped",
         }
     }
@@ -90,7 +94,9 @@ impl CloseReason {
     const fn told(self) -> Option<Code> {
         match self {
             Self::Idle => Some(Code::NO_ERROR),
-            Self::TooSlow | Self::Malformed | Self::Flood(_) => Some(Code::ENHANCE_YOUR_CALM),
+            Self::TooSlow | Self::Malformed | Self::Flood(_) | Self::Excess => {
+                Some(Code::ENHANCE_YOUR_CALM)
+            }
             Self::Client | Self::Protocol | Self::Preface | Self::Stopped => None,
         }
     }
@@ -322,8 +328,12 @@ impl<H: Handler> Driver<'_, H> {
     fn frames(&mut self) -> Result<(), End> {
         let mut state = self.state.lock();
         if let Err(error) = self.wire.frames(|frame| state.apply(frame)) {
+            let reason = match error.code {
+                Code::ENHANCE_YOUR_CALM => CloseReason::Excess,
+                _ => CloseReason::Protocol,
+            };
             return Err(End {
-                reason: CloseReason::Protocol,
+                reason,
                 told: Some(error.code),
                 is_proper: false,
             });

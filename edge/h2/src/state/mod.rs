@@ -10,6 +10,8 @@ mod receiving;
 mod sending;
 mod slots;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
@@ -256,7 +258,7 @@ impl State {
         } else if stream.is_said && !stream.is_heard {
             self.reset(slot, Code::NO_ERROR);
         }
-        self.give_back(unread);
+        self.was_read(slot, unread);
         self.slots.free(slot);
         self.nudge();
     }

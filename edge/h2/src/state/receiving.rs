@@ -280,7 +280,7 @@ impl State {
     }
 
     /// There is room for so much more of a stream's body.
-    fn was_read(&mut self, slot: usize, bytes: usize) {
+    pub(super) fn was_read(&mut self, slot: usize, bytes: usize) {
         self.give_back(bytes);
         let Some(stream) = self.slots.get(slot) else {
             return;

@@ -25,7 +25,7 @@ const STREAM_BYTES_MAX: usize = 512 << 10;
 
 /// What has room in the client's windows and has not left. A client that gives room and reads nothing keeps no more than
 /// this here, however many streams it opens, beside answers that are handed over at once.
-const WAITING_BYTES_MAX: usize = 2 << 20;
+pub(super) const WAITING_BYTES_MAX: usize = 2 << 20;
 /// Those who wait go on from here: all of them at once, so not for every frame that leaves.
 const WAITING_BYTES_LESS: usize = WAITING_BYTES_MAX / 2;
 

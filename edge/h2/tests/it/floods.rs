@@ -122,7 +122,7 @@ async fn frames_that_cost_nothing_end_the_connection() {
 async fn streams_that_are_taken_back_at_once_end_the_connection() {
     let asked = (0..100_u32).flat_map(|at| asked_and_taken_back(2 * at + 1));
     let (closed, told) = send(vec![asked.collect()]).await;
-    assert_eq!(closed.reason, CloseReason::Protocol);
+    assert_eq!(closed.reason, CloseReason::Excess);
     assert_eq!((told, closed.requests), (Some(ENHANCE_YOUR_CALM), 0));
 }
 
@@ -136,6 +136,6 @@ async fn continuations_without_end_are_not_kept() {
         bytes.extend(frame(9, 0, 1, &field));
     }
     let (closed, told) = send(vec![bytes]).await;
-    assert_eq!(closed.reason, CloseReason::Protocol);
+    assert_eq!(closed.reason, CloseReason::Excess);
     assert_eq!((told, closed.requests), (Some(ENHANCE_YOUR_CALM), 0));
 }
