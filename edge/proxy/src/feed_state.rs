@@ -85,11 +85,21 @@ impl FeedState {
     /// node left on disk, until this one has caught up with the feed: it may have been purged while no node ran.
     #[must_use]
     pub fn needs_revalidation(&self, validated_ms: i64, within_ms: u64) -> bool {
+        self.needs_revalidation_at(self.clock.now_ms(), validated_ms, within_ms)
+    }
+
+    /// The same for one who has read the clock just now.
+    pub(crate) fn needs_revalidation_at(
+        &self,
+        now_ms: i64,
+        validated_ms: i64,
+        within_ms: u64,
+    ) -> bool {
         if validated_ms < self.begun_ms.load(Ordering::Acquire) {
             return true;
         }
         let vouched_ms = self.contact_ms().unwrap_or(NEVER).max(validated_ms);
-        let age_ms = self.clock.now_ms().saturating_sub(vouched_ms);
+        let age_ms = now_ms.saturating_sub(vouched_ms);
         u64::try_from(age_ms).is_ok_and(|age_ms| age_ms > within_ms)
     }
 }

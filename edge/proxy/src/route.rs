@@ -38,11 +38,15 @@ impl MediaRoute {
     pub(crate) fn new(token: &str, path: MediaPath<'_>) -> Self {
         let kind = MediaKind::of(&path);
         let rest = path.rest;
-        let origin_path = format!(
-            "/media/{}/{}/{rest}",
-            path.residency.prefix(),
-            path.content_id
-        );
+        let steps = [path.residency.prefix(), path.content_id.as_str()];
+        let bytes = steps.iter().map(|step| step.len() + 1).sum::<usize>();
+        let mut origin_path = String::with_capacity(MEDIA_PREFIX.len() + bytes + rest.len());
+        origin_path.push_str(MEDIA_PREFIX);
+        for step in steps {
+            origin_path.push_str(step);
+            origin_path.push('/');
+        }
+        origin_path.push_str(rest);
         Self {
             token: token.to_owned(),
             residency: path.residency,
@@ -63,6 +67,13 @@ impl MediaRoute {
     pub(crate) fn viewer_path_of(&self, rest: &str) -> String {
         let (residency, item) = (self.residency.prefix(), &self.content_id);
         format!("{MEDIA_PREFIX}{}/{residency}/{item}/{rest}", self.token)
+    }
+
+    /// Of the viewer's path that it was made of: what stands before the residency, with the slash.
+    pub(crate) fn first_steps<'p>(&self, path: &'p str) -> &'p str {
+        let rest_bytes = self.origin_path.len() - MEDIA_PREFIX.len();
+        let end = path.len().saturating_sub(rest_bytes);
+        path.get(..end).unwrap_or_default()
     }
 
     /// What of the item.

@@ -57,14 +57,20 @@ impl<C: ClientStream> Flow<'_, C> {
         for _ in 0..ROUNDS_MAX {
             let ticket = edge.cache.ticket();
             let (known, forward) = match find(edge, self.asking).await {
-                Ok(entity) => match self.judge(&entity) {
-                    Verdict::Serve(report) => return self.send(&entity, report).await,
-                    Verdict::ServeAndRefresh(report) => {
-                        self.refresh(&entity);
-                        return self.send(&entity, report).await;
+                Ok(entity) => {
+                    // Read once: most are sent before it moves.
+                    let now_ms = edge.clock.now_ms();
+                    match self.judge(&entity, now_ms) {
+                        Verdict::Serve(report) => {
+                            return self.send_part(&entity, report, None, now_ms).await;
+                        }
+                        Verdict::ServeAndRefresh(report) => {
+                            self.refresh(&entity);
+                            return self.send_part(&entity, report, None, now_ms).await;
+                        }
+                        Verdict::Validate(forward) => (Some(entity), forward),
                     }
-                    Verdict::Validate(forward) => (Some(entity), forward),
-                },
+                }
                 Err(MissReason::Variant) => (None, Forward::VaryMiss),
                 Err(_) => (None, Forward::UriMiss),
             };
@@ -127,8 +133,7 @@ impl<C: ClientStream> Flow<'_, C> {
         life::in_force(entity, &freshness)
     }
 
-    fn judge(&mut self, entity: &Arc<Entity>) -> Verdict {
-        let now_ms = self.edge.clock.now_ms();
+    fn judge(&mut self, entity: &Arc<Entity>, now_ms: i64) -> Verdict {
         let freshness = self.freshness(entity);
         let reuse = freshness.judge(now_ms, &self.asking.directives);
         if !self.has_what_is_asked(entity) {
@@ -145,7 +150,7 @@ impl<C: ClientStream> Flow<'_, C> {
         };
         // While neither the feed nor the origin has vouched for an object of late, it is revalidated before it is
         // served; its windows for an origin that fails stay open.
-        self.context.is_unverified = self.is_unverified(entity);
+        self.context.is_unverified = self.is_unverified(entity, now_ms);
         match reuse {
             Reuse::Fresh if !self.context.is_unverified => Verdict::Serve(hit),
             Reuse::StaleByRequest => Verdict::Serve(hit),
@@ -161,13 +166,11 @@ impl<C: ClientStream> Flow<'_, C> {
     }
 
     /// The feed tells of our own content only.
-    fn is_unverified(&self, entity: &Entity) -> bool {
+    fn is_unverified(&self, entity: &Entity, now_ms: i64) -> bool {
         let within_ms = self.edge.config.trust.revalidate_after_ms;
+        let feed = &self.edge.feed;
         self.asking.plain().is_none()
-            && self
-                .edge
-                .feed
-                .needs_revalidation(entity.head().lifetimes.received_ms, within_ms)
+            && feed.needs_revalidation_at(now_ms, entity.head().lifetimes.received_ms, within_ms)
     }
 
     /// Is what the client asks for held, or can be brought?
@@ -204,7 +207,8 @@ impl<C: ClientStream> Flow<'_, C> {
         entity: &Arc<Entity>,
         report: Report,
     ) -> Result<(), SendFault> {
-        self.send_part(entity, report, None).await
+        let now_ms = self.edge.clock.now_ms();
+        self.send_part(entity, report, None, now_ms).await
     }
 
     async fn send_part(
@@ -212,6 +216,7 @@ impl<C: ClientStream> Flow<'_, C> {
         entity: &Arc<Entity>,
         report: Report,
         part: Option<ByteRange>,
+        now_ms: i64,
     ) -> Result<(), SendFault> {
         let sending = Sending {
             part,
@@ -219,7 +224,7 @@ impl<C: ClientStream> Flow<'_, C> {
             asking: self.asking,
             entity,
             report,
-            now_ms: self.edge.clock.now_ms(),
+            now_ms,
         };
         let sent = sending.send(self.client, self.context).await?;
         if sending.report.is_stored {
@@ -301,7 +306,8 @@ impl<C: ClientStream> Flow<'_, C> {
                 };
                 let asked = self.asking.request.headers.get(RANGE);
                 let part = part.filter(|_| asked.is_some() && asked == slice.as_ref());
-                self.send_part(&entity, report, part).await
+                let now_ms = self.edge.clock.now_ms();
+                self.send_part(&entity, report, part, now_ms).await
             }
             Outcome::Validated(entity) => {
                 let report = Report {

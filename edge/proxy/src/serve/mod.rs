@@ -44,6 +44,7 @@ use std::sync::Arc;
 
 use http::Method;
 use http::request::Parts;
+use mcsp_api::media_path::MEDIA_PREFIX;
 use mcsp_telemetry::Outcome;
 
 use self::asking::Asking;
@@ -71,6 +72,7 @@ fn is_for_cache(edge: &Edge, request: &Parts, is_tls: bool) -> bool {
     }
     let path = request.uri.path();
     edge.home.is_none()
+        || path.starts_with(MEDIA_PREFIX)
         || !ROUTED_PREFIXES
             .iter()
             .any(|prefix| path.starts_with(prefix))

@@ -125,6 +125,11 @@ impl Report {
         }
         if context.is_media() {
             let delay_ms = u32::try_from(context.started.elapsed().as_millis());
+            if delay_ms == Ok(0)
+                && let Some(value) = &edge.cmsd_at_once
+            {
+                return head.field(&CMSD_DYNAMIC, value);
+            }
             let dynamic = Dynamic {
                 server: &edge.name,
                 response_delay_ms: delay_ms.ok(),

@@ -77,8 +77,13 @@ fn own(edge: &Edge, request: &Parts) -> ControlFlow<Answer, Option<Route>> {
         return ControlFlow::Continue(None);
     }
     let route = classify(request);
-    let is_left_to_others = route.is_none() && !edge.routes.is_empty();
-    if !is_left_to_others && !is_plain_path(request.uri.path()) {
+    let is_plain = match &route {
+        // What follows the token has a grammar of its own, by which it was parsed.
+        Some(Route::Media(media)) => is_plain_path(media.first_steps(request.uri.path())),
+        Some(_) => is_plain_path(request.uri.path()),
+        None => !edge.routes.is_empty() || is_plain_path(request.uri.path()),
+    };
+    if !is_plain {
         let text = "the path has an empty, . or .. step, or an escape that hides one";
         return ControlFlow::Break(Answer::problem(ProblemKind::InvalidRequest, "path", text));
     }
@@ -385,6 +390,21 @@ mod tests {
             "/%5C/a",
         ] {
             assert!(!is_plain_path(path), "{path}");
+        }
+    }
+
+    /// Of a media path only the token is looked at: what follows it is parsed by a closed grammar.
+    #[test]
+    fn a_token_that_could_be_read_in_two_ways_is_refused() {
+        for token in ["", ".", "..", "%2e", "a%2Fb", "a\\b", "%00"] {
+            let path = format!("/media/{token}/global/{CONTENT}/v360/1.m4s");
+            let refused = Err((StatusCode::BAD_REQUEST, "path"));
+            assert_eq!(outcome("GET", &path, None), refused, "{path}");
+        }
+        for token in ["-", "a.b", "..a", "a%20b", "a=b~"] {
+            let path = format!("/media/{token}/global/{CONTENT}/v360/1.m4s");
+            let taken = Ok("media-segment".to_owned());
+            assert_eq!(outcome("GET", &path, None), taken, "{path}");
         }
     }
 

@@ -58,7 +58,9 @@ fn media_token(
     if verifier.is_empty() || (is_own && verifier.keyring().is_empty()) {
         return unavailable("no-keys", "this PoP has no keys yet");
     }
-    if !edge.feed.is_within(edge.config.trust.media_until_ms) {
+    let silent_ms = edge.feed.age_ms();
+    let is_heard = |within_ms| silent_ms.is_some_and(|silent_ms| silent_ms <= within_ms);
+    if !is_heard(edge.config.trust.media_until_ms) {
         return unavailable(
             "feed-away",
             "this PoP has not heard from its origin for too long",
@@ -89,7 +91,7 @@ fn media_token(
         headers: Some(&request.headers),
     };
     // Who has lost the feed does not know which sessions have ended.
-    let may_renew = !context.is_ahead && edge.feed.is_within(edge.config.trust.revalidate_after_ms);
+    let may_renew = !context.is_ahead && is_heard(edge.config.trust.revalidate_after_ms);
     let (policy, revocations) = (&edge.renewal, &*edge.revocations);
     let access = match verifier.verify(&media.token, &asked) {
         Ok(access) => access,
