@@ -102,7 +102,7 @@ impl Asked<'_> {
         on_interim: OnInterim<'_>,
     ) -> Result<(Begun, Exchange), FetchError> {
         self.shared.metrics.connected(false);
-        let mut connection = Connection::new(stream);
+        let mut connection = Connection::new(self.shared.metrics.traffic.count(stream));
         let begun = self.converse(&mut connection, on_interim).await?;
         Ok((begun, http1(connection, peer)))
     }

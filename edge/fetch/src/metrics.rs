@@ -1,5 +1,6 @@
 //! What the fetcher counts.
 
+use mcsp_edge_traffic::Traffic;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
 use crate::{FetchError, FetchErrorKind};
@@ -12,6 +13,7 @@ pub(crate) struct FetchMetrics {
     pub(crate) retries: IntCounter,
     pub(crate) bytes: IntCounter,
     pub(crate) head_seconds: Histogram,
+    pub(crate) traffic: Traffic,
 }
 
 impl FetchMetrics {
@@ -53,6 +55,7 @@ impl FetchMetrics {
                     30.0,
                 ]),
             )?,
+            traffic: Traffic::register(registry, "upstreams")?,
         };
         for counter in [&metrics.connections, &metrics.failures, &metrics.faults] {
             registry.register(Box::new(counter.clone()))?;

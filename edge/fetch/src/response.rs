@@ -52,6 +52,10 @@ impl Ongoing {
         }
     }
 
+    fn is_http2(&self) -> bool {
+        matches!(self.exchange, Some(Exchange::Http2(_)))
+    }
+
     fn is_done(&self) -> bool {
         self.exchange.as_ref().is_none_or(Exchange::is_done)
     }
@@ -144,6 +148,7 @@ impl Response {
             (until, Some(deadline)) if deadline < until => (deadline, FetchErrorKind::TotalTimeout),
             (until, _) => (until, FetchErrorKind::IdleTimeout),
         };
+        let is_http2 = ongoing.is_http2();
         let next = ongoing.next();
         let result = match tokio::time::timeout_at(until, next).await {
             Ok(result) => result,
@@ -153,6 +158,10 @@ impl Response {
             Ok(Some(piece)) => {
                 self.received += piece.len() as u64;
                 self.shared.metrics.bytes.inc_by(piece.len() as u64);
+                if is_http2 {
+                    // Streams share a connection, which does not count itself.
+                    self.shared.metrics.traffic.received(piece.len() as u64);
+                }
                 self.end_if_done();
                 Ok(Some(piece))
             }

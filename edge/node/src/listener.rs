@@ -212,5 +212,6 @@ async fn connection(
             }
         }
     };
+    let stream = doorway.metrics.clients.count(stream);
     doorway.door.serve(stream, ja4).await;
 }

@@ -1,5 +1,6 @@
 //! What the node counts beside its proxy and cache.
 
+use mcsp_edge_traffic::Traffic;
 use prometheus::{Gauge, IntCounterVec, IntGauge, Opts, Registry};
 
 #[derive(Debug, Clone)]
@@ -12,6 +13,10 @@ pub(crate) struct NodeMetrics {
     pub(crate) feed_sequence: IntGauge,
     pub(crate) media_keys: IntGauge,
     pub(crate) revocations: IntGauge,
+    /// With viewers.
+    pub(crate) clients: Traffic,
+    /// With nodes that ask this one.
+    pub(crate) children: Traffic,
 }
 
 impl NodeMetrics {
@@ -50,6 +55,8 @@ impl NodeMetrics {
             )?,
             media_keys: IntGauge::new("mcsp_edge_media_keys", "Keys of media URLs that are held.")?,
             revocations: IntGauge::new("mcsp_edge_revocations", "Ended sessions that are held.")?,
+            clients: Traffic::register(registry, "clients")?,
+            children: Traffic::register(registry, "children")?,
         };
         registry.register(Box::new(metrics.connections.clone()))?;
         registry.register(Box::new(metrics.shield_connections.clone()))?;

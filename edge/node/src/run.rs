@@ -123,6 +123,7 @@ async fn serve(prepared: Prepared, file: &Path) -> Result<(), BootError> {
         tokio::spawn(listening.serve(ShieldDoorway {
             door,
             connections: metrics.shield_connections.clone(),
+            traffic: metrics.children.clone(),
             tracker: tracker.clone(),
             stop: stopped.clone(),
         }));

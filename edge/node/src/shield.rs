@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcsp_edge_proxy::{ShieldDoor, ShieldListenerConfig};
+use mcsp_edge_traffic::Traffic;
 use mcsp_identity::{SpiffeId, WorkloadIdentity};
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::l4::stream::Stream as L4Stream;
@@ -34,6 +35,7 @@ pub(crate) struct ShieldDoorway {
     pub(crate) door: Arc<ShieldDoor>,
     /// By what became of them.
     pub(crate) connections: IntCounterVec,
+    pub(crate) traffic: Traffic,
     pub(crate) tracker: TaskTracker,
     pub(crate) stop: watch::Receiver<bool>,
 }
@@ -98,7 +100,10 @@ impl ShieldListening {
                 match tokio::time::timeout(listening.handshake_timeout, shaken).await {
                     Ok(Ok((stream, caller))) => {
                         doorway.count("accepted");
-                        doorway.door.serve(stream, caller).await;
+                        doorway
+                            .door
+                            .serve(doorway.traffic.count(stream), caller)
+                            .await;
                     }
                     Ok(Err(error)) => {
                         doorway.count("handshake_failed");

@@ -138,7 +138,9 @@ impl ProxyHttp for EdgeProxy {
         end_of_stream: bool,
         context: &mut RequestContext,
     ) -> Result<()> {
-        context.body_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
+        let bytes = body.as_ref().map_or(0, Bytes::len) as u64;
+        context.body_bytes += bytes;
+        self.edge.metrics.calls.sent(bytes);
         if context.body_bytes > context.body_bytes_max {
             return Error::e_explain(
                 ErrorType::HTTPStatus(413),
@@ -209,6 +211,8 @@ impl ProxyHttp for EdgeProxy {
         end_of_stream: bool,
         context: &mut RequestContext,
     ) -> Result<Option<Duration>> {
+        let bytes = body.as_ref().map_or(0, Bytes::len) as u64;
+        self.edge.metrics.calls.received(bytes);
         keeping::see_body(context, body.as_ref(), end_of_stream);
         inspected(context, |inspection| {
             inspection.response_piece(body, end_of_stream)

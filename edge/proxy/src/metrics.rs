@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::Method;
+use mcsp_edge_traffic::Traffic;
 use mcsp_telemetry::{RedHandle, RedMetrics};
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
@@ -95,6 +96,8 @@ pub(crate) struct ProxyMetrics {
     pub(crate) listed_requests: IntCounterVec,
     pub(crate) bytes_sent: IntCounterVec,
     pub(crate) log_dropped: SumCounter,
+    /// Of requests that are passed on.
+    pub(crate) calls: Traffic,
     pub(crate) shield: ShieldMetrics,
     red: Option<RedMetrics>,
     segment: RouteCounters,
@@ -180,6 +183,7 @@ impl ProxyMetrics {
                 )?,
                 told: Arc::default(),
             },
+            calls: Traffic::register(registry, "calls")?,
             shield: ShieldMetrics::register(registry)?,
             segment: of_route("media-segment"),
             manifest: of_route("media-manifest"),

@@ -38,5 +38,6 @@ mod slow;
 mod storage;
 mod tls;
 mod tokens;
+mod traffic;
 mod waf;
 mod waf_faults;

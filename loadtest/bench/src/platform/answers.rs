@@ -50,7 +50,10 @@ impl Shared {
                 )
             },
             "/api/v1/play/item" => self.play(),
-            "/metrics" => Answer::ok("process_cpu_seconds_total 1\n"),
+            "/metrics" => Answer::ok(format!(
+                "process_cpu_seconds_total 1\nmcsp_edge_network_sent_bytes_total{{peers=\"clients\"}} {}\n",
+                self.sent.load(Ordering::Relaxed)
+            )),
             _ => self
                 .media(path, number)
                 .unwrap_or_else(|| Answer::status(404)),

@@ -44,6 +44,8 @@ pub(crate) async fn speak(mut stream: TcpStream, shared: Arc<Shared>) {
             answer.rest
         };
         let whole = [head.as_bytes(), &answer.body, rest].concat();
+        let sent = whole.len() as u64;
+        shared.sent.fetch_add(sent, Ordering::Relaxed);
         if stream.write_all(&whole).await.is_err() || answer.is_cut {
             return;
         }

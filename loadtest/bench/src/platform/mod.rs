@@ -71,6 +71,8 @@ pub(crate) struct Shared {
     /// Since the first request.
     started: Mutex<Option<Instant>>,
     pub(crate) requests: AtomicU64,
+    /// Bytes of answers, heads too.
+    pub(crate) sent: AtomicU64,
     clock: RunClock,
     drawn: AtomicU64,
     /// Whether a segment was cut off already.
@@ -93,6 +95,7 @@ impl Platform {
             address,
             started: Mutex::default(),
             requests: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
             clock: RunClock::starting_now().by(Arc::clone(&timer)),
             drawn: AtomicU64::new(0),
             has_cut: AtomicBool::new(false),

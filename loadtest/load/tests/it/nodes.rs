@@ -61,4 +61,18 @@ async fn a_node_is_watched_and_its_network_is_harmed_and_mended() {
             && sample.memory_bytes.is_some_and(|bytes| bytes > 1 << 20)
             && sample.cpu_cores.is_some()
     }));
+    // What it says that it has sent is what came, heads and what came after the last look apart.
+    let sent: f64 = node
+        .samples
+        .iter()
+        .zip(node.samples.iter().skip(1))
+        .filter_map(|(before, sample)| {
+            let seconds = (sample.at_us - before.at_us) as f64 / 1e6;
+            Some(sample.send_bytes_s? * seconds)
+        })
+        .sum();
+    let came = results.seen.counts_of(None).bytes as f64;
+    assert!((0.5..1.5).contains(&(sent / came)), "{sent} {came}");
+    let page = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("Network"), "no graph of the network");
 }
