@@ -5,7 +5,8 @@ use reqwest::Method;
 use crate::harness::wait_for;
 use crate::waf::Site;
 
-const BREAKER: &str = "[waf.breaker]\nfailures_max = 3\nwindow_ms = 60000\nopen_ms = 2000";
+const BREAKER: &str =
+    "[waf.breaker]\nfailures_max = 3\nclient_failures_max = 3\nwindow_ms = 60000\nopen_ms = 2000";
 
 /// Everybody passes, and inspection is tried again by itself.
 async fn is_given_up_and_comes_back(site: &Site) {
@@ -81,4 +82,17 @@ async fn a_panic_lets_the_request_through_until_inspection_is_given_up_and_tried
         assert!(alert.contains(wanted), "{alert}");
     }
     is_given_up_and_comes_back(&site).await;
+}
+
+/// All requests of a test have one address.
+#[tokio::test]
+async fn one_client_whose_requests_fail_does_not_switch_inspection_off() {
+    let site = Site::with_rules(RULES, "[waf.breaker]\nfailures_max = 3").await;
+    for nth in 1..=10 {
+        assert_eq!(site.get("/?q=crash").await, 200);
+        assert_eq!(site.failed_open("panic").await, f64::from(nth));
+    }
+    assert_eq!(site.get("/?q=an+attack").await, 403);
+    assert_eq!(site.node.metric("mcsp_edge_waf_given_up", &[]).await, 0.0);
+    assert!(!site.node.log().contains("waf-given-up"));
 }

@@ -1,12 +1,14 @@
 //! Inspection that fails open: no failure of the engine stops a request.
 //!
 //! A panic, an overrun of the budget and a missing rule set let the request through, are told to the [`Witness`] and count towards
-//! a breaker; while that is open requests pass without inspection, and one at a time tries whether it works again.
+//! a breaker; while that is open requests pass without inspection, and one at a time tries whether it works again. One client's
+//! requests alone do not open it.
 
 mod breaker;
 mod request;
 mod witness;
 
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -67,7 +69,7 @@ impl Guard {
     #[must_use]
     pub fn begin(self: &Arc<Self>, route: &str, client: Client) -> Guarded {
         let Some(rules) = self.site.current() else {
-            let probe = match self.breaker.admit(self.ticks.now_us()) {
+            let probe = match self.breaker.admit(self.ticks.now_us(), None) {
                 Admission::No => return self.pass(route, true),
                 Admission::Yes => None,
                 Admission::Probe(probe) => Some(probe),
@@ -77,7 +79,7 @@ impl Guard {
                 route,
                 &client.id,
                 String::new(),
-                probe,
+                (probe, None),
             );
             return self.pass(route, false);
         };
@@ -85,13 +87,15 @@ impl Guard {
         if policy.is_off() {
             return self.pass(route, false);
         }
-        let probe = match self.breaker.admit(self.ticks.now_us()) {
+        let address = client.address;
+        let probe = match self.breaker.admit(self.ticks.now_us(), Some(address)) {
             Admission::No => return self.pass(route, true),
             Admission::Yes => None,
             Admission::Probe(probe) => Some(probe),
         };
         let environment = &self.environment;
-        let mut guarded = Guarded::new(self.clone(), route, client.id.clone(), probe);
+        let mut guarded =
+            Guarded::new(self.clone(), route, client.id.clone(), Some(address), probe);
         guarded.start(|| Transaction::under(policy, environment, client));
         guarded
     }
@@ -145,10 +149,18 @@ impl Guard {
         if is_bypass {
             self.witness.bypassed();
         }
-        Guarded::new(self.clone(), route, String::new(), None)
+        Guarded::new(self.clone(), route, String::new(), None, None)
     }
 
-    fn fail(&self, kind: FailureKind, route: &str, id: &str, detail: String, probe: Option<Probe>) {
+    /// `whose`: the try that it was, if it was one, and the client whose request it is, unless it is nobody's fault.
+    fn fail(
+        &self,
+        kind: FailureKind,
+        route: &str,
+        id: &str,
+        detail: String,
+        whose: (Option<Probe>, Option<IpAddr>),
+    ) {
         self.witness.failed_open(&FailedOpen {
             kind,
             route,
@@ -156,10 +168,12 @@ impl Guard {
             detail,
         });
         let now_us = self.ticks.now_us();
-        match probe {
-            Some(probe) => probe.failed(now_us),
-            None if self.breaker.failed(now_us) => self.witness.breaker(BreakerState::Open),
-            None => {}
+        match whose {
+            (Some(probe), client) => probe.failed(now_us, client),
+            (None, client) if self.breaker.failed(now_us, client) => {
+                self.witness.breaker(BreakerState::Open);
+            }
+            (None, _) => {}
         }
     }
 

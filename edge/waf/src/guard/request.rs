@@ -1,6 +1,7 @@
 //! One request under guard.
 
 use std::any::Any;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -36,16 +37,24 @@ pub struct Guarded {
     probe: Option<Probe>,
     route: Arc<str>,
     id: String,
+    client: Option<IpAddr>,
 }
 
 impl Guarded {
-    pub(super) fn new(guard: Arc<Guard>, route: &str, id: String, probe: Option<Probe>) -> Self {
+    pub(super) fn new(
+        guard: Arc<Guard>,
+        route: &str,
+        id: String,
+        client: Option<IpAddr>,
+        probe: Option<Probe>,
+    ) -> Self {
         Self {
             guard,
             transaction: None,
             probe,
             route: Arc::from(route),
             id,
+            client,
         }
     }
 
@@ -176,8 +185,8 @@ impl Guarded {
         let transaction = self.transaction.take();
         // One that panicked may panic again.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(transaction)));
-        let probe = self.probe.take();
-        self.guard.fail(kind, &self.route, &self.id, detail, probe);
+        let whose = (self.probe.take(), self.client);
+        self.guard.fail(kind, &self.route, &self.id, detail, whose);
     }
 }
 

@@ -104,6 +104,8 @@ impl Bench {
         });
         let settings = BreakerConfig {
             failures_max: 3,
+            client_failures_max: 3,
+            failures_percent: 25,
             window_ms: 1000,
             open_ms: 500,
         };
