@@ -99,6 +99,13 @@ impl FrameRules {
     }
 }
 
+impl FrameRules {
+    /// As how many connections one counts that is ended for its frames.
+    pub(crate) fn connections_price(&self) -> u32 {
+        self.config.connections
+    }
+}
+
 type One = RateLimiter<NotKeyed, InMemoryState, RuleClock, NoOpMiddleware<Nanos>>;
 
 /// Counts one connection's frames.

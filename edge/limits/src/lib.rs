@@ -6,6 +6,8 @@
 //! - [`Occupancy`]: connections and requests at once.
 //! - [`Shedder`] and [`RunningSessions`]: what is refused first when the node has too much to do.
 //! - [`FrameMeter`]: HTTP/2 frames that cost a client nothing.
+//! - [`Drip`]: bytes that come singly.
+//! - [`Share`] and [`Turns`]: work that must not keep waiting who is served already.
 //!
 //! [`Limits`] is all of them in the order in which a request meets them; [`Gossip`] carries what nodes tell each other, and
 //! [`Probe`] watches how the node is.
@@ -16,6 +18,7 @@ mod class;
 mod clock;
 mod concurrency;
 mod config;
+mod drip;
 mod exchange;
 mod fields;
 mod frames;
@@ -28,6 +31,7 @@ mod probe;
 mod rate;
 mod rule;
 mod running;
+mod share;
 mod shed;
 mod standing;
 mod table;
@@ -38,6 +42,7 @@ pub use config::{
     ConcurrencyConfig, ExchangeConfig, FramesConfig, LimitsConfig, LimitsConfigError, Rates,
     ShedConfig,
 };
+pub use drip::Drip;
 pub use exchange::{Applied, Exchange, ExchangeError, MESSAGE_BYTES_MAX};
 pub use fields::{RATE_LIMIT, RATE_LIMIT_POLICY};
 pub use frames::{Flood, FrameKind, FrameMeter, FrameRules};
@@ -48,5 +53,6 @@ pub use limits::{Limits, Turned};
 pub use probe::Probe;
 pub use rate::{Rate, RateError};
 pub use running::RunningSessions;
+pub use share::{Share, Turns};
 pub use shed::{Level, Pressure, Shedder};
 pub use standing::{Refusal, Standing};

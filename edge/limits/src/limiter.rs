@@ -259,6 +259,26 @@ impl Limiter {
         })
     }
 
+    /// Has an address pay for what it did: as if it had made so many requests more, as far as it may make any.
+    pub fn charge(&self, class: Class, address: IpAddr, requests: NonZeroU32) {
+        let address = address.to_canonical();
+        let _ = self.open_if_it_fails(|| {
+            let ruling = self.ruling.load();
+            let is_exempt = |network: &IpNet| network.contains(&address);
+            if ruling.exempt.iter().any(is_exempt) {
+                return Ok(None);
+            }
+            let network = Network::of(address, ruling.ipv6_prefix);
+            let wider = network.aggregate(ruling.ipv6_aggregate_prefix);
+            for (scope, network) in [(Scope::Address, Some(network)), (Scope::Aggregate, wider)] {
+                if let (Some(rule), Some(network)) = (ruling.rule(class, scope), network) {
+                    rule.charge(Key::of_network(rule.id, network), requests);
+                }
+            }
+            Ok(None)
+        });
+    }
+
     /// Counts a request by who makes it, and for the PoP; after its token was verified.
     pub fn check_holder(&self, class: Class, holder: &Holder) -> Verdict {
         self.open_if_it_fails(|| {

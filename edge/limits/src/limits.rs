@@ -1,6 +1,7 @@
 //! Everything together, in the order in which a request meets it.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -223,9 +224,19 @@ impl Limits {
         FrameMeter::new(&self.frames.load())
     }
 
-    /// Counts a connection that was ended for its frames.
-    pub fn flooded(&self, flood: crate::Flood) {
+    /// Counts a connection that was ended for its frames; see [`abused`](Self::abused).
+    pub fn flooded(&self, flood: crate::Flood, address: Option<IpAddr>) {
         self.floods.with_label_values(&[flood.0.name()]).inc();
+        self.abused(address);
+    }
+
+    /// Has the address of a connection that was ended for what its client did pay with its next connections, which are then turned
+    /// away before TLS: whoever comes back for another round finds the door shut for a while.
+    pub fn abused(&self, address: Option<IpAddr>) {
+        let price = NonZeroU32::new(self.frames.load().connections_price());
+        if let (Some(address), Some(price)) = (address, price) {
+            self.limiter.charge(Class::Connection, address, price);
+        }
     }
 
     fn shed(&self, class: Class, is_running: impl FnOnce() -> bool) -> Result<(), Turned> {

@@ -134,9 +134,22 @@ impl Rule {
         }
     }
 
-    /// Takes what was admitted elsewhere, or is owed for another reason.
+    /// Takes what was admitted elsewhere.
     pub(crate) fn debit(&self, key: Key, cells: NonZeroU32) {
-        let (cells, period_ns, debt_max_ns) = (cells.get(), self.period_ns, self.debt_max_ns);
+        self.take(key, cells, self.debt_max_ns);
+    }
+
+    /// Takes what is owed for another reason than a request: as far as there is something, and never into debt.
+    pub(crate) fn charge(&self, key: Key, cells: NonZeroU32) {
+        self.take(
+            key,
+            cells,
+            self.period_ns.saturating_mul(u64::from(self.quota)),
+        );
+    }
+
+    fn take(&self, key: Key, cells: NonZeroU32, debt_max_ns: u64) {
+        let (cells, period_ns) = (cells.get(), self.period_ns);
         // Nobody may have asked for a while.
         self.clock.now_ms();
         match &self.store {

@@ -6,9 +6,9 @@ use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcsp_edge_limits::{ConnectionGuard, Limits};
+use mcsp_edge_limits::{ConnectionGuard, Limits, Share};
 use mcsp_edge_proxy::Door;
-use mcsp_edge_tls::{Share, TlsServer, digest_of_client};
+use mcsp_edge_tls::{TlsServer, digest_of_client};
 use pingora_core::protocols::l4::stream::Stream as L4Stream;
 use pingora_core::protocols::{GetSocketDigest as _, SocketDigest, Stream};
 use tokio::net::{TcpListener, TcpStream};
@@ -194,8 +194,10 @@ async fn connection(
             Box::new(stream)
         }
         Some(tls) => {
-            let handshake = tokio::time::timeout(doorway.handshake_timeout, tls.accept(stream));
-            match handshake.await {
+            let timeout = doorway.handshake_timeout;
+            let from = client.or_else(|| stream.peer_addr().ok());
+            let shaking = tls.accept(stream, from.map(|from| from.ip()), timeout);
+            match tokio::time::timeout(timeout, shaking).await {
                 Ok(Ok(stream)) => {
                     ja4 = stream.ja4();
                     match client {

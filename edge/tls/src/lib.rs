@@ -12,13 +12,11 @@ mod names;
 mod recording;
 mod reload;
 mod server;
-mod share;
 mod store;
 mod stream;
 
 pub use config::{CertificateConfig, TlsConfig, TlsVersion};
 pub use error::TlsError;
 pub use server::TlsServer;
-pub use share::Share;
 pub use store::CertificateStore;
 pub use stream::{TlsStream, digest_of_client};

@@ -4,10 +4,13 @@
 //! handshake is later for it or fails by it, in however many pieces its ClientHello comes.
 
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use mcsp_edge_fingerprint::{Ja4, PEEK_BYTES_MAX, Peeked, Transport, peek};
+use mcsp_edge_limits::Drip;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -19,13 +22,20 @@ const HELLO_BYTES: usize = 2048;
 pub(crate) struct Recording {
     socket: TcpStream,
     seen: Vec<u8>,
+    drip: Drip,
+    gather_most: Duration,
 }
 
 impl Recording {
-    pub(crate) fn new(socket: TcpStream) -> Self {
+    /// A hello that drips gathers for `gather_most` at the longest, each time.
+    pub(crate) fn new(socket: TcpStream, gather_most: Duration) -> Self {
+        // Those that are open at once have different ones.
+        let number = socket.as_raw_fd().unsigned_abs() & 0xffff;
         Self {
             socket,
             seen: Vec::with_capacity(HELLO_BYTES),
+            drip: Drip::new(u16::try_from(number).unwrap_or_default()),
+            gather_most,
         }
     }
 
@@ -48,11 +58,16 @@ impl AsyncRead for Recording {
         context: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        ready!(this.drip.poll_gathered(context));
         let before = out.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(context, out))?;
+        ready!(Pin::new(&mut this.socket).poll_read(context, out))?;
         let new = out.filled().get(before..).unwrap_or_default();
-        let room = PEEK_BYTES_MAX.saturating_sub(self.seen.len());
-        self.seen.extend(new.iter().take(room));
+        let room = PEEK_BYTES_MAX.saturating_sub(this.seen.len());
+        this.seen.extend(new.iter().take(room));
+        if !new.is_empty() {
+            this.drip.took(new.len(), this.gather_most);
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -1,36 +1,29 @@
 //! Handshakes with viewers.
 
-use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use mcsp_edge_limits::Turns;
 use rustls::server::Acceptor;
 use rustls::{CipherSuite, ServerConfig};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use crate::recording::Recording;
-use crate::share::Share;
 use crate::store::{frugal_config, server_config};
 use crate::{CertificateStore, TlsError, TlsStream};
 
-/// Less than any handshake takes: at least one is done each time.
-const ONE_HANDSHAKE: Duration = Duration::from_nanos(1);
-
 /// How connections of viewers begin. Clones share it.
 ///
-/// Handshakes take their turns: of all that could go on, one for each processor calculates, and as a [`Share`] of its thread's time.
-/// Those who watch already wait for one of them and no more, however many begin at once.
+/// Handshakes take their [`Turns`], with everything that belongs to one: those who watch already wait for one of them and no more,
+/// however many begin at once, and one client's wait for each other before they wait for others'.
 #[derive(Debug, Clone)]
 pub struct TlsServer {
     by_client: Arc<ServerConfig>,
     by_us: Arc<ServerConfig>,
-    turns: Arc<Semaphore>,
-    share: Arc<Share>,
+    turns: Arc<Turns>,
 }
 
 impl TlsServer {
@@ -43,36 +36,34 @@ impl TlsServer {
         Ok(Self {
             by_client: Arc::new(server_config(store)?),
             by_us: Arc::new(frugal_config(store)?),
-            turns: Arc::new(Semaphore::new(processors)),
-            share: Arc::new(Share::new(ONE_HANDSHAKE)),
+            turns: Arc::new(Turns::new(processors)),
         })
     }
 
-    /// Does a handshake, as long as it takes.
+    /// Does a handshake with `client`, as long as it takes: its caller gives it no longer than `timeout`, and a hello that comes by
+    /// single bytes is read now and then only.
     ///
     /// # Errors
     /// When the client breaks it off, or the two have nothing in common.
-    pub async fn accept(&self, socket: TcpStream) -> io::Result<TlsStream> {
-        let recording = Recording::new(socket);
+    pub async fn accept(
+        &self,
+        socket: TcpStream,
+        client: Option<IpAddr>,
+        timeout: Duration,
+    ) -> io::Result<TlsStream> {
+        self.turns.all_of(client, self.shake(socket, timeout)).await
+    }
+
+    async fn shake(&self, socket: TcpStream, timeout: Duration) -> io::Result<TlsStream> {
+        let recording = Recording::new(socket, timeout / 4);
         let hello = LazyConfigAcceptor::new(Acceptor::default(), recording).await?;
-        let turn = self.turns.acquire().await.map_err(io::Error::other)?;
-        self.share.turn().await;
-        let began = Instant::now();
         let ja4 = hello.io.ja4();
         let config = match wants_chacha(hello.client_hello().cipher_suites()) {
             true => &self.by_client,
             false => &self.by_us,
         };
         let hello = StartHandshake::from_parts(hello.accepted, hello.io.into_socket());
-        let mut shaking = hello.into_stream(Arc::clone(config));
-        // The first step calculates; what comes after waits for the client, which is nobody's turn.
-        let first = poll_fn(|context| Poll::Ready(Pin::new(&mut shaking).poll(context))).await;
-        self.share.spent(began.elapsed());
-        drop(turn);
-        let stream = match first {
-            Poll::Ready(done) => done?,
-            Poll::Pending => shaking.await?,
-        };
+        let stream = hello.into_stream(Arc::clone(config)).await?;
         Ok(TlsStream::new(stream, ja4))
     }
 }

@@ -179,6 +179,9 @@ pub struct FramesConfig {
     pub pending_resets_max: u32,
     /// Streams of one connection that had to be ended because their frames were wrong. Default 128; 1 to 10000.
     pub error_resets_max: u32,
+    /// A connection that is ended for its frames counts as so many new connections of its address, which may share it with
+    /// thousands of viewers: see `rate.connection`. Default 100; 0 to 10000.
+    pub connections: u32,
 }
 
 impl Default for FramesConfig {
@@ -192,6 +195,7 @@ impl Default for FramesConfig {
             header_list_bytes_max: 32_768,
             pending_resets_max: 20,
             error_resets_max: 128,
+            connections: 100,
         }
     }
 }
@@ -367,6 +371,7 @@ impl FramesConfig {
             ),
             ("pending_resets_max", self.pending_resets_max, 1, 1_000),
             ("error_resets_max", self.error_resets_max, 1, 10_000),
+            ("connections", self.connections, 0, 10_000),
         ] {
             between(&format!("frames.{key}"), value, low, high)?;
         }

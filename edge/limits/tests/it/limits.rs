@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use mcsp_edge_limits::{
-    Busy, Class, Fingerprint, Holder, Level, Limits, LimitsConfig, Pressure, Scope, Turned,
+    Busy, Class, Fingerprint, Flood, FrameKind, Holder, Level, Limits, LimitsConfig, Pressure,
+    Scope, Turned,
 };
 use mcsp_runtime::{ManualClock, SeededEntropy, SharedClock, SharedEntropy};
 use prometheus::Registry;
@@ -116,4 +117,37 @@ fn signing_in_has_a_limit_of_its_own() {
     assert_eq!(tries.count(), 10);
     let turned = limits.account(Fingerprint::of_account("ada@example.ng"));
     assert_eq!(turned.unwrap_err().reason(), "rate-account");
+}
+
+#[test]
+fn who_floods_pays_with_its_next_connections_and_never_more_than_there_are() {
+    let mut config = config(&[(Class::Connection, Scope::Address, "10/s burst 100")]);
+    config.frames.connections = 30;
+    config.exempt = vec!["198.51.100.0/24".parse().unwrap()];
+    let (limits, clock) = limits(&config);
+    let flood = Flood(FrameKind::Reset);
+    let let_in = |from: &str, tries: usize| {
+        let open = (0..tries).filter(|_| limits.connection(address(from)).is_ok());
+        open.count()
+    };
+    let (one, other, mapped) = ("192.0.2.1", "192.0.2.2", "::ffff:192.0.2.1");
+    limits.flooded(flood, address(one));
+    limits.flooded(flood, address(mapped));
+    assert_eq!(let_in(one, 200), 40);
+    for _ in 0..50 {
+        limits.flooded(flood, address(one));
+    }
+    assert_eq!(let_in(other, 200), 100, "nobody else pays");
+    clock.advance(std::time::Duration::from_secs(1));
+    assert_eq!(
+        let_in(one, 20),
+        10,
+        "what it owes is what it would have had"
+    );
+    limits.flooded(flood, address("198.51.100.7"));
+    limits.flooded(flood, None);
+    assert_eq!(let_in("198.51.100.7", 200), 200);
+    // An IPv6 client pays with its prefix, whichever of its addresses it comes back from.
+    limits.flooded(flood, address("2001:db8::1"));
+    assert_eq!(let_in("2001:db8::ffff:2", 200), 70);
 }

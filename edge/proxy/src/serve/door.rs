@@ -1,7 +1,7 @@
 //! Where connections come in: our own loops for HTTP/1.1 and HTTP/2, both before the caching path; what is not
 //! for it goes to pingora's proxy.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use mcsp_edge_h1::{
     Delegation, Exchange, H1Metrics, Handler, Head, Limits, Next, Peer, Refusal, serve_connection,
 };
 use mcsp_edge_h2 as h2;
-use mcsp_edge_limits::{FrameMeter, FramesConfig};
+use mcsp_edge_limits::{FrameMeter, FramesConfig, Turns};
 use mcsp_edge_policy::date::http_date_value;
 use mcsp_telemetry::TraceContext;
 use pingora_core::apps::HttpServerApp as _;
@@ -51,6 +51,8 @@ pub struct Door {
     h1_metrics: H1Metrics,
     h2: h2::Limits,
     h2_metrics: h2::H2Metrics,
+    /// Requests that are passed on, which cost many times what a hit does.
+    turns: Turns,
     stop: ShutdownWatch,
 }
 
@@ -75,28 +77,39 @@ impl Door {
             error_resets_max: config.h2_frames.error_resets_max as usize,
             drain_bytes_s_min: config.h1.drain_bytes_s_min,
         };
+        // Bodies are read by the proxy, and by its clock.
+        let body_timeout_ms = edge.config.limits.client_read_timeout_ms;
+        let h1 = Limits {
+            body_timeout_ms: config.h1.body_timeout_ms.min(body_timeout_ms),
+            ..config.h1
+        };
         Arc::new(Self {
             edge,
             proxy: Arc::new(proxy),
-            h1: config.h1,
+            h1,
             h1_metrics,
             h2,
             h2_metrics,
+            turns: Turns::new(std::thread::available_parallelism().map_or(1, usize::from)),
             stop,
         })
     }
 
     /// Serves one connection until it ends; a TLS handshake, of which `ja4` tells, is over.
     pub async fn serve(self: &Arc<Self>, stream: Stream, ja4: Option<Ja4>) {
+        let client = client_of(&stream);
         let guest = Arc::new(Guest {
-            visitor: self.visitor(&stream, ja4),
+            visitor: self.visitor(&stream, client, ja4),
+            client,
             door: Arc::clone(self),
         });
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             let closed = h2::serve_connection(stream, &self.h2, &guest, self.stop.clone()).await;
             self.h2_metrics.closed(&closed);
-            if let h2::CloseReason::Flood(flood) = closed.reason {
-                self.edge.limits.flooded(flood);
+            match closed.reason {
+                h2::CloseReason::Flood(flood) => self.edge.limits.flooded(flood, client),
+                h2::CloseReason::Excess => self.edge.limits.abused(client),
+                _ => {}
             }
             return;
         }
@@ -105,11 +118,7 @@ impl Door {
     }
 
     /// What the connection tells of its client: looked up once.
-    fn visitor(&self, stream: &Stream, ja4: Option<Ja4>) -> Visitor {
-        let digest = stream.get_socket_digest();
-        let client = digest
-            .as_ref()
-            .and_then(|digest| digest.peer_addr()?.as_inet().map(SocketAddr::ip));
+    fn visitor(&self, stream: &Stream, client: Option<IpAddr>, ja4: Option<Ja4>) -> Visitor {
         let signals = self.edge.networks.signals(ja4, client);
         self.edge
             .metrics
@@ -127,11 +136,12 @@ impl Door {
 
     /// Has pingora answer a request over HTTP/2.
     async fn lend(&self, exchange: h2::Exchange, visitor: Visitor) {
+        let client = exchange.peer().address.map(|peer| peer.ip());
         let date = http_date_value(self.edge.clock.now_ms());
         let lent = h2::Lent::new(exchange, date);
         let session = ServerSession::new_custom(Box::new(lent));
         let work = self.proxy.process_new_http(session, &self.stop);
-        visitor.has(work).await;
+        self.turns.beginning_of(client, visitor.has(work)).await;
     }
 
     /// The last of what runs is told that the node ends.
@@ -140,17 +150,24 @@ impl Door {
     }
 }
 
+/// Whose connection it is.
+fn client_of(stream: &Stream) -> Option<IpAddr> {
+    let digest = stream.get_socket_digest()?;
+    digest.peer_addr()?.as_inet().map(SocketAddr::ip)
+}
+
 /// Serves one connection, whose client it knows.
 struct Guest {
     door: Arc<Door>,
     visitor: Visitor,
+    client: Option<IpAddr>,
 }
 
 impl Guest {
-    fn context(&self, peer: Option<SocketAddr>, is_tls: bool) -> RequestContext {
+    fn context(&self, peer: Option<SocketAddr>, is_tls: bool) -> Box<RequestContext> {
         let edge = &self.door.edge;
         let trace = TraceContext::root(&*edge.entropy, edge.config.trace_sample_ratio);
-        let mut context = RequestContext::new(trace);
+        let mut context = Box::new(RequestContext::new(trace));
         context.peer = peer;
         context.is_tls = is_tls;
         context.visitor = self.visitor;
@@ -189,7 +206,8 @@ impl Handler for Guest {
             session.set_keepalive_reuses_remaining(Some(0));
         }
         let work = self.door.proxy.process_new_http(session, &self.door.stop);
-        let reused = self.visitor.has(work).await?;
+        let work = Box::pin(self.visitor.has(work));
+        let reused = self.door.turns.beginning_of(self.client, work).await?;
         Some(reused.consume().0)
     }
 

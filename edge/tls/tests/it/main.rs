@@ -48,7 +48,10 @@ async fn accept(
     listener: &TcpListener,
 ) -> std::io::Result<TlsStream> {
     let (socket, _) = listener.accept().await?;
-    TlsServer::new(store).unwrap().accept(socket).await
+    TlsServer::new(store)
+        .unwrap()
+        .accept(socket, None, Duration::from_secs(10))
+        .await
 }
 
 /// One handshake; the client trusts `roots` only.

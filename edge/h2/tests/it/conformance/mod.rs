@@ -237,7 +237,8 @@ pub(crate) async fn check(cases: Vec<Case>) {
             let told = told.unwrap_or_else(|| panic!("{name}: {:?}", raw.seen));
             assert_eq!(told.code(), code, "{name}");
             let closed = tokio::time::timeout(BOUND, raw.leave()).await.unwrap();
-            assert_eq!(closed.unwrap().reason.label(), "protocol", "{name}");
+            let reason = if code == CALM { "excess" } else { "protocol" };
+            assert_eq!(closed.unwrap().reason.label(), reason, "{name}");
             continue;
         }
         raw.send(&get(LAST)).await;

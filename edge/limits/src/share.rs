@@ -1,0 +1,269 @@
+//! A share of a thread's time for what can wait: new connections and what costs much, while others are served.
+
+use std::collections::hash_map::RandomState;
+use std::future::{Future, poll_fn};
+use std::hash::BuildHasher as _;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Of the time that everything else takes, one part in so many.
+const ONE_IN: i64 = 4;
+
+/// What is paid in time for work that can wait. Whoever has none left steps behind everything that is ready to run, and is given a
+/// quarter of the time that this takes: so a flood keeps nobody waiting for more than a moment, and a node that has much to do
+/// for others still takes up somebody new.
+#[derive(Debug)]
+pub struct Share {
+    least_ns: i64,
+    credit_ns: AtomicI64,
+}
+
+impl Share {
+    /// At least this much work is done each time; of the last piece there may be more.
+    #[must_use]
+    pub fn new(least: Duration) -> Self {
+        Self {
+            least_ns: ns(least),
+            credit_ns: AtomicI64::new(0),
+        }
+    }
+
+    /// Returns when there is time for some work.
+    pub async fn turn(&self) {
+        if self.credit_ns.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        let began = Instant::now();
+        tokio::task::yield_now().await;
+        self.grant(began.elapsed());
+    }
+
+    /// Takes what work has cost.
+    pub fn spent(&self, cost: Duration) {
+        self.credit_ns.fetch_sub(ns(cost), Ordering::Relaxed);
+    }
+
+    /// What was not used before is gone: nobody saves up for a flood.
+    fn grant(&self, others_took: Duration) {
+        let credit_ns = (ns(others_took) / ONE_IN).max(self.least_ns);
+        self.credit_ns.store(credit_ns, Ordering::Relaxed);
+    }
+}
+
+/// Clients' lines. Those of one line wait for each other first, so that a client that wants many turns has one place among
+/// those of others.
+const LINES: usize = 64;
+
+/// Less than any work takes: one piece is done each time.
+const ONE_PIECE: Duration = Duration::from_nanos(1);
+
+/// Work that calculates for long, beside how long a hit takes: of all that could go on, one piece for each processor does, and as a
+/// [`Share`] of its thread's time. Those who are served already wait for one piece and no more, however much comes at once; and
+/// one client's pieces wait for one another before they wait for other clients' ones.
+#[derive(Debug)]
+pub struct Turns {
+    share: Share,
+    all: Semaphore,
+    lines: [Semaphore; LINES],
+    /// Nobody outside knows who is in whose line.
+    seed: RandomState,
+}
+
+/// The right to calculate.
+struct Turn<'t> {
+    _line: Option<SemaphorePermit<'t>>,
+    _one: Option<SemaphorePermit<'t>>,
+}
+
+impl Turns {
+    /// For so many processors.
+    #[must_use]
+    pub fn new(processors: usize) -> Self {
+        let processors = processors.max(1);
+        let half = processors.div_ceil(2);
+        Self {
+            share: Share::new(ONE_PIECE),
+            all: Semaphore::new(processors),
+            lines: std::array::from_fn(|_| Semaphore::new(half)),
+            seed: RandomState::new(),
+        }
+    }
+
+    /// Does all of `work` in turns of `client`. What it waits for itself is nobody's turn.
+    pub async fn all_of<F: Future>(&self, client: Option<IpAddr>, work: F) -> F::Output {
+        let mut work = pin!(work);
+        loop {
+            if let Poll::Ready(output) = self.step(client, work.as_mut()).await {
+                return output;
+            }
+            woken().await;
+        }
+    }
+
+    /// Has `work` begin in a turn of `client`, and go on as it likes.
+    pub async fn beginning_of<F: Future>(&self, client: Option<IpAddr>, work: F) -> F::Output {
+        let mut work = pin!(work);
+        match self.step(client, work.as_mut()).await {
+            Poll::Ready(output) => output,
+            Poll::Pending => work.await,
+        }
+    }
+
+    async fn step<F: Future>(
+        &self,
+        client: Option<IpAddr>,
+        mut work: Pin<&mut F>,
+    ) -> Poll<F::Output> {
+        let _turn = self.turn(client).await;
+        let began = Instant::now();
+        let polled = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
+        self.share.spent(began.elapsed());
+        polled
+    }
+
+    async fn turn(&self, client: Option<IpAddr>) -> Turn<'_> {
+        let number = self
+            .seed
+            .hash_one(client.map(|client| client.to_canonical()));
+        let line = self.lines.get(number as usize % LINES);
+        // They are never closed.
+        let line = match line {
+            Some(line) => line.acquire().await.ok(),
+            None => None,
+        };
+        let one = self.all.acquire().await.ok();
+        self.share.turn().await;
+        Turn {
+            _line: line,
+            _one: one,
+        }
+    }
+}
+
+/// Returns once this task has been woken, by whatever.
+async fn woken() {
+    let mut is_asleep = false;
+    poll_fn(|_| {
+        if std::mem::replace(&mut is_asleep, true) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+fn ns(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const US: Duration = Duration::from_micros(1);
+
+    /// How many pieces of work of this cost are done before others have their turn.
+    fn pieces(share: &Share, others_took: Duration, cost: Duration) -> u32 {
+        share.grant(others_took);
+        let mut pieces = 0;
+        while share.credit_ns.load(Ordering::Relaxed) > 0 {
+            share.spent(cost);
+            pieces += 1;
+        }
+        pieces
+    }
+
+    #[test]
+    fn a_quarter_of_what_others_take_and_never_nothing() {
+        let share = Share::new(60 * US);
+        assert_eq!(pieces(&share, 10 * US, 15 * US), 4, "the least");
+        assert_eq!(pieces(&share, 60_000 * US, 15 * US), 1_000);
+        assert_eq!(
+            pieces(&share, Duration::ZERO, 15 * US),
+            4,
+            "nothing is saved up"
+        );
+        let one = Share::new(US);
+        assert_eq!(pieces(&one, 200 * US, 150 * US), 1);
+        assert_eq!(pieces(&one, 6_000 * US, 150 * US), 10);
+    }
+
+    #[tokio::test]
+    async fn who_has_nothing_left_lets_others_run() {
+        let share = std::sync::Arc::new(Share::new(US));
+        let order = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let mut tasks = Vec::new();
+        for name in ["a", "b"] {
+            let (share, order) = (share.clone(), order.clone());
+            tasks.push(tokio::spawn(async move {
+                share.turn().await;
+                share.spent(Duration::from_secs(1));
+                order.lock().unwrap().push(name);
+            }));
+        }
+        let told = order.clone();
+        tasks.push(tokio::spawn(
+            async move { told.lock().unwrap().push("ready") },
+        ));
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(order.lock().unwrap()[0], "ready");
+    }
+
+    fn client(number: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([192, 0, 2, number]))
+    }
+
+    #[tokio::test]
+    async fn one_clients_many_pieces_do_not_stand_before_anothers() {
+        let turns = std::sync::Arc::new(Turns::new(1));
+        let order = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        // Somebody who is not in the same line.
+        let other = (2..=255).find(|number| {
+            let line = |number| turns.seed.hash_one(client(number)) as usize % LINES;
+            line(*number) != line(1)
+        });
+        let other = other.unwrap();
+        let mut tasks = Vec::new();
+        for number in [1; 100].into_iter().chain([other]) {
+            let (turns, order) = (turns.clone(), order.clone());
+            tasks.push(tokio::spawn(async move {
+                let work = async { order.lock().unwrap().push(number) };
+                turns.all_of(client(number), work).await;
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let order = order.lock().unwrap();
+        let place = order.iter().position(|number| *number == other).unwrap();
+        assert!(order.len() == 101 && place <= 3, "{place}");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_something_has_no_turn_meanwhile() {
+        let turns = std::sync::Arc::new(Turns::new(1));
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let waiting = {
+            let turns = turns.clone();
+            tokio::spawn(async move { turns.all_of(client(1), told).await })
+        };
+        tokio::task::yield_now().await;
+        turns
+            .all_of(client(1), async { tell.send(7).unwrap() })
+            .await;
+        assert_eq!(waiting.await.unwrap(), Ok(7));
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let begun = turns.beginning_of(client(1), told);
+        let telling = turns.beginning_of(client(1), async { tell.send(8) });
+        let (begun, telling) = tokio::join!(begun, telling);
+        assert_eq!((begun, telling), (Ok(8), Ok(())));
+    }
+}
