@@ -183,6 +183,7 @@ async fn connection(
 ) {
     // Small answers must not wait for more; a socket that refuses is about to fail anyway.
     let _ = stream.set_nodelay(true);
+    let clients = &doorway.metrics.clients;
     let mut ja4 = None;
     let stream: Stream = match tls {
         None => {
@@ -191,7 +192,7 @@ async fn connection(
                 Some(client) => digest_of_client(&stream, client),
                 None => SocketDigest::from_raw_fd(stream.as_raw_fd()),
             });
-            Box::new(stream)
+            clients.count_unboxed(stream)
         }
         Some(tls) => {
             let timeout = doorway.handshake_timeout;
@@ -201,8 +202,8 @@ async fn connection(
                 Ok(Ok(stream)) => {
                     ja4 = stream.ja4();
                     match client {
-                        Some(client) => Box::new(stream.of_client(client)),
-                        None => Box::new(stream),
+                        Some(client) => clients.count_unboxed(stream.of_client(client)),
+                        None => clients.count_unboxed(stream),
                     }
                 }
                 Ok(Err(error)) => {
@@ -214,6 +215,5 @@ async fn connection(
             }
         }
     };
-    let stream = doorway.metrics.clients.count(stream);
     doorway.door.serve(stream, ja4).await;
 }

@@ -1,6 +1,8 @@
 //! A connection whose bytes are counted.
 
+use std::fmt::Debug;
 use std::io::{self, IoSlice};
+use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,7 +12,7 @@ use async_trait::async_trait;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
     Stream, TimingDigest, UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -20,14 +22,39 @@ use crate::meter::Meter;
 
 /// A connection whose bytes are counted; TLS may be in it or not. In all else it is the connection itself.
 #[derive(Debug)]
-pub(crate) struct Counted {
+pub(crate) struct Counted<P> {
     /// Dropped first: the descriptor is the stream's.
     meter: Meter,
-    stream: Stream,
+    stream: P,
 }
 
-impl Counted {
-    pub(crate) fn new(stream: Stream, traffic: &Traffic) -> Self {
+/// A connection in a box of its own, or one that lies right here: one step less to what every read and write needs.
+pub(crate) trait Held: DerefMut<Target: IO> + Debug + Send + Sync + Unpin + 'static {}
+
+impl Held for Stream {}
+
+/// Lies right here.
+#[derive(Debug)]
+pub(crate) struct Here<S>(pub(crate) S);
+
+impl<S> Deref for Here<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.0
+    }
+}
+
+impl<S> DerefMut for Here<S> {
+    fn deref_mut(&mut self) -> &mut S {
+        &mut self.0
+    }
+}
+
+impl<S: IO + 'static> Held for Here<S> {}
+
+impl<P: Held> Counted<P> {
+    pub(crate) fn new(stream: P, traffic: &Traffic) -> Self {
         Self {
             meter: Meter::new(stream.id(), traffic.clone()),
             stream,
@@ -35,7 +62,7 @@ impl Counted {
     }
 }
 
-impl AsyncRead for Counted {
+impl<P: Held> AsyncRead for Counted<P> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -49,7 +76,7 @@ impl AsyncRead for Counted {
     }
 }
 
-impl AsyncWrite for Counted {
+impl<P: Held> AsyncWrite for Counted<P> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -86,19 +113,19 @@ impl AsyncWrite for Counted {
 }
 
 #[async_trait]
-impl Shutdown for Counted {
+impl<P: Held> Shutdown for Counted<P> {
     async fn shutdown(&mut self) {
         self.stream.shutdown().await;
     }
 }
 
-impl UniqueID for Counted {
+impl<P: Held> UniqueID for Counted<P> {
     fn id(&self) -> UniqueIDType {
         self.stream.id()
     }
 }
 
-impl Ssl for Counted {
+impl<P: Held> Ssl for Counted<P> {
     fn get_ssl(&self) -> Option<&pingora_core::protocols::tls::TlsRef> {
         self.stream.get_ssl()
     }
@@ -112,7 +139,7 @@ impl Ssl for Counted {
     }
 }
 
-impl GetTimingDigest for Counted {
+impl<P: Held> GetTimingDigest for Counted<P> {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         self.stream.get_timing_digest()
     }
@@ -126,7 +153,7 @@ impl GetTimingDigest for Counted {
     }
 }
 
-impl GetProxyDigest for Counted {
+impl<P: Held> GetProxyDigest for Counted<P> {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         self.stream.get_proxy_digest()
     }
@@ -136,7 +163,7 @@ impl GetProxyDigest for Counted {
     }
 }
 
-impl GetSocketDigest for Counted {
+impl<P: Held> GetSocketDigest for Counted<P> {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         self.stream.get_socket_digest()
     }
@@ -147,7 +174,7 @@ impl GetSocketDigest for Counted {
 }
 
 #[async_trait]
-impl Peek for Counted {
+impl<P: Held> Peek for Counted<P> {
     async fn try_peek(&mut self, bytes: &mut [u8]) -> io::Result<bool> {
         self.stream.try_peek(bytes).await
     }

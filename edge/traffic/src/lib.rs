@@ -6,10 +6,10 @@
 mod counted;
 mod meter;
 
-use pingora_core::protocols::Stream;
+use pingora_core::protocols::{IO, Stream};
 use prometheus::{IntCounter, Opts, Registry};
 
-use counted::Counted;
+use counted::{Counted, Here};
 
 /// What some of a node's connections have received and sent, bytes. Clones count together.
 #[derive(Debug, Clone)]
@@ -41,10 +41,17 @@ impl Traffic {
         })
     }
 
-    /// The connection, which counts what it has received and sent since it was opened, and will: when it closes, and about every 64 KiB.
+    /// The connection, which counts what it has received and sent since it was opened, and will: when it closes, and about
+    /// every MiB.
     #[must_use]
     pub fn count(&self, connection: Stream) -> Stream {
         Box::new(Counted::new(connection, self))
+    }
+
+    /// The same for one that is in no box yet.
+    #[must_use]
+    pub fn count_unboxed(&self, connection: impl IO + 'static) -> Stream {
+        Box::new(Counted::new(Here(connection), self))
     }
 
     /// Counts what was received on a connection that does not count itself.

@@ -5,8 +5,9 @@ use pingora_core::protocols::l4::ext::get_tcp_info;
 
 use crate::Traffic;
 
-/// A connection that carried so many bytes since the kernel was last asked is asked about, so that long ones show while they last.
-const LOOK_EVERY_BYTES: u64 = 64 << 10;
+/// A connection that carried so many bytes since the kernel was last asked is asked about, so that long ones show while they
+/// last: seconds of one player, and seldom enough to cost nothing beside the bytes.
+const LOOK_EVERY_BYTES: u64 = 1 << 20;
 
 /// What of a connection is counted already. The descriptor must be open as long as this lives.
 #[derive(Debug)]
