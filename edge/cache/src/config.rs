@@ -11,7 +11,8 @@ use crate::disk::DiskConfig;
 pub struct CacheConfig {
     /// All memory that cached bytes may take, bytes: stored responses, fills in flight, and what slow readers still
     /// hold of responses that left. Never exceeded. What is remembered of purges and of clients' invalidations comes to it,
-    /// at most 32 MiB. Default 512 MiB; at least four times `object_bytes_max`.
+    /// at most 32 MiB, and with a disk tier what waits to be read into, at most 2 MiB for each thread and 32 MiB in all.
+    /// Default 512 MiB; at least four times `object_bytes_max`.
     pub memory_bytes: u64,
     /// The largest response that is stored, bytes; larger ones stream through a window. Default 32 MiB; 64 KiB to
     /// 1 GiB.

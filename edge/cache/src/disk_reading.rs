@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::account::counted;
+use crate::account::{Share, counted};
 use crate::body::{CHUNK_BYTES, Promise};
-use crate::entity::{DiskBody, Entity};
+use crate::entity::{DiskBody, Entity, Keeper};
 use crate::reader::ReadError;
 
 /// What is read for one answer where there is no memory for more, and a divisor of a chunk: so small that a few MiB are
@@ -25,15 +25,40 @@ impl Drop for Loading<'_> {
     }
 }
 
+/// How much of the memory an answer may have for its next bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// What there is: it has nothing to send.
+    Any,
+    /// Only where there is plenty: it has something to send before them.
+    Ahead,
+}
+
+impl<'a> Loading<'a> {
+    /// Promises what is missing of the chunk at `position`; nothing when others do, or nothing is.
+    fn begin(entity: &'a Entity, position: u64) -> Option<(Self, Range<u64>)> {
+        let index = position / CHUNK_BYTES;
+        let chunk = index * CHUNK_BYTES..(index + 1) * CHUNK_BYTES;
+        match entity.body.promise_hole(chunk) {
+            Promise::Made { id: claim, range } => Some((Self { entity, claim }, range)),
+            Promise::AllHeld | Promise::OthersAreAtIt => None,
+        }
+    }
+
+    fn end(self, keeper: &dyn Keeper, bytes: Bytes, share: Share) {
+        let entity = self.entity;
+        entity.body.put(self.claim, &counted(bytes, share));
+        drop(self);
+        entity.body.seal();
+        keeper.reweigh(entity);
+    }
+}
+
 /// Brings the chunk at `position` from the disk into memory, or sees that somebody does.
 pub(crate) async fn load(entity: &Entity, disk: &DiskBody, position: u64) -> Result<(), ReadError> {
-    let index = position / CHUNK_BYTES;
-    let chunk = index * CHUNK_BYTES..(index + 1) * CHUNK_BYTES;
-    let (claim, range) = match entity.body.promise_hole(chunk.clone()) {
-        Promise::Made { id, range } => (id, range),
-        Promise::AllHeld | Promise::OthersAreAtIt => return Ok(()),
+    let Some((loading, range)) = Loading::begin(entity, position) else {
+        return Ok(());
     };
-    let loading = Loading { entity, claim };
     let hole = ReadError::Hole { at: position };
     let keeper = disk.keeper.upgrade().ok_or(hole)?;
     // Before it is read, so that what is being read is counted too.
@@ -41,11 +66,21 @@ pub(crate) async fn load(entity: &Entity, disk: &DiskBody, position: u64) -> Res
         .room(range.end - range.start)
         .ok_or(ReadError::NoRoom)?;
     let bytes = read(disk, range).await.ok_or(hole)?;
-    entity.body.put(claim, &counted(bytes, share));
-    drop(loading);
-    entity.body.seal();
-    keeper.reweigh(entity);
+    loading.end(&*keeper, bytes, share);
     Ok(())
+}
+
+/// The same where nothing has to be waited for; says whether it was done.
+pub(crate) fn load_now(entity: &Entity, disk: &DiskBody, position: u64) -> bool {
+    let brought = || {
+        let (loading, range) = Loading::begin(entity, position)?;
+        let keeper = disk.keeper.upgrade()?;
+        let share = keeper.room(range.end - range.start)?;
+        let bytes = read_now(disk, range)?;
+        loading.end(&*keeper, bytes, share);
+        Some(())
+    };
+    brought().is_some()
 }
 
 /// What there is from the beginning of `range` on, as much as there is memory for, without storing it in memory. Waits for
@@ -57,36 +92,83 @@ pub(crate) async fn read_past(
 ) -> Result<Bytes, ReadError> {
     let position = range.start;
     let hole = ReadError::Hole { at: position };
-    let chunk_end = (position / CHUNK_BYTES + 1) * CHUNK_BYTES;
-    let end = [range.end, chunk_end, entity.body.total().unwrap_or(0)]
-        .into_iter()
-        .fold(u64::MAX, u64::min);
-    let most = end.checked_sub(position).ok_or(hole)?;
-    // The first slice ends where the disk's do.
-    let slice_end = (position / SLICE_BYTES + 1) * SLICE_BYTES;
-    let least = most.min(slice_end - position);
+    let (least, most) = piece(entity, range).ok_or(hole)?;
     let keeper = disk.keeper.upgrade().ok_or(hole)?;
     let attempt = || keeper.room_for_answer(least, most);
     let share = keeper.account().in_turn(entity.wait, attempt).await;
     let mut share = share.ok_or(ReadError::NoRoom)?;
-    let mut end = position + share.bytes();
-    if !end.is_multiple_of(SLICE_BYTES) && share.bytes() < most && share.bytes() > least {
-        end = end / SLICE_BYTES * SLICE_BYTES;
-    }
+    let end = end_of_piece(position, (least, most), share.bytes());
     let share = share.split(end - position).ok_or(hole)?;
     let bytes = read(disk, position..end).await.ok_or(hole)?;
     Ok(counted(bytes, share))
 }
 
+/// The same where nothing has to be waited for.
+pub(crate) fn read_past_now(
+    entity: &Entity,
+    disk: &DiskBody,
+    range: Range<u64>,
+    room: Room,
+) -> Option<Bytes> {
+    let position = range.start;
+    let (least, most) = piece(entity, range)?;
+    let keeper = disk.keeper.upgrade()?;
+    if keeper.account().has_waiting() {
+        return None;
+    }
+    let mut share = match room {
+        Room::Any => keeper.room_for_answer(least, most)?,
+        Room::Ahead => keeper.room_ahead(most)?,
+    };
+    let end = end_of_piece(position, (least, most), share.bytes());
+    let share = share.split(end - position)?;
+    let bytes = read_now(disk, position..end)?;
+    Some(counted(bytes, share))
+}
+
+/// The least and the most bytes that make the next piece of `range`.
+fn piece(entity: &Entity, range: Range<u64>) -> Option<(u64, u64)> {
+    let position = range.start;
+    let chunk_end = (position / CHUNK_BYTES + 1) * CHUNK_BYTES;
+    let end = range
+        .end
+        .min(chunk_end)
+        .min(entity.body.total().unwrap_or(0));
+    let most = end.checked_sub(position)?;
+    // The first slice ends where the disk's do.
+    let slice_end = (position / SLICE_BYTES + 1) * SLICE_BYTES;
+    Some((most.min(slice_end - position), most))
+}
+
+/// Where a piece ends that there are `bytes` of memory for.
+fn end_of_piece(position: u64, (least, most): (u64, u64), bytes: u64) -> u64 {
+    let end = position + bytes;
+    if !end.is_multiple_of(SLICE_BYTES) && bytes < most && bytes > least {
+        return end / SLICE_BYTES * SLICE_BYTES;
+    }
+    end
+}
+
 /// The bytes of `range`, which lies within one chunk; nothing when the disk does not have them whole.
 async fn read(disk: &DiskBody, range: Range<u64>) -> Option<Bytes> {
+    let (index, within) = place(range)?;
+    let wanted = within.len();
+    let found = disk.tier.load_chunk(disk.body_id, index, within).await;
+    found.ok()?.filter(|bytes| bytes.len() == wanted)
+}
+
+/// The same where nothing has to be waited for.
+fn read_now(disk: &DiskBody, range: Range<u64>) -> Option<Bytes> {
+    let (index, within) = place(range)?;
+    let wanted = within.len();
+    let found = disk.tier.load_chunk_now(disk.body_id, index, within);
+    found.filter(|bytes| bytes.len() == wanted)
+}
+
+/// Which chunk it is, and what of it.
+fn place(range: Range<u64>) -> Option<(u32, Range<u32>)> {
     let index = range.start / CHUNK_BYTES;
     let within = |position: u64| u32::try_from(position - index * CHUNK_BYTES).ok();
     let within = within(range.start)?..within(range.end)?;
-    let wanted = within.len();
-    let found = disk
-        .tier
-        .load_chunk(disk.body_id, u32::try_from(index).ok()?, within)
-        .await;
-    found.ok()?.filter(|bytes| bytes.len() == wanted)
+    Some((u32::try_from(index).ok()?, within))
 }

@@ -156,6 +156,11 @@ pub trait DiskTier: Send + Sync + Debug {
         within: Range<u32>,
     ) -> Result<Option<Bytes>, DiskError>;
 
+    /// The same, if that can be said at once, without waiting for the disk; nothing says nothing.
+    fn load_chunk_now(&self, _body_id: u128, _index: u32, _within: Range<u32>) -> Option<Bytes> {
+        None
+    }
+
     /// Queues a complete response: its chunks in order, each of [`DiskHead::chunk_bytes`] but the last. The record
     /// becomes visible after its chunks, in place of what the slot had.
     fn store(&self, slot: KeyHash, head: DiskHead, chunks: Vec<Bytes>) -> Accepted;

@@ -50,6 +50,9 @@ pub(crate) trait Keeper: Debug + Send + Sync {
     /// is stored has to go.
     fn room_for_answer(&self, least: u64, most: u64) -> Option<Share>;
 
+    /// A share of the memory for `bytes` that an answer has before it needs them; only where slow readers hold little.
+    fn room_ahead(&self, bytes: u64) -> Option<Share>;
+
     /// What the shares are of.
     fn account(&self) -> &Account;
 

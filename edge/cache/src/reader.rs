@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::body::At;
-use crate::disk_reading::{load, read_past};
+use crate::disk_reading::{Room, load, load_now, read_past, read_past_now};
 use crate::entity::Entity;
 
 /// Why a reader gets no further.
@@ -82,15 +82,48 @@ impl Reader {
     /// The next piece, if it is there at once; nothing when the reader would have to wait, or at the end.
     #[must_use]
     pub fn try_next(&mut self) -> Option<Bytes> {
+        self.next_now(Room::Any)
+    }
+
+    /// The piece after one that has not been sent yet, so that both go out together: if it is there at once, on the disk, and
+    /// holding it as well is no burden.
+    #[must_use]
+    pub fn try_ahead(&mut self) -> Option<Bytes> {
+        // Of what is being filled nothing is held any longer than it has to be.
+        if self.entity.is_on_disk() {
+            self.next_now(Room::Ahead)
+        } else {
+            None
+        }
+    }
+
+    fn next_now(&mut self, room: Room) -> Option<Bytes> {
         if self.entity.is_purged() {
             return None;
         }
+        let bytes = match self.entity.body.at(self.position, self.end) {
+            At::Bytes(bytes) => bytes,
+            At::Hole => self.disk_now(room)?,
+            At::End | At::Promised => return None,
+        };
+        self.pass(&bytes);
+        Some(bytes)
+    }
+
+    /// What the disk has at this place, and the kernel in its memory.
+    fn disk_now(&self, room: Room) -> Option<Bytes> {
+        let disk = self.entity.disk.get()?;
+        if self.entity.passes() {
+            let range = self.position..self.end;
+            let bytes = read_past_now(&self.entity, disk, range, room)?;
+            return (!self.entity.is_purged()).then_some(bytes);
+        }
+        if !load_now(&self.entity, disk, self.position) {
+            return None;
+        }
         match self.entity.body.at(self.position, self.end) {
-            At::Bytes(bytes) => {
-                self.pass(&bytes);
-                Some(bytes)
-            }
-            At::End | At::Promised | At::Hole => None,
+            At::Bytes(bytes) if !self.entity.is_purged() => Some(bytes),
+            _ => None,
         }
     }
 

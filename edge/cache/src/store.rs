@@ -31,6 +31,9 @@ use crate::vary::VaryTable;
 /// Times that room is made for one allocation before it is refused.
 const SHED_TRIES: usize = 8;
 
+/// What readers hold of what left may be this part of their share of the memory when one of them reads ahead.
+const AHEAD_PART: u64 = 2;
+
 /// What outlives a restart.
 #[derive(Debug)]
 pub(crate) struct Kept {
@@ -79,6 +82,11 @@ impl Keeper for Store {
             bytes = (bytes / 2).max(least);
         }
         self.take_before_stored(least)
+    }
+
+    fn room_ahead(&self, bytes: u64) -> Option<Share> {
+        let is_little = self.pinned_bytes() + bytes <= self.config.pinned_bytes_max / AHEAD_PART;
+        is_little.then(|| self.take(bytes))?
     }
 
     fn account(&self) -> &Account {

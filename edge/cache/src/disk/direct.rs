@@ -10,12 +10,14 @@ use std::io::{self, ErrorKind, IoSliceMut};
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{ReadWriteFlags, preadv2};
 
 use super::record::{KEY_BYTES, RECORD_BYTES_MAX, RecordKey, SLICE_BYTES, slice_sum};
+use super::spare::{Lent, Spare};
 
 /// The engine's header of an entry.
 const ENTRY_HEADER_BYTES: usize = 36;
@@ -84,7 +86,7 @@ pub(super) fn whole(
     let (len, slices) = extent.content().ok_or(Unread::NotThere)?;
     let head_len = ENTRY_HEADER_BYTES + LENGTH_BYTES + slices * SUM_BYTES;
     let mut entry = vec![0; head_len + len];
-    read(file, &mut [&mut entry], u64::from(extent.offset), wait)?;
+    read(file, [&mut entry, &mut []], u64::from(extent.offset), wait)?;
     let (head, content) = entry.split_at(head_len);
     let sums = Sums::of(head, len)?;
     sums.check(key, 0, content)?;
@@ -95,39 +97,75 @@ pub(super) fn whole(
     })
 }
 
-/// A part of the record's content.
-pub(super) fn part(
-    file: &File,
+/// The longest beginning of an entry, up to the content.
+const HEAD_BYTES_MAX: usize =
+    ENTRY_HEADER_BYTES + LENGTH_BYTES + RECORD_BYTES_MAX / SLICE_BYTES * SUM_BYTES;
+
+/// A part of a record's content that is to be read, and the memory for it.
+#[derive(Debug)]
+pub(super) struct Part {
     extent: Extent,
     key: RecordKey,
     within: Range<usize>,
-    wait: Wait,
-) -> Result<Bytes, Unread> {
-    let (len, slices) = extent.content().ok_or(Unread::NotThere)?;
-    if within.is_empty() || within.end > len {
-        return Err(Unread::NotThere);
+    /// Of the whole content.
+    len: usize,
+    head_len: usize,
+    /// Where the slices begin that have all of it.
+    from: usize,
+    slices: Lent,
+}
+
+impl Part {
+    /// What lies `within` the content; nothing when that is not so long.
+    pub(super) fn of(
+        extent: Extent,
+        key: RecordKey,
+        within: Range<usize>,
+        spare: &Arc<Spare>,
+    ) -> Option<Self> {
+        let (len, slices) = extent.content()?;
+        if within.is_empty() || within.end > len {
+            return None;
+        }
+        let from = within.start / SLICE_BYTES * SLICE_BYTES;
+        let to = within.end.next_multiple_of(SLICE_BYTES).min(len);
+        Some(Self {
+            extent,
+            key,
+            within,
+            len,
+            head_len: ENTRY_HEADER_BYTES + LENGTH_BYTES + slices * SUM_BYTES,
+            from,
+            slices: spare.take(to - from),
+        })
     }
-    let first = within.start / SLICE_BYTES;
-    let from = first * SLICE_BYTES;
-    let to = within.end.next_multiple_of(SLICE_BYTES).min(len);
-    let head_len = ENTRY_HEADER_BYTES + LENGTH_BYTES + slices * SUM_BYTES;
-    let mut head = vec![0; head_len];
-    let mut content = vec![0; to - from];
-    let at = u64::from(extent.offset);
-    if from == 0 {
-        read(file, &mut [&mut head, &mut content], at, wait)?;
-    } else {
-        read(file, &mut [&mut head], at, wait)?;
-        let content_at = at + (head_len + from) as u64;
-        read(file, &mut [&mut content], content_at, wait)?;
+
+    /// Reads and checks it.
+    pub(super) fn read(&mut self, file: &File, wait: Wait) -> Result<(), Unread> {
+        let mut head = [0; HEAD_BYTES_MAX];
+        let head = head.get_mut(..self.head_len).ok_or(Unread::NotThere)?;
+        let at = u64::from(self.extent.offset);
+        let content = self.slices.bytes_mut();
+        if self.from == 0 {
+            read(file, [&mut *head, content], at, wait)?;
+        } else {
+            read(file, [&mut *head, &mut []], at, wait)?;
+            let content_at = at + (self.head_len + self.from) as u64;
+            read(file, [content, &mut []], content_at, wait)?;
+        }
+        Sums::of(head, self.len)?.check(self.key, self.from / SLICE_BYTES, self.slices.as_ref())
     }
-    Sums::of(&head, len)?.check(key, first, &content)?;
-    if within == (from..to) {
-        return Ok(Bytes::from(content));
+
+    /// What was read.
+    pub(super) fn into_bytes(self) -> Option<Bytes> {
+        let slices = self.slices.as_ref();
+        let within = self.within.start - self.from..self.within.end - self.from;
+        if within == (0..slices.len()) {
+            return Some(self.slices.into_bytes());
+        }
+        // What lies around it is not held in memory for it.
+        slices.get(within).map(Bytes::copy_from_slice)
     }
-    // What lies around it is not held in memory for it.
-    let wanted = content.get(within.start - from..within.end - from);
-    wanted.map(Bytes::copy_from_slice).ok_or(Unread::NotThere)
 }
 
 /// Has the kernel begin to fetch a record that is likely to be read next. Blocks the thread for a moment.
@@ -169,8 +207,8 @@ impl<'a> Sums<'a> {
     }
 }
 
-/// Fills the buffers with what lies from `at` on.
-fn read(file: &File, buffers: &mut [&mut [u8]], at: u64, wait: Wait) -> Result<(), Unread> {
+/// Fills the buffers, one after the other, with what lies from `at` on.
+fn read(file: &File, buffers: [&mut [u8]; 2], at: u64, wait: Wait) -> Result<(), Unread> {
     match wait {
         Wait::No => read_now(file, buffers, at),
         Wait::Yes => {
@@ -192,12 +230,9 @@ fn unread(error: &io::Error) -> Unread {
     }
 }
 
-fn read_now(file: &File, buffers: &mut [&mut [u8]], at: u64) -> Result<(), Unread> {
+fn read_now(file: &File, buffers: [&mut [u8]; 2], at: u64) -> Result<(), Unread> {
     let wanted: usize = buffers.iter().map(|buffer| buffer.len()).sum();
-    let mut slices: Vec<IoSliceMut<'_>> = buffers
-        .iter_mut()
-        .map(|buffer| IoSliceMut::new(buffer))
-        .collect();
+    let mut slices = buffers.map(IoSliceMut::new);
     match preadv2(file, &mut slices, at, ReadWriteFlags::NOWAIT) {
         Ok(read) if read == wanted => Ok(()),
         // The kernel has nothing of it or the beginning only, the file ends, or the kernel or the file system cannot tell
@@ -236,6 +271,19 @@ mod tests {
             len: u32::try_from(entry.len()).unwrap(),
         };
         (file, extent)
+    }
+
+    fn part(
+        file: &File,
+        extent: Extent,
+        key: RecordKey,
+        within: Range<usize>,
+        wait: Wait,
+    ) -> Result<Bytes, Unread> {
+        let spare = Arc::default();
+        let mut part = Part::of(extent, key, within, &spare).ok_or(Unread::NotThere)?;
+        part.read(file, wait)?;
+        part.into_bytes().ok_or(Unread::NotThere)
     }
 
     fn parts(len: usize) -> Vec<Range<usize>> {
@@ -324,8 +372,9 @@ mod tests {
             ReadWriteFlags::NOWAIT,
         );
         assert_eq!(told, Err(rustix::io::Errno::OPNOTSUPP));
-        let read = read_now(&file, &mut [&mut buffer], 0);
+        let read = read_now(&file, [&mut buffer, &mut []], 0);
         assert_eq!(read, Err(Unread::WouldWait));
-        assert!(read_now(&tempfile::tempfile().unwrap(), &mut [&mut buffer], 0).is_err());
+        let empty = tempfile::tempfile().unwrap();
+        assert!(read_now(&empty, [&mut buffer, &mut []], 0).is_err());
     }
 }

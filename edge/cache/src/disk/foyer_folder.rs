@@ -24,8 +24,9 @@ use tokio::sync::{Semaphore, watch};
 
 use super::blocks::{self, OldestFirst};
 use super::config::DiskConfig;
-use super::direct::{self, Unread, Wait};
+use super::direct::{self, Wait};
 use super::folder::{self, Folder, Layout};
+use super::in_place::InPlace;
 use super::medium::{Loaded, Medium, MediumError, RecordStore, Trouble};
 use super::places::Places;
 use super::record::{Content, RecordKey};
@@ -159,7 +160,8 @@ impl Drop for OpenMark {
 struct FoyerStore {
     dir: PathBuf,
     reads: Arc<Semaphore>,
-    places: Option<Arc<Places>>,
+    /// There when it is open.
+    in_place: Option<InPlace>,
     /// Nothing only while it is dropped.
     remains: Option<Remains>,
     undertaker: SyncSender<Remains>,
@@ -194,7 +196,7 @@ impl FoyerStore {
         Ok(Self {
             dir,
             reads: Arc::new(Semaphore::new(READS_MAX)),
-            places: None,
+            in_place: None,
             remains: Some(Remains {
                 engine: None,
                 runtime,
@@ -240,7 +242,7 @@ impl FoyerStore {
                 .await
                 .map_err(|error| MediumError::failed(&self.dir, error))?;
         }
-        self.places = Some(places);
+        self.in_place = Some(InPlace::new(places));
         Ok(folder)
     }
 
@@ -252,42 +254,23 @@ impl FoyerStore {
         explain(&self.dir, error)
     }
 
-    /// A part of a chunk where it is known to lie: in place when the kernel has it, else on a thread that may wait, which
-    /// also has the kernel fetch the chunk after it. Nothing when it is not there as it should be.
+    /// A part of a chunk where it is known to lie, on a thread that may wait for it, and which also has the kernel fetch the
+    /// chunk after it.
     async fn part_in_place(&self, key: RecordKey, within: Range<usize>) -> Option<Loaded> {
-        let (remains, places) = (self.remains.as_ref()?, self.places.as_ref()?);
-        let place = places.find(key)?;
-        let is_whole = |content: &Bytes| within.start == 0 && place.extent.is_of(content.len());
-        let loaded = |content: Bytes| Loaded {
-            is_leaving: is_whole(&content) && places.is_leaving(place.block),
-            content,
-        };
-        match direct::part(&place.file, place.extent, key, within.clone(), Wait::No) {
-            Ok(content) => return Some(loaded(content)),
-            Err(Unread::WouldWait) => {}
-            Err(Unread::NotThere) => {
-                places.is_not(key, &place);
-                return None;
-            }
-        }
+        let (remains, in_place) = (self.remains.as_ref()?, self.in_place.as_ref()?);
+        let mut lying = in_place.find_part(key, within)?;
         let permit = Arc::clone(&self.reads).acquire_owned().await.ok()?;
-        let next = key.next().and_then(|next| places.find(next));
-        let (of, part) = (place.clone(), within.clone());
+        let next = key.next().and_then(|next| in_place.places.find(next));
         let read = remains.runtime.spawn_blocking(move || {
             if let Some(next) = next {
                 direct::fetch_ahead(&next.file, next.extent);
             }
-            let read = direct::part(&of.file, of.extent, key, part, Wait::Yes);
+            let read = lying.read(Wait::Yes);
             drop(permit);
-            read
+            (lying, read)
         });
-        match read.await.ok()? {
-            Ok(content) => Some(loaded(content)),
-            Err(_) => {
-                places.is_not(key, &place);
-                None
-            }
-        }
+        let (lying, read) = read.await.ok()?;
+        in_place.part_loaded(lying, read)
     }
 }
 
@@ -335,19 +318,14 @@ async fn build(
 #[async_trait]
 impl RecordStore for FoyerStore {
     fn load_now(&self, key: RecordKey) -> Option<Loaded> {
-        let places = self.places.as_ref()?;
-        let place = places.find(key)?;
-        match direct::whole(&place.file, place.extent, key, Wait::No) {
-            Ok(whole) if place.print.is_none_or(|print| print == whole.print) => Some(Loaded {
-                content: whole.content,
-                is_leaving: places.is_leaving(place.block),
-            }),
-            Err(Unread::WouldWait) => None,
-            Ok(_) | Err(Unread::NotThere) => {
-                places.is_not(key, &place);
-                None
-            }
-        }
+        self.in_place.as_ref()?.whole_now(key)
+    }
+
+    fn load_part_now(&self, key: RecordKey, within: Range<usize>) -> Option<Loaded> {
+        let in_place = self.in_place.as_ref()?;
+        let mut lying = in_place.find_part(key, within)?;
+        let read = lying.read(Wait::No);
+        in_place.part_loaded(lying, read)
     }
 
     async fn load_part(
@@ -355,6 +333,9 @@ impl RecordStore for FoyerStore {
         key: RecordKey,
         within: Range<usize>,
     ) -> Result<Option<Loaded>, MediumError> {
+        if let Some(loaded) = self.load_part_now(key, within.clone()) {
+            return Ok(Some(loaded));
+        }
         if let Some(loaded) = self.part_in_place(key, within.clone()).await {
             return Ok(Some(loaded));
         }
@@ -374,7 +355,10 @@ impl RecordStore for FoyerStore {
             return Ok(None);
         };
         let engine = engine.clone();
-        let places = self.places.clone();
+        let places = self
+            .in_place
+            .as_ref()
+            .map(|in_place| Arc::clone(&in_place.places));
         let read = remains.runtime.spawn(async move {
             let loaded = engine.storage().load(&key).await;
             drop(permit);
@@ -415,8 +399,8 @@ impl RecordStore for FoyerStore {
         if let Some(engine) = self.engine() {
             // What comes of it shows once it has settled.
             let content = Content::new(key, content);
-            if let (Some(places), RecordKey::Slot(_)) = (&self.places, key) {
-                places.written(key, content.print());
+            if let (Some(in_place), RecordKey::Slot(_)) = (&self.in_place, key) {
+                in_place.places.written(key, content.print());
             }
             let _ = engine.storage_writer(key).force().insert(content);
         }
@@ -425,10 +409,14 @@ impl RecordStore for FoyerStore {
     fn delete(&self, key: RecordKey) {
         if let Some(engine) = self.engine() {
             engine.storage().delete(&key);
-            if let Some(places) = &self.places {
-                places.deleted(key);
+            if let Some(in_place) = &self.in_place {
+                in_place.places.deleted(key);
             }
         }
+    }
+
+    fn spare_bytes(&self) -> u64 {
+        self.in_place.as_ref().map_or(0, InPlace::spare_bytes)
     }
 
     async fn settle(&self) {

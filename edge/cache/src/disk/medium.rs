@@ -153,6 +153,16 @@ pub trait RecordStore: Send + Sync + Debug {
         Ok(loaded.and_then(|loaded| loaded.part(within)))
     }
 
+    /// The same, if that can be said without waiting for the disk; nothing says nothing.
+    fn load_part_now(&self, _key: RecordKey, _within: Range<usize>) -> Option<Loaded> {
+        None
+    }
+
+    /// Bytes of memory that lie idle until something is read into them.
+    fn spare_bytes(&self) -> u64 {
+        0
+    }
+
     /// Whether there should be a record; from memory.
     fn contains(&self, key: RecordKey) -> bool;
 

@@ -1,14 +1,16 @@
 //! What the disk tier counts.
 
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 #[derive(Debug, Clone)]
 pub(super) struct DiskMetrics {
     reads: IntCounterVec,
+    hits: IntCounter,
     writes: IntCounterVec,
     pub(super) degraded: IntGauge,
     pub(super) bytes: IntGauge,
     pub(super) queue_bytes: IntGauge,
+    pub(super) spare_bytes: IntGauge,
 }
 
 /// How a read ended.
@@ -42,14 +44,16 @@ pub(super) enum Written {
 
 impl DiskMetrics {
     pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let reads = IntCounterVec::new(
+            Opts::new(
+                "mcsp_cache_disk_reads_total",
+                "Reads of records by outcome: hit, miss, damaged, too_slow, failed.",
+            ),
+            &["outcome"],
+        )?;
         let metrics = Self {
-            reads: IntCounterVec::new(
-                Opts::new(
-                    "mcsp_cache_disk_reads_total",
-                    "Reads of records by outcome: hit, miss, damaged, too_slow, failed.",
-                ),
-                &["outcome"],
-            )?,
+            hits: reads.with_label_values(&["hit"]),
+            reads,
             writes: IntCounterVec::new(
                 Opts::new(
                     "mcsp_cache_disk_writes_total",
@@ -66,18 +70,23 @@ impl DiskMetrics {
                 "mcsp_cache_disk_queue_bytes",
                 "Bytes that wait to be written.",
             )?,
+            spare_bytes: IntGauge::new(
+                "mcsp_cache_disk_spare_bytes",
+                "Bytes of memory that lie idle until something is read into them.",
+            )?,
         };
         registry.register(Box::new(metrics.reads.clone()))?;
         registry.register(Box::new(metrics.writes.clone()))?;
         registry.register(Box::new(metrics.degraded.clone()))?;
         registry.register(Box::new(metrics.bytes.clone()))?;
         registry.register(Box::new(metrics.queue_bytes.clone()))?;
+        registry.register(Box::new(metrics.spare_bytes.clone()))?;
         Ok(metrics)
     }
 
     pub(super) fn read(&self, outcome: Read) {
         let label = match outcome {
-            Read::Hit => "hit",
+            Read::Hit => return self.hits.inc(),
             Read::Miss => "miss",
             Read::Damaged => "damaged",
             Read::TooSlow => "too_slow",

@@ -16,10 +16,10 @@ use tokio::sync::watch;
 
 use super::config::{DiskConfig, DiskConfigError};
 use super::foyer_folder::FoyerFolder;
-use super::head::{self, chunk_count, chunk_len};
+use super::head::{chunk_count, chunk_len};
 use super::health::{DiskHealth, Health};
 use super::lineage::lineage_of;
-use super::medium::{Loaded, Medium, MediumError, RecordStore, Trouble};
+use super::medium::{Medium, RecordStore, Trouble};
 use super::metrics::{DiskMetrics, Read, Written};
 use super::queue::{Job, Work, WriteQueue};
 use super::record::{RECORD_BYTES_MAX, RecordKey};
@@ -250,104 +250,15 @@ impl Shared {
             *self.parked.lock() = store;
         }
     }
-
-    /// A read within its deadline, counted; of a part, if that is all that is wanted.
-    async fn read(
-        &self,
-        key: RecordKey,
-        within: Option<Range<usize>>,
-    ) -> Result<Option<Loaded>, DiskError> {
-        let Some(store) = self.live() else {
-            return Err(DiskError::Degraded);
-        };
-        if !store.contains(key) {
-            self.metrics.read(Read::Miss);
-            return Ok(None);
-        }
-        let load = async {
-            match within {
-                Some(within) => store.load_part(key, within).await,
-                None => store.load(key).await,
-            }
-        };
-        match tokio::time::timeout(self.read_timeout, load).await {
-            Ok(Ok(found)) => {
-                self.health.lock().read_answered();
-                self.metrics.read(match found {
-                    Some(_) => Read::Hit,
-                    None => Read::Damaged,
-                });
-                Ok(found)
-            }
-            Ok(Err(error)) => {
-                self.metrics.read(Read::Failed);
-                let is_enough = self.health.lock().read_failed();
-                if is_enough {
-                    self.degrade(error.trouble, error.to_string());
-                }
-                Err(self.failed(error))
-            }
-            Err(_) => {
-                self.metrics.read(Read::TooSlow);
-                let deadline_ms = whole_ms(self.read_timeout);
-                let is_enough = self.health.lock().read_too_slow();
-                if is_enough {
-                    self.degrade(
-                        Trouble::Slow,
-                        format!("reads took longer than {deadline_ms} ms"),
-                    );
-                }
-                Err(DiskError::TooSlow { deadline_ms })
-            }
-        }
-    }
-
-    /// What a slot's record says, unless it was taken away since it was read.
-    fn record_of(
-        &self,
-        slot: KeyHash,
-        store: &dyn RecordStore,
-        loaded: &Loaded,
-    ) -> Option<DiskRecord> {
-        let key = RecordKey::Slot(slot.0);
-        if self.queue.hides(slot) || !store.contains(key) {
-            return None;
-        }
-        let record = head::decode(&loaded.content)
-            .ok()
-            .filter(|record| match record {
-                DiskRecord::Head(head) => chunk_keys(head).all(|chunk| store.contains(chunk)),
-                DiskRecord::Rules { .. } => true,
-            });
-        match record {
-            Some(_) => self.keep(key, loaded),
-            None => self.metrics.read(Read::Damaged),
-        }
-        record
-    }
-
-    /// Sees to it that a record that was just read does not leave with the oldest.
-    fn keep(&self, key: RecordKey, loaded: &Loaded) {
-        if loaded.is_leaving {
-            let content = loaded.content.clone();
-            let bytes = content.len() as u64;
-            // Where there is no room for it, it leaves.
-            let _ = self
-                .queue
-                .push(Job::new(Work::Keep { key, content }, bytes));
-        }
-    }
-
-    fn failed(&self, error: MediumError) -> DiskError {
-        DiskError::Failed {
-            path: error.path,
-            reason: error.reason,
-        }
-    }
 }
 
 pub(super) fn whole_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn wide(within: Range<u32>) -> Range<usize> {
+    let wide = |offset: u32| usize::try_from(offset).unwrap_or(usize::MAX);
+    wide(within.start)..wide(within.end)
 }
 
 /// Where each of the head's chunks is found.
@@ -402,6 +313,18 @@ impl DiskTier for Disk {
         self.shared.record_of(slot, &*store, &loaded)
     }
 
+    fn load_chunk_now(&self, body_id: u128, index: u32, within: Range<u32>) -> Option<Bytes> {
+        let key = RecordKey::Chunk { body_id, index };
+        let store = self.shared.live()?;
+        if !store.contains(key) {
+            return None;
+        }
+        let loaded = store.load_part_now(key, wide(within))?;
+        self.shared.metrics.read(Read::Hit);
+        self.shared.keep(key, &loaded);
+        Some(loaded.content)
+    }
+
     async fn load_chunk(
         &self,
         body_id: u128,
@@ -409,9 +332,7 @@ impl DiskTier for Disk {
         within: Range<u32>,
     ) -> Result<Option<Bytes>, DiskError> {
         let key = RecordKey::Chunk { body_id, index };
-        let whole = |offset: u32| usize::try_from(offset).unwrap_or(usize::MAX);
-        let within = whole(within.start)..whole(within.end);
-        let loaded = self.shared.read(key, Some(within)).await?;
+        let loaded = self.shared.read(key, Some(wide(within))).await?;
         Ok(loaded.map(|loaded| {
             self.shared.keep(key, &loaded);
             loaded.content

@@ -70,6 +70,9 @@ impl Upkeep<'_> {
     }
 
     async fn check(&self) {
+        let spare = self.shared.live().map_or(0, |store| store.spare_bytes());
+        let spare = i64::try_from(spare).unwrap_or(i64::MAX);
+        self.shared.metrics.spare_bytes.set(spare);
         match self.in_time(self.shared.medium.check()).await {
             Ok(bytes) => {
                 self.shared.bytes.store(bytes, Ordering::Relaxed);

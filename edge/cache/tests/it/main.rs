@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod ahead;
+mod at_once;
 mod bounds;
 mod collapse;
 mod disk;
