@@ -7,12 +7,12 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use http::request::Parts;
 use http::{StatusCode, Uri};
 use pingora_core::protocols::Stream;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::answer::head::{Head, WireLength};
 use crate::closed::{CloseReason, Closed};
-use crate::delegated::Delegated;
+use crate::delegated::{Delegated, Ended, Returned};
 use crate::exchange::{Exchange, Peer, Verdict};
 use crate::handler::{Delegation, Handler};
 use crate::limits::Limits;
@@ -248,32 +248,41 @@ impl<H: Handler> Connection<'_, H> {
             buffer,
             watches,
         } = self.wire;
+        let (home, mut ended) = oneshot::channel();
+        let lent = Delegated::new(stream, raw, buffer, info.framing, info.is_upgrade);
         let delegation = Delegation {
-            stream: Box::new(Delegated::new(
-                stream,
-                raw,
-                buffer,
-                info.framing,
-                info.is_upgrade,
-            )),
+            stream: Box::new(lent.at_its_end(home)),
             is_last,
             requests_before: self.requests - 1,
         };
         let returned = self.handler.delegate(delegation).await;
-        match returned.and_then(Delegated::take_back) {
-            Some(returned) if !is_last => Ok(Self {
-                wire: Wire {
-                    stream: returned.stream,
-                    buffer: returned.buffer,
-                    watches,
-                },
-                ..self
-            }),
-            _ => Err(Closed {
-                reason: CloseReason::Delegated,
-                requests: self.requests,
-            }),
+        // What the client still sends would, on a socket that is closed, take back the answer that is on its way. One that
+        // says nothing after this request sends nothing.
+        let (stream, buffer, goes_on, lingers) = match returned.and_then(Delegated::take_back) {
+            Some(Returned { stream, buffer }) => (stream, buffer, !is_last, info.is_persistent),
+            None => match ended.try_recv() {
+                Ok(Ended { stream, is_read }) => {
+                    let lingers = info.is_persistent || !is_read;
+                    (stream, BytesMut::new(), false, lingers)
+                }
+                Err(_) => {
+                    return Err(Closed {
+                        reason: CloseReason::Delegated,
+                        requests: self.requests,
+                    });
+                }
+            },
+        };
+        let wire = Wire {
+            stream,
+            buffer,
+            watches,
+        };
+        let mut returned = Self { wire, ..self };
+        if goes_on {
+            return Ok(returned);
         }
+        Err(returned.close(CloseReason::Delegated, lingers).await)
     }
 
     /// Drops what the request held, so that the read buffer is ours alone again, and keeps the memory.

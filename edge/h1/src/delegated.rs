@@ -1,4 +1,5 @@
-//! A connection lent out for one request: it gives that request's bytes and no others.
+//! A connection lent out for one request: it gives that request's bytes and no others. Whoever ends it properly gives it back
+//! without a word: it is not closed before its client has what is on its way.
 
 use std::any::Any;
 use std::fmt;
@@ -17,6 +18,7 @@ use pingora_core::protocols::{
     Stream, TimingDigest, UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
 use tokio_util::io::poll_read_buf;
 
 use crate::body::Framing;
@@ -38,6 +40,17 @@ pub(crate) struct Delegated {
     is_upgrade: bool,
     /// Something that follows the request has been given on.
     is_beyond: bool,
+    /// Nothing more is sent on it, and what was is whole.
+    is_ended: bool,
+    /// Where it goes when it is dropped at its end.
+    home: Option<oneshot::Sender<Ended>>,
+}
+
+/// A stream that was ended, and is to be closed.
+pub(crate) struct Ended {
+    pub(crate) stream: Stream,
+    /// All of the request has been read.
+    pub(crate) is_read: bool,
 }
 
 /// A stream that came back.
@@ -62,18 +75,39 @@ impl Delegated {
             refusal: None,
             is_upgrade,
             is_beyond: false,
+            is_ended: false,
+            home: None,
         }
     }
 
-    /// Takes a lent stream apart; `None` where it is another, or does not stand at the request's end.
+    /// Dropped at its end, it goes to `home`.
+    pub(crate) fn at_its_end(mut self, home: oneshot::Sender<Ended>) -> Self {
+        self.home = Some(home);
+        self
+    }
+
+    /// Takes a lent stream apart; `None` where it is another, or does not stand at the request's end and goes home to be
+    /// closed.
     pub(crate) fn take_back(stream: Stream) -> Option<Returned> {
         let delegated: Box<dyn Any> = stream.into_any();
-        let delegated = *delegated.downcast::<Self>().ok()?;
-        let is_at_end = delegated.head.is_empty() && delegated.framing.is_done();
-        (is_at_end && !delegated.is_beyond).then_some(Returned {
-            stream: delegated.stream,
-            buffer: delegated.buffer,
+        let mut delegated = delegated.downcast::<Self>().ok()?;
+        if !delegated.is_read() || delegated.is_beyond {
+            delegated.is_ended = true;
+            return None;
+        }
+        Some(Returned {
+            stream: delegated.take(),
+            buffer: std::mem::take(&mut delegated.buffer),
         })
+    }
+
+    fn is_read(&self) -> bool {
+        self.head.is_empty() && self.framing.is_done()
+    }
+
+    /// Leaves in its place a stream that is over.
+    fn take(&mut self) -> Stream {
+        std::mem::replace(&mut self.stream, Box::new(io::Cursor::new(Vec::new())))
     }
 
     /// Body bytes, from what was read before or from the stream.
@@ -147,6 +181,19 @@ impl Delegated {
     }
 }
 
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        if self.is_ended
+            && let Some(home) = self.home.take()
+        {
+            let is_read = self.is_read();
+            let stream = self.take();
+            // Without anybody there, it is closed.
+            let _ = home.send(Ended { stream, is_read });
+        }
+    }
+}
+
 impl AsyncRead for Delegated {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -185,7 +232,12 @@ impl AsyncWrite for Delegated {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_shutdown(Pin::new(&mut *self.stream), context)
+        let ended = ready!(AsyncWrite::poll_shutdown(
+            Pin::new(&mut *self.stream),
+            context
+        ));
+        self.is_ended = true;
+        Poll::Ready(ended)
     }
 
     fn poll_write_vectored(
@@ -205,6 +257,7 @@ impl AsyncWrite for Delegated {
 impl Shutdown for Delegated {
     async fn shutdown(&mut self) {
         Shutdown::shutdown(&mut *self.stream).await;
+        self.is_ended = true;
     }
 }
 

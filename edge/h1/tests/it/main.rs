@@ -7,6 +7,7 @@ mod conformance;
 mod deadlines;
 mod lending;
 mod loopback;
+mod parting;
 mod settings;
 mod site;
 mod splits;
