@@ -71,6 +71,10 @@ fn play(bench: &Bench, case: &str, players: u64, item: Item) -> Result<Vec<Row>,
         results.verdict.kind.name(),
         results.verdict.reasons.join("; ")
     );
+    // Every byte that came is hashed, and held against what the other players got.
+    let came = segments.bytes + results.seen.counts_of(Some("init")).bytes;
+    let checked = results.seen.checked.hashed_bytes();
+    println!("{case}: {checked} bytes were checked of {came} that came");
     let unwell = f64::from(u8::from(results.verdict.kind.exit_status() != 0));
     Ok(vec![
         Row::at_most(
@@ -93,6 +97,13 @@ fn play(bench: &Bench, case: &str, players: u64, item: Item) -> Result<Vec<Row>,
             &[lag_ms],
             ("the bound of 50 ms", &[LAG_MAX_MS]),
             1.0,
+        ),
+        Row::at_most(
+            case,
+            ("not checked", "bytes"),
+            &[came.abs_diff(checked) as f64],
+            ("every byte is checked", &[1.0]),
+            0.0,
         ),
         Row::at_most(
             case,

@@ -46,6 +46,8 @@ pub(crate) async fn speak(mut stream: TcpStream, shared: Arc<Shared>) {
         let whole = [head.as_bytes(), &answer.body, rest].concat();
         let sent = whole.len() as u64;
         shared.sent.fetch_add(sent, Ordering::Relaxed);
+        let bodies = sent.saturating_sub(head.len() as u64);
+        shared.bodies.fetch_add(bodies, Ordering::Relaxed);
         if stream.write_all(&whole).await.is_err() || answer.is_cut {
             return;
         }

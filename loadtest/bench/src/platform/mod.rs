@@ -73,6 +73,8 @@ pub(crate) struct Shared {
     pub(crate) requests: AtomicU64,
     /// Bytes of answers, heads too.
     pub(crate) sent: AtomicU64,
+    /// Of these, those of bodies.
+    pub(crate) bodies: AtomicU64,
     clock: RunClock,
     drawn: AtomicU64,
     /// Whether a segment was cut off already.
@@ -96,6 +98,7 @@ impl Platform {
             started: Mutex::default(),
             requests: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            bodies: AtomicU64::new(0),
             clock: RunClock::starting_now().by(Arc::clone(&timer)),
             drawn: AtomicU64::new(0),
             has_cut: AtomicBool::new(false),
@@ -128,6 +131,12 @@ impl Platform {
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of bodies that were sent.
+    #[must_use]
+    pub fn body_bytes(&self) -> u64 {
+        self.shared.bodies.load(Ordering::Relaxed)
     }
 
     /// The delays that were drawn and injected, µs, in the order of the requests; ten million at most.

@@ -44,11 +44,14 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// The one whose id stands in the file; none when it has ended.
+    /// The one whose id stands in the file; none when it has ended, though its parent may not have looked yet.
     pub(super) fn of_pid_file(file: &Path) -> Option<Self> {
         let pid: u32 = read(file)?.trim().parse().ok()?;
         let folder = PathBuf::from(format!("/proc/{pid}"));
-        folder.is_dir().then_some(Self { folder })
+        let stat = read(&folder.join("stat"))?;
+        let (_, rest) = stat.rsplit_once(')')?;
+        let is_there = !rest.trim_start().starts_with(['Z', 'X']);
+        is_there.then_some(Self { folder })
     }
 
     /// What it uses. Bytes over the network are counted by the kernel for the machine and not for a process; what a process reads

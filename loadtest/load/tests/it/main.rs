@@ -3,6 +3,7 @@
 
 mod commands;
 mod faults;
+mod harm;
 mod harness;
 mod nodes;
 mod refusals;

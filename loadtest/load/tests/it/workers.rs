@@ -71,6 +71,7 @@ async fn three_workers_see_what_one_process_sees() {
         .arg("--out")
         .arg(&alone);
     assert_eq!(finish(command).await.status, 0);
+    let sent_alone = stage.platform.body_bytes();
 
     let together = stage.path("together");
     let (child, address) = coordinator(&scenario, 3, &together, &[]).await;
@@ -84,6 +85,14 @@ async fn three_workers_see_what_one_process_sees() {
     }
     let (alone, together) = (recorded(&alone), recorded(&together));
     assert_eq!(requests(&alone), requests(&together));
+    // What workers tell adds up to the last byte, to what was sent to all of them.
+    let bytes =
+        |recorded: &mcsp_loadtest_report::Recorded| recorded.results.seen.counts_of(None).bytes;
+    let sent_together = stage.platform.body_bytes() - sent_alone;
+    assert_eq!(
+        (bytes(&alone), bytes(&together)),
+        (sent_alone, sent_together)
+    );
     let (one, many) = (&alone.results.seen, &together.results.seen);
     assert_eq!(one.sessions.sessions, many.sessions.sessions);
     assert_eq!(one.sessions.sessions, 200);
