@@ -37,7 +37,8 @@ pub struct Limits {
     /// way (RFC 9112 9.6), ms. Default 1000; 0 to 30000.
     pub linger_ms: u64,
     /// How long a client that has ended its sending side, and may be gone, is still taken for one that waits for its
-    /// answer, ms. Default 1000; 0 to 60000.
+    /// answer, or for more of it, ms. RFC 9112 9.6 lets it do so, but most that do have gone, whatever they asked for
+    /// before. Default 1000; 0 to 60000.
     pub half_closed_wait_ms: u64,
     /// Requests on one connection. Default 10000; 1 to 1000000.
     pub requests_max: u32,

@@ -1,5 +1,6 @@
 //! Clients that go before their answer keep no origin busy, and answers that fail before their body are told of as such.
 
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -18,6 +19,14 @@ async fn answer(mut client: TcpStream) -> String {
     let read = client.read_to_end(&mut answer);
     within("an answer", read).await.unwrap();
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+async fn read_to(client: &mut TcpStream, end: &str) {
+    let mut answer = Vec::new();
+    while !answer.ends_with(end.as_bytes()) {
+        let read = within("more", client.read_buf(&mut answer)).await.unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&answer));
+    }
 }
 
 async fn gone(node: &Node, clients: f64) {
@@ -102,6 +111,72 @@ async fn what_is_asked_for_one_client_ends_with_it() {
     drop(client);
     asked.given_up().await;
     gone(&node, 3.0).await;
+}
+
+/// What the log says of answers that their clients have left.
+async fn left(dir: &TempDir, answers: usize) {
+    wait_for("what the log says", || async {
+        let log = std::fs::read_to_string(dir.path().join("edge.log")).unwrap();
+        let is_left = |line: &&str| line.contains("gone before its answer was whole");
+        log.lines().filter(is_left).count() == answers
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_within_its_answer_is_not_served_on() {
+    let mut origin = RawOrigin::start().await;
+    let (node, dir) = origin.node("").await;
+    // What is its own ends with it.
+    let mut client = ask(&node, "/own", "").await;
+    let mut asked = origin.asked().await;
+    asked
+        .write("HTTP/1.1 200 OK\r\nCache-Control: private\r\nContent-Length: 9\r\n\r\nhalf")
+        .await;
+    read_to(&mut client, "half").await;
+    drop(client);
+    asked.given_up().await;
+    left(&dir, 1).await;
+    // What is everybody's goes on, but not for it.
+    let mut client = ask(&node, "/a", "").await;
+    let mut asked = origin.asked().await;
+    asked
+        .write("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 5\r\n\r\nhalf")
+        .await;
+    read_to(&mut client, "half").await;
+    drop(client);
+    left(&dir, 2).await;
+    asked.write("!").await;
+    wait_for("the object", || async {
+        node.state("http://a/a").await == "fresh"
+    })
+    .await;
+}
+
+/// RFC 9112 section 9.6: it may still want its answer.
+#[tokio::test]
+async fn a_client_that_ends_its_side_gets_what_comes_soon() {
+    let mut origin = RawOrigin::start().await;
+    let (node, dir) = origin.node("").await;
+    let mut client = ask(&node, "/own", "").await;
+    client.shutdown().await.unwrap();
+    let mut asked = origin.asked().await;
+    asked
+        .write("HTTP/1.1 200 OK\r\nCache-Control: private\r\nContent-Length: 5\r\n\r\nhalf")
+        .await;
+    read_to(&mut client, "half").await;
+    asked.write("!").await;
+    assert_eq!(answer(client).await, "!");
+    // And not what does not.
+    let mut client = ask(&node, "/own", "").await;
+    client.shutdown().await.unwrap();
+    let mut asked = origin.asked().await;
+    asked
+        .write("HTTP/1.1 200 OK\r\nCache-Control: private\r\nContent-Length: 5\r\n\r\nhalf")
+        .await;
+    read_to(&mut client, "half").await;
+    left(&dir, 1).await;
+    asked.given_up().await;
 }
 
 #[tokio::test]

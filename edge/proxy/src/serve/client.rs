@@ -47,6 +47,16 @@ pub(crate) async fn unless_gone<C: ClientStream, T>(
     }
 }
 
+/// The same, for waits within an answer: a client that has left takes nothing more of it, and gives its place to others now,
+/// not when there is more to send.
+pub(crate) async fn unless_left<C: ClientStream, T>(
+    client: &mut C,
+    work: impl Future<Output = T> + Send,
+) -> Result<T, SendFault> {
+    let done = unless_gone(client, work).await;
+    done.map_err(|_| SendFault::Client("gone before its answer was whole".to_owned()))
+}
+
 /// How long an answer's body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Length {

@@ -15,7 +15,7 @@ use mcsp_edge_policy::hop_by_hop::strip_for_forwarding;
 use tokio::sync::{mpsc, oneshot};
 
 use super::answering;
-use super::client::{ClientStream, HeadLines, Length, SendFault, unless_gone};
+use super::client::{ClientStream, HeadLines, Length, SendFault, unless_gone, unless_left};
 use super::prepared::public_fields;
 use super::report::Report;
 use crate::answer::Answer;
@@ -104,7 +104,7 @@ pub(super) async fn pass_on<C: ClientStream>(
     client.begin(head, length_of(&response))?;
     while let Some(bytes) = piece {
         client.write(bytes).await?;
-        piece = match response.next_chunk().await {
+        piece = match unless_left(client, response.next_chunk()).await? {
             Ok(piece) => piece,
             Err(error) => return Err(SendFault::Answer(error.to_string())),
         };

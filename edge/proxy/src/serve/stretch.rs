@@ -6,7 +6,7 @@ use bytes::Bytes;
 use mcsp_edge_cache::engine::{ReadError, Reader};
 use mcsp_edge_fetch::Response;
 
-use super::client::{ClientStream, SendFault};
+use super::client::{ClientStream, SendFault, unless_left};
 use super::send::{Sending, Sent};
 use super::slices::{self, Brought};
 use crate::context::RequestContext;
@@ -53,7 +53,7 @@ impl Sending<'_> {
                     if reader.position() < range.end {
                         client.flush().await?;
                     }
-                    reader.next().await
+                    Box::pin(unless_left(client, reader.next())).await?
                 }
             };
             match piece {
@@ -64,7 +64,8 @@ impl Sending<'_> {
                 {
                     brings += 1;
                     let at = reader.position();
-                    match Box::pin(self.bring(context, at..range.end)).await {
+                    let brings = self.bring(context, at..range.end);
+                    match Box::pin(unless_left(client, brings)).await? {
                         Brought::Comes => {}
                         Brought::Past(response, from) => {
                             let next = pass_part(client, *response, from, at..range.end).await?;
@@ -109,7 +110,7 @@ async fn pass_part<C: ClientStream>(
 ) -> Result<u64, SendFault> {
     let (mut position, mut next) = (from, wanted.start);
     while next < wanted.end {
-        let piece = match response.next_chunk().await {
+        let piece = match unless_left(client, response.next_chunk()).await? {
             Ok(Some(piece)) => piece,
             Ok(None) => break,
             Err(error) => {
