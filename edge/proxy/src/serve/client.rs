@@ -120,6 +120,12 @@ pub(crate) trait ClientStream: Send {
     /// Sends body bytes; waits until the stream takes them.
     fn write(&mut self, piece: Bytes) -> impl Future<Output = Result<(), SendFault>> + Send;
 
+    /// Sends many pieces, in as few writes as can be.
+    fn write_all(
+        &mut self,
+        pieces: Vec<Bytes>,
+    ) -> impl Future<Output = Result<(), SendFault>> + Send;
+
     /// Sends the head, if it still waits.
     fn flush(&mut self) -> impl Future<Output = Result<(), SendFault>> + Send;
 

@@ -65,6 +65,10 @@ impl ClientStream for Exchange<'_> {
         Ok(Exchange::write(self, piece).await?)
     }
 
+    async fn write_all(&mut self, pieces: Vec<Bytes>) -> Result<(), SendFault> {
+        Ok(Exchange::write_all(self, &pieces).await?)
+    }
+
     async fn flush(&mut self) -> Result<(), SendFault> {
         Ok(Exchange::flush(self).await?)
     }

@@ -145,6 +145,13 @@ impl ClientStream for H2Client {
         Ok(self.exchange.write(piece, is_end).await?)
     }
 
+    async fn write_all(&mut self, pieces: Vec<Bytes>) -> Result<(), SendFault> {
+        for piece in pieces {
+            self.write(piece).await?;
+        }
+        Ok(())
+    }
+
     async fn flush(&mut self) -> Result<(), SendFault> {
         self.send_head()
     }

@@ -142,6 +142,11 @@ impl Sending<'_> {
         {
             return Ok(Opening::Here);
         }
+        let mut reader = self.entity.reader(range.clone());
+        if let Some(piece) = reader.try_next() {
+            return Ok(Opening::Came(reader, piece));
+        }
+        drop(reader);
         Box::pin(unless_gone(client, self.await_first(context, range))).await
     }
 

@@ -18,6 +18,11 @@ const BRINGS_MAX: usize = 256;
 /// rest cannot be had from an origin either.
 const WAITS_MAX: usize = 8;
 
+/// What of the disk is gathered before it goes out, bytes; at most this and a piece. The client is awake while it takes what
+/// comes in one go, and has to be woken, dearly, for each that comes by itself; much more than this does not stay in the core's
+/// own cache until it is sent. An answer of 2 MiB cost 0.87 ms of a core with 0.5 MiB, 0.79 with 1, 0.85 with 2.
+const GATHERED_BYTES: usize = 1 << 20;
+
 /// How a stretch begins.
 pub(super) enum Opening {
     /// Its first byte is here, or it has none.
@@ -37,17 +42,14 @@ impl Sending<'_> {
         range: Range<u64>,
         opening: Opening,
     ) -> Result<(), SendFault> {
-        let mut reader = match opening {
-            Opening::Came(reader, piece) => {
-                client.write(piece).await?;
-                reader
-            }
-            _ => self.entity.reader(range.clone()),
+        let (mut reader, mut came) = match opening {
+            Opening::Came(reader, piece) => (reader, Some(piece)),
+            _ => (self.entity.reader(range.clone()), None),
         };
         let (mut brings, mut waits) = (0, 0);
         loop {
             // What has to be waited for must not keep back what is here, the head above all.
-            let piece = match reader.try_next() {
+            let piece = match came.take().or_else(|| reader.try_next()) {
                 Some(piece) => Ok(Some(piece)),
                 None => {
                     if reader.position() < range.end {
@@ -57,7 +59,7 @@ impl Sending<'_> {
                 }
             };
             match piece {
-                Ok(Some(piece)) => client.write(piece).await?,
+                Ok(Some(piece)) => client.write_all(gather(piece, &mut reader)).await?,
                 Ok(None) => return Ok(()),
                 Err(error @ (ReadError::Hole { .. } | ReadError::NoRoom))
                     if brings < BRINGS_MAX =>
@@ -94,6 +96,19 @@ impl Sending<'_> {
         };
         slices::bring(self.edge, request, way, self.entity, range).await
     }
+}
+
+/// A piece, and what can go out with it.
+fn gather(piece: Bytes, reader: &mut Reader) -> Vec<Bytes> {
+    let mut bytes = piece.len();
+    let mut pieces = vec![piece];
+    while bytes < GATHERED_BYTES
+        && let Some(piece) = reader.try_ahead()
+    {
+        bytes += piece.len();
+        pieces.push(piece);
+    }
+    pieces
 }
 
 fn missing(at: u64) -> SendFault {
