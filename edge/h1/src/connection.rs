@@ -1,11 +1,12 @@
 //! The connection loop: head, handler, answer, and again.
 
+use std::future::poll_fn;
 use std::io::IoSlice;
-use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::request::Parts;
 use http::{StatusCode, Uri};
+use mcsp_edge_limits::Drip;
 use pingora_core::protocols::Stream;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -24,17 +25,6 @@ use crate::wire::{Arrival, Wire};
 /// Bytes that a client may still send on a connection that has ended for it.
 const LINGER_BYTES_MAX: usize = 1 << 20;
 
-/// A read of less than this is a drip.
-const DRIP_BYTES: usize = 64;
-
-/// Drips of one head that are taken as they come. What follows them gathers for a while: a client that sends its head byte
-/// by byte does not cost a wakeup a byte.
-const DRIPS_MAX: u32 = 4;
-
-/// How long it gathers, ms: no shorter and by no more longer, so that clients who drip in step fall out of it.
-const GATHER_MS: u64 = 20;
-const GATHER_MORE_MS: u64 = 180;
-
 /// Serves one connection until it ends: requests one after the other, answers in their order (RFC 9112 9.3.2).
 ///
 /// Once `stop` shows true, an idle connection ends at once and one with a request after its answer.
@@ -44,8 +34,10 @@ pub async fn serve_connection<H: Handler>(
     handler: &H,
     stop: watch::Receiver<bool>,
 ) -> Closed {
+    let peer = Peer::of(&stream);
     let mut connection = Connection {
-        peer: Peer::of(&stream),
+        drip: Drip::new(peer.address.map_or(0, |address| address.port())),
+        peer,
         wire: Wire::new(stream, limits, stop),
         scanner: Scanner::default(),
         parts: empty_parts(),
@@ -74,6 +66,7 @@ pub async fn serve_connection<H: Handler>(
 struct Connection<'c, H> {
     wire: Wire,
     peer: Peer,
+    drip: Drip,
     scanner: Scanner,
     /// Empty between requests.
     parts: Parts,
@@ -114,8 +107,8 @@ impl<H: Handler> Connection<'_, H> {
     /// Reads the next head into `self.parts`.
     async fn head(&mut self) -> Result<(HeadInfo, Bytes), End> {
         self.scanner.reset();
+        self.drip.restart();
         let mut has_begun = false;
-        let mut drips = 0;
         let idle_deadline = Instant::now()
             + if self.requests == 0 {
                 self.limits.head_timeout()
@@ -161,14 +154,17 @@ impl<H: Handler> Connection<'_, H> {
                     }
                 }
             }
-            if drips > DRIPS_MAX {
-                let gathered = Instant::now() + self.gather(drips);
-                tokio::time::sleep_until(gathered.min(deadline)).await;
+            if self.drip.is_gathering() {
+                let gathered = poll_fn(|context| self.drip.poll_gathered(context));
+                // What has come by the deadline is read all the same.
+                let _ = tokio::time::timeout_at(deadline, gathered).await;
             }
             let had = self.wire.buffer.len();
             match self.wire.read(Some(deadline), !has_begun).await {
-                Arrival::Bytes if self.wire.buffer.len() - had < DRIP_BYTES => drips += 1,
-                Arrival::Bytes => {}
+                Arrival::Bytes => {
+                    let read = self.wire.buffer.len() - had;
+                    self.drip.took(read, self.limits.head_timeout() / 4);
+                }
                 Arrival::Late if has_begun => return Err(Refusal::HeadTimeout.into()),
                 Arrival::Late => return Err(End::Quiet(CloseReason::Idle)),
                 Arrival::Stopped => return Err(End::Quiet(CloseReason::Stopped)),
@@ -178,13 +174,6 @@ impl<H: Handler> Connection<'_, H> {
                 Arrival::End | Arrival::Broken(_) => return Err(End::Quiet(CloseReason::Client)),
             }
         }
-    }
-
-    /// Differs from client to client, and from one time to the next.
-    fn gather(&self, drips: u32) -> Duration {
-        let port = self.peer.address.map_or(0, |address| address.port());
-        let mixed = (u64::from(port) << 32 | u64::from(drips)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        Duration::from_millis(GATHER_MS + (mixed >> 32) % GATHER_MORE_MS)
     }
 
     /// Has one request served.
@@ -249,7 +238,15 @@ impl<H: Handler> Connection<'_, H> {
             watches,
         } = self.wire;
         let (home, mut ended) = oneshot::channel();
-        let lent = Delegated::new(stream, raw, buffer, info.framing, info.is_upgrade);
+        let lent = Delegated::new(
+            stream,
+            raw,
+            buffer,
+            info.framing,
+            info.is_upgrade,
+            Drip::new(self.peer.address.map_or(0, |address| address.port())),
+            self.limits.body_timeout() / 4,
+        );
         let delegation = Delegation {
             stream: Box::new(lent.at_its_end(home)),
             is_last,

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf as _, Bytes, BytesMut};
+use mcsp_edge_limits::Drip;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::{SslDigest, TlsRef};
 use pingora_core::protocols::{
@@ -35,6 +36,9 @@ pub(crate) struct Delegated {
     /// Read from the stream and not given on: of the body while that lasts, of what follows after it.
     buffer: BytesMut,
     framing: Framing,
+    /// How the body comes, and how long it may gather.
+    drip: Drip,
+    gather_most: Duration,
     refusal: Option<Refusal>,
     /// The request asks for another protocol: what follows it may belong to that.
     is_upgrade: bool,
@@ -66,12 +70,16 @@ impl Delegated {
         buffer: BytesMut,
         framing: Framing,
         is_upgrade: bool,
+        drip: Drip,
+        gather_most: Duration,
     ) -> Self {
         Self {
             stream,
             head,
             buffer,
             framing,
+            drip,
+            gather_most,
             refusal: None,
             is_upgrade,
             is_beyond: false,
@@ -118,6 +126,7 @@ impl Delegated {
     ) -> Poll<io::Result<()>> {
         let room = out.remaining();
         let passed = if self.buffer.is_empty() {
+            ready!(self.drip.poll_gathered(context));
             let memory = out.initialize_unfilled_to(room);
             let mut read = ReadBuf::new(memory);
             ready!(Pin::new(&mut *self.stream).poll_read(context, &mut read))?;
@@ -125,6 +134,9 @@ impl Delegated {
             let passed = self.framing.pass(&memory[..length]);
             let passed = self.note(passed)?;
             self.buffer.extend_from_slice(&memory[passed..length]);
+            if !self.framing.is_done() && length > 0 {
+                self.drip.took(length, self.gather_most);
+            }
             passed
         } else {
             let offered = self.buffer.len().min(room);

@@ -332,3 +332,40 @@ async fn what_comes_while_pingora_serves_waits_its_turn() {
     let output = read_until(&mut line.client, b"\r\n\r\nx").await;
     assert_eq!(statuses(&output), [418, 200]);
 }
+
+/// A body that comes by single bytes gathers, and loses none of them.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_drips_is_read_now_and_then() {
+    let body = "0123456789".repeat(4);
+    let head = format!(
+        "POST /lend HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let reads = Arc::new(Mutex::new(Vec::new()));
+    let wanted = head.len() + body.len();
+    let seen = Arc::clone(&reads);
+    let site = Site::lending(move |delegation| {
+        let seen = Arc::clone(&seen);
+        Box::pin(async move {
+            let mut stream = delegation.stream;
+            let mut bytes = Vec::new();
+            while bytes.len() < wanted {
+                stream.read_buf(&mut bytes).await.unwrap();
+                seen.lock().unwrap().push(bytes.len());
+            }
+            stream.write_all(ANSWER).await.unwrap();
+            stream.flush().await.unwrap();
+            Some(stream)
+        })
+    });
+    let mut line = open(&site, &Limits::default(), 1 << 16);
+    line.client.write_all(head.as_bytes()).await.unwrap();
+    for byte in body.as_bytes() {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        line.client.write_all(&[*byte]).await.unwrap();
+    }
+    read_until(&mut line.client, b"\r\n\r\n").await;
+    let reads = reads.lock().unwrap();
+    assert_eq!(reads.last(), Some(&wanted));
+    assert!(reads.len() < body.len() / 2, "{reads:?}");
+}
