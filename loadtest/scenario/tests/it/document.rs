@@ -259,7 +259,7 @@ fn what_belongs_together_is_checked_together() {
             "expected one of them",
         ),
         (
-            with("[[chaos]]\nat_s = 1\naction = \"kill\"\ntarget = \"e\""),
+            with("[[nodes]]\nname = \"f\"\n[[chaos]]\nat_s = 1\naction = \"kill\"\ntarget = \"e\""),
             "chaos[0].target = \"e\": expected the name of one",
         ),
         (

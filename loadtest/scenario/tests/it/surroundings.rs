@@ -1,6 +1,6 @@
 //! A platform tells where it is, and a scenario is put upon it.
 
-use mcsp_loadtest_scenario::{Surroundings, ready_made};
+use mcsp_loadtest_scenario::{Scenario, Surroundings, ready_made};
 
 const TEXT: &str = r#"
 written_by = "the demo"
@@ -52,6 +52,32 @@ fn what_is_written_is_read_again() {
     let first = surroundings(TEXT);
     let text = first.to_toml().expect("TOML");
     assert_eq!(surroundings(&text), first);
+}
+
+#[test]
+fn steps_of_a_scenario_may_be_for_nodes_that_the_platform_names() {
+    let text = |target: &str| {
+        format!(
+            "name = \"x\"\nduration_s = 60\narrivals = [{{ kind = \"constant\", rate_per_s = 1 }}]\n\
+             chaos = [{{ at_s = 1, action = \"freeze\", target = \"{target}\" }}]\n\
+             [targets]\napi = \"http://127.0.0.1:1/\"\n"
+        )
+    };
+    let node = surroundings(TEXT).nodes[0].name.clone();
+    let mut scenario = Scenario::parse(&text(&node), "x").expect("nothing is wrong yet");
+    assert!(
+        scenario.check("x").is_err(),
+        "without a platform it cannot run"
+    );
+    let mut platform = surroundings(TEXT);
+    platform.nodes[0].pid_file = Some("node.pid".into());
+    platform.furnish(&mut scenario).expect("there is one");
+    let mut scenario = Scenario::parse(&text("nobody"), "x").expect("nothing is wrong yet");
+    assert!(platform.furnish(&mut scenario).is_err());
+    // One that names nodes itself is held to them at once.
+    let own = format!("{}[[nodes]]\nname = \"a\"\n", text("nobody"));
+    let error = Scenario::parse(&own, "x").expect_err("no such node");
+    assert!(error.to_string().contains("x:4:"), "{error}");
 }
 
 #[test]
