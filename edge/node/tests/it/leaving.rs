@@ -162,11 +162,12 @@ async fn a_client_that_ends_its_side_gets_what_comes_soon() {
     client.shutdown().await.unwrap();
     let mut asked = origin.asked().await;
     asked
-        .write("HTTP/1.1 200 OK\r\nCache-Control: private\r\nContent-Length: 5\r\n\r\nhalf")
+        .write("HTTP/1.1 200 OK\r\nCache-Control: private\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhalf")
         .await;
     read_to(&mut client, "half").await;
     asked.write("!").await;
     assert_eq!(answer(client).await, "!");
+    drop(asked);
     // And not what does not.
     let mut client = ask(&node, "/own", "").await;
     client.shutdown().await.unwrap();
@@ -244,4 +245,20 @@ async fn what_is_held_stands_in_for_a_body_that_fails_before_its_first_byte() {
     let covered = answer(client).await;
     assert!(covered.ends_with("\r\n\r\nheld"), "{covered}");
     assert!(covered.contains("detail=stale-if-error"), "{covered}");
+}
+
+/// RFC 9112 section 9.6: what it has sent beyond is not answered by a reset, which could cut the last answer off.
+#[tokio::test]
+async fn an_answer_in_an_origins_place_reaches_a_client_that_has_asked_for_more() {
+    let mut origin = RawOrigin::start().await;
+    let (node, _dir) = origin.node("").await;
+    let mut client = TcpStream::connect(node.plain).await.unwrap();
+    let first = "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
+    let more = "GET /p HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3_000);
+    client.write_all(first.as_bytes()).await.unwrap();
+    client.write_all(more.as_bytes()).await.unwrap();
+    drop(origin.asked().await);
+    let answer = answer(client).await;
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
 }

@@ -79,7 +79,12 @@ impl EdgeProxy {
             .with_label_values(&["upstream", answer.detail])
             .inc();
         match self.answer(session, context, answer).await {
-            Ok(()) => status,
+            Ok(()) => {
+                // Pingora would drop the connection after a failure as if this answer were cut; that it is whole keeps it open
+                // until the client has read it.
+                session.as_downstream_mut().shutdown().await;
+                status
+            }
             // The client is gone; the access log says so.
             Err(_) => 0,
         }
