@@ -89,12 +89,17 @@ pub fn compare(a: &Results, b: &Results, seed: u64) -> Result<Comparison, Compar
     let mut changes = Vec::new();
     for (metric, stream) in metrics(&blocks_a, &blocks_b).iter().zip(0..) {
         let series = [metric.series(&blocks_a), metric.series(&blocks_b)];
+        // What happened at a few moments only says nothing of its own noise, whatever the bootstrap makes of it.
+        let filled = series.iter().map(Series::filled).min().unwrap_or(0);
+        if filled < BLOCKS_MIN {
+            continue;
+        }
         let mut random = Random::new(seed, stream, 0);
         let [of_a, of_b] = series.map(|series| series.estimate(metric, &mut random));
         let (Some((value_a, error_a)), Some((value_b, error_b))) = (of_a, of_b) else {
             continue;
         };
-        let freedom = blocks_a.len().min(blocks_b.len()) as f64 - 1.0;
+        let freedom = filled as f64 - 1.0;
         let half = student(Z, freedom) * error_a.hypot(error_b);
         let difference = value_b - value_a;
         let (interval_low, interval_high) = (difference - half, difference + half);
@@ -236,6 +241,12 @@ impl Metric {
 }
 
 impl Series {
+    /// The blocks in which anything was measured.
+    fn filled(&self) -> usize {
+        let has_any = |block: &&Vec<(usize, u64)>| block.iter().any(|(_, count)| *count > 0);
+        self.blocks.iter().filter(has_any).count()
+    }
+
     fn sum_of(&self, indices: impl Iterator<Item = usize>) -> Vec<u64> {
         let mut sum = vec![0; self.bins.len()];
         for block in indices.filter_map(|index| self.blocks.get(index)) {

@@ -1,6 +1,8 @@
 //! Comparing runs: the same is the same, and a shift is found.
 
-use mcsp_loadtest_measure::{CompareError, Comparison, Outcome, Recorder, Results, compare};
+use mcsp_loadtest_measure::{
+    CompareError, Comparison, Outcome, Recorder, RequestClass, Results, compare,
+};
 
 use crate::made::{results, run, scenario, slower};
 
@@ -112,4 +114,31 @@ fn what_cannot_be_compared_is_said() {
     other.machine.cores = 64;
     other.scenario.player.buffer_s = 3.0;
     assert_eq!(compare(&a, &other, 1).unwrap().notes.len(), 2);
+}
+
+#[test]
+fn what_happened_at_a_few_moments_only_is_not_compared() {
+    // Sign-ins in the first seconds of a run, and segments throughout: the machine was busy in one run's first seconds.
+    let with_register = |seed, us| {
+        results(seed, |sample, _| {
+            let second = sample.intended_us / 1_000_000;
+            if (3..8).contains(&second) && (sample.intended_us / 10_000).is_multiple_of(20) {
+                sample.class = RequestClass::api("register");
+                slower(sample, us);
+            }
+        })
+    };
+    let comparison = compare(&with_register(1, 0), &with_register(2, 30_000), 1).unwrap();
+    let metrics: Vec<&str> = comparison
+        .changes
+        .iter()
+        .map(|change| change.metric.as_str())
+        .collect();
+    assert!(metrics.contains(&"segment last-byte p99"), "{metrics:?}");
+    assert!(
+        !metrics
+            .iter()
+            .any(|metric| metric.starts_with("api:register")),
+        "{metrics:?}"
+    );
 }
