@@ -25,5 +25,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // First of all: two providers are linked, and rustls refuses to guess.
     mcsp_runtime::install_crypto_provider();
+    // To clear 2 MiB at once, when a crowd of connections wants new memory, can take milliseconds in which nobody else is served;
+    // what huge pages save elsewhere is a few per cent. A kernel that knows nothing of them has none.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     cli::main()
 }
