@@ -8,6 +8,9 @@ use thiserror::Error;
 use super::field::{Field, Name, Value};
 use super::{ENTRY_BYTES, TABLE_BYTES, huffman, integer, statics};
 
+/// The memory of a block that is longer than this is not kept for the next one: a connection that waits would hold it.
+const KEPT_BLOCK_BYTES: usize = 2 << 10;
+
 /// Why a block cannot be decoded. The table is of no use afterwards, and with it the connection (RFC 9113 section 4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -93,6 +96,7 @@ impl Decoder {
             is_too_large: false,
         };
         let mut is_before_fields = true;
+        let is_long = block.len() > KEPT_BLOCK_BYTES;
         while let Some(&first) = block.first() {
             if first & 0xe0 == 0x20 {
                 if !is_before_fields {
@@ -109,6 +113,9 @@ impl Decoder {
             if let Some(field) = field.filter(|_| !decoded.is_too_large) {
                 sink(field);
             }
+        }
+        if is_long {
+            self.arena = BytesMut::new();
         }
         Ok(decoded)
     }
@@ -236,5 +243,21 @@ impl std::fmt::Debug for Decoder {
             .field("entries", &self.entries.len())
             .field("bytes", &self.bytes)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_a_long_block_is_not_kept() {
+        // A literal that is not indexed, of 20 000 bytes.
+        let mut block = b"\x00\x01a\x7f\xa1\x9b\x01".to_vec();
+        block.resize(block.len() + 20_000, b'x');
+        let mut decoder = Decoder::new();
+        let decoded = decoder.decode(&block, usize::MAX, drop).unwrap();
+        assert_eq!(decoded.bytes, 1 + 20_000 + ENTRY_BYTES);
+        assert_eq!(decoder.arena.capacity(), 0);
     }
 }
