@@ -41,8 +41,8 @@ impl Traffic {
         })
     }
 
-    /// The connection, which counts what it has received and sent since it was opened, and will: when it closes, and about
-    /// every MiB.
+    /// The connection, which counts what it has received and sent since it was opened, and will: when it closes, and
+    /// while it lasts, seldom more than a MiB late.
     #[must_use]
     pub fn count(&self, connection: Stream) -> Stream {
         Box::new(Counted::new(connection, self))

@@ -6,8 +6,9 @@ use pingora_core::protocols::l4::ext::get_tcp_info;
 use crate::Traffic;
 
 /// A connection that carried so many bytes since the kernel was last asked is asked about, so that long ones show while they
-/// last: seconds of one player, and seldom enough to cost nothing beside the bytes.
-const LOOK_EVERY_BYTES: u64 = 1 << 20;
+/// last: a quarter of what it has carried before, and no less and no more than this. It costs nothing beside the bytes.
+const LOOK_LEAST_BYTES: u64 = 64 << 10;
+const LOOK_MOST_BYTES: u64 = 1 << 20;
 
 /// What of a connection is counted already. The descriptor must be open as long as this lives.
 #[derive(Debug)]
@@ -35,7 +36,8 @@ impl Meter {
     /// So many bytes were read or written.
     pub(crate) fn passed(&mut self, bytes: usize) {
         self.passed += bytes as u64;
-        if self.passed >= LOOK_EVERY_BYTES {
+        let before = self.received.saturating_add(self.sent);
+        if self.passed >= (before / 4).clamp(LOOK_LEAST_BYTES, LOOK_MOST_BYTES) {
             self.look();
         }
     }

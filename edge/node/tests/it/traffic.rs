@@ -24,7 +24,7 @@ async fn bytes_are_counted_at_both_sides_of_each_tier() {
     let length = body().len() as f64;
     let whole = get(child, &path).await.bytes().await.unwrap();
     assert_eq!(whole, body());
-    // Where a large body goes through it is seen while its connection lasts; at most 64 KiB of it are not told yet.
+    // Where a large body goes through it is seen while its connection lasts; of so short a one at most 64 KiB are not told yet.
     for (node, name, peers) in [
         (child, SENT, "clients"),
         (child, RECEIVED, "upstreams"),
