@@ -26,7 +26,7 @@ impl LimitsMetrics {
         let keys = IntGaugeVec::new(
             Opts::new(
                 "mcsp_edge_limits_keys",
-                "Keys that owe something now, by table: address, holder, account.",
+                "Keys that owe something, as counted within the last eight seconds, by table: address, holder, account.",
             ),
             &["table"],
         )?;

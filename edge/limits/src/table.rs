@@ -8,7 +8,7 @@
 //! may take is decided by a secret of the process, so nobody can aim.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use governor::nanos::Nanos;
 use governor::state::StateStore;
@@ -21,6 +21,9 @@ use crate::key::Key;
 /// Places that one key may take.
 const WAYS: usize = 8;
 const SHARDS: usize = 64;
+/// Shards that are counted at once: all of a large table would be a millisecond in which its thread serves nobody, and would take
+/// the place of what that serves in the core's cache.
+const COUNTED_AT_ONCE: usize = SHARDS / 8;
 /// Places of a shard that wait to be told to other nodes.
 const LISTED_MAX: usize = 256;
 
@@ -47,6 +50,8 @@ struct Shard {
     places: Box<[Place]>,
     /// Places with something to tell.
     listed: Vec<u32>,
+    /// Places that said something when they were counted last.
+    live: usize,
 }
 
 /// What many limits share.
@@ -58,6 +63,7 @@ pub(crate) struct Table {
     clock: Arc<SteadyClock>,
     forgotten: AtomicU64,
     next_shard: AtomicU64,
+    next_counted: AtomicUsize,
 }
 
 impl Table {
@@ -68,6 +74,7 @@ impl Table {
             Mutex::new(Shard {
                 places: vec![FREE; buckets * WAYS].into_boxed_slice(),
                 listed: Vec::new(),
+                live: 0,
             })
         };
         Self {
@@ -77,6 +84,7 @@ impl Table {
             clock: Arc::clone(clock),
             forgotten: AtomicU64::new(0),
             next_shard: AtomicU64::new(0),
+            next_counted: AtomicUsize::new(0),
         }
     }
 
@@ -131,7 +139,7 @@ impl Table {
         for turn in 0..SHARDS as u64 {
             let index = (first.wrapping_add(turn) % SHARDS as u64) as usize;
             let mut shard = self.shards[index].lock();
-            let Shard { places, listed } = &mut *shard;
+            let Shard { places, listed, .. } = &mut *shard;
             while out.len() < end {
                 let Some(index) = listed.pop() else { break };
                 let Some(place) = places.get_mut(index as usize) else {
@@ -145,15 +153,22 @@ impl Table {
         }
     }
 
-    /// Keys whose state says something now.
+    /// Keys whose state says something, as they were counted when this was asked one of the last eight times.
     pub(crate) fn live(&self) -> usize {
         let now_ns = self.clock.last_ns();
-        let live_of = |shard: &Mutex<Shard>| {
-            let shard = shard.lock();
-            let live = shard.places.iter().filter(|p| p.whole_at_ns > now_ns);
-            live.count()
+        let first = self
+            .next_counted
+            .fetch_add(COUNTED_AT_ONCE, Ordering::Relaxed)
+            % SHARDS;
+        let live_of = |(number, shard): (usize, &Mutex<Shard>)| {
+            let mut shard = shard.lock();
+            if (first..first + COUNTED_AT_ONCE).contains(&number) {
+                let live = shard.places.iter().filter(|p| p.whole_at_ns > now_ns);
+                shard.live = live.count();
+            }
+            shard.live
         };
-        self.shards.iter().map(live_of).sum()
+        self.shards.iter().enumerate().map(live_of).sum()
     }
 
     /// How often a state that still said something had to make room.
