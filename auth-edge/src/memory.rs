@@ -27,7 +27,7 @@ pub(crate) fn name_of(token: &str) -> TokenName {
 ///
 /// It belongs to one set of keys and is dropped with it. Only tokens whose signature was right come in, so nobody who
 /// cannot sign fills it. Whether a token is still good is for its owner to ask each time.
-pub(crate) struct TokenMemory<T> {
+pub(crate) struct TokenMemory<T, const GENERATION_MAX: usize = GENERATION_TOKENS_MAX> {
     shards: [Mutex<Generations<T>>; SHARDS],
 }
 
@@ -36,7 +36,7 @@ struct Generations<T> {
     old: HashMap<TokenName, T>,
 }
 
-impl<T> Default for TokenMemory<T> {
+impl<T, const GENERATION_MAX: usize> Default for TokenMemory<T, GENERATION_MAX> {
     fn default() -> Self {
         Self {
             shards: std::array::from_fn(|_| {
@@ -49,7 +49,7 @@ impl<T> Default for TokenMemory<T> {
     }
 }
 
-impl<T> fmt::Debug for TokenMemory<T> {
+impl<T, const GENERATION_MAX: usize> fmt::Debug for TokenMemory<T, GENERATION_MAX> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenMemory")
             .field("len", &self.len())
@@ -57,7 +57,7 @@ impl<T> fmt::Debug for TokenMemory<T> {
     }
 }
 
-impl<T> TokenMemory<T> {
+impl<T, const GENERATION_MAX: usize> TokenMemory<T, GENERATION_MAX> {
     /// How many tokens are remembered.
     pub(crate) fn len(&self) -> usize {
         let held = |shard: &Mutex<Generations<T>>| {
@@ -72,7 +72,7 @@ impl<T> TokenMemory<T> {
     }
 }
 
-impl<T: Clone> TokenMemory<T> {
+impl<T: Clone, const GENERATION_MAX: usize> TokenMemory<T, GENERATION_MAX> {
     /// What this very token says, if it is remembered.
     pub(crate) fn get(&self, name: &TokenName) -> Option<T> {
         let mut generations = self.shard(name).lock();
@@ -80,19 +80,20 @@ impl<T: Clone> TokenMemory<T> {
             return Some(value.clone());
         }
         let value = generations.old.remove(name)?;
-        generations.insert(*name, value.clone());
+        generations.insert(*name, value.clone(), GENERATION_MAX);
         Some(value)
     }
 
     /// Remembers a token whose signature is right.
     pub(crate) fn insert(&self, name: TokenName, value: T) {
-        self.shard(&name).lock().insert(name, value);
+        let mut generations = self.shard(&name).lock();
+        generations.insert(name, value, GENERATION_MAX);
     }
 }
 
 impl<T> Generations<T> {
-    fn insert(&mut self, name: TokenName, value: T) {
-        if self.young.len() >= GENERATION_TOKENS_MAX {
+    fn insert(&mut self, name: TokenName, value: T, most: usize) {
+        if self.young.len() >= most {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(name, value);
@@ -105,7 +106,7 @@ mod tests {
 
     #[test]
     fn it_is_bounded_and_keeps_what_is_used() {
-        let memory = TokenMemory::default();
+        let memory: TokenMemory<i32> = TokenMemory::default();
         let used = name_of("used all the time");
         memory.insert(used, 0);
         for number in 1..60_000 {

@@ -329,6 +329,108 @@ fn claims_are_held_to_the_rfc() {
     );
 }
 
+/// What is there and says nothing would lift what it was to restrict.
+#[test]
+fn a_claim_that_is_null_is_not_one_that_is_absent() {
+    let world = World::with_secret();
+    let header = json!({ "alg": "HS256", "kid": "k1" });
+    for name in [
+        "iss",
+        "aud",
+        "exp",
+        "nbf",
+        "jti",
+        "cdniv",
+        "cdnicrit",
+        "cdniip",
+        "cdniuc",
+        "cdniets",
+        "cdnistt",
+        "cdnistd",
+        "mcsp_session",
+        "mcsp_height",
+        "mcsp_audio_kbps",
+    ] {
+        let mut claims = value(&claims());
+        claims[name] = Value::Null;
+        let fault = world.fault(&raw(&header, &claims), &Ask::default());
+        let is_once = name == "jti";
+        let wanted = if is_once {
+            MediaTokenError::Unsupported
+        } else {
+            MediaTokenError::Malformed
+        };
+        assert_eq!(fault, Some(wanted), "{name}");
+    }
+}
+
+/// One token has one text, and one reading.
+#[test]
+fn text_that_decoders_differ_on_is_refused() {
+    let world = World::with_secret();
+    let good = signed(&claims());
+    assert!(world.verify(&good, &Ask::default()).is_ok());
+    let parts: Vec<&str> = good.split('.').collect();
+    let (header, payload, signature) = (parts[0], parts[1], parts[2]);
+    let mut texts = vec![
+        format!("{header}=.{payload}.{signature}"),
+        format!("{header}.{payload}=.{signature}"),
+        format!("{header}.{payload}.{signature}="),
+        format!(" {good}"),
+        format!("{good}\n"),
+        format!("{good}."),
+        format!(".{good}"),
+        format!("{header}..{payload}.{signature}"),
+        // A nested JWE has five parts (RFC 7516 section 7.1), with or without a key.
+        format!("{header}..{payload}.{signature}.{signature}"),
+        format!("{header}.{payload}.{payload}.{signature}.{signature}"),
+        format!("{header}.{}.{signature}", b64(good.as_bytes())),
+    ];
+    // The last character of the signature has bits that are no part of it.
+    let last = signature.bytes().last().expect("a signature");
+    for other in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_+/" {
+        if *other != last {
+            let short = &good[..good.len() - 1];
+            texts.push(format!("{short}{}", char::from(*other)));
+        }
+    }
+    for text in texts {
+        assert!(world.fault(&text, &Ask::default()).is_some(), "{text}");
+    }
+    // Names that occur twice in a header: readers differ on which counts.
+    for header in [
+        r#"{"alg":"none","alg":"HS256","kid":"k1"}"#,
+        r#"{"alg":"HS256","kid":"k2","kid":"k1"}"#,
+        r#"{"alg":"HS256","\u0061lg":"none","kid":"k1"}"#,
+        r#"{"alg":"HS256","kid":"k1"} {}"#,
+    ] {
+        let message = format!("{}.{payload}", b64(header.as_bytes()));
+        let key = hmac_key();
+        let signature =
+            jsonwebtoken::crypto::sign(message.as_bytes(), &key.encoding, Algorithm::HS256);
+        let token = format!("{message}.{}", signature.expect("a signature"));
+        let fault = world.fault(&token, &Ask::default());
+        assert_eq!(fault, Some(MediaTokenError::Malformed), "{header}");
+    }
+}
+
+#[test]
+fn an_address_that_its_client_made_long_is_held_against_no_pattern() {
+    let world = World::with_secret();
+    let token = signed(&UriClaims {
+        cdniuc: "regex:.*".to_owned(),
+        ..claims()
+    });
+    let ask = |query: &'static str| Ask {
+        query: Some(query),
+        ..Ask::default()
+    };
+    assert!(world.verify(&token, &ask("CMCD=bl%3D1000")).is_ok());
+    let long: &'static str = Box::leak("x".repeat(5000).into_boxed_str());
+    let fault = world.fault(&token, &ask(long));
+    assert_eq!(fault, Some(MediaTokenError::OtherRequest));
+}
+
 #[test]
 fn a_claim_twice_is_refused() {
     let world = World::with_secret();

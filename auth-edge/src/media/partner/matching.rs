@@ -1,13 +1,25 @@
 //! Comparing a part of a request with what a token says of it.
 
+use std::sync::{Arc, LazyLock};
+
 use aws_lc_rs::digest::{SHA256, SHA512_256, digest};
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::media::MediaTokenError;
+use crate::memory::{TokenMemory, TokenName, name_of};
 
 /// The longest pattern, bytes, and what it may grow to when compiled. Matching takes time linear in what is matched.
 const PATTERN_BYTES_MAX: usize = 1024;
 const COMPILED_BYTES_MAX: usize = 256 * 1024;
+/// The longest text that is held against a pattern, bytes: a client can make its address long, and a pattern slow.
+const TEXT_BYTES_MAX: usize = 4096;
+/// Compiled patterns of a generation in each shard. One takes some 100 KiB once it is used, and more than a node has room for if
+/// each of its tokens kept its own: 512 at most are kept, each for all tokens that have it.
+const GENERATION_PATTERNS_MAX: usize = 16;
+
+/// What was compiled, by its text, whoever's token it is in: what a pattern matches depends on nothing else.
+static COMPILED: LazyLock<TokenMemory<Arc<Regex>, GENERATION_PATTERNS_MAX>> =
+    LazyLock::new(TokenMemory::default);
 
 /// One demand on a text.
 #[derive(Debug, Clone)]
@@ -19,7 +31,7 @@ pub(super) enum Match {
     Sha256(Vec<u8>),
     Sha512Truncated(Vec<u8>),
     /// The pattern, and what its groups must have caught; `None` for anything.
-    Pattern(Regex, Vec<Option<String>>),
+    Pattern(Pattern, Vec<Option<String>>),
 }
 
 impl Match {
@@ -34,44 +46,75 @@ impl Match {
             Self::Sha512Truncated(wanted) => {
                 digest(&SHA512_256, text.as_bytes()).as_ref() == wanted
             }
-            Self::Pattern(pattern, groups) if groups.is_empty() => {
-                pattern.is_match(text.as_bytes())
-            }
-            Self::Pattern(pattern, groups) => {
-                pattern.captures(text.as_bytes()).is_some_and(|caught| {
-                    groups.iter().enumerate().all(|(at, wanted)| {
-                        wanted.as_ref().is_none_or(|wanted| {
-                            caught
-                                .get(at + 1)
-                                .is_some_and(|group| group.as_bytes() == wanted.as_bytes())
-                        })
-                    })
-                })
-            }
+            Self::Pattern(..) if text.len() > TEXT_BYTES_MAX => false,
+            Self::Pattern(pattern, groups) => pattern
+                .compiled()
+                .is_ok_and(|compiled| catches(&compiled, groups, text)),
         }
     }
 }
 
-/// Compiles a pattern that the whole text must match, byte by byte, as in the POSIX locale: one that is written to be
+fn catches(compiled: &Regex, groups: &[Option<String>], text: &str) -> bool {
+    if groups.is_empty() {
+        return compiled.is_match(text.as_bytes());
+    }
+    compiled.captures(text.as_bytes()).is_some_and(|caught| {
+        groups.iter().enumerate().all(|(at, wanted)| {
+            wanted.as_ref().is_none_or(|wanted| {
+                caught
+                    .get(at + 1)
+                    .is_some_and(|group| group.as_bytes() == wanted.as_bytes())
+            })
+        })
+    })
+}
+
+/// A pattern that can be compiled, and is when it is needed.
+#[derive(Debug, Clone)]
+pub(super) struct Pattern {
+    text: Box<str>,
+    name: TokenName,
+}
+
+impl Pattern {
+    fn compiled(&self) -> Result<Arc<Regex>, MediaTokenError> {
+        if let Some(compiled) = COMPILED.get(&self.name) {
+            return Ok(compiled);
+        }
+        let compiled = Arc::new(compile(&format!("\\A(?:{})\\z", self.text))?);
+        COMPILED.insert(self.name, Arc::clone(&compiled));
+        Ok(compiled)
+    }
+}
+
+fn compile(text: &str) -> Result<Regex, MediaTokenError> {
+    RegexBuilder::new(text)
+        .unicode(false)
+        .size_limit(COMPILED_BYTES_MAX)
+        .dfa_size_limit(COMPILED_BYTES_MAX)
+        .build()
+        .map_err(|_| MediaTokenError::Unsupported)
+}
+
+/// A pattern that the whole text must match, byte by byte, as in the POSIX locale: one that is written to be
 /// looked for anywhere allows less here than it could, never more.
 ///
 /// # Errors
 /// [`MediaTokenError::Unsupported`] for what is too large or not of this syntax.
-pub(super) fn whole(pattern: &str) -> Result<Regex, MediaTokenError> {
+pub(super) fn whole(pattern: &str) -> Result<Pattern, MediaTokenError> {
     if pattern.len() > PATTERN_BYTES_MAX {
         return Err(MediaTokenError::Unsupported);
     }
-    let compile = |text: &str| {
-        RegexBuilder::new(text)
-            .unicode(false)
-            .size_limit(COMPILED_BYTES_MAX)
-            .dfa_size_limit(COMPILED_BYTES_MAX)
-            .build()
-            .map_err(|_| MediaTokenError::Unsupported)
+    let known = Pattern {
+        text: pattern.into(),
+        name: name_of(pattern),
     };
-    // By itself first: `a)|(b` would break out of the brackets.
-    compile(pattern)?;
-    compile(&format!("\\A(?:{pattern})\\z"))
+    if COMPILED.get(&known.name).is_none() {
+        // By itself first: `a)|(b` would break out of the brackets.
+        compile(pattern)?;
+        known.compiled()?;
+    }
+    Ok(known)
 }
 
 #[cfg(test)]
@@ -117,6 +160,30 @@ mod tests {
             !caught(vec![None, None, None, Some("")]),
             "there is no such group"
         );
+    }
+
+    #[test]
+    fn compiled_patterns_are_bounded_and_shared() {
+        let patterns: Vec<Pattern> = (0..2000)
+            .map(|number| whole(&format!("/{number}/[a-z]*")).expect("a pattern"))
+            .collect();
+        assert!(COMPILED.len() <= 2 * 16 * GENERATION_PATTERNS_MAX);
+        let first = Match::Pattern(patterns[0].clone(), vec![]);
+        assert!(first.is_met_by("/0/a"), "it is compiled again");
+        assert!(!first.is_met_by("/1/a"));
+        let again = whole("/0/[a-z]*").expect("a pattern").compiled();
+        let known = patterns[0].compiled();
+        assert!(Arc::ptr_eq(
+            &again.expect("compiled"),
+            &known.expect("compiled")
+        ));
+    }
+
+    #[test]
+    fn a_client_cannot_make_a_pattern_slow() {
+        let any = Match::Pattern(whole(".*").expect("a pattern"), vec![]);
+        assert!(any.is_met_by(&"a".repeat(TEXT_BYTES_MAX)));
+        assert!(!any.is_met_by(&"a".repeat(TEXT_BYTES_MAX + 1)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use mcsp_api::MediaSessionId;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::cat;
 use super::config::{Partner, PartnerForm, Partners};
@@ -30,59 +30,128 @@ const RENEWED_LIFE_S_MAX: i64 = 86_400;
 const DEPTH_MAX: i64 = 16;
 
 /// The claims of a signed URI (section 2.1), with extensions of ours. Claims that are not listed are ignored, as RFC 7519
-/// section 4 has it, unless `cdnicrit` names them.
+/// section 4 has it, unless `cdnicrit` names them; one that is `null` is refused.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct UriClaims {
     /// Who signed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "said",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub iss: Option<String>,
     /// Whom it is about; may be encrypted, and is not looked at.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "said",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub sub: Option<String>,
     /// Who may use it, one or several.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "said",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub aud: Option<Audience>,
     /// When it ends, Unix seconds. Optional in the RFC, demanded here.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "said",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub exp: Option<f64>,
     /// When it begins, Unix seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "said",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub nbf: Option<f64>,
     /// When it was signed, Unix seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "said",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub iat: Option<f64>,
     /// May be used once (section 2.1.7). Refused here, as the RFC wants of those who do not remember every use.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "said",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub jti: Option<serde_json::Value>,
     /// The version of these claims.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "said",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub cdniv: Option<i64>,
     /// Extensions that must be understood, separated by commas.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "said",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub cdnicrit: Option<String>,
     /// From where it may be used, encrypted (RFC 7516).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "said",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub cdniip: Option<String>,
     /// What it opens: `regex:` or `hash:`.
     pub cdniuc: String,
     /// For how long it is renewed, seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "said",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub cdniets: Option<i64>,
     /// How the renewed one travels.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "said",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub cdnistt: Option<i64>,
     /// How many steps of the path a cookie is for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "said",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub cdnistd: Option<i64>,
     /// Ours: the media session, for revocation.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "said",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub mcsp_session: Option<MediaSessionId>,
     /// Ours: the highest picture, pixels.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "said",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub mcsp_height: Option<u32>,
     /// Ours: the highest rate of sound, kb/s.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "said",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub mcsp_audio_kbps: Option<u32>,
+}
+
+/// A claim that is there says something: `null` would be as good as none, and what it was to restrict would be lifted.
+fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(claim: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(claim).map(Some)
 }
 
 /// One audience, or several (RFC 7519 section 4.1.3).
