@@ -17,7 +17,9 @@ use crate::delegated::{Delegated, Ended, Returned};
 use crate::exchange::{Exchange, Peer, Verdict};
 use crate::handler::{Delegation, Handler};
 use crate::limits::Limits;
-use crate::parse::{HeadInfo, Scan, Scanner, empty_parts, lent_head, take_head};
+use crate::parse::{
+    HeadInfo, Oddity, Scan, Scanner, SentLine, empty_parts, lent_head, mend, take_head,
+};
 use crate::refusal::Refusal;
 use crate::spare;
 use crate::wire::{Arrival, Wire};
@@ -89,6 +91,7 @@ struct Delegate {
     info: HeadInfo,
     raw: Bytes,
     is_last: bool,
+    sent_line: Option<SentLine>,
 }
 
 /// Why there is no further request.
@@ -140,9 +143,11 @@ impl<H: Handler> Connection<'_, H> {
                         let buffer = &mut self.wire.buffer;
                         let parts = &mut self.parts;
                         let taken = take_head(buffer, bytes, &self.scanner, self.limits, parts);
-                        return taken.map_err(|(refusal, head)| {
-                            self.handler.on_refused_head(&head, &self.peer);
-                            End::Refused(refusal)
+                        return taken.or_else(|(refusal, head)| {
+                            self.take_odd(&head, refusal).ok_or_else(|| {
+                                self.handler.on_refused_head(&head, &self.peer);
+                                End::Refused(refusal)
+                            })
                         });
                     }
                     Scan::Partial => {
@@ -176,6 +181,20 @@ impl<H: Handler> Connection<'_, H> {
         }
     }
 
+    /// Takes a head that was refused, if its route wants it all the same.
+    fn take_odd(&mut self, head: &Bytes, refusal: Refusal) -> Option<(HeadInfo, Bytes)> {
+        Oddity::of(refusal).filter(|oddity| self.handler.may_take(*oddity))?;
+        let mended = mend(
+            head,
+            &mut self.scanner,
+            refusal,
+            self.limits,
+            &mut self.parts,
+        )?;
+        let is_taken = self.handler.takes(mended.oddity, &self.parts, &self.peer);
+        is_taken.then_some((mended.info, mended.head))
+    }
+
     /// Has one request served.
     async fn request(&mut self, info: HeadInfo, raw: Bytes) -> Flow {
         let requests_before = self.requests;
@@ -194,6 +213,7 @@ impl<H: Handler> Connection<'_, H> {
         );
         let next = self.handler.on_request(&mut exchange).await;
         let (verdict, mut info, refusal) = exchange.end(next);
+        let sent_line = self.parts.extensions.remove::<SentLine>();
         self.forget();
         let closed = match verdict {
             Verdict::Answered { persists } => {
@@ -223,7 +243,12 @@ impl<H: Handler> Connection<'_, H> {
                 let is_stopped = self.wire.watches.stop.is_stopped();
                 let is_last = !may_persist || !info.is_persistent || is_stopped;
                 let raw = lent_head(raw, &self.scanner);
-                return Flow::Delegate(Delegate { info, raw, is_last });
+                return Flow::Delegate(Delegate {
+                    info,
+                    raw,
+                    is_last,
+                    sent_line,
+                });
             }
         };
         Flow::End(closed)
@@ -231,7 +256,12 @@ impl<H: Handler> Connection<'_, H> {
 
     /// Lends the stream out for one request.
     async fn delegate(self, request: Delegate) -> Result<Self, Closed> {
-        let Delegate { info, raw, is_last } = request;
+        let Delegate {
+            info,
+            raw,
+            is_last,
+            sent_line,
+        } = request;
         let Wire {
             stream,
             buffer,
@@ -251,6 +281,7 @@ impl<H: Handler> Connection<'_, H> {
             stream: Box::new(lent.at_its_end(home)),
             is_last,
             requests_before: self.requests - 1,
+            sent_line,
         };
         let returned = self.handler.delegate(delegation).await;
         // What the client still sends would, on a socket that is closed, take back the answer that is on its way. One that

@@ -1,9 +1,11 @@
 //! What a connection is served by.
 
+use http::request::Parts;
 use pingora_core::protocols::Stream;
 
 use crate::answer::head::Head;
 use crate::exchange::{Exchange, Peer};
+use crate::parse::{Oddity, SentLine};
 use crate::refusal::Refusal;
 
 /// What happens to the connection after a request.
@@ -54,6 +56,8 @@ pub struct Delegation {
     pub is_last: bool,
     /// Requests that this connection carried before.
     pub requests_before: u32,
+    /// The request line as it was sent, where the head that the stream gives has it in another form.
+    pub sent_line: Option<SentLine>,
 }
 
 /// Serves requests. All connections share one.
@@ -70,6 +74,16 @@ pub trait Handler: Send + Sync {
     /// What came of a head that is refused, as it was sent, for those who look for what is hostile; before
     /// [`on_refused`](Self::on_refused). Nothing else becomes of the request.
     fn on_refused_head(&self, _head: &[u8], _peer: &Peer) {}
+
+    /// Whether it may be that a request with this is taken. Where it never is, as by default, nothing is tried.
+    fn may_take(&self, _oddity: Oddity) -> bool {
+        false
+    }
+
+    /// Whether this request is taken although its head came with that. It is given as what it was read as: see [`Oddity`].
+    fn takes(&self, _oddity: Oddity, _request: &Parts, _peer: &Peer) -> bool {
+        false
+    }
 
     /// Fields for an answer that the connection gives itself, a refusal or a failure: `Date`, `Server`. `Date` is
     /// required of a server with a clock (RFC 9110 6.6.1).
@@ -91,6 +105,14 @@ impl<H: Handler> Handler for std::sync::Arc<H> {
 
     fn on_refused_head(&self, head: &[u8], peer: &Peer) {
         H::on_refused_head(self, head, peer);
+    }
+
+    fn may_take(&self, oddity: Oddity) -> bool {
+        H::may_take(self, oddity)
+    }
+
+    fn takes(&self, oddity: Oddity, request: &Parts, peer: &Peer) -> bool {
+        H::takes(self, oddity, request, peer)
     }
 
     fn fields(&self, head: &mut Head) {

@@ -41,6 +41,6 @@ pub use exchange::{BodyLength, Exchange, Peer};
 pub use handler::{Delegation, Handler, Next};
 pub use limits::{Limits, LimitsError};
 pub use metrics::H1Metrics;
-pub use parse::{AbsoluteTarget, HeadInfo, ParsedHead, is_authority, parse_head};
+pub use parse::{HeadInfo, Oddity, ParsedHead, SentLine, is_authority, parse_head};
 pub use refusal::Refusal;
 pub use stop::Stop;

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcsp_edge_h1::H1Metrics;
+use mcsp_edge_h1::{H1Metrics, Oddity};
 use mcsp_edge_h2::H2Metrics;
 use mcsp_edge_proxy::{Door, DoorConfig, EdgeProxy, ShieldDoor};
 use mcsp_edge_tls::TlsServer;
 use mcsp_identity::CallerTable;
 use mcsp_runtime::{Shutdown, ShutdownTrigger, SystemEntropy};
 use mcsp_telemetry::{init_logging, registry};
+use pingora_core::apps::HttpServerOptions;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use tokio::sync::watch;
@@ -283,5 +284,13 @@ fn proxy(prepared: &Prepared) -> HttpProxy<EdgeProxy> {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
-    http_proxy(&Arc::new(conf), EdgeProxy::new(Arc::clone(&prepared.edge)))
+    let mut proxy = http_proxy(&Arc::new(conf), EdgeProxy::new(Arc::clone(&prepared.edge)));
+    // Refused before and after that, but on routes that take it: see `Oddity::Connect`.
+    let mut options = HttpServerOptions::default();
+    options.allow_connect_method_proxying = config
+        .route
+        .iter()
+        .any(|route| route.takes.contains(&Oddity::Connect));
+    proxy.server_options = Some(options);
+    proxy
 }

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use mcsp_api::ViewerIdentity;
 use mcsp_auth_edge::{MediaAccess, TokenError};
 use mcsp_edge_cache::engine::{FillTicket, Filling};
+use mcsp_edge_h1::{Oddity, SentLine};
 use mcsp_edge_limits::{Class, RequestGuard, Standing};
 use mcsp_geo::Place;
 use mcsp_telemetry::TraceContext;
@@ -27,6 +28,8 @@ pub struct RequestContext {
     pub(crate) is_tls: bool,
     /// What the client's connection tells.
     pub(crate) visitor: Visitor,
+    /// The request line as it was sent, where the request has it in another form and pingora was given it.
+    pub(crate) sent_line: Option<SentLine>,
     /// Another of our nodes that asks this one, in place of a viewer.
     pub(crate) child: Option<Box<Child>>,
     /// Made for what a viewer will ask for next.
@@ -91,6 +94,7 @@ impl RequestContext {
             peer: None,
             is_tls: false,
             visitor: Visitor::default(),
+            sent_line: None,
             child: None,
             is_ahead: false,
             place: Place::default(),
@@ -125,6 +129,11 @@ impl RequestContext {
             inspection: None,
             refusal: None,
         }
+    }
+
+    /// What its route takes although it is not as it should be.
+    pub(crate) fn oddity(&self) -> Option<Oddity> {
+        self.sent_line.as_ref()?.oddity
     }
 
     /// Is the answer one that pages of other origins may read?

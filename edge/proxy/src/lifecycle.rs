@@ -6,6 +6,7 @@ mod forwarding;
 mod inspecting;
 mod keeping;
 mod login;
+mod tunnel;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,7 @@ use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::response::decorate;
 use crate::stage;
-use crate::visitor::Visitor;
+use crate::visitor::{self, Visitor};
 
 /// The edge as a pingora proxy.
 #[derive(Debug, Clone)]
@@ -55,6 +56,7 @@ impl ProxyHttp for EdgeProxy {
         let trace = TraceContext::root(&*edge.entropy, edge.config.trace_sample_ratio);
         let mut context = RequestContext::new(trace);
         context.visitor = Visitor::current();
+        context.sent_line = visitor::sent_line();
         context
     }
 
@@ -196,6 +198,7 @@ impl ProxyHttp for EdgeProxy {
             keeping::make_durable(&self.edge).await;
         }
         Self::forget_hop(response);
+        tunnel::judge(response, context)?;
         if !response.status.is_informational() {
             inspected(context, |inspection| {
                 inspection.response_head(response.status, &response.headers)

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use http::Uri;
 use http::request::Parts;
+use mcsp_edge_h1::Oddity;
 use mcsp_edge_prefetch::PlaylistIndex;
 use mcsp_runtime::SharedClock;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ProxyConfigError, UpstreamConfig};
 use crate::metrics::{ProxyMetrics, RouteCounters};
-use crate::target::{host_of, normal_path, push_authority, without_port};
+use crate::target::{host_of, normal_path, path_of, push_authority, without_port};
 use crate::upstream::Pool;
 
 /// The most routes of one node.
@@ -49,6 +50,12 @@ pub struct RouteConfig {
     /// it), `X_Forwarded_For` is `X-Forwarded-For`, so that clients could say what they may not. Default false.
     #[serde(default)]
     pub underscored_fields: bool,
+    /// Requests whose heads are refused elsewhere, and are read here in one way: see [`Oddity`]. Each is shown to the firewall
+    /// as it was sent, reaches the origin in the form in which it was read, past the cache, and ends its connection. For origins
+    /// with clients that cannot be mended, and for tests of rules. Default `[]`; any of `"length-and-coding"`, `"version"`,
+    /// `"target-characters"`, `"connect"`.
+    #[serde(default)]
+    pub takes: Vec<Oddity>,
     /// The largest body of a request, bytes. Default 16 MiB; 0 to 5 GiB.
     #[serde(default = "default_body_bytes_max")]
     pub body_bytes_max: u64,
@@ -169,11 +176,19 @@ pub(crate) struct PlainRoute {
     query: QueryConfig,
     pub(crate) client_directives: bool,
     pub(crate) underscored_fields: bool,
+    takes: Vec<Oddity>,
     pub(crate) body_bytes_max: u64,
     pub(crate) pool: Arc<Pool>,
     pub(crate) counters: RouteCounters,
     /// Which segment follows which, as the route's playlists say.
     pub(crate) playlists: PlaylistIndex,
+}
+
+impl PlainRoute {
+    /// Does it take requests that come with this?
+    pub(crate) fn takes(&self, oddity: Oddity) -> bool {
+        self.takes.contains(&oddity)
+    }
 }
 
 fn pool(
@@ -246,6 +261,7 @@ impl PlainRoutes {
                 query: config.query.clone(),
                 client_directives: config.client_directives,
                 underscored_fields: config.underscored_fields,
+                takes: config.takes.clone(),
                 body_bytes_max: config.body_bytes_max,
                 counters: metrics.counters(&config.name),
                 playlists: PlaylistIndex::new(PLAYLISTS_BYTES_MAX),
@@ -269,6 +285,12 @@ impl PlainRoutes {
         self.named.is_empty() && self.everywhere.is_empty()
     }
 
+    /// Is there a route that takes requests that come with this?
+    pub(crate) fn any_takes(&self, oddity: Oddity) -> bool {
+        let mut routes = self.named.iter().chain(&self.everywhere);
+        routes.any(|route| route.takes(oddity))
+    }
+
     /// Does a route name the request's host, and take its path?
     pub(crate) fn names_host(&self, request: &Parts, is_tls: bool) -> bool {
         self.named(request, is_tls).is_some()
@@ -281,7 +303,7 @@ impl PlainRoutes {
         }
         let host = host_of(request)?;
         let name = without_port(host);
-        let path = normal_path(request.uri.path());
+        let path = normal_path(path_of(request));
         let route = self.named.iter().find(|route| {
             route
                 .hosts
@@ -308,7 +330,7 @@ impl PlainRoutes {
     /// The route for every host.
     pub(crate) fn everywhere(&self, request: &Parts, is_tls: bool) -> Option<PlainRequest> {
         let host = host_of(request).unwrap_or_default();
-        let path = normal_path(request.uri.path());
+        let path = normal_path(path_of(request));
         let route = self
             .everywhere
             .iter()

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use http::header::{COOKIE, HOST};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Version};
+use http::{HeaderMap, HeaderValue, Method, Version};
 use mcsp_edge_h1::is_authority;
 
 /// The host that a request names: the target's authority, otherwise the `Host` header.
@@ -13,6 +13,15 @@ pub(crate) fn host_of(request: &Parts) -> Option<&str> {
     match request.uri.authority() {
         Some(authority) => Some(authority.as_str()),
         None => request.headers.get(HOST)?.to_str().ok(),
+    }
+}
+
+/// The path by which a route is chosen. The target of `CONNECT` has none.
+pub(crate) fn path_of(request: &Parts) -> &str {
+    if request.method == Method::CONNECT {
+        "/"
+    } else {
+        request.uri.path()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use mcsp_edge_fingerprint::{Ja4, NetworkList, Signals};
+use mcsp_edge_h1::SentLine;
 use mcsp_geo::AsnDb;
 
 /// Whose network a client's address is in.
@@ -33,6 +34,21 @@ pub(crate) struct Visitor {
 tokio::task_local! {
     /// The client of the request that pingora is given: it has no field for what it does not know itself.
     static VISITOR: Visitor;
+    /// That request's line as it was sent.
+    static SENT_LINE: SentLine;
+}
+
+/// Does `work` for the request that was sent with this line; without one, for one that is what was sent.
+pub(crate) async fn has_sent<T>(line: Option<SentLine>, work: impl Future<Output = T>) -> T {
+    match line {
+        Some(line) => SENT_LINE.scope(line, work).await,
+        None => work.await,
+    }
+}
+
+/// The line of the request that work is done for, if it is another than the request's own.
+pub(crate) fn sent_line() -> Option<SentLine> {
+    SENT_LINE.try_with(SentLine::clone).ok()
 }
 
 impl Visitor {

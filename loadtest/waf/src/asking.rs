@@ -70,19 +70,17 @@ impl Asking {
             EVENT_OF_REFUSED_MAX
         };
         let event = self.event(wait);
-        let is_seen = event.is_some();
-        let refused = match (&event, answered.status, answered.is_origins) {
-            (_, _, true) => None,
-            (_, Some(status), false) => Some(format!("the edge answers {status}")),
-            (_, None, false) if answered.is_cut_off => None,
-            (_, None, false) => Some("the edge closes".to_owned()),
+        let refused = match (answered.status, answered.is_origins) {
+            (_, true) => None,
+            (Some(status), false) => Some(format!("the edge answers {status}")),
+            (None, false) if answered.is_cut_off => None,
+            (None, false) => Some("the edge closes".to_owned()),
         };
         let (matches, notes) = event
             .map(|event| (event.matches, event.body_error.into_iter().collect()))
             .unwrap_or_default();
         Observation {
             refused,
-            is_seen,
             cut_off: answered.is_cut_off,
             matches,
             notes,

@@ -50,6 +50,8 @@ struct Route {
     upstream: String,
     /// The tests' fields reach the origin as they are.
     underscored_fields: bool,
+    /// Tests of rules are no strict requests; those that only say what must not match have to reach the origin.
+    takes: [&'static str; 4],
 }
 
 #[derive(Debug, Deserialize)]
@@ -91,6 +93,12 @@ impl Node {
                 name: "plain",
                 upstream: format!("http://{origin}"),
                 underscored_fields: true,
+                takes: [
+                    "length-and-coding",
+                    "version",
+                    "target-characters",
+                    "connect",
+                ],
             }],
             waf: WafConfig {
                 mode: Mode::Detect,

@@ -5,21 +5,32 @@ use std::ops::Range;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Version};
+use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use memchr::memchr;
 
 use super::host::is_authority;
+use super::odd::is_host_and_port;
 use super::scan::Line;
-use super::{AbsoluteTarget, HeadInfo, is_token_byte, target};
+use super::{HeadInfo, SentLine, is_token_byte, target};
 use crate::body::Framing;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
+
+/// What heads are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// Those of requests that are answered here.
+    Requests,
+    /// `CONNECT` too.
+    Connect,
+}
 
 /// Builds `parts`, which are empty, from a complete head.
 pub(super) fn build(
     head: &Bytes,
     lines: &[Line],
     limits: &Limits,
+    takes: Takes,
     parts: &mut Parts,
 ) -> Result<HeadInfo, Refusal> {
     let Some((first, rest)) = lines.split_first() else {
@@ -41,7 +52,11 @@ pub(super) fn build(
         return Err(Refusal::TargetTooLong);
     }
     if parts.method == Method::CONNECT {
-        return Err(Refusal::Connect);
+        return match takes {
+            _ if !is_host_and_port(&head[line.target.clone()]) => Err(Refusal::Target),
+            Takes::Requests => Err(Refusal::Connect),
+            Takes::Connect => connect(head, line.target, notes, parts),
+        };
     }
     let as_sent = line.target.clone();
     let target = target::parse(head, line.target, parts.method == Method::OPTIONS)?;
@@ -50,10 +65,35 @@ pub(super) fn build(
         let host =
             HeaderValue::from_maybe_shared(head.slice(authority)).map_err(|_| Refusal::Target)?;
         parts.headers.insert(HOST, host);
-        parts.extensions.insert(AbsoluteTarget(head.slice(as_sent)));
+        parts.extensions.insert(SentLine {
+            target: head.slice(as_sent),
+            version: head.slice(line.version_at..first.1 as usize),
+            oddity: None,
+        });
     }
     parts.uri = target.uri;
     notes.finish(parts.version)
+}
+
+/// The target's authority is the only host, and what follows the head would be a tunnel's: there is no body (RFC 9110 section
+/// 9.3.6).
+fn connect(
+    head: &Bytes,
+    target: Range<usize>,
+    notes: Notes,
+    parts: &mut Parts,
+) -> Result<HeadInfo, Refusal> {
+    notes.check_host(parts.version, false)?;
+    let authority = head.slice(target);
+    let host = HeaderValue::from_maybe_shared(authority.clone()).map_err(|_| Refusal::Target)?;
+    parts.headers.insert(HOST, host);
+    parts.uri = Uri::from_maybe_shared(authority).map_err(|_| Refusal::Target)?;
+    let info = notes.finish(parts.version)?;
+    if info.framing.is_done() {
+        Ok(info)
+    } else {
+        Err(Refusal::Connect)
+    }
 }
 
 /// The head with its target in origin form and the target's authority for its `Host`, if the target is in absolute form:
@@ -91,6 +131,8 @@ struct RequestLine {
     method: Method,
     target: Range<usize>,
     version: Version,
+    /// Where the version begins in the head.
+    version_at: usize,
 }
 
 impl RequestLine {
@@ -111,6 +153,7 @@ impl RequestLine {
             version: version(&line[target_end + 1..])?,
             method: Method::from_bytes(method).map_err(|_| Refusal::RequestLine)?,
             target: range.start + target_start..range.start + target_end,
+            version_at: range.start + target_end + 1,
         })
     }
 }

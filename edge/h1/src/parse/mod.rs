@@ -3,6 +3,7 @@
 
 mod fields;
 mod host;
+mod odd;
 mod scan;
 mod target;
 
@@ -10,6 +11,8 @@ use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 
 pub use host::is_authority;
+pub use odd::Oddity;
+pub(crate) use odd::mend;
 pub(crate) use scan::{Scan, Scanner};
 
 use crate::body::Framing;
@@ -29,10 +32,17 @@ pub struct HeadInfo {
     pub is_upgrade: bool,
 }
 
-/// A target in absolute form, as it was sent: in the request's extensions, for those who look at the request line itself. The
-/// request's URI has it in origin form, and its `Host` the target's authority.
+/// A request line as it was sent, where the request has it in another form: a target in absolute form, whose authority is the
+/// request's `Host`, or what a route takes of an [`Oddity`]. In the request's extensions, for those who look at the line itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AbsoluteTarget(pub Bytes);
+pub struct SentLine {
+    /// The target.
+    pub target: Bytes,
+    /// The version, such as `HTTP/1.1`.
+    pub version: Bytes,
+    /// What the route took.
+    pub oddity: Option<Oddity>,
+}
 
 /// A head parsed from a buffer that holds it whole.
 #[derive(Debug)]
@@ -61,7 +71,8 @@ pub fn parse_head(bytes: &[u8], limits: &Limits) -> Result<Option<ParsedHead>, R
             Scan::Complete(length) => {
                 let head = Bytes::copy_from_slice(&bytes[skipped..skipped + length]);
                 let mut parts = empty_parts();
-                let info = fields::build(&head, scanner.lines(), limits, &mut parts)?;
+                let takes = fields::Takes::Requests;
+                let info = fields::build(&head, scanner.lines(), limits, takes, &mut parts)?;
                 return Ok(Some(ParsedHead {
                     parts,
                     info,
@@ -82,7 +93,13 @@ pub(crate) fn take_head(
     parts: &mut Parts,
 ) -> Result<(HeadInfo, Bytes), (Refusal, Bytes)> {
     let head = buffer.split_to(length).freeze();
-    match fields::build(&head, scanner.lines(), limits, parts) {
+    match fields::build(
+        &head,
+        scanner.lines(),
+        limits,
+        fields::Takes::Requests,
+        parts,
+    ) {
         Ok(info) => Ok((info, head)),
         Err(refusal) => Err((refusal, head)),
     }

@@ -20,6 +20,7 @@ mod leaving;
 mod lifecycle;
 mod limits;
 mod loops;
+mod odd_requests;
 mod partners;
 mod parts;
 mod passing_on;

@@ -61,6 +61,11 @@ impl Site {
     }
 
     pub(crate) async fn with_rules(rules: &str, waf: &str) -> Self {
+        Self::with_route(rules, "", waf).await
+    }
+
+    /// With `extra` in the route.
+    pub(crate) async fn with_route(rules: &str, extra: &str, waf: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let old = Old::default();
         let address = old.start().await;
@@ -69,7 +74,7 @@ impl Site {
         let text = format!(
             "state_dir = \"{}\"\nworker_threads = 2\n[admin]\naddress = \"127.0.0.1:0\"\n\
              [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
-             [[route]]\nname = \"old\"\nupstream = \"http://{address}\"\n\
+             [[route]]\nname = \"old\"\nupstream = \"http://{address}\"\n{extra}\
              [waf]\naudit_file = \"{}\"\n{waf}\n[waf.rules]\nfiles = [\"{}\"]\n",
             show("edge-state"),
             show("audit.jsonl"),
@@ -109,7 +114,7 @@ impl Site {
             .collect()
     }
 
-    async fn event(&self, nth: usize) -> serde_json::Value {
+    pub(crate) async fn event(&self, nth: usize) -> serde_json::Value {
         wait_for("an event", || async { self.events().len() > nth }).await;
         self.events().swap_remove(nth)
     }

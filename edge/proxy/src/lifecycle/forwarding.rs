@@ -1,11 +1,11 @@
 //! `upstream`: which address, what it is sent, and what a failure means.
 
 use http::header::{
-    AUTHORIZATION, COOKIE, HOST, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    IF_UNMODIFIED_SINCE, PROXY_AUTHORIZATION, RANGE, VIA,
+    AUTHORIZATION, CONNECTION, COOKIE, HOST, HeaderName, IF_MATCH, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PROXY_AUTHORIZATION, RANGE, VIA,
 };
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use mcsp_api::headers::{CLIENT_ADDRESS, COUNTRY, IDENTITY, POP, PUBLIC_BASE, TRACEPARENT};
 use mcsp_edge_fetch::plain_peer;
 use mcsp_edge_policy::cdn_loop::CDN_LOOP;
@@ -67,10 +67,15 @@ impl EdgeProxy {
             Route::Plain(plain) => plain.origin_path().to_owned(),
             Route::Api(_) => path_and_query(session.req_header()),
         };
-        let path: PathAndQuery = path
-            .parse()
-            .or_err(ErrorType::InternalError, "the origin's path")?;
-        request.set_uri(path.into());
+        if request.method == Method::CONNECT {
+            // Its target is a host; and whatever the origin takes this connection for then, nobody else is given it.
+            request.insert_header(CONNECTION, "close")?;
+        } else {
+            let path: PathAndQuery = path
+                .parse()
+                .or_err(ErrorType::InternalError, "the origin's path")?;
+            request.set_uri(path.into());
+        }
         for name in withheld(route, &request.headers) {
             request.remove_header(&name);
         }

@@ -27,7 +27,9 @@ const DURABLE_MAX: Duration = Duration::from_secs(1);
 
 /// Before the request goes out: what reaches the cache from here on came after what the origin answers was made.
 pub(super) fn note_time(edge: &Edge, context: &mut RequestContext) {
-    if let Some(Route::Plain(_)) = context.route.as_deref() {
+    // What was asked in an odd way is answered for whoever asked so.
+    let is_plain = matches!(context.route.as_deref(), Some(Route::Plain(_)));
+    if is_plain && context.oddity().is_none() {
         context.asked_of = Some(edge.cache.ticket());
     }
 }

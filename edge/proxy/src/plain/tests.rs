@@ -15,6 +15,7 @@ fn route(name: &str, hosts: &[&str], path_prefix: &str) -> RouteConfig {
         query: QueryConfig::default(),
         client_directives: false,
         underscored_fields: false,
+        takes: Vec::new(),
         body_bytes_max: 0,
     }
 }

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::SERVER;
+use http::request::Parts;
 use mcsp_edge_fingerprint::Ja4;
 use mcsp_edge_h1::{
-    Delegation, Exchange, H1Metrics, Handler, Head, Limits, Next, Peer, Refusal, serve_connection,
+    Delegation, Exchange, H1Metrics, Handler, Head, Limits, Next, Oddity, Peer, Refusal, SentLine,
+    serve_connection,
 };
 use mcsp_edge_h2 as h2;
 use mcsp_edge_limits::{FrameMeter, FramesConfig, Turns};
@@ -27,7 +29,8 @@ use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::lifecycle::EdgeProxy;
 use crate::response::SERVER_NAME;
-use crate::visitor::Visitor;
+use crate::stage::plain_route;
+use crate::visitor::{Visitor, has_sent};
 use crate::waf;
 
 /// Bounds on connections from viewers.
@@ -178,8 +181,11 @@ impl Guest {
 impl Handler for Guest {
     async fn on_request(&self, exchange: &mut Exchange<'_>) -> Next {
         let (peer, is_tls) = (exchange.peer().address, exchange.peer().tls.is_some());
+        let sent = exchange.request().extensions.get::<SentLine>();
+        let is_odd = sent.is_some_and(|sent| sent.oddity.is_some());
         let is_ours = !exchange.has_body()
             && !exchange.is_upgrade()
+            && !is_odd
             && is_for_cache(&self.door.edge, exchange.request(), is_tls);
         if !is_ours {
             return Next::Delegate;
@@ -206,7 +212,7 @@ impl Handler for Guest {
             session.set_keepalive_reuses_remaining(Some(0));
         }
         let work = self.door.proxy.process_new_http(session, &self.door.stop);
-        let work = Box::pin(self.visitor.has(work));
+        let work = Box::pin(self.visitor.has(has_sent(delegation.sent_line, work)));
         let reused = self.door.turns.beginning_of(self.client, work).await?;
         Some(reused.consume().0)
     }
@@ -221,6 +227,15 @@ impl Handler for Guest {
             let is_tls = peer.tls.is_some();
             waf::see_refused(edge, firewall, head, peer.address, is_tls, &self.visitor);
         }
+    }
+
+    fn may_take(&self, oddity: Oddity) -> bool {
+        self.door.edge.routes.any_takes(oddity)
+    }
+
+    fn takes(&self, oddity: Oddity, request: &Parts, peer: &Peer) -> bool {
+        let plain = plain_route(&self.door.edge, request, peer.tls.is_some());
+        plain.is_some_and(|plain| plain.route.takes(oddity))
     }
 
     fn fields(&self, head: &mut Head) {

@@ -9,6 +9,7 @@ use http::request::Parts;
 use mcsp_api::ProblemKind;
 use mcsp_api::media_path::{MEDIA_PREFIX, MediaPath};
 use mcsp_auth_edge::media::partner::ELSEWHERE;
+use mcsp_edge_h1::Oddity;
 use mcsp_edge_limits::Class;
 
 use super::Flow;
@@ -71,6 +72,15 @@ pub(super) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) ->
     check_length(request, body_bytes_max)
 }
 
+/// The plain route that a request has, if it has one.
+pub(crate) fn plain_route(edge: &Edge, request: &Parts, is_tls: bool) -> Option<PlainRequest> {
+    let named = edge.routes.named(request, is_tls);
+    named.or_else(|| match own(edge, request) {
+        ControlFlow::Continue(None) => edge.routes.everywhere(request, is_tls),
+        _ => None,
+    })
+}
+
 /// One of MCSP's own paths, if the node has a region to ask for them.
 fn own(edge: &Edge, request: &Parts) -> ControlFlow<Answer, Option<Route>> {
     if edge.home.is_none() {
@@ -95,7 +105,9 @@ fn plain_origin(plain: PlainRequest, request: &Parts, context: &mut RequestConte
     let body_bytes_max = plain.route.body_bytes_max;
     context.route = Some(Arc::new(Route::Plain(plain)));
     context.body_bytes_max = body_bytes_max;
-    if matches!(request.method, Method::CONNECT | Method::TRACE) {
+    let is_connect = request.method == Method::CONNECT;
+    let may_connect = context.oddity() == Some(Oddity::Connect);
+    if request.method == Method::TRACE || is_connect && !may_connect {
         return ControlFlow::Break(Answer::method_not_allowed(PLAIN_METHODS));
     }
     check_length(request, body_bytes_max)

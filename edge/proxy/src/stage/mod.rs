@@ -20,7 +20,7 @@ use mcsp_auth_edge::TokenError;
 
 pub(crate) use normalize::{is_forged, public_base, strip, strip_untold};
 
-pub(crate) use classify::{is_plain_path, is_web};
+pub(crate) use classify::{is_plain_path, is_web, plain_route};
 pub(crate) use limits::turn_away;
 pub(crate) use normalize::refuse_loop;
 pub(crate) use region::run as pick_region;

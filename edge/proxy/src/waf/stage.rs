@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Method, Version};
-use mcsp_edge_h1::AbsoluteTarget;
+use mcsp_edge_h1::SentLine;
 use mcsp_edge_waf::{Client, MediaHead, RequestLine, SIGNALS};
 
 use super::{Firewall, Inspection};
@@ -52,11 +52,19 @@ pub(crate) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) ->
         .uri
         .path_and_query()
         .map_or("/", http::uri::PathAndQuery::as_str);
-    let as_sent = request.extensions.get::<AbsoluteTarget>();
-    let line = RequestLine {
-        method: request.method.as_str().as_bytes(),
-        target: as_sent.map_or(origin_form.as_bytes(), |target| &target.0),
-        protocol: protocol(request.version),
+    let sent = context.sent_line.clone();
+    let sent = sent.or_else(|| request.extensions.get::<SentLine>().cloned());
+    let line = match &sent {
+        Some(sent) => RequestLine {
+            method: request.method.as_str().as_bytes(),
+            target: &sent.target,
+            protocol: &sent.version,
+        },
+        None => RequestLine {
+            method: request.method.as_str().as_bytes(),
+            target: origin_form.as_bytes(),
+            protocol: protocol(request.version),
+        },
     };
     let fields = request
         .headers
