@@ -327,7 +327,12 @@ impl<H: Handler> Driver<'_, H> {
     /// Takes in the frames that were read.
     fn frames(&mut self) -> Result<(), End> {
         let mut state = self.state.lock();
-        if let Err(error) = self.wire.frames(|frame| state.apply(frame)) {
+        let applied = self.wire.frames(|frame| state.apply(frame));
+        for why in state.take_malformed() {
+            self.handler.on_malformed(why, &self.peer);
+            self.handler.on_refused(Refusal::Malformed, &self.peer);
+        }
+        if let Err(error) = applied {
             let reason = match error.code {
                 Code::ENHANCE_YOUR_CALM => CloseReason::Excess,
                 _ => CloseReason::Protocol,
@@ -358,6 +363,10 @@ impl<H: Handler> Driver<'_, H> {
     fn begin(&mut self, context: &mut Context<'_>, accepted: Accepted) -> bool {
         self.requests += 1;
         let refusal = request::check(&accepted.request).err();
+        if refusal.is_some() {
+            self.handler
+                .on_refused_request(&accepted.request, &self.peer);
+        }
         let mut exchange = Exchange::new(
             accepted,
             Arc::clone(&self.state),

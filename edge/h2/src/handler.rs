@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::request::Parts;
 use mcsp_edge_limits::FrameMeter;
 
 use crate::exchange::{Exchange, Peer};
@@ -15,6 +16,13 @@ pub trait Handler: Send + Sync + 'static {
 
     /// A request was refused, for metrics and logs.
     fn on_refused(&self, refusal: Refusal, peer: &Peer);
+
+    /// What came of a request that is answered 400, for those who look for what is hostile; before [`on_refused`](Self::on_refused).
+    fn on_refused_request(&self, _request: &Parts, _peer: &Peer) {}
+
+    /// A stream was reset because its request is malformed (RFC 9113 section 8.1.1), and why; before
+    /// [`on_refused`](Self::on_refused). Nothing is left of the request.
+    fn on_malformed(&self, _why: &'static str, _peer: &Peer) {}
 
     /// What counts a new connection's frames; without one they are not.
     fn frame_meter(&self) -> Option<FrameMeter> {

@@ -165,6 +165,8 @@ impl Gathering {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
+    /// Malformed (section 8.1.1): its stream was reset.
+    Malformed,
     /// `:path` does not begin with a slash, or has a space or a control character in it (section 8.3.1).
     Path,
     /// `Content-Length` is no number, or is more than one (RFC 9110 section 8.6).
@@ -174,12 +176,18 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub(crate) const ALL: [Self; 3] = [Self::Path, Self::ContentLength, Self::TooMany];
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Malformed,
+        Self::Path,
+        Self::ContentLength,
+        Self::TooMany,
+    ];
 
     /// A short name for metrics and logs.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
+            Self::Malformed => "malformed",
             Self::Path => "path",
             Self::ContentLength => "content-length",
             Self::TooMany => "too-many",

@@ -113,17 +113,15 @@ impl State {
         if is_too_large {
             return self.too_large(id, is_end);
         }
-        let malformed = |why| StreamError::new(id, Code::PROTOCOL_ERROR, why);
         let request = match gathering.into_request() {
             Ok(request) => request,
-            Err(why) => return self.fault_of_new(malformed(why)),
+            Err(why) => return self.malformed(id, why),
         };
         // One that is none is for whoever looks at the request.
         let length = request.headers.get(CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if is_end && length.is_some_and(|length| length > 0) {
-            let why = "less data than content-length says";
-            return self.fault_of_new(malformed(why));
+            return self.malformed(id, "less data than content-length says");
         }
         let mut stream = Stream::new(id, self.stream_window, STREAM_WINDOW_BYTES);
         stream.is_heard = is_end;
@@ -131,6 +129,12 @@ impl State {
         let slot = self.slots.insert(stream);
         self.accepted.push_back(Accepted { slot, request });
         Ok(())
+    }
+
+    /// A request that is none (section 8.1.1).
+    fn malformed(&mut self, id: u32, why: &'static str) -> Result<(), ConnectionError> {
+        self.malformed.push(why);
+        self.fault_of_new(StreamError::new(id, Code::PROTOCOL_ERROR, why))
     }
 
     /// A client may not know yet how many there may be at once; later, it is a fault like any other.

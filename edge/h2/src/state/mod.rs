@@ -101,6 +101,8 @@ pub(crate) struct State {
     /// Since the loop has looked at requests.
     pending_resets: usize,
     error_resets: usize,
+    /// Why requests were reset since the loop has asked; no more than there may be faults.
+    malformed: Vec<&'static str>,
     empty_data: u32,
 }
 
@@ -148,6 +150,7 @@ impl State {
             error_resets_max: limits.error_resets_max,
             pending_resets: 0,
             error_resets: 0,
+            malformed: Vec::new(),
             empty_data: 0,
         }
     }
@@ -177,6 +180,11 @@ impl State {
                 waker.wake_by_ref();
             }
         }
+    }
+
+    /// Why requests were reset since this was asked last.
+    pub(crate) fn take_malformed(&mut self) -> Vec<&'static str> {
+        std::mem::take(&mut self.malformed)
     }
 
     /// Requests that have come and were not taken back, for handlers.

@@ -149,3 +149,39 @@ async fn a_preface_that_does_not_come_is_not_waited_for() {
         assert_eq!(closed.reason, CloseReason::Preface);
     }
 }
+
+/// Those that are answered as requests, those that are reset as what was wrong with them.
+#[tokio::test]
+async fn who_looks_for_what_is_hostile_is_told_of_what_is_refused() {
+    let mut talk = Talk::new(65_535).await;
+    let send = |uri: &str, length: Option<&str>| {
+        let mut request = Request::get(uri);
+        if let Some(length) = length {
+            request = request.header("content-length", length);
+        }
+        request.body(()).unwrap()
+    };
+    for (request, is_answered) in [
+        (send("https://a.example/p", Some("x")), true),
+        (send("https://a.example/p", Some("7")), false),
+        (send("https://a.example/p", Some("8")), false),
+    ] {
+        let (answer, _) = talk.client.send_request(request, true).unwrap();
+        let answer = tokio::time::timeout(BOUND, answer).await.unwrap();
+        match answer {
+            Ok(answer) => assert!(is_answered && answer.status() == StatusCode::BAD_REQUEST),
+            Err(error) => {
+                assert!(!is_answered && error.reason() == Some(h2::Reason::PROTOCOL_ERROR));
+            }
+        }
+    }
+    assert!(talk.get("/full/1").await.is_ok(), "the connection goes on");
+    let why = "less data than content-length says";
+    assert_eq!(*talk.site.told.lock(), ["GET /p", why, why]);
+    let refused = [
+        Refusal::ContentLength,
+        Refusal::Malformed,
+        Refusal::Malformed,
+    ];
+    assert_eq!(*talk.site.refused.lock(), refused);
+}

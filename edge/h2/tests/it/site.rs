@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use mcsp_edge_h2::{Closed, Exchange, Handler, Lent, Limits, Peer, Refusal, serve_connection};
 use mcsp_edge_limits::{FrameMeter, FrameRules};
@@ -28,6 +29,8 @@ pub(crate) struct Site {
     /// Bytes of `/pieces` that were taken for sending.
     pub(crate) taken: AtomicUsize,
     pub(crate) refused: Mutex<Vec<Refusal>>,
+    /// What it was told of them.
+    pub(crate) told: Mutex<Vec<String>>,
     pub(crate) frames: Option<FrameRules>,
 }
 
@@ -154,6 +157,15 @@ impl Handler for Site {
             }
             _ => exchange.cut(),
         }
+    }
+
+    fn on_refused_request(&self, request: &Parts, _peer: &Peer) {
+        let line = format!("{} {}", request.method, request.uri.path());
+        self.told.lock().push(line);
+    }
+
+    fn on_malformed(&self, why: &'static str, _peer: &Peer) {
+        self.told.lock().push(why.to_owned());
     }
 
     fn on_refused(&self, refusal: Refusal, _peer: &Peer) {

@@ -42,3 +42,4 @@ mod tokens;
 mod traffic;
 mod waf;
 mod waf_faults;
+mod waf_refused;

@@ -12,12 +12,11 @@ use mcsp_api::Residency;
 use reqwest::{Method, StatusCode};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use crate::harness::{Node, Serve, World, get, origin_path, wait_for};
 
-const RULES: &str = r#"
+pub(crate) const RULES: &str = r#"
 SecRule ARGS "@contains attack" "id:1001,phase:2,deny,status:403,log,msg:'Attack',logdata:'%{MATCHED_VAR}'"
 SecRule REQUEST_HEADERS:User-Agent "@contains scanner" "id:1002,phase:1,deny,log,msg:'Scanner'"
 SecRule REQUEST_COOKIES "@contains attack" "id:1003,phase:1,deny,log,msg:'Cookie'"
@@ -106,7 +105,7 @@ impl Site {
     }
 
     /// The events so far.
-    fn events(&self) -> Vec<serde_json::Value> {
+    pub(crate) fn events(&self) -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(self.dir.path().join("audit.jsonl")).unwrap();
         let lines = text.lines();
         lines
@@ -224,47 +223,6 @@ async fn a_body_that_only_http_2_can_bring_is_inspected() {
         assert_eq!(ask("q=an+attack").await.unwrap().status(), 403, "{method}");
         assert_eq!(old.asked.load(Ordering::SeqCst), asked + 1, "{method}");
     }
-}
-
-/// What the wire refuses, it refuses whatever rules say; they have seen it.
-#[tokio::test]
-async fn heads_that_are_no_request_are_refused_and_told() {
-    let site = Site::new("").await;
-    let heads = [
-        "GET /?q=attack> HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET /?q=attack HTTP/2.0\r\nHost: a\r\n\r\n",
-        "CONNECT /?q=attack HTTP/1.1\r\nHost: a\r\n\r\n",
-        "POST /?q=attack HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "GET /?q=attack HTTP/1.1\r\nHost: a\r\nA : b\r\n\r\n",
-        "GET /?q=attack HTTP/1.1\nHost: a\n\n",
-    ];
-    for (nth, head) in heads.into_iter().enumerate() {
-        let mut stream = TcpStream::connect(site.node.plain).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let status = answer.split(' ').nth(1).unwrap();
-        assert!(
-            ["400", "501", "505"].contains(&status),
-            "{head:?}: {answer}"
-        );
-        let event = site.event(nth).await;
-        assert_eq!(event["matches"][0]["id"], 1001, "{head:?}: {event}");
-    }
-    assert_eq!(site.asked(), 0);
-    // What was not meant as a request is nothing to tell of.
-    let mut stream = TcpStream::connect(site.node.plain).await.unwrap();
-    stream
-        .write_all(b"\x16\x03\x01attack \r\n\r\n")
-        .await
-        .unwrap();
-    let _ = stream.read_to_end(&mut Vec::new()).await;
-    assert_eq!(site.get("/?q=an+attack").await, 403);
-    wait_for("the last event", || async {
-        site.events().len() > heads.len()
-    })
-    .await;
-    assert_eq!(site.events().len(), heads.len() + 1);
 }
 
 #[tokio::test]

@@ -265,6 +265,21 @@ impl h2::Handler for Guest {
         }
     }
 
+    fn on_refused_request(&self, request: &Parts, peer: &h2::Peer) {
+        let edge = &self.door.edge;
+        if let Some(firewall) = &edge.firewall {
+            let (address, is_tls) = (peer.address, peer.is_tls);
+            waf::see_refused_request(edge, firewall, request, address, is_tls, &self.visitor);
+        }
+    }
+
+    fn on_malformed(&self, why: &'static str, peer: &h2::Peer) {
+        let edge = &self.door.edge;
+        if let Some(firewall) = &edge.firewall {
+            waf::tell_malformed(edge, firewall, why, peer.address);
+        }
+    }
+
     fn on_refused(&self, refusal: h2::Refusal, _peer: &h2::Peer) {
         self.door.h2_metrics.refused(refusal);
     }

@@ -21,7 +21,7 @@ use prometheus::Registry;
 use serde::Serialize;
 
 pub(crate) use inspection::Inspection;
-pub(crate) use refused::see as see_refused;
+pub(crate) use refused::{see as see_refused, see_request as see_refused_request, tell_malformed};
 pub(crate) use stage::run;
 
 use crate::access_log::AccessLog;

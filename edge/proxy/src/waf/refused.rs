@@ -1,11 +1,13 @@
 //! Heads that are no request: refused on the wire whatever rules say, and shown to them all the same, so that an event tells who
-//! tries what.
+//! tries what. Of requests whose streams HTTP/2 has reset there is nothing that rules could be shown: their event says why.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use http::StatusCode;
-use mcsp_edge_waf::{Client, RequestLine};
+use http::header::HOST;
+use http::request::Parts;
+use mcsp_edge_waf::{AuditEvent, Client, RequestLine, Scores};
 use mcsp_telemetry::TraceContext;
 
 use super::{Firewall, Inspection};
@@ -68,18 +70,7 @@ pub(crate) fn see(
     let Some(head) = Head::read(bytes) else {
         return;
     };
-    let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let trace = TraceContext::root(&*edge.entropy, edge.config.trace_sample_ratio);
-    let client = Client {
-        address: peer.map_or(unknown, |peer| peer.ip()),
-        port: peer.map_or(0, |peer| peer.port()),
-        server: unknown,
-        server_port: if is_tls { 443 } else { 80 },
-        country: None,
-        signals: visitor.signals.variables().map(|(_, text)| text),
-        id: trace.trace_id_hex(),
-        now_ms: edge.clock.now_ms(),
-    };
+    let client = client(edge, peer, is_tls, visitor);
     let mut inspection = Inspection::begin(firewall, REFUSED, client);
     let line = RequestLine {
         method: head.method,
@@ -91,6 +82,80 @@ pub(crate) fn see(
         let _ = inspection.request_end();
     }
     inspection.finish(StatusCode::BAD_REQUEST.as_u16());
+}
+
+/// Shows rules a request of HTTP/2 that is answered 400. What they say changes nothing but the event.
+pub(crate) fn see_request(
+    edge: &Edge,
+    firewall: &Arc<Firewall>,
+    request: &Parts,
+    peer: Option<SocketAddr>,
+    is_tls: bool,
+    visitor: &Visitor,
+) {
+    let client = client(edge, peer, is_tls, visitor);
+    let mut inspection = Inspection::begin(firewall, REFUSED, client);
+    let authority = request.uri.authority();
+    let host = authority.filter(|_| !request.headers.contains_key(HOST));
+    let host = host.map(|host| (&b"host"[..], host.as_str().as_bytes()));
+    let path = request.uri.path_and_query();
+    let target = path.map(http::uri::PathAndQuery::as_str);
+    let line = RequestLine {
+        method: request.method.as_str().as_bytes(),
+        target: target.unwrap_or_default().as_bytes(),
+        protocol: b"HTTP/2.0",
+    };
+    let fields = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    if inspection.head(line, fields.chain(host)).is_continue() {
+        let _ = inspection.request_end();
+    }
+    inspection.finish(StatusCode::BAD_REQUEST.as_u16());
+}
+
+/// Tells that a stream was reset, and why; no rule has seen anything of it.
+pub(crate) fn tell_malformed(
+    edge: &Edge,
+    firewall: &Arc<Firewall>,
+    why: &'static str,
+    peer: Option<SocketAddr>,
+) {
+    let trace = TraceContext::root(&*edge.entropy, edge.config.trace_sample_ratio);
+    firewall.count(REFUSED, "malformed");
+    firewall.audit.write(AuditEvent {
+        id: trace.trace_id_hex(),
+        time_ms: edge.clock.now_ms(),
+        client: peer.map_or_else(String::new, |peer| peer.ip().to_string()),
+        method: String::new(),
+        target: String::new(),
+        host: String::new(),
+        status: None,
+        matches: Vec::new(),
+        matches_left_out: 0,
+        scores: Scores::default(),
+        block: None,
+        enforced: false,
+        body_cut: false,
+        overrun: false,
+        body_error: Some(format!("malformed HTTP/2 request: {why}")),
+    });
+}
+
+fn client(edge: &Edge, peer: Option<SocketAddr>, is_tls: bool, visitor: &Visitor) -> Client {
+    let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let trace = TraceContext::root(&*edge.entropy, edge.config.trace_sample_ratio);
+    Client {
+        address: peer.map_or(unknown, |peer| peer.ip()),
+        port: peer.map_or(0, |peer| peer.port()),
+        server: unknown,
+        server_port: if is_tls { 443 } else { 80 },
+        country: None,
+        signals: visitor.signals.variables().map(|(_, text)| text),
+        id: trace.trace_id_hex(),
+        now_ms: edge.clock.now_ms(),
+    }
 }
 
 #[cfg(test)]
