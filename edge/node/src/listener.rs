@@ -1,6 +1,7 @@
 //! Listeners for viewers: accept, TLS, then the proxy. Our own loop rather than pingora's, which can neither say which
 //! port it got nor leave signals and drain to the node.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
@@ -197,21 +198,25 @@ async fn connection(
         Some(tls) => {
             let timeout = doorway.handshake_timeout;
             let from = client.or_else(|| stream.peer_addr().ok());
-            let shaking = tls.accept(stream, from.map(|from| from.ip()), timeout);
-            match tokio::time::timeout(timeout, shaking).await {
-                Ok(Ok(stream)) => {
+            match tls
+                .accept(stream, from.map(|from| from.ip()), timeout)
+                .await
+            {
+                Ok(stream) => {
                     ja4 = stream.ja4();
                     match client {
                         Some(client) => clients.count_unboxed(stream.of_client(client)),
                         None => clients.count_unboxed(stream),
                     }
                 }
-                Ok(Err(error)) => {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return doorway.count("handshake_timeout");
+                }
+                Err(error) => {
                     doorway.count("handshake_failed");
                     tracing::debug!(%error, "TLS handshake failed");
                     return;
                 }
-                Err(_) => return doorway.count("handshake_timeout"),
             }
         }
     };

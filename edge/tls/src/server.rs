@@ -9,6 +9,7 @@ use mcsp_edge_limits::Turns;
 use rustls::server::Acceptor;
 use rustls::{CipherSuite, ServerConfig};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use crate::recording::Recording;
@@ -40,18 +41,25 @@ impl TlsServer {
         })
     }
 
-    /// Does a handshake with `client`, as long as it takes: its caller gives it no longer than `timeout`, and a hello that comes by
-    /// single bytes is read now and then only.
+    /// Does a handshake with `client`, which has `timeout` for it; what it waits for its turns beyond that is the node's own doing.
+    /// A hello that comes by single bytes is read now and then only. Handshakes that fail or are late end in their turns too:
+    /// thousands may at once.
     ///
     /// # Errors
-    /// When the client breaks it off, or the two have nothing in common.
+    /// When the client breaks it off, or the two have nothing in common; [`TimedOut`](io::ErrorKind::TimedOut) when it is late.
     pub async fn accept(
         &self,
         socket: TcpStream,
         client: Option<IpAddr>,
         timeout: Duration,
     ) -> io::Result<TlsStream> {
-        self.turns.all_of(client, self.shake(socket, timeout)).await
+        let deadline = Instant::now() + timeout;
+        let shaking = async move {
+            // What it holds is gone before its turn is over.
+            let shaken = timeout_at(deadline, self.shake(socket, timeout)).await;
+            shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        };
+        self.turns.all_of(client, shaking).await
     }
 
     async fn shake(&self, socket: TcpStream, timeout: Duration) -> io::Result<TlsStream> {

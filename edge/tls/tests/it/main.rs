@@ -16,6 +16,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
 fn write(dir: &Path, stem: &str, names: &[&str]) -> (CertificateConfig, CertificateDer<'static>) {
@@ -119,6 +120,22 @@ async fn the_name_picks_the_certificate() {
             assert_eq!(seen.alpn.as_deref(), Some(&b"h2"[..]));
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_says_nothing_is_late() {
+    let dir = TempDir::new().unwrap();
+    let (certificate, _) = write(dir.path(), "a", &["localhost"]);
+    let store = CertificateStore::open(tls(vec![certificate])).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (accepted, client) = tokio::join!(accept(&store, &listener), TcpStream::connect(address));
+    let late = accepted.err().map(|error| error.kind());
+    assert_eq!(late, Some(std::io::ErrorKind::TimedOut));
+    // The connection is over with it.
+    let mut byte = [0];
+    let read = client.unwrap().read(&mut byte).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
 }
 
 #[tokio::test]
