@@ -9,7 +9,7 @@ use mcsp_runtime::EXIT_CONFIG;
 
 use crate::boot::{BootError, Prepared};
 use crate::config::{DEFAULT_TOML, NodeConfig};
-use crate::run;
+use crate::{descriptors, run};
 
 /// The edge node of a point of presence: TLS, tokens, residency, cache, routing to origins.
 #[derive(Debug, Parser)]
@@ -40,7 +40,11 @@ enum Command {
 /// Exit status: 0 for a clean stop, 64 for a configuration that cannot be used, 1 for everything else.
 pub(crate) fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run { config } => conclude(load(&config).and_then(|read| run::run(read, &config))),
+        Command::Run { config } => conclude(load(&config).and_then(|read| {
+            // Before there are other threads.
+            descriptors::make_room(read.connections.max);
+            run::run(read, &config)
+        })),
         Command::Check { config } => match load(&config).and_then(check) {
             Ok(prepared) => {
                 say(&format!(

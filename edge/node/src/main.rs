@@ -5,6 +5,7 @@ mod admin;
 mod boot;
 mod cli;
 mod config;
+mod descriptors;
 mod feed;
 mod firewall;
 mod keys;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mcsp_api::Residency::Global;
+use rustix::process::{Resource, getrlimit};
 use tokio::sync::Notify;
 
 use crate::harness::{Serve, World, get, origin_path, wait_for};
@@ -27,6 +28,22 @@ async fn a_stop_lets_a_running_answer_end_and_takes_no_new_viewer() {
     gate.notify_one();
     assert_eq!(first + running.bytes().await.unwrap().len(), 100_000);
     assert!(node.wait().await.success());
+}
+
+/// As it is, a thread that takes one connection too many would wait for the kernel to make a larger table.
+#[tokio::test]
+async fn the_table_of_descriptors_has_room_for_all_connections_from_the_start() {
+    let world = World::new().await;
+    let (max, others) = (3_000_u64, 1_024);
+    let node = world
+        .node_with("los1", &format!("[connections]\nmax = {max}\n"))
+        .await;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("FDSize:"));
+    let size: u64 = size.unwrap().trim().parse().unwrap();
+    let allowed = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    let wanted = (2 * max + others).min(allowed);
+    assert!((wanted..=4 * wanted).contains(&size), "{size}");
 }
 
 #[tokio::test]
