@@ -51,8 +51,7 @@ pub async fn serve_connection<H: Handler>(
     loop {
         let (info, raw) = match connection.head().await {
             Ok(head) => head,
-            Err(End::Quiet(reason)) => return connection.close(reason, false).await,
-            Err(End::Refused(refusal)) => return connection.refuse(refusal).await,
+            Err(end) => return handler.end(connection.end(end)).await,
         };
         match connection.request(info, raw).await {
             Flow::Next => {}
@@ -310,7 +309,9 @@ impl<H: Handler> Connection<'_, H> {
         if goes_on {
             return Ok(returned);
         }
-        Err(returned.close(CloseReason::Delegated, lingers).await)
+        let handler = returned.handler;
+        let end = async move { returned.close(CloseReason::Delegated, lingers).await };
+        Err(handler.end(end).await)
     }
 
     /// Drops what the request held, so that the read buffer is ours alone again, and keeps the memory.
@@ -349,6 +350,14 @@ impl<H: Handler> Connection<'_, H> {
         self.handler.on_refused(refusal, &self.peer);
         self.answer(refusal.status()).await;
         self.close(CloseReason::Refused(refusal), true).await
+    }
+
+    /// Ends without a further request, and lets go of everything.
+    async fn end(mut self, end: End) -> Closed {
+        match end {
+            End::Quiet(reason) => self.close(reason, false).await,
+            End::Refused(refusal) => self.refuse(refusal).await,
+        }
     }
 
     /// An answer of the connection's own, its last.

@@ -4,6 +4,7 @@ use http::request::Parts;
 use pingora_core::protocols::Stream;
 
 use crate::answer::head::Head;
+use crate::closed::Closed;
 use crate::exchange::{Exchange, Peer};
 use crate::parse::{Oddity, SentLine};
 use crate::refusal::Refusal;
@@ -85,6 +86,13 @@ pub trait Handler: Send + Sync {
         false
     }
 
+    /// Has a connection end that carries no further request: `end` is all that is left to do for it, the last answer and the
+    /// wait for its client to take that among it. Thousands may end at once, and who serves others beside them can have each
+    /// wait for its turn. By default it is done at once.
+    fn end(&self, end: impl Future<Output = Closed> + Send) -> impl Future<Output = Closed> + Send {
+        end
+    }
+
     /// Fields for an answer that the connection gives itself, a refusal or a failure: `Date`, `Server`. `Date` is
     /// required of a server with a clock (RFC 9110 6.6.1).
     fn fields(&self, head: &mut Head);
@@ -113,6 +121,10 @@ impl<H: Handler> Handler for std::sync::Arc<H> {
 
     fn takes(&self, oddity: Oddity, request: &Parts, peer: &Peer) -> bool {
         H::takes(self, oddity, request, peer)
+    }
+
+    fn end(&self, end: impl Future<Output = Closed> + Send) -> impl Future<Output = Closed> + Send {
+        H::end(self, end)
     }
 
     fn fields(&self, head: &mut Head) {

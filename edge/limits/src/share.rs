@@ -105,15 +105,6 @@ impl Turns {
         }
     }
 
-    /// Has `work` begin in a turn of `client`, and go on as it likes.
-    pub async fn beginning_of<F: Future>(&self, client: Option<IpAddr>, work: F) -> F::Output {
-        let mut work = pin!(work);
-        match self.step(client, work.as_mut()).await {
-            Poll::Ready(output) => output,
-            Poll::Pending => work.await,
-        }
-    }
-
     async fn step<F: Future>(
         &self,
         client: Option<IpAddr>,
@@ -260,10 +251,5 @@ mod tests {
             .all_of(client(1), async { tell.send(7).unwrap() })
             .await;
         assert_eq!(waiting.await.unwrap(), Ok(7));
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let begun = turns.beginning_of(client(1), told);
-        let telling = turns.beginning_of(client(1), async { tell.send(8) });
-        let (begun, telling) = tokio::join!(begun, telling);
-        assert_eq!((begun, telling), (Ok(8), Ok(())));
     }
 }

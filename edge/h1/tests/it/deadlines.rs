@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use mcsp_edge_h1::{CloseReason, Limits, Refusal};
+use mcsp_edge_h1::{CloseReason, Closed, Limits, Refusal};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::{Instant, sleep};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::site::{Site, open, read_until};
 
@@ -53,6 +54,37 @@ async fn a_head_that_drips_in_is_cut_off_in_time() {
         output.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
         "{output}"
     );
+}
+
+/// Thousands may be late in the same moment.
+#[tokio::test(start_paused = true)]
+async fn connections_without_a_request_end_when_the_handler_lets_them() {
+    let limits = Limits {
+        head_timeout_ms: 5000,
+        linger_ms: 0,
+        ..Limits::default()
+    };
+    let site = Site::new();
+    site.ends.forget_permits(usize::MAX);
+    let silent = open(&site, &limits, 4096);
+    let mut half = open(&site, &limits, 4096);
+    half.client.write_all(&GET[..10]).await.unwrap();
+    let gone = open(&site, &limits, 4096);
+    drop(gone.client);
+    sleep(Duration::from_secs(60)).await;
+    let mut byte = [0];
+    let told = timeout(Duration::from_secs(1), half.client.read(&mut byte)).await;
+    assert!(told.is_err(), "told {told:?} before its turn");
+    assert!(!silent.served.is_finished() && !gone.served.is_finished());
+    site.ends.add_permits(3);
+    let reason = async |served: JoinHandle<Closed>| served.await.unwrap().reason;
+    assert_eq!(reason(silent.served).await, CloseReason::Idle);
+    assert_eq!(reason(gone.served).await, CloseReason::Client);
+    let refused = CloseReason::Refused(Refusal::HeadTimeout);
+    assert_eq!(reason(half.served).await, refused);
+    let mut output = String::new();
+    half.client.read_to_string(&mut output).await.unwrap();
+    assert!(output.starts_with("HTTP/1.1 408 "), "{output}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,6 +23,8 @@ pub(crate) struct Site {
     pub(crate) gate: Semaphore,
     /// Notes that `/wait` has begun.
     pub(crate) waiting: Semaphore,
+    /// Connections that may end.
+    pub(crate) ends: Semaphore,
     lend: Box<dyn Fn(Delegation) -> Lent + Send + Sync>,
     /// Not `/lend` alone.
     lends_all: bool,
@@ -55,6 +57,7 @@ impl Site {
             errors: Mutex::default(),
             gate: Semaphore::new(0),
             waiting: Semaphore::new(0),
+            ends: Semaphore::new(1_000),
             lend: Box::new(lend),
             lends_all,
         })
@@ -216,6 +219,11 @@ impl Handler for Site {
 
     fn on_refused(&self, refusal: Refusal, _peer: &Peer) {
         self.refused.lock().unwrap().push(refusal);
+    }
+
+    async fn end(&self, end: impl Future<Output = Closed> + Send) -> Closed {
+        self.ends.acquire().await.unwrap().forget();
+        end.await
     }
 
     fn fields(&self, head: &mut Head) {

@@ -10,8 +10,8 @@ use http::header::SERVER;
 use http::request::Parts;
 use mcsp_edge_fingerprint::Ja4;
 use mcsp_edge_h1::{
-    Delegation, Exchange, H1Metrics, Handler, Head, Limits, Next, Oddity, Peer, Refusal, SentLine,
-    serve_connection,
+    Closed, Delegation, Exchange, H1Metrics, Handler, Head, Limits, Next, Oddity, Peer, Refusal,
+    SentLine, serve_connection,
 };
 use mcsp_edge_h2 as h2;
 use mcsp_edge_limits::{FrameMeter, FramesConfig, Turns};
@@ -54,7 +54,8 @@ pub struct Door {
     h1_metrics: H1Metrics,
     h2: h2::Limits,
     h2_metrics: h2::H2Metrics,
-    /// Requests that are passed on, which cost many times what a hit does.
+    /// Requests that are passed on, which cost many times what a hit does, and connections that end without one, of which there may
+    /// be thousands at once.
     turns: Turns,
     stop: ShutdownWatch,
 }
@@ -144,7 +145,7 @@ impl Door {
         let lent = h2::Lent::new(exchange, date);
         let session = ServerSession::new_custom(Box::new(lent));
         let work = self.proxy.process_new_http(session, &self.stop);
-        self.turns.beginning_of(client, visitor.has(work)).await;
+        self.turns.all_of(client, visitor.has(work)).await;
     }
 
     /// The last of what runs is told that the node ends.
@@ -213,8 +214,12 @@ impl Handler for Guest {
         }
         let work = self.door.proxy.process_new_http(session, &self.door.stop);
         let work = Box::pin(self.visitor.has(has_sent(delegation.sent_line, work)));
-        let reused = self.door.turns.beginning_of(self.client, work).await?;
+        let reused = self.door.turns.all_of(self.client, work).await?;
         Some(reused.consume().0)
+    }
+
+    async fn end(&self, end: impl Future<Output = Closed> + Send) -> Closed {
+        self.door.turns.all_of(self.client, end).await
     }
 
     fn on_refused(&self, refusal: Refusal, _peer: &Peer) {
