@@ -10,6 +10,8 @@ mod terminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use mcsp_loadtest_cachebench::BenchError;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The edge cache beside its peers, what the RFCs ask, what a hit costs, how often there is one, and the shield before it.
 #[derive(Debug, Parser)]
@@ -61,13 +63,14 @@ impl Outcome {
 async fn main() -> ExitCode {
     // Two providers are linked, and rustls refuses to guess.
     mcsp_runtime::install_crypto_provider();
-    let result = match Cli::parse().command {
-        Command::Conformance(args) => conformance::run(&args).await.map(Outcome::of),
-        Command::EdgeCache(args) => measure::edge_cache(&args).await.map(Outcome::of),
-        Command::HitRatio(args) => measure::hit_ratio(&args).await.map(Outcome::of),
-        Command::Shield(args) => shield_command::run(&args).await,
-        Command::Attack(args) => shield_command::attack(args).await.map(Outcome::of),
-        Command::Sink(args) => shield_command::sink(args).await.map(Outcome::of),
+    let command = Cli::parse().command;
+    // Dropped, so that the servers that it has started end with it, their workers too.
+    let result = tokio::select! {
+        result = run(command) => result,
+        status = told_to_end() => {
+            eprintln!("error: told to end before it was done");
+            return ExitCode::from(status);
+        }
     };
     match result {
         Ok(Outcome::Met) => ExitCode::SUCCESS,
@@ -78,4 +81,30 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+async fn run(command: Command) -> Result<Outcome, BenchError> {
+    match command {
+        Command::Conformance(args) => conformance::run(&args).await.map(Outcome::of),
+        Command::EdgeCache(args) => measure::edge_cache(&args).await.map(Outcome::of),
+        Command::HitRatio(args) => measure::hit_ratio(&args).await.map(Outcome::of),
+        Command::Shield(args) => shield_command::run(&args).await,
+        Command::Attack(args) => shield_command::attack(args).await.map(Outcome::of),
+        Command::Sink(args) => shield_command::sink(args).await.map(Outcome::of),
+    }
+}
+
+/// Returns when a person or a supervisor ends the program, with the exit status for it.
+async fn told_to_end() -> u8 {
+    const OF_SIGNALS: u8 = 128;
+    let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
+    let (Ok(mut interrupts), Ok(mut terminations)) = (signal(interrupt), signal(terminate)) else {
+        // Then they end it in their own way.
+        return std::future::pending().await;
+    };
+    let number = tokio::select! {
+        _ = interrupts.recv() => interrupt.as_raw_value(),
+        _ = terminations.recv() => terminate.as_raw_value(),
+    };
+    OF_SIGNALS.saturating_add(u8::try_from(number).unwrap_or_default())
 }

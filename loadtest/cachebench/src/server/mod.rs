@@ -8,9 +8,11 @@ mod process;
 mod traffic_server;
 mod varnish;
 
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::{fmt, io};
 
 pub use certificate::Certificate;
 pub use process::Server;
@@ -135,14 +137,47 @@ fn write(path: &Path, text: &str) -> Result<PathBuf, BenchError> {
     Ok(path.to_owned())
 }
 
-/// A loopback port that was free a moment ago.
+/// Where ports are looked for: below those that the system gives to connections (`ip_local_port_range` begins at 32 768), any
+/// of which might take one before the server that it is meant for is up.
+const PORTS: Range<u16> = 20_000..32_000;
+
+/// A loopback port that was free a moment ago, another one each time.
 pub(crate) fn free_port() -> Result<u16, BenchError> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(|source| BenchError::socket("a free port", source))
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    // Programs that run beside each other begin far apart.
+    let first = std::process::id().wrapping_mul(7_919);
+    for _ in 0..count {
+        let at = first.wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = PORTS.start + u16::try_from(at).unwrap_or_default();
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    let none = io::Error::from(io::ErrorKind::AddrInUse);
+    Err(BenchError::socket("a free port", none))
 }
 
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_free_each_another_and_none_that_a_connection_may_get() {
+        let ports: Vec<u16> = (0..50).map(|_| free_port().unwrap()).collect();
+        let mut different = ports.clone();
+        different.sort_unstable();
+        different.dedup();
+        assert_eq!(different.len(), ports.len());
+        for port in ports {
+            assert!(PORTS.contains(&port));
+            let held = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+            let next = free_port().unwrap();
+            assert_ne!(next, held.local_addr().unwrap().port());
+        }
+    }
 }
