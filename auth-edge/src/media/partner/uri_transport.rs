@@ -23,13 +23,15 @@ pub fn cat_in(cookies: &str) -> Option<&str> {
     only(Some(cookies), ';', CAT_NAME).and_then(Result::ok)
 }
 
-/// The one value of a name, or that there are several; nothing without one.
+/// The one value of a name, or that there are several or it is empty, which some readers would overlook and others not; nothing
+/// without one.
 fn only<'a>(text: Option<&'a str>, separator: char, name: &str) -> Option<Result<&'a str, ()>> {
     let mut values = text?
         .split(separator)
         .filter_map(|part| value_of(part, name));
     let value = values.next()?;
-    Some(values.next().map_or(Ok(value), |_| Err(())))
+    let is_only = values.next().is_none() && !value.is_empty();
+    Some(if is_only { Ok(value) } else { Err(()) })
 }
 
 /// The query as it was before the token was put in: what a token is held against.
@@ -43,8 +45,9 @@ pub fn without_token(query: &str) -> String {
 }
 
 fn value_of<'a>(part: &'a str, wanted: &str) -> Option<&'a str> {
-    let (name, value) = part.trim_matches(' ').split_once('=')?;
-    (name == wanted && !value.is_empty()).then_some(value)
+    let part = part.trim_matches(' ');
+    let (name, value) = part.split_once('=').unwrap_or((part, ""));
+    (name == wanted).then_some(value)
 }
 
 #[cfg(test)]
@@ -77,6 +80,21 @@ mod tests {
                 None,
             ),
             (Some("URISigningPackage="), None, None),
+            // Two places in one, of which one says nothing.
+            (Some("URISigningPackage=a&URISigningPackage="), None, None),
+            (Some("URISigningPackage&URISigningPackage=a"), None, None),
+            (
+                Some("URISigningPackage="),
+                Some("URISigningPackage=c"),
+                None,
+            ),
+            // Escapes and other separators make no parameter.
+            (Some("x=1%26URISigningPackage=a"), None, None),
+            (Some("URISigningPackage%3Da"), None, None),
+            (Some("URISigningPackag%65=a"), None, None),
+            (Some("x=1;URISigningPackage=a"), None, None),
+            (None, Some("x=1%3BURISigningPackage=a"), None),
+            (None, Some("x=\"; URISigningPackage=a\""), Some("a\"")),
             (None, None, None),
         ] {
             assert_eq!(token_in(query, cookies), token, "{query:?} {cookies:?}");
@@ -88,5 +106,9 @@ mod tests {
         );
         assert_eq!(without_token("x=1&URISigningPackage=q&y"), "x=1&y");
         assert_eq!(without_token("URISigningPackage=q"), "");
+        assert_eq!(
+            without_token("URISigningPackage&x=1&URISigningPackage="),
+            "x=1"
+        );
     }
 }
