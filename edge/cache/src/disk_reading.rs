@@ -1,8 +1,10 @@
 //! Reading a body that the disk has: into memory for all who read it, or past it for one.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use mcsp_edge_mapped::{Owner, Part, Parts};
 
 use crate::account::{Share, counted};
 use crate::body::{CHUNK_BYTES, Promise};
@@ -163,6 +165,35 @@ fn read_now(disk: &DiskBody, range: Range<u64>) -> Option<Bytes> {
     let wanted = within.len();
     let found = disk.tier.load_chunk_now(disk.body_id, index, within);
     found.filter(|bytes| bytes.len() == wanted)
+}
+
+/// Where what there is from the beginning of `range` on may be sent from: for no less than `least` bytes and about `most`.
+pub(crate) fn lying(
+    entity: &Arc<Entity>,
+    disk: &DiskBody,
+    range: Range<u64>,
+    (least, most): (u64, u64),
+) -> Option<Parts> {
+    let start = range.start;
+    let total = entity.body.total().unwrap_or(0);
+    let range = start..range.end.min(total).min(start.saturating_add(most));
+    let mut parts: Vec<Part> = Vec::new();
+    let mut at = start;
+    while at < range.end {
+        let chunk_end = (at / CHUNK_BYTES + 1) * CHUNK_BYTES;
+        let end = range.end.min(chunk_end);
+        let (index, within) = place(at..end)?;
+        let Some(part) = disk.tier.chunk_lying(disk.body_id, index, within) else {
+            break;
+        };
+        // Whoever begins an answer with it must be able to count on its first bytes.
+        if parts.is_empty() && !part.is_here() {
+            return None;
+        }
+        parts.push(part);
+        at = end;
+    }
+    (at - start >= least).then(|| Parts::new(parts, Arc::clone(entity) as Arc<dyn Owner>))
 }
 
 /// Which chunk it is, and what of it.

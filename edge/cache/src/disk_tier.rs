@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use mcsp_edge_mapped::Part;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -158,6 +159,12 @@ pub trait DiskTier: Send + Sync + Debug {
 
     /// The same, if that can be said at once, without waiting for the disk; nothing says nothing.
     fn load_chunk_now(&self, _body_id: u128, _index: u32, _within: Range<u32>) -> Option<Bytes> {
+        None
+    }
+
+    /// Where the bytes `within` chunk `index` of a body may be sent from as they lie, if that can be said at once; nothing says
+    /// nothing. Nothing is sent from there once something else is to be written there.
+    fn chunk_lying(&self, _body_id: u128, _index: u32, _within: Range<u32>) -> Option<Part> {
         None
     }
 

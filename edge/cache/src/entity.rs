@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use mcsp_edge_mapped::Owner;
 
 use crate::account::{Account, Share};
 use crate::body::Body;
@@ -99,6 +100,12 @@ pub struct Entity {
     pub(crate) wait: Duration,
     fixed_bytes: u64,
     _share: Share,
+}
+
+impl Owner for Entity {
+    fn may_be_sent(&self) -> bool {
+        !self.is_purged()
+    }
 }
 
 impl Entity {

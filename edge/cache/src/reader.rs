@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use mcsp_edge_mapped::Parts;
 use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::body::At;
-use crate::disk_reading::{Room, load, load_now, read_past, read_past_now};
+use crate::disk_reading::{Room, load, load_now, lying, read_past, read_past_now};
 use crate::entity::Entity;
 
 /// Why a reader gets no further.
@@ -97,6 +98,31 @@ impl Reader {
         }
     }
 
+    /// What comes next, if it can be sent from where it lies on the disk: its beginning at least, from 32 KiB up to about
+    /// 2 MiB. Nothing is passed by it: see [`Self::skip`].
+    #[must_use]
+    pub fn try_lying(&self) -> Option<Parts> {
+        const LYING_BYTES_MIN: u64 = 32 << 10;
+        const LYING_BYTES_MAX: u64 = 2 << 20;
+        let disk = self.entity.disk.get()?;
+        if !self.entity.passes() || self.entity.is_purged() {
+            return None;
+        }
+        match self.entity.body.at(self.position, self.end) {
+            At::Hole => {
+                let (range, bytes) = (self.position..self.end, (LYING_BYTES_MIN, LYING_BYTES_MAX));
+                lying(&self.entity, disk, range, bytes)
+            }
+            At::Bytes(_) | At::End | At::Promised => None,
+        }
+    }
+
+    /// Passes `bytes` that were sent in another way.
+    pub fn skip(&mut self, bytes: u64) {
+        self.position = self.position.saturating_add(bytes).min(self.end);
+        self.advance();
+    }
+
     fn next_now(&mut self, room: Room) -> Option<Bytes> {
         if self.entity.is_purged() {
             return None;
@@ -181,6 +207,10 @@ impl Reader {
 
     fn pass(&mut self, bytes: &Bytes) {
         self.position += bytes.len() as u64;
+        self.advance();
+    }
+
+    fn advance(&self) {
         if let Some(id) = self.id {
             self.entity.body.advance(id, self.position);
         }

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::request::Parts;
+use http::request::Parts as RequestParts;
 use http::{HeaderMap, Method, StatusCode, Version};
+use mcsp_edge_mapped::Parts;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::l4::socket::SocketAddr as L4Address;
 use pingora_core::protocols::tls::SslDigest;
@@ -61,7 +62,7 @@ pub struct Exchange<'c> {
     is_body_touched: bool,
     limits: &'c Limits,
     peer: &'c Peer,
-    request: &'c mut Parts,
+    request: &'c mut RequestParts,
     scratch: &'c mut BytesMut,
     requests_before: u32,
     is_head: bool,
@@ -80,7 +81,7 @@ impl<'c> Exchange<'c> {
         limits: &'c Limits,
         peer: &'c Peer,
         scratch: &'c mut BytesMut,
-        request: &'c mut Parts,
+        request: &'c mut RequestParts,
         info: HeadInfo,
         requests_before: u32,
         may_persist: bool,
@@ -106,18 +107,18 @@ impl<'c> Exchange<'c> {
     /// The request. Its target has neither scheme nor authority: those of an absolute target (RFC 9112 3.2.2) are in
     /// `Host` already.
     #[must_use]
-    pub const fn request(&self) -> &Parts {
+    pub const fn request(&self) -> &RequestParts {
         self.request
     }
 
     /// Takes the request, such as for `RequestHeader::from`, which copies nothing. Give it back with
     /// [`recycle`](Self::recycle) where that is no trouble: its memory serves the next request.
-    pub fn take_request(&mut self) -> Parts {
+    pub fn take_request(&mut self) -> RequestParts {
         std::mem::replace(self.request, empty_parts())
     }
 
     /// Gives a request's memory back.
-    pub fn recycle(&mut self, request: Parts) {
+    pub fn recycle(&mut self, request: RequestParts) {
         *self.request = request;
     }
 
@@ -259,6 +260,23 @@ impl<'c> Exchange<'c> {
     /// As for [`write`](Self::write).
     pub async fn write_all(&mut self, chunks: &[Bytes]) -> Result<(), SendError> {
         self.output.put(self.wire, chunks, true).await
+    }
+
+    /// Whether body bytes that lie in files can be sent as they lie, with [`write_parts`](Self::write_parts): on a connection with
+    /// nothing between its stream and its socket.
+    #[must_use]
+    pub fn takes_parts(&self) -> bool {
+        !self.is_head && self.wire.takes_parts()
+    }
+
+    /// Sends body bytes as they lie in files, waiting until the socket has taken them. Returns how many went out: fewer than all
+    /// when the next one cannot be sent so. Whoever has the rest in another way goes on there. None go out, and none are due,
+    /// where the body's length was not declared.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    pub async fn write_parts(&mut self, parts: &Parts) -> Result<u64, SendError> {
+        self.output.put_parts(self.wire, parts).await
     }
 
     /// Sends the head if it still waits for the body's first bytes.

@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 
 use bytes::{Bytes, BytesMut};
+use mcsp_edge_mapped::Parts;
 
 use crate::answer::lines::put_hexadecimal;
 use crate::error::SendError;
@@ -118,6 +119,32 @@ impl Output {
         self.body_bytes += bytes;
         self.state = State::Open(left);
         Ok(())
+    }
+
+    /// Sends parts as they lie, with the head before them if that waits. Returns how many bytes went out: fewer than all when the
+    /// next one is not to be had so, none where there is no other way than [`put`](Self::put).
+    pub(crate) async fn put_parts(
+        &mut self,
+        wire: &mut Wire,
+        parts: &Parts,
+    ) -> Result<u64, SendError> {
+        let State::Open(extent) = self.state else {
+            return Err(SendError::Order("data"));
+        };
+        let Extent::Known(left) = extent else {
+            return Ok(0);
+        };
+        if left < parts.bytes() {
+            return Err(SendError::Length {
+                declared: self.body_bytes + left,
+                given: self.body_bytes + parts.bytes(),
+            });
+        }
+        self.state = State::Failed;
+        let bytes = wire.write_parts(&mut self.before, parts).await?;
+        self.body_bytes += bytes;
+        self.state = State::Open(Extent::Known(left - bytes));
+        Ok(bytes)
     }
 
     /// Sends what waits: a head without its body's beginning.

@@ -5,7 +5,9 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
+use mcsp_edge_mapped::{Parts, Sent};
+use mcsp_edge_traffic::bare_socket;
 use pingora_core::protocols::Stream;
 use tokio::io::AsyncWrite as _;
 use tokio::sync::watch;
@@ -24,6 +26,9 @@ use crate::stop::Stop;
 /// of that. With 0.4 to 0.7 MB, which stay in the core's own cache until they are read, a large answer cost a quarter less
 /// than in one piece.
 const TURN_BYTES: usize = (64 << 10) * 10 + (32 << 10);
+
+/// What is written to wait until the socket takes more: more than a stream gathers, so that it goes to the socket.
+const PROBE_BYTES: usize = 4 << 10;
 
 /// Slices that are looked at for one turn.
 const TURN_SLICES_MAX: usize = 32;
@@ -158,6 +163,98 @@ impl Wire {
             return Pin::new(&mut *self.stream).poll_flush(context);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Can parts be sent as they lie?
+    pub(crate) fn takes_parts(&self) -> bool {
+        bare_socket(&self.stream).is_some()
+    }
+
+    /// Sends `before`, and then the parts as they lie. Returns how many bytes of the parts went out; fewer than all when the next
+    /// one is not to be had so. What of `before` did not go out stays in it.
+    pub(crate) async fn write_parts(
+        &mut self,
+        before: &mut BytesMut,
+        parts: &Parts,
+    ) -> Result<u64, SendError> {
+        let mut sent = 0;
+        poll_fn(|context| {
+            let written = self.poll_write_parts(context, before, parts, &mut sent);
+            match written {
+                Poll::Ready(_) => self.watches.pace.stop(),
+                Poll::Pending => {
+                    let Watches { alarm, pace, .. } = &mut self.watches;
+                    ready!(pace.poll_too_slow(alarm, context));
+                    return Poll::Ready(Err(SendError::TooSlow));
+                }
+            }
+            written.map_err(SendError::Disconnected)
+        })
+        .await?;
+        Ok(sent)
+    }
+
+    fn poll_write_parts(
+        &mut self,
+        context: &mut Context<'_>,
+        before: &mut BytesMut,
+        parts: &Parts,
+        sent: &mut u64,
+    ) -> Poll<io::Result<()>> {
+        let mut left = TURN_BYTES;
+        while *sent < parts.bytes() {
+            if left == 0 {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            // What the stream holds back comes first.
+            ready!(Pin::new(&mut *self.stream).poll_flush(context))?;
+            let Some(socket) = bare_socket(&self.stream) else {
+                break;
+            };
+            let bytes = match parts.send(socket.descriptor(), before, *sent, left) {
+                Sent::Some(bytes) => {
+                    socket.sent(bytes as u64);
+                    bytes
+                }
+                Sent::SocketFull => match self.poll_probe(context, before, parts, *sent) {
+                    Some(probed) => ready!(probed)?,
+                    None => break,
+                },
+                Sent::NotHere => break,
+                Sent::Broken(error) => return Poll::Ready(Err(error)),
+            };
+            self.watches.pace.took(bytes);
+            let of_before = bytes.min(before.len());
+            before.advance(of_before);
+            *sent += (bytes - of_before) as u64;
+            left = left.saturating_sub(bytes);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes a little the ordinary way, which waits for the socket where that has to be waited for; nothing when the next byte
+    /// is not here.
+    fn poll_probe(
+        &mut self,
+        context: &mut Context<'_>,
+        before: &[u8],
+        parts: &Parts,
+        from: u64,
+    ) -> Option<Poll<io::Result<usize>>> {
+        let mut copied = [0; PROBE_BYTES];
+        let probe = if before.is_empty() {
+            let bytes = parts.copy(from, &mut copied)?;
+            &copied[..bytes]
+        } else {
+            before
+        };
+        Some(
+            match Pin::new(&mut *self.stream).poll_write(context, probe) {
+                Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => written,
+            },
+        )
     }
 
     /// Tells the client that nothing more comes (TLS: `close_notify`; TCP: FIN), waiting no longer than `deadline`.

@@ -149,8 +149,7 @@ impl Machine {
         let passed_s = now.saturating_duration_since(self.looked).as_secs_f64();
         (self.looked, self.cpu_used) = (now, cpu_used);
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let resident_bytes = kibibytes(&status, "VmRSS:");
-        let memory_share = self.memory_max_bytes.zip(resident_bytes);
+        let memory_share = self.memory_max_bytes.zip(own_bytes(&status));
         Slow {
             cpu_share: if passed_s > 0.0 {
                 used_s / (passed_s * self.cores)
@@ -180,6 +179,12 @@ fn memory_max_bytes() -> Option<f64> {
     }
 }
 
+/// What the process has of memory for itself. What files that it mapped have there is the kernel's to give up.
+fn own_bytes(status: &str) -> Option<f64> {
+    let of_files = kibibytes(status, "RssFile:").unwrap_or(0.0);
+    Some((kibibytes(status, "VmRSS:")? - of_files).max(0.0))
+}
+
 /// The bytes of a line such as `VmRSS:   1234 kB`.
 fn kibibytes(text: &str, name: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
@@ -201,6 +206,10 @@ mod tests {
             Some(12_288.0)
         );
         assert_eq!(kibibytes("VmRSS: many", "VmRSS:"), None);
+        let status = "VmRSS:\t  12 kB\nRssAnon:\t  2 kB\nRssFile:\t  9 kB\n";
+        assert_eq!(own_bytes(status), Some(3.0 * 1_024.0));
+        assert_eq!(own_bytes("VmRSS: 2 kB\n"), Some(2_048.0));
+        assert_eq!(own_bytes("RssFile: 2 kB\n"), None);
         let mut machine = Machine::new();
         let busy = std::time::Instant::now();
         while busy.elapsed() < Duration::from_millis(30) {

@@ -46,22 +46,26 @@ impl MappedFile {
         &self.file
     }
 
-    /// Is it in the address space?
+    /// Is it in the address space, and not about to go? Never waits.
     #[must_use]
     pub fn is_mapped(&self) -> bool {
-        matches!(*self.state.read(), State::Mapped(_))
+        self.keep().is_some()
     }
 
     /// Puts it into the address space, if it is not there, nor given up, nor was refused before. Says whether it was put there
-    /// now. Costs a few µs and no memory; what is sent of it then takes up to a 512th of it in page tables.
+    /// now. Never waits; costs a few µs and no memory; what is sent of it then takes up to a 512th of it in page tables.
     ///
     /// # Errors
     /// Once, when its file system or the machine refuses.
     pub fn map(&self) -> io::Result<bool> {
-        let mut state = self.state.write();
-        if !matches!(*state, State::Idle) {
+        // To look is enough for most, and is in nobody's way.
+        let is_idle = |state: &State| matches!(state, State::Idle);
+        if !(self.state.try_read_recursive()).is_some_and(|state| is_idle(&state)) {
             return Ok(false);
         }
+        let Some(mut state) = self.state.try_write().filter(|state| is_idle(state)) else {
+            return Ok(false);
+        };
         match Map::new(&self.file) {
             Ok(map) => {
                 *state = State::Mapped(map);

@@ -3,12 +3,15 @@
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::ops::{Deref, DerefMut};
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use pingora_core::protocols::l4::stream::Stream as L4Stream;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
@@ -25,6 +28,8 @@ use crate::meter::Meter;
 pub(crate) struct Counted<P> {
     /// Dropped first: the descriptor is the stream's.
     meter: Meter,
+    /// Bytes that went out past this and are not noted yet.
+    past: AtomicU64,
     stream: P,
 }
 
@@ -57,8 +62,22 @@ impl<P: Held> Counted<P> {
     pub(crate) fn new(stream: P, traffic: &Traffic) -> Self {
         Self {
             meter: Meter::new(stream.id(), traffic.clone()),
+            past: AtomicU64::new(0),
             stream,
         }
+    }
+
+    fn note_past(&mut self) {
+        let past = std::mem::take(self.past.get_mut());
+        if past > 0 {
+            self.meter.passed(past);
+        }
+    }
+}
+
+impl Counted<Here<L4Stream>> {
+    pub(crate) fn socket(&self) -> (RawFd, &AtomicU64) {
+        (self.stream.as_raw_fd(), &self.past)
     }
 }
 
@@ -71,7 +90,8 @@ impl<P: Held> AsyncRead for Counted<P> {
         let this = self.get_mut();
         let before = out.filled().len();
         ready!(Pin::new(&mut *this.stream).poll_read(context, out))?;
-        this.meter.passed(out.filled().len().saturating_sub(before));
+        let read = out.filled().len().saturating_sub(before);
+        this.meter.passed(read as u64);
         Poll::Ready(Ok(()))
     }
 }
@@ -84,7 +104,7 @@ impl<P: Held> AsyncWrite for Counted<P> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut *this.stream).poll_write(context, bytes))?;
-        this.meter.passed(written);
+        this.meter.passed(written as u64);
         Poll::Ready(Ok(written))
     }
 
@@ -95,7 +115,7 @@ impl<P: Held> AsyncWrite for Counted<P> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut *this.stream).poll_write_vectored(context, slices))?;
-        this.meter.passed(written);
+        this.meter.passed(written as u64);
         Poll::Ready(Ok(written))
     }
 
@@ -104,7 +124,9 @@ impl<P: Held> AsyncWrite for Counted<P> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.get_mut().stream).poll_flush(context)
+        let this = self.get_mut();
+        this.note_past();
+        Pin::new(&mut *this.stream).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

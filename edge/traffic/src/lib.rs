@@ -3,8 +3,11 @@
 //! The kernel counts them anyway, for each connection (`TCP_INFO`, tcp(7)): it is asked when a connection closes, and now and then
 //! while it carries something. So nothing is added to what a request costs, and what TLS and handshakes take is in it.
 
+mod bare;
 mod counted;
 mod meter;
+
+pub use bare::{BareSocket, bare_socket};
 
 use pingora_core::protocols::{IO, Stream};
 use prometheus::{IntCounter, Opts, Registry};

@@ -34,8 +34,8 @@ impl Meter {
     }
 
     /// So many bytes were read or written.
-    pub(crate) fn passed(&mut self, bytes: usize) {
-        self.passed += bytes as u64;
+    pub(crate) fn passed(&mut self, bytes: u64) {
+        self.passed += bytes;
         let before = self.received.saturating_add(self.sent);
         if self.passed >= (before / 4).clamp(LOOK_LEAST_BYTES, LOOK_MOST_BYTES) {
             self.look();

@@ -20,6 +20,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Buf;
 use foyer::{EvictionInfo, EvictionPicker};
+use rustix::fs::{Advice, fadvise};
 use twox_hash::XxHash64;
 
 use super::direct::Extent;
@@ -103,6 +104,8 @@ pub(super) struct Entry {
 /// When the block cannot be read.
 pub(super) fn entries(dir: &Path, block: u32) -> io::Result<(File, Vec<Entry>)> {
     let file = File::open(dir.join(file_name(block)))?;
+    // Only what is asked for is to come into memory: that is what gets checked. Where this has no effect, a little more comes.
+    let _ = fadvise(&file, 0, None, Advice::Random);
     let mut page = [0; INDEX_BYTES];
     let mut entries: Vec<Entry> = Vec::new();
     let mut at = 0_u64;

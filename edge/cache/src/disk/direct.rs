@@ -66,6 +66,17 @@ impl Extent {
         self.content().is_some_and(|(len, _)| len == content_len)
     }
 
+    /// Where in its block a part of the content lies; nothing when that is not so long.
+    pub(super) fn part(self, within: Range<usize>) -> Option<Range<u64>> {
+        let (len, slices) = self.content()?;
+        if within.is_empty() || within.end > len {
+            return None;
+        }
+        let head_len = ENTRY_HEADER_BYTES + LENGTH_BYTES + slices * SUM_BYTES;
+        let at = |offset: usize| u64::from(self.offset) + (head_len + offset) as u64;
+        Some(at(within.start)..at(within.end))
+    }
+
     /// Bytes of the content, and how many slices it has.
     fn content(self) -> Option<(usize, usize)> {
         let frame = ENTRY_HEADER_BYTES + LENGTH_BYTES + KEY_BYTES;

@@ -18,13 +18,14 @@ use foyer::{
     Age, BlockEngineConfig, DeviceBuilder, ErrorKind, FsDeviceBuilder, HybridCache,
     HybridCacheBuilder, HybridCachePolicy, Load, PsyncIoEngineConfig, RecoverMode, Spawner,
 };
+use mcsp_edge_mapped::Part;
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 
 use super::blocks::{self, OldestFirst};
 use super::config::DiskConfig;
-use super::direct::{self, Wait};
+use super::direct::Wait;
 use super::folder::{self, Folder, Layout};
 use super::in_place::InPlace;
 use super::medium::{Loaded, Medium, MediumError, RecordStore, Trouble};
@@ -260,10 +261,10 @@ impl FoyerStore {
         let (remains, in_place) = (self.remains.as_ref()?, self.in_place.as_ref()?);
         let mut lying = in_place.find_part(key, within)?;
         let permit = Arc::clone(&self.reads).acquire_owned().await.ok()?;
-        let next = key.next().and_then(|next| in_place.places.find(next));
+        let fetch_ahead = in_place.fetch_ahead(key);
         let read = remains.runtime.spawn_blocking(move || {
-            if let Some(next) = next {
-                direct::fetch_ahead(&next.file, next.extent);
+            if let Some(fetch_ahead) = fetch_ahead {
+                fetch_ahead();
             }
             let read = lying.read(Wait::Yes);
             drop(permit);
@@ -326,6 +327,10 @@ impl RecordStore for FoyerStore {
         let mut lying = in_place.find_part(key, within)?;
         let read = lying.read(Wait::No);
         in_place.part_loaded(lying, read)
+    }
+
+    fn lying(&self, key: RecordKey, within: Range<usize>) -> Option<Part> {
+        self.in_place.as_ref()?.lying(key, within)
     }
 
     async fn load_part(
@@ -436,6 +441,10 @@ fn is_damage(error: &foyer::Error) -> bool {
 
 impl Drop for FoyerStore {
     fn drop(&mut self) {
+        if let Some(in_place) = &self.in_place {
+            // Answers may outlive this, and whoever opens the folder next writes to the same blocks.
+            in_place.places.give_up();
+        }
         let Some(remains) = self.remains.take() else {
             return;
         };

@@ -3,7 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use mcsp_edge_mapped::Part as FilePart;
+
 use super::direct::{self, Part, Unread, Wait};
+use super::mapped::Mapped;
 use super::medium::Loaded;
 use super::places::{Place, Places};
 use super::record::RecordKey;
@@ -14,6 +17,7 @@ use super::spare::Spare;
 pub(super) struct InPlace {
     pub(super) places: Arc<Places>,
     spare: Arc<Spare>,
+    mapped: Mapped,
 }
 
 /// A part of a record that is to be read.
@@ -29,7 +33,7 @@ pub(super) struct Lying {
 impl Lying {
     /// Reads and checks it.
     pub(super) fn read(&mut self, wait: Wait) -> Result<(), Unread> {
-        self.part.read(&self.place.file, wait)
+        self.part.read(self.place.file.file(), wait)
     }
 }
 
@@ -38,6 +42,7 @@ impl InPlace {
         Self {
             places,
             spare: Arc::default(),
+            mapped: Mapped::default(),
         }
     }
 
@@ -49,7 +54,7 @@ impl InPlace {
     /// The whole record, if the kernel has it in memory.
     pub(super) fn whole_now(&self, key: RecordKey) -> Option<Loaded> {
         let place = self.places.find(key)?;
-        match direct::whole(&place.file, place.extent, key, Wait::No) {
+        match direct::whole(place.file.file(), place.extent, key, Wait::No) {
             Ok(whole) if place.print.is_none_or(|print| print == whole.print) => Some(Loaded {
                 content: whole.content,
                 is_leaving: self.places.is_leaving(place.block),
@@ -78,17 +83,55 @@ impl InPlace {
         })
     }
 
+    /// Where a part of a record may be sent from as it lies: where all of it was checked, and it does not leave soon, so that it
+    /// need not be read to be written again.
+    pub(super) fn lying(&self, key: RecordKey, within: Range<usize>) -> Option<FilePart> {
+        let place = self.places.find(key)?;
+        if !place.is_checked || self.places.is_leaving(place.block) {
+            return None;
+        }
+        let range = place.extent.part(within)?;
+        let file = place.file;
+        self.mapped.map(&file);
+        Some(FilePart { file, range })
+    }
+
+    /// What has the kernel begin to fetch the record after this one, which is likely to be read next. It blocks its thread for a
+    /// moment.
+    pub(super) fn fetch_ahead(&self, key: RecordKey) -> Option<impl FnOnce() + Send + use<>> {
+        let next = key.next()?;
+        let place = self.places.find(next)?;
+        let places = Arc::clone(&self.places);
+        Some(move || {
+            // Nobody checks what comes so.
+            places.note_checked(next, &place, false);
+            direct::fetch_ahead(place.file.file(), place.extent);
+        })
+    }
+
     /// What came of reading it.
     pub(super) fn part_loaded(&self, lying: Lying, read: Result<(), Unread>) -> Option<Loaded> {
         let Lying {
-            key, place, part, ..
+            key,
+            place,
+            part,
+            is_whole,
         } = lying;
         match read {
-            Ok(()) => Some(Loaded {
-                content: part.into_bytes()?,
-                is_leaving: lying.is_whole && self.places.is_leaving(place.block),
-            }),
-            Err(Unread::WouldWait) => None,
+            Ok(()) => {
+                if is_whole {
+                    self.places.note_checked(key, &place, true);
+                }
+                Some(Loaded {
+                    content: part.into_bytes()?,
+                    is_leaving: is_whole && self.places.is_leaving(place.block),
+                })
+            }
+            Err(Unread::WouldWait) => {
+                // The kernel may have begun to fetch it all the same.
+                self.places.note_checked(key, &place, false);
+                None
+            }
             Err(Unread::NotThere) => {
                 self.places.is_not(key, &place);
                 None

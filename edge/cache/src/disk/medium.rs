@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use mcsp_edge_mapped::Part;
 use thiserror::Error;
 
 use super::record::RecordKey;
@@ -155,6 +156,12 @@ pub trait RecordStore: Send + Sync + Debug {
 
     /// The same, if that can be said without waiting for the disk; nothing says nothing.
     fn load_part_now(&self, _key: RecordKey, _within: Range<usize>) -> Option<Loaded> {
+        None
+    }
+
+    /// Where the bytes `within` a record may be sent from as they lie, if that can be said without waiting: where they were found to
+    /// be whole since they came into the kernel's memory. Nothing says nothing.
+    fn lying(&self, _key: RecordKey, _within: Range<usize>) -> Option<Part> {
         None
     }
 

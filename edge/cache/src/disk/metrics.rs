@@ -6,6 +6,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 pub(super) struct DiskMetrics {
     reads: IntCounterVec,
     hits: IntCounter,
+    in_place: IntCounter,
     writes: IntCounterVec,
     pub(super) degraded: IntGauge,
     pub(super) bytes: IntGauge,
@@ -17,6 +18,8 @@ pub(super) struct DiskMetrics {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Read {
     Hit,
+    /// None: it may be sent from where it lies.
+    InPlace,
     Miss,
     /// It should have been there, and was not, or not whole.
     Damaged,
@@ -47,12 +50,13 @@ impl DiskMetrics {
         let reads = IntCounterVec::new(
             Opts::new(
                 "mcsp_cache_disk_reads_total",
-                "Reads of records by outcome: hit, miss, damaged, too_slow, failed.",
+                "Reads of records by outcome: hit, in_place (not read: it was sent from where it lies), miss, damaged, too_slow, failed.",
             ),
             &["outcome"],
         )?;
         let metrics = Self {
             hits: reads.with_label_values(&["hit"]),
+            in_place: reads.with_label_values(&["in_place"]),
             reads,
             writes: IntCounterVec::new(
                 Opts::new(
@@ -87,6 +91,7 @@ impl DiskMetrics {
     pub(super) fn read(&self, outcome: Read) {
         let label = match outcome {
             Read::Hit => return self.hits.inc(),
+            Read::InPlace => return self.in_place.inc(),
             Read::Miss => "miss",
             Read::Damaged => "damaged",
             Read::TooSlow => "too_slow",

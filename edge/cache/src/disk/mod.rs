@@ -19,6 +19,7 @@ mod head;
 mod health;
 mod in_place;
 mod lineage;
+mod mapped;
 mod medium;
 mod metrics;
 mod places;

@@ -6,14 +6,17 @@
 //!
 //! Chunks never change under their key. The records of slots do: of one that was written since the start it is known what it
 //! must be, so that an older one, which lies in an older block, is not taken for it.
+//!
+//! Of a record it is also remembered whether all that the kernel has of it was checked here as it came into memory. Then it may go
+//! out as it lies, unread. A block's file is given up before anything is written over it: see [`Places::gone`].
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::File;
 use std::hash::BuildHasher as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use foyer::DefaultHasher;
+use mcsp_edge_mapped::MappedFile;
 use parking_lot::{Mutex, RwLock};
 
 use super::blocks;
@@ -23,11 +26,13 @@ use super::record::RecordKey;
 /// One record's place.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<MappedFile>,
     pub(super) block: u32,
     pub(super) extent: Extent,
     /// What the record's print must be.
     pub(super) print: Option<u64>,
+    /// All of it that the kernel has in memory was checked.
+    pub(super) is_checked: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,13 +40,14 @@ struct Known {
     at: Option<(u32, Extent)>,
     sequence: u64,
     print: Option<u64>,
+    is_checked: bool,
 }
 
 #[derive(Debug, Default)]
 struct State {
     known: HashMap<u64, Known>,
     /// What was found in each block, and the open file.
-    blocks: HashMap<u32, (Arc<File>, Vec<u64>)>,
+    blocks: HashMap<u32, (Arc<MappedFile>, Vec<u64>)>,
 }
 
 /// What the engine said of its blocks and nobody has looked at yet.
@@ -50,6 +56,8 @@ struct Pending {
     filled: BTreeSet<u32>,
     /// The oldest, which go next.
     leaving: HashSet<u32>,
+    /// What is being looked at, unless it was given up meanwhile.
+    looked_at: Option<u32>,
 }
 
 /// Where records lie.
@@ -83,15 +91,16 @@ impl Places {
         self.pending.lock().leaving.insert(block);
     }
 
-    /// A block was given up. Called under a lock of the engine's.
+    /// A block was given up, and will be written over when this returns. Called under a lock of the engine's.
     pub(super) fn gone(&self, block: u32) {
         {
             let mut pending = self.pending.lock();
             pending.filled.remove(&block);
             pending.leaving.remove(&block);
+            pending.looked_at.take_if(|looked_at| *looked_at == block);
         }
         let mut state = self.state.write();
-        let Some((_, hashes)) = state.blocks.remove(&block) else {
+        let Some((file, hashes)) = state.blocks.remove(&block) else {
             return;
         };
         for hash in hashes {
@@ -100,6 +109,16 @@ impl Places {
                 // What is older under its key has left before.
                 state.known.remove(&hash);
             }
+        }
+        drop(state);
+        file.give_up();
+    }
+
+    /// Nothing more is sent of any block: others may write over them.
+    pub(super) fn give_up(&self) {
+        let blocks = std::mem::take(&mut self.state.write().blocks);
+        for (file, _) in blocks.values() {
+            file.give_up();
         }
     }
 
@@ -116,21 +135,29 @@ impl Places {
     pub(super) fn look(&self) {
         let _looking = self.looking.lock();
         loop {
-            let Some(block) = self.pending.lock().filled.pop_first() else {
-                return;
+            let block = {
+                let mut pending = self.pending.lock();
+                pending.looked_at = pending.filled.pop_first();
+                pending.looked_at
             };
+            let Some(block) = block else { return };
             // What cannot be read is looked up the engine's way.
             let Ok((file, entries)) = blocks::entries(&self.dir, block) else {
                 continue;
             };
-            let file = Arc::new(file);
+            let file = Arc::new(MappedFile::new(file));
             let mut state = self.state.write();
+            if self.pending.lock().looked_at != Some(block) {
+                // Something else is being written there by now.
+                continue;
+            }
             let mut hashes = Vec::with_capacity(entries.len());
             for entry in entries {
                 let known = state.known.entry(entry.hash).or_default();
                 if known.at.is_none() || entry.sequence >= known.sequence {
                     known.at = Some((block, entry.extent));
                     known.sequence = entry.sequence;
+                    known.is_checked = false;
                     hashes.push(entry.hash);
                 }
             }
@@ -159,6 +186,24 @@ impl Places {
             && known.at == Some((place.block, place.extent))
         {
             known.at = None;
+            known.is_checked = false;
+        }
+    }
+
+    /// Notes whether all that the kernel has of the record at its place was checked as it came into memory.
+    pub(super) fn note_checked(&self, key: RecordKey, place: &Place, is_checked: bool) {
+        if place.is_checked == is_checked {
+            return;
+        }
+        let mut state = self.state.write();
+        // The same place in another file is another record's.
+        let is_there = (state.blocks.get(&place.block))
+            .is_some_and(|(file, _)| Arc::ptr_eq(file, &place.file));
+        if let Some(known) = state.known.get_mut(&hash_of(key))
+            && known.at == Some((place.block, place.extent))
+            && is_there
+        {
+            known.is_checked = is_checked;
         }
     }
 
@@ -172,6 +217,7 @@ impl Places {
             block,
             extent,
             print: known.print,
+            is_checked: known.is_checked,
         })
     }
 }

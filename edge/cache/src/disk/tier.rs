@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use mcsp_edge_mapped::Part;
 use mcsp_runtime::{Entropy, SharedClock};
 use parking_lot::{Mutex, RwLock};
 use prometheus::Registry;
@@ -323,6 +324,13 @@ impl DiskTier for Disk {
         self.shared.metrics.read(Read::Hit);
         self.shared.keep(key, &loaded);
         Some(loaded.content)
+    }
+
+    fn chunk_lying(&self, body_id: u128, index: u32, within: Range<u32>) -> Option<Part> {
+        let key = RecordKey::Chunk { body_id, index };
+        let part = self.shared.live()?.lying(key, wide(within))?;
+        self.shared.metrics.read(Read::InPlace);
+        Some(part)
     }
 
     async fn load_chunk(

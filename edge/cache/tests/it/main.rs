@@ -17,6 +17,7 @@ mod fills;
 mod holes;
 mod invalidating;
 mod invalidating_kill;
+mod lying;
 mod memory_disk;
 mod purging;
 mod ratios;

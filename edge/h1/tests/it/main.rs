@@ -7,6 +7,7 @@ mod conformance;
 mod deadlines;
 mod lending;
 mod loopback;
+mod lying;
 mod oddities;
 mod parting;
 mod settings;

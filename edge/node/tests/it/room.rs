@@ -9,7 +9,8 @@ use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use reqwest::Method;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::harness::Node;
@@ -103,4 +104,83 @@ async fn no_answer_is_cut_because_memory_is_full() {
             .expect("an answer hangs");
         assert!(node.metric("mcsp_cache_used_bytes", &[]).await <= 16_777_216.0);
     }
+}
+
+/// Reads one answer: its head and as many bytes as that declares.
+async fn read_answer(client: &mut BufReader<TcpStream>) -> (String, Vec<u8>) {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert!(client.read_line(&mut head).await.unwrap() > 0, "{head}");
+    }
+    let lower = head.to_ascii_lowercase();
+    let length = lower.split("content-length: ").nth(1).unwrap();
+    let length = length.split("\r\n").next().unwrap().parse().unwrap();
+    let mut body = vec![0; length];
+    client.read_exact(&mut body).await.unwrap();
+    (head, body)
+}
+
+/// What was read and checked once is sent from where it lies the next time: whole, in part, one answer after the other, and to
+/// clients that leave.
+#[tokio::test]
+async fn what_the_disk_has_is_sent_as_it_lies_in_every_form() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let node = node(dir.path()).await;
+    let sent_so = || async {
+        let reads = "mcsp_cache_disk_reads_total";
+        node.metric(reads, &["outcome=\"in_place\""]).await
+    };
+    let path = |n: usize| format!("/o/{n}");
+    // It fills, it checks, it sends. One after the other there are always too many to be worth memory.
+    for round in 0..4 {
+        for n in 0..OBJECTS {
+            let answer = node.request(Method::GET, &path(n)).send().await.unwrap();
+            let body = answer.bytes().await.unwrap();
+            assert!(body == body_of(&path(n)), "round {round}, {n}");
+        }
+    }
+    let before = sent_so().await;
+    assert!(before >= 20.0, "{before} chunks");
+
+    let address = node.plain;
+    for n in 0..OBJECTS / 2 {
+        let (path, body) = (path(n), body_of(&path(n)));
+        let get = |more: &str| format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{more}\r\n");
+        let requests = [
+            get("Range: bytes=300001-1500000\r\n"),
+            get(""),
+            get("").replace("GET", "HEAD"),
+            get("Range: bytes=-70000\r\n"),
+            get("Range: bytes=5-70004,1000000-1200000\r\n"),
+            get("Connection: close\r\n"),
+        ];
+        let client = TcpStream::connect(address).await.unwrap();
+        let mut client = BufReader::new(client);
+        client
+            .write_all(requests.concat().as_bytes())
+            .await
+            .unwrap();
+        let (head, part) = read_answer(&mut client).await;
+        assert!(head.starts_with("HTTP/1.1 206 "), "{head}");
+        assert!(part == body[300_001..=1_500_000]);
+        assert!(read_answer(&mut client).await.1 == body);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            client.read_line(&mut head).await.unwrap();
+        }
+        assert!(head.contains(&OBJECT_BYTES.to_string()), "{head}");
+        assert!(read_answer(&mut client).await.1 == body[OBJECT_BYTES - 70_000..]);
+        let (head, parts) = read_answer(&mut client).await;
+        assert!(head.contains("multipart/byteranges"), "{head}");
+        for part in [&body[5..=70_004], &body[1_000_000..=1_200_000]] {
+            let is_there = |at: usize| parts[at..].starts_with(part);
+            assert!((0..parts.len()).any(is_there), "{n}: a part is missing");
+        }
+        assert!(read_answer(&mut client).await.1 == body);
+
+        let mut leaving = TcpStream::connect(address).await.unwrap();
+        leaving.write_all(get("").as_bytes()).await.unwrap();
+        leaving.read_exact(&mut [0; 50_000]).await.unwrap();
+    }
+    assert!(sent_so().await > before);
 }

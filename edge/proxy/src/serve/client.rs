@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use mcsp_edge_mapped::Parts;
 use thiserror::Error;
 
 use super::prepared::Prepared;
@@ -125,6 +126,19 @@ pub(crate) trait ClientStream: Send {
         &mut self,
         pieces: Vec<Bytes>,
     ) -> impl Future<Output = Result<(), SendFault>> + Send;
+
+    /// Can it be sent what lies in files as it lies there? Where not, [`write_parts`](Self::write_parts) sends nothing.
+    fn takes_parts(&self) -> bool {
+        false
+    }
+
+    /// Sends body bytes as they lie in files. Returns how many went out: fewer than all when the next one is not to be had so.
+    fn write_parts(
+        &mut self,
+        _parts: &Parts,
+    ) -> impl Future<Output = Result<u64, SendFault>> + Send {
+        std::future::ready(Ok(0))
+    }
 
     /// Sends the head, if it still waits.
     fn flush(&mut self) -> impl Future<Output = Result<(), SendFault>> + Send;

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use mcsp_edge_h1::{BodyLength, Exchange, Head, SendError};
+use mcsp_edge_mapped::Parts;
 
 use super::client::{ClientStream, HeadLines, Length, SendFault};
 use super::prepared::Prepared;
@@ -67,6 +68,14 @@ impl ClientStream for Exchange<'_> {
 
     async fn write_all(&mut self, pieces: Vec<Bytes>) -> Result<(), SendFault> {
         Ok(Exchange::write_all(self, &pieces).await?)
+    }
+
+    fn takes_parts(&self) -> bool {
+        Exchange::takes_parts(self)
+    }
+
+    async fn write_parts(&mut self, parts: &Parts) -> Result<u64, SendFault> {
+        Ok(Exchange::write_parts(self, parts).await?)
     }
 
     async fn flush(&mut self) -> Result<(), SendFault> {

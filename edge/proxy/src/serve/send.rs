@@ -143,6 +143,9 @@ impl Sending<'_> {
             return Ok(Opening::Here);
         }
         let mut reader = self.entity.reader(range.clone());
+        if client.takes_parts() && reader.try_lying().is_some() {
+            return Ok(Opening::Here);
+        }
         if let Some(piece) = reader.try_next() {
             return Ok(Opening::Came(reader, piece));
         }

@@ -48,6 +48,9 @@ impl Sending<'_> {
         };
         let (mut brings, mut waits) = (0, 0);
         loop {
+            if came.is_none() && send_lying(client, &mut reader).await? {
+                continue;
+            }
             // What has to be waited for must not keep back what is here, the head above all.
             let piece = match came.take().or_else(|| reader.try_next()) {
                 Some(piece) => Ok(Some(piece)),
@@ -96,6 +99,23 @@ impl Sending<'_> {
         };
         slices::bring(self.edge, request, way, self.entity, range).await
     }
+}
+
+/// Sends what comes next as it lies on the disk, where that can be done; says whether to try the same for what comes after it.
+/// Where not, that is read.
+async fn send_lying<C: ClientStream>(
+    client: &mut C,
+    reader: &mut Reader,
+) -> Result<bool, SendFault> {
+    if !client.takes_parts() {
+        return Ok(false);
+    }
+    let Some(parts) = reader.try_lying() else {
+        return Ok(false);
+    };
+    let sent = client.write_parts(&parts).await?;
+    reader.skip(sent);
+    Ok(sent == parts.bytes())
 }
 
 /// A piece, and what can go out with it.
