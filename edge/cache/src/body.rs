@@ -70,8 +70,8 @@ struct State {
 pub(crate) struct Body {
     state: Mutex<State>,
     sealed: OnceLock<Sealed>,
-    /// Something came, or nothing more will.
-    progress: watch::Sender<()>,
+    /// Something came, or nothing more will. There once somebody waits for it.
+    progress: OnceLock<watch::Sender<()>>,
     /// A reader of a body that streams through went on.
     drained: Notify,
 }
@@ -84,7 +84,7 @@ impl Body {
                 ..State::default()
             }),
             sealed: OnceLock::new(),
-            progress: watch::Sender::new(()),
+            progress: OnceLock::new(),
             drained: Notify::new(),
         }
     }
@@ -92,10 +92,7 @@ impl Body {
     /// A whole body of one run, which is no longer than a chunk.
     pub(crate) fn whole(bytes: Bytes) -> Self {
         let body = Self::new(Some(bytes.len() as u64));
-        let len = bytes.len() as u64;
-        let _ = body
-            .sealed
-            .set(Sealed::new(BTreeMap::from([(0, bytes)]), len));
+        let _ = body.sealed.set(Sealed::one(bytes));
         body
     }
 
@@ -118,8 +115,18 @@ impl Body {
         }
     }
 
+    /// Tells whoever watches from here on. To be called before the look at what there is: what comes after that look is told.
     pub(crate) fn watch(&self) -> watch::Receiver<()> {
-        self.progress.subscribe()
+        self.progress
+            .get_or_init(|| watch::Sender::new(()))
+            .subscribe()
+    }
+
+    /// To be called after the state was changed under its lock: who looked at it before is seen here.
+    fn tell(&self) {
+        if let Some(progress) = self.progress.get() {
+            progress.send_replace(());
+        }
     }
 
     pub(crate) async fn drained(&self) {
@@ -247,7 +254,7 @@ impl Body {
         if !state.killed && self.sealed.get().is_none() {
             state.fill_gaps(start, end, data);
         }
-        self.progress.send_replace(());
+        self.tell();
     }
 
     /// Ends a claim. `at_end`: the writer came to the end of the body, so that its length is known.
@@ -260,7 +267,7 @@ impl Body {
             }
         }
         drop(state);
-        self.progress.send_replace(());
+        self.tell();
     }
 
     /// Is somebody writing?
@@ -311,7 +318,7 @@ impl Body {
         let sealed = Sealed::new(runs, total);
         let _ = self.sealed.set(sealed);
         drop(state);
-        self.progress.send_replace(());
+        self.tell();
         true
     }
 
@@ -324,7 +331,7 @@ impl Body {
             std::mem::take(&mut state.runs)
         };
         drop(runs);
-        self.progress.send_replace(());
+        self.tell();
         self.drained.notify_one();
     }
 
@@ -349,7 +356,7 @@ impl Body {
         let mut state = self.state.lock();
         state.drop_below(u64::MAX);
         drop(state);
-        self.progress.send_replace(());
+        self.tell();
     }
 
     pub(crate) fn attach(&self, position: u64) -> Option<u64> {

@@ -199,7 +199,7 @@ impl Cache {
             .as_ref()
             .is_some_and(|kept| kept.tier.may_hold(key.hash()))
         {
-            store.metrics.lookup("disk");
+            store.metrics.on_disk.inc();
             return Lookup::OnDisk;
         }
         let reason = self.reason(&ledger, key);

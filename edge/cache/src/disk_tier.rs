@@ -10,27 +10,29 @@
 use std::fmt::Debug;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
 use mcsp_edge_mapped::Part;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::key::KeyHash;
 
-/// One response head, and where its body's chunks are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One response head, and where its body's chunks are. What a tier reads may share one piece of memory: values of
+/// [`Self::headers`] and [`Self::body`] are counted together by whoever keeps them.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskHead {
     /// The cache key's text; compared at each load, since a hash alone is no proof.
-    pub key: String,
+    pub key: Arc<str>,
     /// The variant's selecting headers: lower-case name and normalised value, nothing for an absent header. Empty
     /// when the response has no `Vary`.
     pub vary: Vec<(String, Option<Vec<u8>>)>,
     /// The response's status.
     pub status: u16,
-    /// The response's header fields in order; names in lower case.
-    pub headers: Vec<(String, Vec<u8>)>,
+    /// The response's header fields.
+    pub headers: HeaderMap,
     /// Ages and lifetimes.
     pub lifetimes: DiskLifetimes,
     /// The purge generation in which the response (or its last revalidation) was asked for.
@@ -38,7 +40,7 @@ pub struct DiskHead {
     /// The purge generation in which the body was asked for.
     pub body_generation: u64,
     /// Surrogate keys.
-    pub tags: Vec<String>,
+    pub tags: Arc<[Arc<str>]>,
     /// Bytes of the whole body.
     pub total_len: u64,
     /// Bytes of each chunk but the last.
@@ -50,7 +52,7 @@ pub struct DiskHead {
 }
 
 /// Times in milliseconds since the Unix epoch, or lengths in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DiskLifetimes {
     /// When the response was received.
     pub received_ms: i64,
@@ -67,10 +69,10 @@ pub struct DiskLifetimes {
 }
 
 /// What a slot of the disk tier holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DiskRecord {
     /// A response.
-    Head(DiskHead),
+    Head(Box<DiskHead>),
     /// Under a key's own hash, when its responses vary: the sets of selecting header names, the newest first. The
     /// responses are in slots of their own.
     Rules {

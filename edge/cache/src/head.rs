@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 
 use crate::account::Share;
 use crate::disk_tier::DiskLifetimes;
@@ -56,32 +56,11 @@ impl StoredHead {
         (FIXED + fields) as u64
     }
 
-    /// The fields in the form that the disk keeps.
-    pub(crate) fn fields(&self) -> Vec<(String, Vec<u8>)> {
-        self.headers
-            .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
-            .collect()
-    }
-
-    /// Back from the form that the disk keeps; nothing when that is no head.
-    pub(crate) fn from_fields(
-        status: u16,
-        fields: &[(String, Vec<u8>)],
-        lifetimes: Lifetimes,
-    ) -> Option<Self> {
-        let mut headers = HeaderMap::with_capacity(fields.len());
-        for (name, value) in fields {
-            headers.append(
-                HeaderName::from_bytes(name.as_bytes()).ok()?,
-                HeaderValue::from_bytes(value).ok()?,
-            );
-        }
-        Some(Self::new(
-            StatusCode::from_u16(status).ok()?,
-            headers,
-            lifetimes,
-        ))
+    /// Bytes of all names and values.
+    pub(crate) fn text_bytes(&self) -> u64 {
+        let fields = self.headers.iter();
+        let bytes = fields.map(|(name, value)| name.as_str().len() + value.len());
+        bytes.sum::<usize>() as u64
     }
 }
 

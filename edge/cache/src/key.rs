@@ -103,6 +103,15 @@ impl OwnedKey {
         }
     }
 
+    /// `key` with `text`, which is the same as its own.
+    pub(crate) fn sharing(key: Key<'_>, text: Arc<str>) -> Self {
+        debug_assert_eq!(*text, *key.text);
+        Self {
+            hash: key.hash,
+            text,
+        }
+    }
+
     /// The same key, borrowed.
     #[must_use]
     pub fn borrow(&self) -> Key<'_> {

@@ -5,6 +5,8 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 #[derive(Debug, Clone)]
 pub(crate) struct CacheMetrics {
     pub(crate) hits: IntCounter,
+    pub(crate) on_disk: IntCounter,
+    pub(crate) restored: IntCounter,
     lookups: IntCounterVec,
     joins: IntCounterVec,
     fills: IntCounterVec,
@@ -29,8 +31,17 @@ impl CacheMetrics {
             ),
             &["found"],
         )?;
+        let disk = IntCounterVec::new(
+            Opts::new(
+                "mcsp_cache_disk_total",
+                "What was given to and asked of the disk tier: queued, dropped, restored, absent, purged, failed.",
+            ),
+            &["what"],
+        )?;
         let metrics = Self {
             hits: lookups.with_label_values(&["stored"]),
+            on_disk: lookups.with_label_values(&["disk"]),
+            restored: disk.with_label_values(&["restored"]),
             lookups,
             joins: IntCounterVec::new(
                 Opts::new(
@@ -61,13 +72,7 @@ impl CacheMetrics {
                 "mcsp_cache_evictions_total",
                 "Responses that left memory to make room.",
             )?,
-            disk: IntCounterVec::new(
-                Opts::new(
-                    "mcsp_cache_disk_total",
-                    "What was given to and asked of the disk tier: queued, dropped, restored, absent, purged, failed.",
-                ),
-                &["what"],
-            )?,
+            disk,
             bytes: IntGauge::new("mcsp_cache_bytes", "Bytes of responses stored in memory.")?,
             used_bytes: IntGauge::new(
                 "mcsp_cache_used_bytes",

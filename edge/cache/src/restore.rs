@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderName;
+use http::{HeaderName, StatusCode};
 
 use crate::account::{Share, counted};
 use crate::body::{Body, CHUNK_BYTES};
@@ -33,7 +33,7 @@ const READ_BYTES: u64 = 3 << 10;
 /// What the disk has for a request.
 struct Found {
     slot: KeyHash,
-    head: DiskHead,
+    head: Box<DiskHead>,
     /// The generation in which the first of the key's variants was asked for.
     since: u64,
 }
@@ -82,7 +82,7 @@ impl Store {
         if let (Some(kept), Some(disk)) = (&self.kept, entity.disk.get()) {
             let head = self.disk_head(entity, head, generation, disk.body_id);
             kept.tier
-                .store_record(entity.subject.slot, DiskRecord::Head(head));
+                .store_record(entity.subject.slot, DiskRecord::Head(Box::new(head)));
         }
     }
 
@@ -94,18 +94,18 @@ impl Store {
         body_id: u128,
     ) -> DiskHead {
         DiskHead {
-            key: entity.key().text().to_string(),
+            key: Arc::clone(entity.key().text()),
             vary: entity
                 .variant()
                 .fields()
                 .map(|(name, value)| (name.as_str().to_owned(), value.map(<[u8]>::to_vec)))
                 .collect(),
             status: head.status.as_u16(),
-            headers: head.fields(),
+            headers: head.headers.clone(),
             lifetimes: head.lifetimes,
             generation,
             body_generation: entity.generation,
-            tags: entity.tags().iter().map(|tag| tag.to_string()).collect(),
+            tags: Arc::clone(&entity.subject.tags),
             total_len: entity.total_len().unwrap_or(0),
             chunk_bytes: u32::try_from(CHUNK_BYTES).unwrap_or(u32::MAX),
             body_id,
@@ -125,11 +125,11 @@ impl Store {
             Some(kept) => self.find(kept, key, request, asked).await,
             None => None,
         };
-        let Some(found) = found else {
+        let Some(mut found) = found else {
             self.metrics.disk("absent");
             return Err(MissReason::NeverSeen);
         };
-        let (subject, head) = parse(key, found.slot, &found.head).ok_or(MissReason::NeverSeen)?;
+        let (subject, head) = parse(key, &mut found).ok_or(MissReason::NeverSeen)?;
         // It is little, and without it there is no answer from the disk at all.
         let bytes = weight(&subject, &head, &found);
         let attempt = || self.take_before_stored(bytes);
@@ -144,7 +144,7 @@ impl Store {
             let _ = disk_reading::load(&entity, disk, 0).await;
         }
         entity.body.seal();
-        self.metrics.disk("restored");
+        self.metrics.restored.inc();
         Ok(entity)
     }
 
@@ -155,20 +155,20 @@ impl Store {
         let DiskRecord::Head(head) = kept.tier.load_now(key.hash())? else {
             return None;
         };
-        if head.key != key.text() || !head.vary.is_empty() || self.account.has_waiting() {
+        if *head.key != *key.text() || !head.vary.is_empty() || self.account.has_waiting() {
             return None;
         }
-        let found = Found {
+        let mut found = Found {
             slot: key.hash(),
             head,
             since: 0,
         };
-        let (subject, head) = parse(key, found.slot, &found.head)?;
+        let (subject, head) = parse(key, &mut found)?;
         let share = self.take_before_stored(weight(&subject, &head, &found))?;
         let entity = self
             .revive(key, found, (subject, head), share, asked)
             .ok()?;
-        self.metrics.disk("restored");
+        self.metrics.restored.inc();
         Some(entity)
     }
 
@@ -181,7 +181,7 @@ impl Store {
     ) -> Option<Found> {
         match self.record(kept, key.hash()).await? {
             DiskRecord::Head(head) => {
-                let is_it = head.key == key.text() && head.vary.is_empty();
+                let is_it = *head.key == *key.text() && head.vary.is_empty();
                 is_it.then_some(Found {
                     slot: key.hash(),
                     head,
@@ -197,7 +197,7 @@ impl Store {
                 for slot in slots_by_rules(key.hash(), &rules, request) {
                     if kept.tier.may_hold(slot)
                         && let Some(DiskRecord::Head(head)) = self.record(kept, slot).await
-                        && head.key == key.text()
+                        && *head.key == *key.text()
                         && head.body_generation >= since
                     {
                         return Some(Found { slot, head, since });
@@ -243,13 +243,15 @@ impl Store {
             since: variants_since,
         } = found;
         let kept = self.kept.as_ref().ok_or(MissReason::NeverSeen)?;
+        let head_bytes = head.text_bytes();
         // A revalidation brings another head, and this one's share goes with it.
         let cell_share = share.split(head.weight()).ok_or(MissReason::Evicted)?;
-        let body = match &record.body {
+        let body = match record.body {
             Some(body) => {
-                let room = share.split(body.len() as u64).ok_or(MissReason::Evicted)?;
-                // A copy, which does not hold the record around it.
-                Body::whole(counted(Bytes::copy_from_slice(body), room))
+                // It holds the record around it.
+                let bytes = body.len() as u64 + head_bytes;
+                let room = share.split(bytes).ok_or(MissReason::Evicted)?;
+                Body::whole(counted(body, room))
             }
             None => Body::new(Some(record.total_len)),
         };
@@ -320,10 +322,11 @@ impl Store {
     }
 }
 
-/// The memory that an entity takes beside a body of chunks.
+/// The memory that an entity takes beside a body of chunks. A body that came with its head is in one piece with it.
 fn weight(subject: &Subject, head: &StoredHead, found: &Found) -> u64 {
-    let body = found.head.body.as_ref().map_or(0, Bytes::len);
-    head.weight() + subject.weight() + body as u64
+    let body = found.head.body.as_ref();
+    let body = body.map_or(0, |body| body.len() as u64 + head.text_bytes());
+    head.weight() + subject.weight() + body
 }
 
 /// The body of an entity that is kept with its head: it is read together with it.
@@ -334,8 +337,11 @@ fn short_body(entity: &Entity) -> Option<Bytes> {
     }
 }
 
-/// The parts of a record; nothing when it is not what its slot says.
-fn parse(key: Key<'_>, slot: KeyHash, record: &DiskHead) -> Option<(Subject, StoredHead)> {
+/// The parts of a record, taken out of it; nothing when it is not what its slot says. Its key was compared.
+fn parse(key: Key<'_>, found: &mut Found) -> Option<(Subject, StoredHead)> {
+    let Found {
+        slot, head: record, ..
+    } = found;
     if u64::from(record.chunk_bytes) != CHUNK_BYTES {
         return None;
     }
@@ -348,18 +354,16 @@ fn parse(key: Key<'_>, slot: KeyHash, record: &DiskHead) -> Option<(Subject, Sto
         })
         .collect::<Option<_>>()?;
     let subject = Subject {
-        key: OwnedKey::new(key.text()),
-        slot,
+        key: OwnedKey::sharing(key, Arc::clone(&record.key)),
+        slot: *slot,
         variant: Variant::from_parts(fields),
-        tags: record
-            .tags
-            .iter()
-            .map(|tag| Arc::from(tag.as_str()))
-            .collect(),
+        tags: Arc::clone(&record.tags),
     };
-    if subject.variant.slot(key.hash()) != slot {
+    if subject.variant.slot(key.hash()) != *slot {
         return None;
     }
-    let head = StoredHead::from_fields(record.status, &record.headers, record.lifetimes)?;
+    let status = StatusCode::from_u16(record.status).ok()?;
+    let headers = std::mem::take(&mut record.headers);
+    let head = StoredHead::new(status, headers, record.lifetimes);
     Some((subject, head))
 }

@@ -30,6 +30,15 @@ impl Sealed {
         }
     }
 
+    /// A body of one run, which is no longer than a chunk.
+    pub(crate) fn one(run: Bytes) -> Self {
+        Self {
+            len: run.len() as u64,
+            chunks: Box::new([run]),
+            starts: Box::default(),
+        }
+    }
+
     /// Bytes in all.
     pub(crate) fn len(&self) -> u64 {
         self.len

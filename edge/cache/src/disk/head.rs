@@ -3,13 +3,18 @@
 //! A magic number, then the fields in order: numbers big-endian, texts and lists after their length (32 bits). Another
 //! form gets another magic number, and what has an old one is not found.
 
+use std::sync::Arc;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
 
 use crate::disk_tier::{DiskHead, DiskLifetimes, DiskRecord};
 
 const HEAD_MAGIC: u32 = 0x4d43_4802;
 const RULES_MAGIC: u32 = 0x4d43_5202;
+/// Fields that there is room for before any was read.
+const HEADERS_EXPECTED_MAX: usize = 64;
 
 /// A record that cannot be read.
 #[derive(Debug, Clone, Copy, Error, PartialEq, Eq)]
@@ -39,7 +44,7 @@ pub(super) fn encode(record: &DiskRecord) -> Bytes {
 pub(super) fn decode(bytes: &Bytes) -> Result<DiskRecord, HeadDamaged> {
     let mut from = Reader(bytes);
     let record = match from.take(4)?.get_u32() {
-        HEAD_MAGIC => DiskRecord::Head(read_head(&mut from, bytes)?),
+        HEAD_MAGIC => DiskRecord::Head(Box::new(read_head(&mut from, bytes)?)),
         RULES_MAGIC => DiskRecord::Rules {
             key: from.text()?,
             rules: from.list(|from| from.list(Reader::text))?,
@@ -65,8 +70,8 @@ fn put_head(out: &mut BytesMut, head: &DiskHead) {
     out.put_u16(head.status);
     put_length(out, head.headers.len());
     for (name, value) in &head.headers {
-        put_bytes(out, name.as_bytes());
-        put_bytes(out, value);
+        put_bytes(out, name.as_str().as_bytes());
+        put_bytes(out, value.as_bytes());
     }
     out.put_i64(head.lifetimes.received_ms);
     out.put_i64(head.lifetimes.initial_age_ms);
@@ -77,7 +82,7 @@ fn put_head(out: &mut BytesMut, head: &DiskHead) {
     out.put_u64(head.generation);
     out.put_u64(head.body_generation);
     put_length(out, head.tags.len());
-    for tag in &head.tags {
+    for tag in head.tags.iter() {
         put_bytes(out, tag.as_bytes());
     }
     out.put_u64(head.total_len);
@@ -91,7 +96,7 @@ fn put_head(out: &mut BytesMut, head: &DiskHead) {
 
 fn read_head(from: &mut Reader<'_>, record: &Bytes) -> Result<DiskHead, HeadDamaged> {
     let mut head = DiskHead {
-        key: from.text()?,
+        key: Arc::from(from.str()?),
         vary: from.list(|from| {
             let name = from.text()?;
             let is_present = from.take(1)?.get_u8() == 1;
@@ -99,7 +104,7 @@ fn read_head(from: &mut Reader<'_>, record: &Bytes) -> Result<DiskHead, HeadDama
             Ok((name, is_present.then_some(value)))
         })?,
         status: from.take(2)?.get_u16(),
-        headers: from.list(|from| Ok((from.text()?, from.bytes()?)))?,
+        headers: from.headers(record)?,
         lifetimes: DiskLifetimes {
             received_ms: from.take(8)?.get_i64(),
             initial_age_ms: from.take(8)?.get_i64(),
@@ -110,7 +115,7 @@ fn read_head(from: &mut Reader<'_>, record: &Bytes) -> Result<DiskHead, HeadDama
         },
         generation: from.take(8)?.get_u64(),
         body_generation: from.take(8)?.get_u64(),
-        tags: from.list(Reader::text)?,
+        tags: from.list(|from| from.str().map(Arc::from))?.into(),
         total_len: from.take(8)?.get_u64(),
         chunk_bytes: from.take(4)?.get_u32(),
         body_id: from.take(16)?.get_u128(),
@@ -175,13 +180,35 @@ impl<'a> Reader<'a> {
         Ok(usize::try_from(self.take(4)?.get_u32()).unwrap_or(usize::MAX))
     }
 
-    fn bytes(&mut self) -> Result<Vec<u8>, HeadDamaged> {
+    fn slice(&mut self) -> Result<&'a [u8], HeadDamaged> {
         let length = self.length()?;
-        self.take(length).map(<[u8]>::to_vec)
+        self.take(length)
+    }
+
+    fn bytes(&mut self) -> Result<Vec<u8>, HeadDamaged> {
+        self.slice().map(<[u8]>::to_vec)
+    }
+
+    fn str(&mut self) -> Result<&'a str, HeadDamaged> {
+        std::str::from_utf8(self.slice()?).map_err(|_| HeadDamaged("text that is none"))
     }
 
     fn text(&mut self) -> Result<String, HeadDamaged> {
-        String::from_utf8(self.bytes()?).map_err(|_| HeadDamaged("text that is none"))
+        self.str().map(str::to_owned)
+    }
+
+    /// Fields, whose values share the memory of `record`.
+    fn headers(&mut self, record: &Bytes) -> Result<HeaderMap, HeadDamaged> {
+        const NONE: HeadDamaged = HeadDamaged("a field that is none");
+        let length = self.list_length()?;
+        let mut headers = HeaderMap::with_capacity(length.min(HEADERS_EXPECTED_MAX));
+        for _ in 0..length {
+            let name = HeaderName::from_lowercase(self.slice()?).map_err(|_| NONE)?;
+            let value = record.slice_ref(self.slice()?);
+            let value = HeaderValue::from_maybe_shared(value).map_err(|_| NONE)?;
+            headers.try_append(name, value).map_err(|_| NONE)?;
+        }
+        Ok(headers)
     }
 
     /// A list whose every item takes at least one byte, so that its length cannot exceed what is left.
@@ -189,11 +216,15 @@ impl<'a> Reader<'a> {
         &mut self,
         mut item: impl FnMut(&mut Self) -> Result<T, HeadDamaged>,
     ) -> Result<Vec<T>, HeadDamaged> {
+        (0..self.list_length()?).map(|_| item(self)).collect()
+    }
+
+    fn list_length(&mut self) -> Result<usize, HeadDamaged> {
         let length = self.length()?;
         if length > self.0.len() {
             return Err(HeadDamaged("a list longer than the record"));
         }
-        (0..length).map(|_| item(self)).collect()
+        Ok(length)
     }
 }
 
@@ -205,16 +236,25 @@ mod tests {
 
     fn head(total_len: u64) -> DiskHead {
         DiskHead {
-            key: "/media/global/c_1/1.m4s".to_owned(),
+            key: "/media/global/c_1/1.m4s".into(),
             vary: vec![
                 ("accept-encoding".to_owned(), Some(b"gzip".to_vec())),
                 ("accept-language".to_owned(), None),
             ],
             status: 200,
-            headers: vec![
-                ("etag".to_owned(), b"\"1\"".to_vec()),
-                ("x-name".to_owned(), vec![0xff, 0xfe]),
-            ],
+            headers: [
+                ("etag", &b"\"1\""[..]),
+                ("x-name", &[0xff, 0xfe]),
+                ("x-name", b"again"),
+            ]
+            .into_iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_bytes(value).unwrap(),
+                )
+            })
+            .collect(),
             lifetimes: DiskLifetimes {
                 received_ms: 1,
                 initial_age_ms: 2,
@@ -225,7 +265,7 @@ mod tests {
             },
             generation: 9,
             body_generation: 8,
-            tags: vec!["c_1".to_owned(), "all".to_owned()],
+            tags: ["c_1", "all"].map(Arc::from).into(),
             total_len,
             chunk_bytes: 256 << 10,
             body_id: 1 << 100,
@@ -251,9 +291,9 @@ mod tests {
     #[test]
     fn records_come_back_as_they_went_and_cut_ones_are_damaged() {
         for record in [
-            DiskRecord::Head(head(1 << 30)),
-            DiskRecord::Head(head(0)),
-            DiskRecord::Head(with_body(b"short")),
+            DiskRecord::Head(Box::new(head(1 << 30))),
+            DiskRecord::Head(Box::new(head(0))),
+            DiskRecord::Head(Box::new(with_body(b"short"))),
             rules(),
         ] {
             let bytes = encode(&record);
@@ -285,7 +325,7 @@ mod tests {
         #[test]
         fn a_head_with_a_changed_byte_is_no_panic(at: usize, value: u8) {
             for head in [head(1 << 20), with_body(b"short")] {
-                let mut bytes = encode(&DiskRecord::Head(head)).to_vec();
+                let mut bytes = encode(&DiskRecord::Head(Box::new(head))).to_vec();
                 let at = at % bytes.len();
                 bytes[at] = value;
                 let _ = decode(&Bytes::from(bytes));

@@ -221,7 +221,7 @@ fn record_weight(record: &DiskRecord) -> u64 {
             let headers = head
                 .headers
                 .iter()
-                .map(|(name, value)| name.len() + value.len());
+                .map(|(name, value)| name.as_str().len() + value.len());
             let body = head.body.as_ref().map_or(0, Bytes::len);
             head.key.len() + headers.sum::<usize>() + body
         }
@@ -306,9 +306,7 @@ impl DiskTier for Disk {
     fn load_now(&self, slot: KeyHash) -> Option<DiskRecord> {
         let key = RecordKey::Slot(slot.0);
         let store = self.shared.live()?;
-        if !store.contains(key) {
-            return None;
-        }
+        // Whether there is a record still is looked at when it has been read.
         let loaded = store.load_now(key)?;
         self.shared.metrics.read(Read::Hit);
         self.shared.record_of(slot, &*store, &loaded)
@@ -352,7 +350,7 @@ impl DiskTier for Disk {
             self.shared.metrics.written(Written::Refused);
             return Accepted::Dropped;
         }
-        self.accept(slot, DiskRecord::Head(head), chunks)
+        self.accept(slot, DiskRecord::Head(Box::new(head)), chunks)
     }
 
     fn store_record(&self, slot: KeyHash, record: DiskRecord) -> Accepted {

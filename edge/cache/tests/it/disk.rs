@@ -171,7 +171,7 @@ async fn a_revalidated_head_goes_with_the_chunks_that_are_there() {
     disk.settled().await;
     head.generation = 99;
     assert_eq!(
-        disk.store_record(slot("/a"), DiskRecord::Head(head.clone())),
+        disk.store_record(slot("/a"), DiskRecord::Head(Box::new(head.clone()))),
         Accepted::Queued
     );
     disk.settled().await;
@@ -180,14 +180,14 @@ async fn a_revalidated_head_goes_with_the_chunks_that_are_there() {
     let disk = open(dir.path()).await;
     assert_eq!(
         disk.load(slot("/a")).await.unwrap(),
-        Some(DiskRecord::Head(head.clone()))
+        Some(DiskRecord::Head(Box::new(head.clone())))
     );
     assert!(disk.load_chunk(1, 0, 0..CHUNK).await.unwrap().is_some());
 
     // A head whose chunks never came is not kept.
     head.body_id = 5;
     assert_eq!(
-        disk.store_record(slot("/b"), DiskRecord::Head(head)),
+        disk.store_record(slot("/b"), DiskRecord::Head(Box::new(head))),
         Accepted::Queued
     );
     disk.settled().await;

@@ -169,7 +169,7 @@ async fn what_was_replaced_does_not_come_back_when_the_replacement_is_lost() {
     head.generation = 50;
     let accepted = setup
         .disk
-        .store_record(slot("/old"), DiskRecord::Head(head));
+        .store_record(slot("/old"), DiskRecord::Head(Box::new(head)));
     assert_eq!(accepted, Accepted::Queued);
     setup.disk.settled().await;
     setup.faults.mood.send_replace(Mood::Well);

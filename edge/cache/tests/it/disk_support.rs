@@ -1,9 +1,11 @@
 //! Responses for the disk tier whose every byte says whose it is.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::ETAG;
 use mcsp_edge_cache::disk::{Disk, DiskConfig};
 use mcsp_edge_cache::engine::{
     Accepted, DiskHead, DiskLifetimes, DiskRecord, DiskState, DiskTier, KeyHash,
@@ -48,14 +50,16 @@ pub(crate) fn slot(name: &str) -> KeyHash {
 /// A response under `name` of `total_len` bytes, and its chunks.
 pub(crate) fn response(name: &str, body_id: u128, total_len: u64) -> (DiskHead, Vec<Bytes>) {
     let head = DiskHead {
-        key: name.to_owned(),
+        key: name.into(),
         vary: Vec::new(),
         status: 200,
-        headers: vec![("etag".to_owned(), format!("\"{body_id}\"").into_bytes())],
+        headers: [(ETAG, format!("\"{body_id}\"").parse().unwrap())]
+            .into_iter()
+            .collect(),
         lifetimes: DiskLifetimes::default(),
         generation: 3,
         body_generation: 2,
-        tags: vec!["tag".to_owned()],
+        tags: [Arc::from("tag")].into(),
         total_len,
         chunk_bytes: CHUNK,
         body_id,
@@ -102,7 +106,7 @@ pub(crate) async fn look(disk: &Disk, name: &str) -> Found {
         return Found::Nothing;
     };
     let (expected, chunks) = response(name, head.body_id, head.total_len);
-    assert_eq!(head, expected, "the head of {name}");
+    assert_eq!(*head, expected, "the head of {name}");
     let mut missing = 0;
     for (index, expected) in (0..).zip(chunks) {
         match disk

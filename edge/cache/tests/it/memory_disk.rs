@@ -93,7 +93,7 @@ impl MemoryDisk {
             .map(|head| {
                 let chunks = (0..).map_while(|index| state.chunks.get(&(head.body_id, index)));
                 let chunks = chunks.chain(head.body.as_ref());
-                (head.clone(), chunks.flatten().copied().collect())
+                ((**head).clone(), chunks.flatten().copied().collect())
             })
             .collect()
     }
@@ -162,7 +162,7 @@ impl DiskTier for MemoryDisk {
             state.chunks.insert((head.body_id, index), chunk);
         }
         state.removed.remove(&slot);
-        state.records.insert(slot, DiskRecord::Head(head));
+        state.records.insert(slot, DiskRecord::Head(Box::new(head)));
         Accepted::Queued
     }
 

@@ -234,6 +234,27 @@ async fn a_short_body_is_read_with_its_head() {
     assert!(harness.hit_or_load("/a", &any()).await.is_none());
 }
 
+/// They lie in one piece of memory, which is held while either is.
+#[tokio::test]
+async fn a_body_that_came_with_its_head_counts_for_both() {
+    let machine = Machine::new();
+    let harness = machine.start();
+    harness.store("/a", &pattern(1000), &[]).await;
+    let entity = harness.hit("/a").unwrap();
+    let long = "x".repeat(20_000);
+    let ticket = harness.cache.ticket();
+    let head = harness.head(&[("x-long", &long)]);
+    assert_eq!(harness.cache.update_head(&entity, ticket, head), Ok(true));
+    let harness = machine.start();
+    let entity = harness.hit_or_load("/a", &any()).await.unwrap();
+    let (held, ticket) = (harness.cache.used_bytes(), harness.cache.ticket());
+    let head = harness.head(&[]);
+    assert_eq!(harness.cache.update_head(&entity, ticket, head), Ok(true));
+    let used = harness.cache.used_bytes();
+    assert!(used < held, "the head's own share is back");
+    assert!(used > 21_000, "{used} bytes of a record of more");
+}
+
 #[tokio::test]
 async fn a_chunk_that_is_lost_is_a_hole() {
     let machine = Machine::new();
