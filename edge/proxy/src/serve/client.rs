@@ -72,7 +72,7 @@ pub(crate) enum Length {
 /// An answer's head under construction.
 pub(crate) trait HeadLines: Send {
     /// Adds the fields of a stored response.
-    fn prepared(&mut self, prepared: &Prepared);
+    fn prepared(&mut self, prepared: &Prepared<'_>);
 
     /// Adds a field.
     fn field(&mut self, name: &HeaderName, value: &HeaderValue);

@@ -21,8 +21,11 @@ impl From<SendError> for SendFault {
 }
 
 impl HeadLines for Head {
-    fn prepared(&mut self, prepared: &Prepared) {
-        self.lines(&prepared.lines);
+    fn prepared(&mut self, prepared: &Prepared<'_>) {
+        match prepared.lines() {
+            Some(lines) => self.lines(lines),
+            None => prepared.each(|name, value| Self::field(self, name, value)),
+        }
     }
 
     fn field(&mut self, name: &HeaderName, value: &HeaderValue) {

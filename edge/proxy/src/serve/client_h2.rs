@@ -34,8 +34,11 @@ pub(crate) struct H2Head {
 }
 
 impl HeadLines for H2Head {
-    fn prepared(&mut self, prepared: &Prepared) {
-        for (name, value) in &prepared.pairs {
+    fn prepared(&mut self, prepared: &Prepared<'_>) {
+        let Some(pairs) = prepared.pairs() else {
+            return prepared.each(|name, value| self.field(name, value));
+        };
+        for (name, value) in pairs {
             self.fields.put(name, value);
         }
     }

@@ -156,7 +156,7 @@ impl Work for FetchAhead {
             return Outcome::NotStored;
         }
         if let Some(prepared) = prepared::of(&entity, &entity.head()) {
-            prepared.ahead.is_unused.store(true, Ordering::Relaxed);
+            prepared.ahead().is_unused.store(true, Ordering::Relaxed);
         }
         Outcome::Stored(entity.total_len().unwrap_or(0))
     }
@@ -167,14 +167,14 @@ pub(super) fn see(
     edge: &Arc<Edge>,
     asking: &Asking<'_>,
     context: &RequestContext,
-    prepared: &Prepared,
+    prepared: &Prepared<'_>,
     now_ms: i64,
 ) {
     // A child knows its viewers.
     if asking.is_head || context.child.is_some() || !edge.prefetcher.config().enabled {
         return;
     }
-    let ahead = &prepared.ahead;
+    let ahead = prepared.ahead();
     if ahead.is_unused.load(Ordering::Relaxed) && ahead.is_unused.swap(false, Ordering::Relaxed) {
         edge.prefetcher.used();
     }

@@ -1,7 +1,7 @@
 //! What is made once of a stored response's head, and sent with each hit.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AGE, CONTENT_LENGTH,
@@ -25,18 +25,27 @@ const NOT_SENT: [&str; 4] = [
     "mcsp-cache-control",
 ];
 
-/// Fields of a stored response in the form in which they are sent, and what requests are compared with.
-#[derive(Debug)]
-pub(crate) struct Prepared {
-    /// For HTTP/1.1.
-    pub(crate) lines: FieldLines,
-    /// For HTTP/2: the same, one after the other.
-    pub(crate) pairs: Vec<(HeaderName, HeaderValue)>,
-    pub(crate) fields: HeaderMap,
-    /// For children, where one has asked.
+/// What was made of a stored head so far, and lies beside it.
+#[derive(Debug, Default)]
+struct Forms {
+    /// It was sent over HTTP/1.1, or HTTP/2: what is sent once more is worth a form of its own.
+    is_known_to_h1: AtomicBool,
+    is_known_to_h2: AtomicBool,
+    lines: OnceLock<FieldLines>,
+    pairs: OnceLock<Vec<(HeaderName, HeaderValue)>>,
+    fields: OnceLock<HeaderMap>,
     for_child: OnceLock<HeaderMap>,
-    pub(crate) validators: Validators,
-    pub(crate) ahead: Ahead,
+    validators: OnceLock<Validators>,
+    ahead: Ahead,
+}
+
+/// Fields of a stored response in the form in which they are sent, and what requests are compared with. Each form is made when
+/// it is first wanted: a head that was read from the disk for one answer needs none of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Prepared<'h> {
+    head: &'h StoredHead,
+    forms: &'h Forms,
+    is_cross_origin: bool,
 }
 
 /// What is known of a stored response as one of many that are asked for one after the other.
@@ -70,56 +79,217 @@ pub(crate) fn public_fields(
     is_cross_origin: bool,
 ) -> HeaderMap {
     let mut fields = HeaderMap::with_capacity(stored.len() + 4);
-    for (name, value) in stored {
-        if is_public(name) && !matches!(*name, AGE | SERVER | CONTENT_LENGTH) {
-            fields.append(name.clone(), value.clone());
-        }
-    }
-    fields.insert(SERVER, HeaderValue::from_static(SERVER_NAME));
-    if status == StatusCode::OK && !fields.contains_key(ACCEPT_RANGES) {
-        fields.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    }
-    if is_cross_origin {
-        fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        fields.insert(
-            ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static(EXPOSED),
-        );
-    }
+    each_public_field(status, stored, is_cross_origin, |name, value| {
+        fields.append(name.clone(), value.clone());
+    });
     fields
 }
 
-impl Prepared {
-    fn new(head: &StoredHead, is_cross_origin: bool) -> Self {
-        let fields = public_fields(head.status, &head.headers, is_cross_origin);
-        let own = fields
-            .iter()
-            .filter(|(name, _)| !belongs_to_connection(name));
-        Self {
-            lines: FieldLines::from(&fields),
-            pairs: own
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
-            validators: Validators::of(&head.headers, head.lifetimes.received_ms),
-            fields,
-            for_child: OnceLock::new(),
-            ahead: Ahead::default(),
+/// The same, one by one.
+fn each_public_field(
+    status: StatusCode,
+    stored: &HeaderMap,
+    is_cross_origin: bool,
+    mut put: impl FnMut(&HeaderName, &HeaderValue),
+) {
+    let is_replaced = |name: &HeaderName| {
+        is_cross_origin
+            && matches!(
+                *name,
+                ACCESS_CONTROL_ALLOW_ORIGIN | ACCESS_CONTROL_EXPOSE_HEADERS
+            )
+    };
+    let mut tells_ranges = false;
+    for (name, value) in stored {
+        if is_public(name) && !matches!(*name, AGE | SERVER | CONTENT_LENGTH) && !is_replaced(name)
+        {
+            tells_ranges |= *name == ACCEPT_RANGES;
+            put(name, value);
         }
     }
-
-    /// To be called before [`Self::fields_for`] when a child asks; `stored` are the fields that this was made of.
-    pub(crate) fn prepare_for_child(&self, stored: &HeaderMap) {
-        self.for_child.get_or_init(|| fields_for_child(stored));
+    put(&SERVER, &HeaderValue::from_static(SERVER_NAME));
+    if status == StatusCode::OK && !tells_ranges {
+        put(&ACCEPT_RANGES, &HeaderValue::from_static("bytes"));
     }
-
-    /// The fields that whoever asks gets.
-    pub(crate) fn fields_for(&self, context: &RequestContext) -> &HeaderMap {
-        let for_child = self.for_child.get().filter(|_| context.child.is_some());
-        for_child.unwrap_or(&self.fields)
+    if is_cross_origin {
+        put(&ACCESS_CONTROL_ALLOW_ORIGIN, &HeaderValue::from_static("*"));
+        put(
+            &ACCESS_CONTROL_EXPOSE_HEADERS,
+            &HeaderValue::from_static(EXPOSED),
+        );
     }
 }
 
+impl<'h> Prepared<'h> {
+    /// The lines for HTTP/1.1; nothing for the first who asks, who had better put each field by itself.
+    pub(crate) fn lines(&self) -> Option<&'h FieldLines> {
+        let forms = self.forms;
+        was_set(&forms.is_known_to_h1)
+            .then(|| forms.lines.get_or_init(|| FieldLines::from(self.fields())))
+    }
+
+    /// For HTTP/2: the same, one after the other, and nothing for the first.
+    pub(crate) fn pairs(&self) -> Option<&'h [(HeaderName, HeaderValue)]> {
+        let forms = self.forms;
+        was_set(&forms.is_known_to_h2).then(|| {
+            let pairs = forms.pairs.get_or_init(|| {
+                let mut pairs = Vec::with_capacity(self.head.headers.len() + 4);
+                self.each(|name, value| {
+                    if !belongs_to_connection(name) {
+                        pairs.push((name.clone(), value.clone()));
+                    }
+                });
+                pairs
+            });
+            pairs.as_slice()
+        })
+    }
+
+    /// Each field; those that belong to the connection are for it to leave out.
+    pub(crate) fn each(&self, put: impl FnMut(&HeaderName, &HeaderValue)) {
+        let head = self.head;
+        each_public_field(head.status, &head.headers, self.is_cross_origin, put);
+    }
+
+    /// All fields.
+    pub(crate) fn fields(&self) -> &'h HeaderMap {
+        let head = self.head;
+        let make = || public_fields(head.status, &head.headers, self.is_cross_origin);
+        self.forms.fields.get_or_init(make)
+    }
+
+    /// The fields that whoever asks gets.
+    pub(crate) fn fields_for(&self, context: &RequestContext) -> &'h HeaderMap {
+        if context.child.is_none() {
+            return self.fields();
+        }
+        let make = || fields_for_child(&self.head.headers);
+        self.forms.for_child.get_or_init(make)
+    }
+
+    /// What requests are compared with.
+    pub(crate) fn validators(&self) -> &'h Validators {
+        let head = self.head;
+        let make = || Validators::of(&head.headers, head.lifetimes.received_ms);
+        self.forms.validators.get_or_init(make)
+    }
+
+    /// What is known of it as one of many.
+    pub(crate) fn ahead(&self) -> &'h Ahead {
+        &self.forms.ahead
+    }
+}
+
+/// Whether it was set before; it is now.
+fn was_set(flag: &AtomicBool) -> bool {
+    // Read first: all who send what is popular share its memory.
+    flag.load(Ordering::Relaxed) || flag.swap(true, Ordering::Relaxed)
+}
+
 /// What is prepared of a head; media may be read by pages of other origins, which its key tells.
-pub(crate) fn of<'h>(entity: &Entity, head: &'h StoredHead) -> Option<&'h Prepared> {
-    head.prepared(|head| Prepared::new(head, entity.key().text().starts_with("/media/")))
+pub(crate) fn of<'h>(entity: &Entity, head: &'h StoredHead) -> Option<Prepared<'h>> {
+    Some(Prepared {
+        head,
+        forms: head.prepared(|_| Forms::default())?,
+        is_cross_origin: entity.key().text().starts_with("/media/"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{ETAG, SET_COOKIE};
+
+    use super::*;
+
+    fn head(fields: &[(&'static str, &'static str)]) -> StoredHead {
+        let headers = fields
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect();
+        StoredHead::new(
+            StatusCode::OK,
+            headers,
+            mcsp_edge_cache::engine::Lifetimes::default(),
+        )
+    }
+
+    fn prepared<'h>(head: &'h StoredHead, is_cross_origin: bool) -> Prepared<'h> {
+        Prepared {
+            head,
+            forms: head.prepared(|_| Forms::default()).unwrap(),
+            is_cross_origin,
+        }
+    }
+
+    fn texts(pairs: &[(HeaderName, HeaderValue)]) -> Vec<(&str, &str)> {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn clients_get_what_is_for_them_and_no_more() {
+        for is_cross_origin in [false, true] {
+            let head = head(&[
+                ("etag", "\"1\""),
+                ("server", "origin"),
+                ("age", "5"),
+                ("content-length", "7"),
+                ("cache-tag", "x"),
+                ("x-mcsp-secret", "y"),
+                ("keep-alive", "5"),
+                ("access-control-allow-origin", "https://only.example"),
+                ("link", "<a>"),
+            ]);
+            let prepared = prepared(&head, is_cross_origin);
+            let mut first = Vec::new();
+            prepared.each(|name, value| {
+                if !belongs_to_connection(name) {
+                    first.push((name.clone(), value.clone()));
+                }
+            });
+            let mut expected = vec![("etag", "\"1\"")];
+            if !is_cross_origin {
+                expected.push(("access-control-allow-origin", "https://only.example"));
+            }
+            expected.extend([
+                ("link", "<a>"),
+                ("server", SERVER_NAME),
+                ("accept-ranges", "bytes"),
+            ]);
+            if is_cross_origin {
+                expected.extend([
+                    ("access-control-allow-origin", "*"),
+                    ("access-control-expose-headers", EXPOSED),
+                ]);
+            }
+            assert_eq!(texts(&first), expected);
+        }
+    }
+
+    #[test]
+    fn forms_are_made_once_and_say_what_is_put_one_by_one() {
+        let head = head(&[("etag", "\"1\""), ("link", "<a>"), ("connection", "close")]);
+        let prepared = prepared(&head, true);
+        let mut each = Vec::new();
+        prepared.each(|name, value| {
+            if !belongs_to_connection(name) {
+                each.push((name.clone(), value.clone()));
+            }
+        });
+        assert!(prepared.pairs().is_none() && prepared.lines().is_none());
+        assert_eq!(prepared.pairs().unwrap(), each);
+        let by_one = FieldLines::new(each.iter().map(|(name, value)| (name, value)));
+        assert_eq!(*prepared.lines().unwrap(), by_one);
+        assert_eq!(prepared.fields().get(ETAG).unwrap(), "\"1\"");
+        assert!(!prepared.fields().contains_key(SET_COOKIE));
+        assert!(std::ptr::eq(prepared.fields(), prepared.fields()));
+        assert_eq!(prepared.validators().etag.as_ref().unwrap(), "\"1\"");
+    }
 }

@@ -66,16 +66,14 @@ impl Sending<'_> {
         let Some(prepared) = prepared::of(self.entity, &head) else {
             return Err(SendFault::Answer("a head without its lines".to_owned()));
         };
-        if context.child.is_some() {
-            prepared.prepare_for_child(&head.headers);
-        }
+        let prepared = &prepared;
         if head.status.is_success() {
             prefetching::see(self.edge, self.asking, context, prepared, self.now_ms);
         }
         let request = &self.asking.request.headers;
         let method = &self.asking.request.method;
         if conditional::has_conditions(request) {
-            let validators = &prepared.validators;
+            let validators = prepared.validators();
             match conditional::evaluate(method, request, head.status, validators, self.now_ms) {
                 Precondition::Proceed => {}
                 Precondition::NotModified => {
@@ -186,7 +184,7 @@ impl Sending<'_> {
     }
 
     /// Which of its bytes the client asks for; ranges are for a `GET` that is answered with 200.
-    fn fit(&self, head: &StoredHead, prepared: &Prepared) -> Fitted {
+    fn fit(&self, head: &StoredHead, prepared: &Prepared<'_>) -> Fitted {
         if let Some(part) = self.part {
             return Fitted::One(part);
         }
@@ -195,8 +193,8 @@ impl Sending<'_> {
             || head.status != StatusCode::OK
             || !request.contains_key(http::header::RANGE)
             // A 200 with one is told as it came: cut, it would have two of them.
-            || prepared.fields.contains_key(CONTENT_RANGE)
-            || !conditional::if_range_holds(request, &prepared.validators, self.now_ms)
+            || head.headers.contains_key(CONTENT_RANGE)
+            || !conditional::if_range_holds(request, prepared.validators(), self.now_ms)
         {
             return Fitted::Whole;
         }
@@ -212,7 +210,7 @@ impl Sending<'_> {
         client: &mut C,
         context: &mut RequestContext,
         status: StatusCode,
-        prepared: &Prepared,
+        prepared: &Prepared<'_>,
     ) -> Result<Sent, SendFault> {
         context.status = status.as_u16();
         let mut head = client.head(status);
@@ -221,7 +219,7 @@ impl Sending<'_> {
             head.fields(prepared.fields_for(context));
         } else {
             for name in &OF_NOT_MODIFIED {
-                for value in prepared.fields.get_all(name) {
+                for value in prepared.fields().get_all(name) {
                     head.field(name, value);
                 }
             }
@@ -242,7 +240,7 @@ impl Sending<'_> {
         &self,
         client: &mut C,
         context: &mut RequestContext,
-        prepared: &Prepared,
+        prepared: &Prepared<'_>,
     ) -> Result<Sent, SendFault> {
         let status = StatusCode::RANGE_NOT_SATISFIABLE;
         context.status = status.as_u16();
@@ -264,7 +262,7 @@ impl Sending<'_> {
         client: &mut C,
         context: &mut RequestContext,
         stored: &StoredHead,
-        prepared: &Prepared,
+        prepared: &Prepared<'_>,
         opening: Opening,
     ) -> Result<Sent, SendFault> {
         if let Opening::Not(sent) = opening {
@@ -298,7 +296,7 @@ impl Sending<'_> {
         &self,
         client: &mut C,
         context: &mut RequestContext,
-        prepared: &Prepared,
+        prepared: &Prepared<'_>,
         range: ByteRange,
         opening: Opening,
     ) -> Result<Sent, SendFault> {
@@ -336,14 +334,14 @@ impl Sending<'_> {
         &self,
         client: &mut C,
         context: &mut RequestContext,
-        prepared: &Prepared,
+        prepared: &Prepared<'_>,
         ranges: &[ByteRange],
     ) -> Result<Sent, SendFault> {
         let status = StatusCode::PARTIAL_CONTENT;
         let total = self.entity.total_len().unwrap_or(0);
         let seed = u128::from(self.edge.entropy.next_u64()) << 64
             | u128::from(self.edge.entropy.next_u64());
-        let parts = Multipart::of(ranges, total, prepared.fields.get(CONTENT_TYPE), seed);
+        let parts = Multipart::of(ranges, total, prepared.fields().get(CONTENT_TYPE), seed);
         context.status = status.as_u16();
         let mut head = client.head(status);
         for (name, value) in prepared.fields_for(context) {
@@ -370,7 +368,7 @@ impl Sending<'_> {
 }
 
 /// The fields of what is stored.
-fn put_stored(prepared: &Prepared, context: &RequestContext, head: &mut impl HeadLines) {
+fn put_stored(prepared: &Prepared<'_>, context: &RequestContext, head: &mut impl HeadLines) {
     if context.child.is_some() {
         head.fields(prepared.fields_for(context));
     } else {
@@ -379,13 +377,13 @@ fn put_stored(prepared: &Prepared, context: &RequestContext, head: &mut impl Hea
 }
 
 /// An answer without the fields of what is stored is for pages of other origins too.
-fn put_cross_origin(prepared: &Prepared, head: &mut impl HeadLines) {
+fn put_cross_origin(prepared: &Prepared<'_>, head: &mut impl HeadLines) {
     for name in [
         http::header::ACCESS_CONTROL_ALLOW_ORIGIN,
         http::header::ACCESS_CONTROL_EXPOSE_HEADERS,
         http::header::SERVER,
     ] {
-        if let Some(value) = prepared.fields.get(&name) {
+        if let Some(value) = prepared.fields().get(&name) {
             head.field(&name, value);
         }
     }
