@@ -7,7 +7,7 @@
 //! - [`Shedder`] and [`RunningSessions`]: what is refused first when the node has too much to do.
 //! - [`FrameMeter`]: HTTP/2 frames that cost a client nothing.
 //! - [`Drip`]: bytes that come singly.
-//! - [`Share`] and [`Turns`]: work that must not keep waiting who is served already.
+//! - [`Turns`]: work that must not keep waiting who is served already.
 //!
 //! [`Limits`] is all of them in the order in which a request meets them; [`Gossip`] carries what nodes tell each other, and
 //! [`Probe`] watches how the node is.
@@ -53,6 +53,6 @@ pub use limits::{Limits, Turned};
 pub use probe::Probe;
 pub use rate::{Rate, RateError};
 pub use running::RunningSessions;
-pub use share::{Share, Turns};
+pub use share::Turns;
 pub use shed::{Level, Pressure, Shedder};
 pub use standing::{Refusal, Standing};

@@ -14,44 +14,53 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// Of the time that everything else takes, one part in so many.
 const ONE_IN: i64 = 4;
 
-/// What is paid in time for work that can wait. Whoever has none left steps behind everything that is ready to run, and is given a
-/// quarter of the time that this takes: so a flood keeps nobody waiting for more than a moment, and a node that has much to do
-/// for others still takes up somebody new.
+/// What is paid in time for work that can wait. Whoever finds none left steps behind everything that is ready to run, and all
+/// who wait are given a quarter of the time that this takes, together: so a flood keeps nobody waiting for more than a moment, and
+/// a node that has much to do for others still takes up somebody new.
 #[derive(Debug)]
-pub struct Share {
-    least_ns: i64,
+struct Share {
+    /// Threads that do such work.
+    threads: i64,
     credit_ns: AtomicI64,
+    began: Instant,
+    /// When time was given last, since `began`.
+    given_ns: AtomicI64,
 }
 
 impl Share {
-    /// At least this much work is done each time; of the last piece there may be more.
-    #[must_use]
-    pub fn new(least: Duration) -> Self {
+    fn new(threads: usize) -> Self {
         Self {
-            least_ns: ns(least),
+            threads: i64::try_from(threads).unwrap_or(i64::MAX),
             credit_ns: AtomicI64::new(0),
+            began: Instant::now(),
+            given_ns: AtomicI64::new(0),
         }
     }
 
     /// Returns when there is time for some work.
-    pub async fn turn(&self) {
+    async fn turn(&self) {
         if self.credit_ns.load(Ordering::Relaxed) > 0 {
             return;
         }
         let began = Instant::now();
         tokio::task::yield_now().await;
-        self.grant(began.elapsed());
+        self.grant(began.elapsed(), self.began.elapsed());
     }
 
     /// Takes what work has cost.
-    pub fn spent(&self, cost: Duration) {
+    fn spent(&self, cost: Duration) {
         self.credit_ns.fetch_sub(ns(cost), Ordering::Relaxed);
     }
 
-    /// What was not used before is gone: nobody saves up for a flood.
-    fn grant(&self, others_took: Duration) {
-        let credit_ns = (ns(others_took) / ONE_IN).max(self.least_ns);
-        self.credit_ns.store(credit_ns, Ordering::Relaxed);
+    /// `now` counts from the share's beginning. What was not used before is gone: nobody saves up for a flood. And of the time
+    /// that all who wait saw pass, only the first is given a quarter, or several kinds of such work would let each other grow; the
+    /// others do one piece each.
+    fn grant(&self, others_took: Duration, now: Duration) {
+        let since_ns = ns(now) - self.given_ns.swap(ns(now), Ordering::Relaxed);
+        let seen_ns = ns(others_took).min(since_ns).max(0);
+        let credit_ns = seen_ns.saturating_mul(self.threads) / ONE_IN;
+        self.credit_ns
+            .store(credit_ns.max(ONE_PIECE_NS), Ordering::Relaxed);
     }
 }
 
@@ -60,10 +69,10 @@ impl Share {
 const LINES: usize = 64;
 
 /// Less than any work takes: one piece is done each time.
-const ONE_PIECE: Duration = Duration::from_nanos(1);
+const ONE_PIECE_NS: i64 = 1;
 
-/// Work that calculates for long, beside how long a hit takes: of all that could go on, one piece for each processor does, and as a
-/// [`Share`] of its thread's time. Those who are served already wait for one piece and no more, however much comes at once; and
+/// Work that can wait, for those who come and those who go, and what calculates for long beside how long a hit takes: of all that
+/// could go on, one piece for each processor does, and all together as a share of the threads' time. Those who are served already wait for one piece and no more, however much comes at once; and
 /// one client's pieces wait for one another before they wait for other clients' ones.
 #[derive(Debug)]
 pub struct Turns {
@@ -87,7 +96,7 @@ impl Turns {
         let processors = processors.max(1);
         let half = processors.div_ceil(2);
         Self {
-            share: Share::new(ONE_PIECE),
+            share: Share::new(processors),
             all: Semaphore::new(processors),
             lines: std::array::from_fn(|_| Semaphore::new(half)),
             seed: RandomState::new(),
@@ -103,6 +112,16 @@ impl Turns {
             }
             woken().await;
         }
+    }
+
+    /// Returns when there is time to take up somebody new, of whom nothing is known yet.
+    pub async fn newcomer(&self) {
+        self.share.turn().await;
+    }
+
+    /// Takes what a newcomer has cost.
+    pub fn spent(&self, cost: Duration) {
+        self.share.spent(cost);
     }
 
     async fn step<F: Future>(
@@ -160,8 +179,7 @@ mod tests {
     const US: Duration = Duration::from_micros(1);
 
     /// How many pieces of work of this cost are done before others have their turn.
-    fn pieces(share: &Share, others_took: Duration, cost: Duration) -> u32 {
-        share.grant(others_took);
+    fn pieces(share: &Share, cost: Duration) -> u32 {
         let mut pieces = 0;
         while share.credit_ns.load(Ordering::Relaxed) > 0 {
             share.spent(cost);
@@ -172,29 +190,45 @@ mod tests {
 
     #[test]
     fn a_quarter_of_what_others_take_and_never_nothing() {
-        let share = Share::new(60 * US);
-        assert_eq!(pieces(&share, 10 * US, 15 * US), 4, "the least");
-        assert_eq!(pieces(&share, 60_000 * US, 15 * US), 1_000);
-        assert_eq!(
-            pieces(&share, Duration::ZERO, 15 * US),
-            4,
-            "nothing is saved up"
-        );
-        let one = Share::new(US);
-        assert_eq!(pieces(&one, 200 * US, 150 * US), 1);
-        assert_eq!(pieces(&one, 6_000 * US, 150 * US), 10);
+        let share = Share::new(1);
+        let mut now = Duration::ZERO;
+        let mut after = |others_took: Duration, cost: Duration| {
+            now += others_took;
+            share.grant(others_took, now);
+            pieces(&share, cost)
+        };
+        assert_eq!(after(10 * US, 15 * US), 1, "one at least");
+        assert_eq!(after(60_000 * US, 15 * US), 1_000);
+        assert_eq!(after(Duration::ZERO, 15 * US), 1, "nothing is saved up");
+        assert_eq!(after(200 * US, 150 * US), 1);
+        assert_eq!(after(6_000 * US, 150 * US), 10);
+    }
+
+    #[test]
+    fn those_who_wait_at_once_are_given_it_once() {
+        let share = Share::new(1);
+        let (others_took, now) = (6_000 * US, 10_000 * US);
+        let waiting = (0..4).map(|_| {
+            share.grant(others_took, now);
+            pieces(&share, 150 * US)
+        });
+        assert_eq!(waiting.collect::<Vec<_>>(), [10, 1, 1, 1]);
+        // A quarter of each thread's.
+        let of_two = Share::new(2);
+        of_two.grant(others_took, now);
+        assert_eq!(pieces(&of_two, 150 * US), 20);
     }
 
     #[tokio::test]
     async fn who_has_nothing_left_lets_others_run() {
-        let share = std::sync::Arc::new(Share::new(US));
+        let turns = std::sync::Arc::new(Turns::new(1));
         let order = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let mut tasks = Vec::new();
         for name in ["a", "b"] {
-            let (share, order) = (share.clone(), order.clone());
+            let (turns, order) = (turns.clone(), order.clone());
             tasks.push(tokio::spawn(async move {
-                share.turn().await;
-                share.spent(Duration::from_secs(1));
+                turns.newcomer().await;
+                turns.spent(Duration::from_secs(1));
                 order.lock().unwrap().push(name);
             }));
         }

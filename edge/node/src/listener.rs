@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcsp_edge_limits::{ConnectionGuard, Limits, Share};
+use mcsp_edge_limits::{ConnectionGuard, Limits, Turns};
 use mcsp_edge_proxy::Door;
 use mcsp_edge_tls::{TlsServer, digest_of_client};
 use pingora_core::protocols::l4::stream::Stream as L4Stream;
@@ -27,8 +27,6 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What it costs to take a connection and to hear what its client says first, about; a flood has hundreds waiting.
 const ACCEPT_COST: Duration = Duration::from_micros(50);
-/// Less than that: at least one is taken each time.
-const ACCEPTS_LEAST: Duration = Duration::from_nanos(1);
 
 /// What all listeners share.
 #[derive(Clone)]
@@ -36,6 +34,7 @@ pub(crate) struct Doorway {
     pub(crate) door: Arc<Door>,
     permits: Arc<Semaphore>,
     limits: Arc<Limits>,
+    turns: Arc<Turns>,
     handshake_timeout: Duration,
     metrics: NodeMetrics,
     tracker: TaskTracker,
@@ -47,6 +46,7 @@ impl Doorway {
         door: Arc<Door>,
         config: &ConnectionsConfig,
         limits: Arc<Limits>,
+        turns: Arc<Turns>,
         metrics: NodeMetrics,
         tracker: TaskTracker,
         stop: watch::Receiver<bool>,
@@ -55,6 +55,7 @@ impl Doorway {
             door,
             permits: Arc::new(Semaphore::new(config.max)),
             limits,
+            turns,
             handshake_timeout: Duration::from_millis(config.handshake_timeout_ms),
             metrics,
             tracker,
@@ -110,14 +111,13 @@ impl Listening {
     /// Accepts until told to stop.
     pub(crate) async fn serve(self, doorway: Doorway) {
         let mut stop = doorway.stop.clone();
-        let share = Share::new(ACCEPTS_LEAST);
         loop {
-            share.turn().await;
+            doorway.turns.newcomer().await;
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
-            share.spent(ACCEPT_COST);
+            doorway.turns.spent(ACCEPT_COST);
             match accepted {
                 Ok((stream, from)) => self.admit(stream, from, &doorway),
                 Err(error) => {

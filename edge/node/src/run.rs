@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mcsp_edge_h1::{H1Metrics, Oddity};
 use mcsp_edge_h2::H2Metrics;
+use mcsp_edge_limits::Turns;
 use mcsp_edge_proxy::{Door, DoorConfig, EdgeProxy, ShieldDoor};
 use mcsp_edge_tls::TlsServer;
 use mcsp_identity::CallerTable;
@@ -78,8 +79,10 @@ async fn serve(prepared: Prepared, file: &Path) -> Result<(), BootError> {
     let config = &prepared.config;
     let (trigger, shutdown) = ShutdownTrigger::new();
     let metrics = NodeMetrics::register(registry())?;
+    // One share of the threads' time for all that can wait: see `Turns`.
+    let turns = Arc::new(Turns::new(threads(config)));
     let tls = match &prepared.certificates {
-        Some(store) => Some(TlsServer::new(store)?),
+        Some(store) => Some(TlsServer::new(store, Arc::clone(&turns))?),
         None => None,
     };
     // Before the first viewer; mistakes in the rules are told and stop nobody.
@@ -140,12 +143,14 @@ async fn serve(prepared: Prepared, file: &Path) -> Result<(), BootError> {
         },
         h1_metrics.clone(),
         H2Metrics::register(registry())?,
+        Arc::clone(&turns),
         stopped.clone(),
     );
     let doorway = Doorway::new(
         door,
         &config.connections,
         Arc::clone(&prepared.limits),
+        turns,
         metrics,
         tracker.clone(),
         stopped,
@@ -268,6 +273,14 @@ fn start_background(
     tokio::spawn(feed.run(shutdown.clone()))
 }
 
+/// Threads that serve.
+fn threads(config: &NodeConfig) -> usize {
+    match config.worker_threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
 fn proxy(prepared: &Prepared) -> HttpProxy<EdgeProxy> {
     let config = &prepared.config;
     let mut conf = ServerConf {
@@ -280,10 +293,7 @@ fn proxy(prepared: &Prepared) -> HttpProxy<EdgeProxy> {
             .map(|identity| identity.ca_file.display().to_string()),
         ..ServerConf::default()
     };
-    conf.threads = match config.worker_threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
+    conf.threads = threads(config);
     let mut proxy = http_proxy(&Arc::new(conf), EdgeProxy::new(Arc::clone(&prepared.edge)));
     // Refused before and after that, but on routes that take it: see `Oddity::Connect`.
     let mut options = HttpServerOptions::default();

@@ -28,16 +28,15 @@ pub struct TlsServer {
 }
 
 impl TlsServer {
-    /// With the certificates of `store`.
+    /// With the certificates of `store`; handshakes take their turns among `turns`.
     ///
     /// # Errors
     /// When rustls refuses the configured versions.
-    pub fn new(store: &Arc<CertificateStore>) -> Result<Self, TlsError> {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    pub fn new(store: &Arc<CertificateStore>, turns: Arc<Turns>) -> Result<Self, TlsError> {
         Ok(Self {
             by_client: Arc::new(server_config(store)?),
             by_us: Arc::new(frugal_config(store)?),
-            turns: Arc::new(Turns::new(processors)),
+            turns,
         })
     }
 

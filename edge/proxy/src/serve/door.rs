@@ -56,12 +56,12 @@ pub struct Door {
     h2_metrics: h2::H2Metrics,
     /// Requests that are passed on, which cost many times what a hit does, and connections that end without one, of which there may
     /// be thousands at once.
-    turns: Turns,
+    turns: Arc<Turns>,
     stop: ShutdownWatch,
 }
 
 impl Door {
-    /// A door before `proxy`, which ends connections once `stop` shows true.
+    /// A door before `proxy`, which ends connections once `stop` shows true. What is passed on takes its turns among `turns`.
     #[must_use]
     pub fn new(
         edge: Arc<Edge>,
@@ -69,6 +69,7 @@ impl Door {
         config: DoorConfig,
         h1_metrics: H1Metrics,
         h2_metrics: h2::H2Metrics,
+        turns: Arc<Turns>,
         stop: ShutdownWatch,
     ) -> Arc<Self> {
         let h2 = h2::Limits {
@@ -94,7 +95,7 @@ impl Door {
             h1_metrics,
             h2,
             h2_metrics,
-            turns: Turns::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            turns,
             stop,
         })
     }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mcsp_edge_limits::Turns;
 use mcsp_edge_tls::{
     CertificateConfig, CertificateStore, TlsConfig, TlsServer, TlsStream, TlsVersion,
 };
@@ -49,7 +50,7 @@ async fn accept(
     listener: &TcpListener,
 ) -> std::io::Result<TlsStream> {
     let (socket, _) = listener.accept().await?;
-    TlsServer::new(store)
+    TlsServer::new(store, Arc::new(Turns::new(1)))
         .unwrap()
         .accept(socket, None, Duration::from_secs(10))
         .await
