@@ -26,6 +26,7 @@ pub(crate) struct Filters {
 
 impl Filters {
     /// Words of a candidate set.
+    #[inline]
     pub(crate) fn words(&self) -> usize {
         self.always.len()
     }
@@ -55,6 +56,7 @@ impl Filters {
     }
 
     /// Whether a value with these bytes and these candidates can match.
+    #[inline]
     pub(crate) fn passes(&self, filter: FilterId, candidates: &[u64], bytes: &ByteSet) -> bool {
         candidates[filter as usize / 64] & (1 << (filter % 64)) != 0
             && self.bytes[filter as usize].meets(bytes)

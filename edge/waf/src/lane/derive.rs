@@ -68,7 +68,7 @@ pub(super) fn derive(policy: &Policy, generation: u64) -> Option<Lane> {
         }
         chains.push(chain(set, &plain, &rules, &telling));
     }
-    Some(Lane::new(chains, generation))
+    Some(Lane::new(set, chains, generation))
 }
 
 /// The clock of the one plain request.

@@ -11,45 +11,45 @@ const FIELD_BYTES_MAX: usize = 512;
 /// Most fields of an ordinary head.
 const FIELDS_MAX: usize = 40;
 
-/// What players and browsers send with a request for media, beside the three fields that are inspected.
+/// What players and browsers send with a request for media, beside the three fields that are inspected; by length.
 const ORDINARY: [&str; 37] = [
-    "accept",
-    "accept-encoding",
-    "accept-language",
-    "cache-control",
-    "cmcd-object",
-    "cmcd-request",
-    "cmcd-session",
-    "cmcd-status",
-    "connection",
+    "te",
     "dnt",
+    "via",
     "host",
-    "icy-metadata",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "if-unmodified-since",
-    "keep-alive",
+    "accept",
     "origin",
     "pragma",
+    "sec-gpc",
+    "if-match",
+    "if-range",
     "priority",
     "save-data",
     "sec-ch-ua",
-    "sec-ch-ua-mobile",
-    "sec-ch-ua-platform",
+    "connection",
+    "keep-alive",
+    "tracestate",
+    "cmcd-object",
+    "cmcd-status",
+    "traceparent",
+    "cmcd-request",
+    "cmcd-session",
+    "icy-metadata",
+    "cache-control",
+    "if-none-match",
     "sec-fetch-dest",
     "sec-fetch-mode",
     "sec-fetch-site",
-    "sec-fetch-storage-access",
     "sec-fetch-user",
-    "sec-gpc",
-    "te",
-    "traceparent",
-    "tracestate",
-    "upgrade-insecure-requests",
-    "via",
+    "accept-encoding",
+    "accept-language",
+    "sec-ch-ua-mobile",
+    "if-modified-since",
+    "sec-ch-ua-platform",
+    "if-unmodified-since",
     "x-playback-session-id",
+    "sec-fetch-storage-access",
+    "upgrade-insecure-requests",
 ];
 
 /// What an ordinary field may consist of: printable ASCII without what begins markup, substitutions and escapes, of URIs (`%`)
@@ -114,18 +114,38 @@ impl<'a> MediaHead<'a> {
 }
 
 fn is_ordinary(name: &[u8], value: &[u8]) -> bool {
-    let mut lower = [0; 32];
-    let Some(lower) = lower.get_mut(..name.len()) else {
+    let Some(known) = ordinary_name(name) else {
         return false;
     };
-    lower.copy_from_slice(name);
-    lower.make_ascii_lowercase();
     value.len() <= FIELD_BYTES_MAX
-        && ORDINARY
-            .binary_search_by(|known| known.as_bytes().cmp(lower))
-            .is_ok()
-        && (is_ordinary_text(value) || lower.starts_with(b"cmcd-") && is_ordinary_escaped(value))
+        && (is_ordinary_text(value) || known.starts_with("cmcd-") && is_ordinary_escaped(value))
 }
+
+/// The name of [`ORDINARY`] that this is, in any case.
+fn ordinary_name(name: &[u8]) -> Option<&'static str> {
+    let first = *LENGTHS_BEGIN.get(name.len())?;
+    let end = *LENGTHS_BEGIN.get(name.len() + 1)?;
+    let of_length = ORDINARY.get(usize::from(first)..usize::from(end))?;
+    let is_it = |known: &&&str| known.as_bytes().eq_ignore_ascii_case(name);
+    of_length.iter().find(is_it).copied()
+}
+
+/// By length, where names of that length begin in [`ORDINARY`]: few have the same.
+const LENGTHS_BEGIN: [u8; NAME_BYTES_MAX + 2] = {
+    let mut begin = [ORDINARY.len() as u8; NAME_BYTES_MAX + 2];
+    let mut place = ORDINARY.len();
+    while place > 0 {
+        place -= 1;
+        let mut length = 0;
+        while length <= ORDINARY[place].len() {
+            begin[length] = place as u8;
+            length += 1;
+        }
+    }
+    begin
+};
+/// The longest name of [`ORDINARY`].
+const NAME_BYTES_MAX: usize = 25;
 
 /// By byte, what [`ORDINARY_BYTES`] has: one look each.
 const IS_ORDINARY: [bool; 256] = {
@@ -184,7 +204,18 @@ mod tests {
 
     #[test]
     fn the_list_can_be_searched() {
-        assert!(ORDINARY.is_sorted());
+        assert!(ORDINARY.is_sorted_by_key(|name| name.len()));
+        for name in ORDINARY {
+            assert_eq!(ordinary_name(name.as_bytes()), Some(name));
+            let upper = name.to_ascii_uppercase();
+            assert_eq!(ordinary_name(upper.as_bytes()), Some(name));
+            assert_eq!(ordinary_name(&name.as_bytes()[1..]), None, "{name}");
+            assert_eq!(ordinary_name(format!("{name}s").as_bytes()), None);
+        }
+        let longest = ORDINARY.iter().map(|name| name.len()).max();
+        assert_eq!(longest, Some(NAME_BYTES_MAX));
+        assert_eq!(ordinary_name(b""), None);
+        assert_eq!(ordinary_name(&[b'a'; 300]), None);
     }
 
     #[test]

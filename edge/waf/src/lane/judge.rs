@@ -11,6 +11,31 @@ const CAPTURES: usize = 10;
 /// What a match captured, by group.
 pub(super) type Captures = [Option<Vec<u8>>; CAPTURES];
 
+/// A value, and what the pipeline that was last asked for makes of it.
+pub(super) struct Form {
+    value: ValueId,
+    pipeline: Option<u32>,
+    made: ValueId,
+}
+
+impl Form {
+    pub(super) const fn of(value: ValueId) -> Self {
+        Self {
+            value,
+            pipeline: None,
+            made: value,
+        }
+    }
+
+    fn by(&mut self, set: &RuleSet, values: &mut Values, pipeline: u32) -> ValueId {
+        if self.pipeline != Some(pipeline) {
+            self.made = values.pipeline(self.value, &set.pipelines[pipeline as usize]);
+            self.pipeline = Some(pipeline);
+        }
+        self.made
+    }
+}
+
 pub(super) struct Request<'a> {
     pub(super) set: &'a RuleSet,
     pub(super) values: [Option<&'a [u8]>; INSPECTED.len()],
@@ -60,14 +85,18 @@ impl Request<'_> {
         &self,
         chain: &Chain,
         values: &mut Values,
-        id: ValueId,
+        form: &mut Form,
     ) -> Option<Captures> {
         let link = chain.links.first()?;
         let Look::Inspects { argument, .. } = &link.look else {
             return Some(Captures::default());
         };
         let (rule, test) = self.rule(link)?;
-        self.value_matches(rule, test, argument, values, id)
+        if rule.multi_match {
+            return self.value_matches(rule, test, argument, values, form.value);
+        }
+        let id = form.by(self.set, values, rule.pipeline);
+        self.tested(rule, test, argument, values, id)
     }
 
     /// As the engine looks at a stored value.

@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use head::MediaHead;
-use judge::Request;
+use judge::{Form, Request};
 use known::Cleared;
 
 use crate::lang::variables::Variable;
@@ -135,7 +135,7 @@ impl Lane {
         derive::derive(policy, GENERATION.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn new(chains: Vec<Chain>, generation: u64) -> Self {
+    fn new(set: &RuleSet, chains: Vec<Chain>, generation: u64) -> Self {
         let mut lane = Self {
             chains: Vec::new(),
             by_kind: Default::default(),
@@ -156,6 +156,14 @@ impl Lane {
             }
         }
         lane.chains = chains;
+        // One after the other, those that look at the same form of a value.
+        let pipeline = |number: &u32| {
+            let link = lane.chains.get(*number as usize)?.links.first()?;
+            set.rules.get(link.rule as usize).map(|rule| rule.pipeline)
+        };
+        for numbers in &mut lane.by_kind {
+            numbers.sort_by_key(pipeline);
+        }
         lane
     }
 
@@ -206,11 +214,11 @@ impl Lane {
     fn judge(&self, request: &Request<'_>, kind: Kind, value: &[u8]) -> Cleared {
         let mut scratch = SCRATCH.try_with(RefCell::take).unwrap_or_default();
         scratch.reset(request.set.filters.words(), SCRATCH_BYTES_MAX);
-        let id = scratch.push(value);
+        let mut form = Form::of(scratch.push(value));
         let mut cleared = Cleared::ForItself;
         for &chain in &self.by_kind[kind as usize] {
             let chain = &self.chains[chain as usize];
-            let Some(captures) = request.first_link(chain, &mut scratch, id) else {
+            let Some(captures) = request.first_link(chain, &mut scratch, &mut form) else {
                 continue;
             };
             if request.rest_matches(chain, captures) {

@@ -14,7 +14,8 @@ const READ_BYTES_MAX: usize = 64 << 10;
 /// The fingerprint of injected SQL.
 pub(super) fn sql(value: &[u8]) -> Option<Vec<u8>> {
     let value = &value[..value.len().min(READ_BYTES_MAX)];
-    if is_plain_text(value) || begins_as_product(value) {
+    let seen = Seen::of(value);
+    if is_plain_text(value, &seen) || begins_as_product(value, &seen) {
         return None;
     }
     // `detect_sqli` reads the value once more for its fingerprint, found or not.
@@ -30,6 +31,27 @@ pub(super) fn scripting(value: &[u8]) -> bool {
     libinjectionrs::detect_xss(&value[..value.len().min(READ_BYTES_MAX)]).is_injection()
 }
 
+/// What a value has in it.
+struct Seen {
+    bytes: ByteSet,
+    /// Whether a comment of two characters begins in it, in any dialect.
+    has_comment: bool,
+}
+
+impl Seen {
+    fn of(value: &[u8]) -> Self {
+        let bytes = ByteSet::of(value);
+        let begins = |pair: &[u8]| matches!(pair, b"--" | b"/*");
+        Self {
+            has_comment: bytes.meets(&OF_COMMENTS) && value.windows(2).any(begins),
+            bytes,
+        }
+    }
+}
+
+/// One of these is in whatever begins a comment of two characters.
+const OF_COMMENTS: ByteSet = ByteSet::literal(b"-*");
+
 /// Bytes that begin tokens of other kinds than names, numbers, operators and separators: strings, groups, variables,
 /// comments, escapes, logic.
 const OTHER_TOKENS: ByteSet = ByteSet::literal(b"'\"`()@#$\\&|{}");
@@ -41,12 +63,8 @@ const WORD_BYTES_MAX: usize = 32;
 
 /// Whether no fingerprint of injected SQL can come of a value, by what it lacks: none consists of names, numbers, operators
 /// and separators alone, and no other token can be in it. It saves the grammar most of what people write.
-fn is_plain_text(value: &[u8]) -> bool {
-    if OTHER_TOKENS.meets(&ByteSet::of(value)) {
-        return false;
-    }
-    let pairs = value.windows(2);
-    if pairs.into_iter().any(|pair| pair == b"--" || pair == b"/*") {
+fn is_plain_text(value: &[u8], seen: &Seen) -> bool {
+    if seen.has_comment || OTHER_TOKENS.meets(&seen.bytes) {
         return false;
     }
     !value
@@ -70,7 +88,7 @@ fn is_active(word: &[u8]) -> bool {
 /// grammar folds the first three tokens into a name and decides by five: name, group, name, and then the semicolon or a name.
 /// No fingerprint of injected SQL begins like that, whatever follows; of what follows, quotes and comments could have the
 /// value read in other ways.
-fn begins_as_product(value: &[u8]) -> bool {
+fn begins_as_product(value: &[u8], seen: &Seen) -> bool {
     let named = || -> Option<()> {
         let rest = ordinary_word(value)?.strip_prefix(b"/")?;
         let rest = number(rest)?.strip_prefix(b" (")?;
@@ -81,9 +99,7 @@ fn begins_as_product(value: &[u8]) -> bool {
         let rest = ordinary_word(rest.strip_prefix(b" ")?)?.strip_prefix(b" ")?;
         number(rest)?.strip_prefix(b";").map(drop)
     };
-    named().is_some()
-        && !OTHER_READINGS.meets(&ByteSet::of(value))
-        && !value.windows(2).any(|pair| matches!(pair, b"--" | b"/*"))
+    !seen.has_comment && !OTHER_READINGS.meets(&seen.bytes) && named().is_some()
 }
 
 /// What has the grammar read a value a second time: as the end of a string, or with comments of another dialect.
@@ -171,6 +187,14 @@ mod tests {
 
     use super::*;
 
+    fn is_plain(value: &[u8]) -> bool {
+        is_plain_text(value, &Seen::of(value))
+    }
+
+    fn is_product(value: &[u8]) -> bool {
+        begins_as_product(value, &Seen::of(value))
+    }
+
     #[test]
     fn no_fingerprint_consists_of_plain_tokens() {
         let plain = |word: &str| word[1..].bytes().all(|kind| b"N1O,.;:?".contains(&kind));
@@ -201,9 +225,9 @@ mod tests {
             "thumb-720.jpg",
         ] {
             let expected = !text.contains(" in ");
-            assert_eq!(is_plain_text(text.as_bytes()), expected, "{text}");
+            assert_eq!(is_plain(text.as_bytes()), expected, "{text}");
         }
-        assert!(!is_plain_text(b"1union select 2"));
+        assert!(!is_plain(b"1union select 2"));
     }
 
     #[test]
@@ -234,7 +258,7 @@ mod tests {
             "Viewer/1.4 (Linux;Android 15) ExoPlayerLib/2.19.1",
             "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X)",
         ] {
-            assert!(begins_as_product(value.as_bytes()), "{value}");
+            assert!(is_product(value.as_bytes()), "{value}");
         }
         for value in [
             "Mozilla/5.0 (X11; ' or 1=1",
@@ -246,7 +270,7 @@ mod tests {
             "Mozilla/5.0(X11;",
             "Mozilla (X11;",
         ] {
-            assert!(!begins_as_product(value.as_bytes()), "{value}");
+            assert!(!is_product(value.as_bytes()), "{value}");
         }
     }
 
@@ -292,7 +316,7 @@ mod tests {
             let mut value = format!("{first}/{version} ({platform}{joint}").into_bytes();
             value.extend_from_slice(&rest);
             value.extend_from_slice(more.as_bytes());
-            if begins_as_product(&value) {
+            if is_product(&value) {
                 let found = libinjectionrs::detect_sqli(&value);
                 prop_assert!(!found.is_injection(), "{:?}", String::from_utf8_lossy(&value));
             }
@@ -300,7 +324,7 @@ mod tests {
 
         #[test]
         fn plain_text_is_never_an_injection(value in words()) {
-            if is_plain_text(&value) {
+            if is_plain(&value) {
                 let found = libinjectionrs::detect_sqli(&value);
                 prop_assert!(!found.is_injection(), "{:?}", String::from_utf8_lossy(&value));
             }

@@ -77,9 +77,17 @@ impl Values {
         let room = self.bytes_max.saturating_sub(self.bytes.len());
         self.full |= value.len() > room;
         let value = &value[..value.len().min(room)];
+        self.keep(value, ByteSet::of(value))
+    }
+
+    fn has_room_for(&self, value: &[u8]) -> bool {
+        value.len() <= self.bytes_max.saturating_sub(self.bytes.len())
+    }
+
+    fn keep(&mut self, value: &[u8], set: ByteSet) -> ValueId {
         let start = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         self.bytes.extend_from_slice(value);
-        self.register(start, ByteSet::of(value))
+        self.register(start, set)
     }
 
     fn register(&mut self, start: u32, set: ByteSet) -> ValueId {
@@ -120,6 +128,7 @@ impl Values {
     }
 
     /// A value's bytes.
+    #[inline]
     pub(crate) fn get(&self, id: ValueId) -> &[u8] {
         match self.spans.get(id as usize) {
             Some((start, end)) => &self.bytes[*start as usize..*end as usize],
@@ -128,26 +137,38 @@ impl Values {
     }
 
     /// The byte values in a value.
+    #[inline]
     pub(crate) fn set(&self, id: ValueId) -> &ByteSet {
         &self.sets[id as usize]
     }
 
     /// The result of one transformation; the value itself if nothing changes.
+    #[inline]
     pub(crate) fn transform(&mut self, id: ValueId, step: Transformation) -> ValueId {
         if step.may_leave() && !self.sets[id as usize].meets(step.touches()) {
             return id;
         }
         let place = id as usize * Transformation::COUNT + step as usize;
-        if let Some(known) = self.results[place].checked_sub(1) {
-            return known;
+        match self.results[place].checked_sub(1) {
+            Some(known) => known,
+            None => self.apply(id, step, place),
         }
+    }
+
+    fn apply(&mut self, id: ValueId, step: Transformation, place: usize) -> ValueId {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         step.apply(self.get(id), &mut scratch);
         let result = if scratch == self.get(id) {
             id
         } else {
-            let result = self.push(&scratch);
+            let result = match step {
+                Transformation::Lowercase if self.has_room_for(&scratch) => {
+                    let set = self.sets[id as usize].lowered();
+                    self.keep(&scratch, set)
+                }
+                _ => self.push(&scratch),
+            };
             self.derived[result as usize] = true;
             self.derived_bytes += self.get(result).len();
             result
@@ -164,21 +185,26 @@ impl Values {
     }
 
     /// The result of a pipeline.
+    #[inline]
     pub(crate) fn pipeline(&mut self, id: ValueId, steps: &[Transformation]) -> ValueId {
         steps.iter().fold(id, |id, step| self.transform(id, *step))
     }
 
     /// The filters that a value satisfies by its literals.
+    #[inline]
     pub(crate) fn candidates(&mut self, id: ValueId, filters: &Filters) -> &[u64] {
-        let range = id as usize * self.words..(id as usize + 1) * self.words;
         if !self.scanned[id as usize] {
-            self.scanned[id as usize] = true;
-            let (start, end) = self.spans[id as usize];
-            filters.scan(
-                &self.bytes[start as usize..end as usize],
-                &mut self.candidates[range.clone()],
-            );
+            self.scan(id, filters);
         }
-        &self.candidates[range]
+        &self.candidates[id as usize * self.words..(id as usize + 1) * self.words]
+    }
+
+    fn scan(&mut self, id: ValueId, filters: &Filters) {
+        self.scanned[id as usize] = true;
+        let (start, end) = self.spans[id as usize];
+        filters.scan(
+            &self.bytes[start as usize..end as usize],
+            &mut self.candidates[id as usize * self.words..(id as usize + 1) * self.words],
+        );
     }
 }

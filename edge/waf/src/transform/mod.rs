@@ -37,6 +37,7 @@ macro_rules! transformations {
 
             /// A value with none of these bytes is not changed.
             #[must_use]
+            #[inline]
             pub fn touches(self) -> &'static ByteSet {
                 static TOUCHES: [ByteSet; Transformation::COUNT] = [$($touches),*];
                 &TOUCHES[self as usize]
@@ -44,6 +45,7 @@ macro_rules! transformations {
 
             /// Whether [`Self::touches`] says anything: some make something of every value, an empty one too.
             #[must_use]
+            #[inline]
             pub fn may_leave(self) -> bool {
                 static MAY_LEAVE: [bool; Transformation::COUNT] = [$($touches.len() < 256),*];
                 MAY_LEAVE[self as usize]
@@ -92,6 +94,7 @@ transformations! {
 }
 
 /// C's `isspace` in the plain locale.
+#[inline]
 pub(crate) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r')
 }

@@ -6,21 +6,31 @@ const NO_BREAK_SPACE: u8 = 0xa0;
 
 /// ASCII letters.
 pub(super) fn lowercase(input: &[u8], out: &mut Vec<u8>) {
-    out.extend(input.iter().map(u8::to_ascii_lowercase));
+    let start = out.len();
+    out.extend_from_slice(input);
+    out[start..].make_ascii_lowercase();
 }
 
 /// ASCII letters.
 pub(super) fn uppercase(input: &[u8], out: &mut Vec<u8>) {
-    out.extend(input.iter().map(u8::to_ascii_uppercase));
+    let start = out.len();
+    out.extend_from_slice(input);
+    out[start..].make_ascii_uppercase();
 }
 
+#[inline]
 fn is_blank(byte: u8) -> bool {
     is_space(byte) || byte == NO_BREAK_SPACE
 }
 
 /// Every blank goes.
 pub(super) fn remove_whitespace(input: &[u8], out: &mut Vec<u8>) {
-    out.extend(input.iter().copied().filter(|b| !is_blank(*b)));
+    out.reserve(input.len());
+    for &byte in input {
+        if !is_blank(byte) {
+            out.push(byte);
+        }
+    }
 }
 
 /// A run of blanks becomes one space.
