@@ -12,8 +12,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// For each client's connection, one to an origin.
 const OF_CONNECTION: u64 = 2;
-/// Everything else: listeners, files, the system's own.
-const OTHERS: u64 = 1024;
+/// Everything else: listeners, files, who was turned away and waits for the end of it ([`lobby`](crate::lobby)).
+const OTHERS: u64 = 1024 + crate::lobby::ROOM as u64;
 
 /// Makes room for the descriptors of `connections_max` clients' connections, as far as the process may have so many: the limit
 /// of the process (`RLIMIT_NOFILE`) is raised as far as it may raise it. Told is how many there is room for; 0 where that

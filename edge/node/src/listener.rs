@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::addresses::ListenerAddress;
 use crate::boot::BootError;
 use crate::config::{ConnectionsConfig, ListenerConfig};
+use crate::lobby::{self, Lobby};
 use crate::metrics::NodeMetrics;
 use crate::proxied::{self, Sources};
 
@@ -35,6 +36,7 @@ pub(crate) struct Doorway {
     permits: Arc<Semaphore>,
     limits: Arc<Limits>,
     turns: Arc<Turns>,
+    lobby: Lobby,
     handshake_timeout: Duration,
     metrics: NodeMetrics,
     tracker: TaskTracker,
@@ -55,6 +57,7 @@ impl Doorway {
             door,
             permits: Arc::new(Semaphore::new(config.max)),
             limits,
+            lobby: Lobby::open(lobby::ROOM, lobby::HOLD, Arc::clone(&turns)),
             turns,
             handshake_timeout: Duration::from_millis(config.handshake_timeout_ms),
             metrics,
@@ -135,7 +138,7 @@ impl Listening {
         };
         let Some(sources) = &self.sources else {
             let Some(guard) = doorway.admit(from.ip()) else {
-                return;
+                return doorway.lobby.hold(stream);
             };
             let tls = self.tls.clone();
             let connection = connection(stream, None, tls, doorway.clone(), (permit, guard));

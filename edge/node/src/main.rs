@@ -11,6 +11,7 @@ mod firewall;
 mod keys;
 mod limits;
 mod listener;
+mod lobby;
 mod metrics;
 mod proxied;
 mod run;

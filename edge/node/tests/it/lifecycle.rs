@@ -34,7 +34,7 @@ async fn a_stop_lets_a_running_answer_end_and_takes_no_new_viewer() {
 #[tokio::test]
 async fn the_table_of_descriptors_has_room_for_all_connections_from_the_start() {
     let world = World::new().await;
-    let (max, others) = (3_000_u64, 1_024);
+    let (max, others) = (3_000_u64, 2_048);
     let node = world
         .node_with("los1", &format!("[connections]\nmax = {max}\n"))
         .await;
