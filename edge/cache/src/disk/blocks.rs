@@ -98,17 +98,44 @@ pub(super) struct Entry {
     pub(super) extent: Extent,
 }
 
+/// How far a block was looked at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Mark {
+    page_at: u64,
+    in_page: usize,
+    sequence: u64,
+}
+
+/// A block, to be read.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(super) fn open(dir: &Path, block: u32) -> io::Result<File> {
+    let file = File::open(dir.join(file_name(block)))?;
+    // Only what is asked for is to come into memory: that is what gets checked. Where this has no effect, a little more comes.
+    let _ = fadvise(&file, 0, None, Advice::Random);
+    Ok(file)
+}
+
 /// Everything in a block, as the engine itself would find it: page after page, up to where an older one begins.
 ///
 /// # Errors
 /// When the block cannot be read.
 pub(super) fn entries(dir: &Path, block: u32) -> io::Result<(File, Vec<Entry>)> {
-    let file = File::open(dir.join(file_name(block)))?;
-    // Only what is asked for is to come into memory: that is what gets checked. Where this has no effect, a little more comes.
-    let _ = fadvise(&file, 0, None, Advice::Random);
+    let file = open(dir, block)?;
+    let entries = entries_after(&file, &mut Mark::default())?;
+    Ok((file, entries))
+}
+
+/// The same from where it was looked at last. The engine writes a page again and again, until it is full.
+///
+/// # Errors
+/// When the block cannot be read.
+pub(super) fn entries_after(file: &File, mark: &mut Mark) -> io::Result<Vec<Entry>> {
     let mut page = [0; INDEX_BYTES];
     let mut entries: Vec<Entry> = Vec::new();
-    let mut at = 0_u64;
+    let mut at = mark.page_at;
+    let mut seen = mark.in_page;
     loop {
         match file.read_exact_at(&mut page, at) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
@@ -117,18 +144,47 @@ pub(super) fn entries(dir: &Path, block: u32) -> io::Result<(File, Vec<Entry>)> 
         let Some(found) = index(&page, at) else { break };
         let Some(last) = found.last() else { break };
         let end = u64::from(last.extent.offset) + u64::from(last.extent.len);
-        for entry in &found {
-            if entries
-                .last()
-                .is_some_and(|last| entry.sequence < last.sequence)
-            {
-                return Ok((file, entries));
+        for (number, entry) in found.iter().enumerate().skip(seen) {
+            if entry.sequence < mark.sequence {
+                return Ok(entries);
             }
             entries.push(*entry);
+            *mark = Mark {
+                page_at: at,
+                in_page: number + 1,
+                sequence: entry.sequence,
+            };
         }
         at = end.next_multiple_of(PAGE_BYTES);
+        seen = 0;
     }
-    Ok((file, entries))
+    Ok(entries)
+}
+
+/// Of those blocks that are not `known`, the one that was begun last.
+///
+/// # Errors
+/// When the folder or a block cannot be read.
+pub(super) fn latest(dir: &Path, known: impl Fn(u32) -> bool) -> io::Result<Option<u32>> {
+    /// Others that were written to of late were emptied, each while a block was written.
+    const LOOKED_INTO: usize = 8;
+    let mut written = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if let Some(number) = entry.file_name().to_str().and_then(block_number)
+            && !known(number)
+        {
+            written.push((entry.metadata()?.modified()?, number));
+        }
+    }
+    written.sort_unstable_by_key(|written| std::cmp::Reverse(*written));
+    let mut latest = None;
+    for (_, number) in written.into_iter().take(LOOKED_INTO) {
+        if let Some(sequence) = first_sequence(&dir.join(file_name(number)))? {
+            latest = latest.max(Some((sequence, number)));
+        }
+    }
+    Ok(latest.map(|(_, number)| number))
 }
 
 /// What an index page at `at` says; nothing when it is none.

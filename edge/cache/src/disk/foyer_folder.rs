@@ -425,8 +425,17 @@ impl RecordStore for FoyerStore {
     }
 
     async fn settle(&self) {
-        if let Some(engine) = self.engine() {
-            engine.storage().wait().await;
+        let (Some(remains), Some(engine)) = (self.remains.as_ref(), self.engine()) else {
+            return;
+        };
+        engine.storage().wait().await;
+        if let Some(in_place) = &self.in_place {
+            // So that even the first who asks for it finds it where it lies. What is not found so the engine finds.
+            let places = Arc::clone(&in_place.places);
+            let _ = remains
+                .runtime
+                .spawn_blocking(move || places.follow())
+                .await;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Where records lie, beside the storage engine, which does not tell.
 //!
-//! Each block of the engine begins with pages that say what lies where ([`super::blocks`]). They are read when a block is
-//! full, and at the start. What is known is a guess: whoever reads by it checks what he finds, and looks it up the engine's
+//! Each block of the engine has pages that say what lies where ([`super::blocks`]). They are read at the start, when something
+//! was written, and when a block is full. What is known is a guess: whoever reads by it checks what he finds, and looks it up the engine's
 //! way when it is not what it should be, or not known. Whether there is a record at all only the engine says.
 //!
 //! Chunks never change under their key. The records of slots do: of one that was written since the start it is known what it
@@ -19,7 +19,7 @@ use foyer::DefaultHasher;
 use mcsp_edge_mapped::MappedFile;
 use parking_lot::{Mutex, RwLock};
 
-use super::blocks;
+use super::blocks::{self, Entry, Mark};
 use super::direct::Extent;
 use super::record::RecordKey;
 
@@ -58,6 +58,8 @@ struct Pending {
     leaving: HashSet<u32>,
     /// What is being looked at, unless it was given up meanwhile.
     looked_at: Option<u32>,
+    /// What the engine writes to, as far as is known, unless it became full.
+    unfinished: Option<u32>,
 }
 
 /// Where records lie.
@@ -66,8 +68,8 @@ pub(super) struct Places {
     dir: PathBuf,
     state: RwLock<State>,
     pending: Mutex<Pending>,
-    /// One looks at a time.
-    looking: Mutex<()>,
+    /// One looks at a time: how far the block that is not full was looked at.
+    looking: Mutex<Option<(u32, Mark)>>,
 }
 
 impl Places {
@@ -83,7 +85,9 @@ impl Places {
 
     /// A block is full. Called under a lock of the engine's.
     pub(super) fn filled(&self, block: u32) {
-        self.pending.lock().filled.insert(block);
+        let mut pending = self.pending.lock();
+        pending.filled.insert(block);
+        pending.unfinished.take_if(|written| *written == block);
     }
 
     /// A block is about to go: what is read of it had better be written again.
@@ -98,6 +102,7 @@ impl Places {
             pending.filled.remove(&block);
             pending.leaving.remove(&block);
             pending.looked_at.take_if(|looked_at| *looked_at == block);
+            pending.unfinished.take_if(|written| *written == block);
         }
         let mut state = self.state.write();
         let Some((file, hashes)) = state.blocks.remove(&block) else {
@@ -134,6 +139,54 @@ impl Places {
     /// Reads what lies in blocks that became full. Blocks its thread.
     pub(super) fn look(&self) {
         let _looking = self.looking.lock();
+        self.look_at_filled();
+    }
+
+    /// The same, and what was written since to the block that is not full yet. Blocks its thread.
+    pub(super) fn follow(&self) {
+        let mut looking = self.looking.lock();
+        self.look_at_filled();
+        let unfinished = self.pending.lock().unfinished;
+        let marked = looking.filter(|(block, _)| Some(*block) == unfinished);
+        let Some((block, mut mark)) = marked.or_else(|| self.find_unfinished()) else {
+            return;
+        };
+        let known = (self.state.read().blocks.get(&block)).map(|(file, _)| Arc::clone(file));
+        let file = match known {
+            Some(file) => file,
+            None => match blocks::open(&self.dir, block) {
+                Ok(file) => Arc::new(MappedFile::new(file)),
+                // What cannot be read is looked up the engine's way.
+                Err(_) => return,
+            },
+        };
+        let entries = blocks::entries_after(file.file(), &mut mark).unwrap_or_default();
+        if entries.is_empty() {
+            // Whatever was written was written elsewhere.
+            self.pending.lock().unfinished = None;
+            return;
+        }
+        let mut state = self.state.write();
+        // What became full meanwhile is looked at as such.
+        if self.pending.lock().unfinished == Some(block) {
+            state.enter(block, file, &entries);
+            *looking = Some((block, mark));
+        }
+    }
+
+    /// The block that the engine writes to, which tells nobody.
+    fn find_unfinished(&self) -> Option<(u32, Mark)> {
+        let known: HashSet<u32> = self.state.read().blocks.keys().copied().collect();
+        let block = blocks::latest(&self.dir, |block| known.contains(&block)).ok()??;
+        let mut pending = self.pending.lock();
+        if pending.filled.contains(&block) {
+            return None;
+        }
+        pending.unfinished = Some(block);
+        Some((block, Mark::default()))
+    }
+
+    fn look_at_filled(&self) {
         loop {
             let block = {
                 let mut pending = self.pending.lock();
@@ -145,23 +198,12 @@ impl Places {
             let Ok((file, entries)) = blocks::entries(&self.dir, block) else {
                 continue;
             };
-            let file = Arc::new(MappedFile::new(file));
             let mut state = self.state.write();
             if self.pending.lock().looked_at != Some(block) {
                 // Something else is being written there by now.
                 continue;
             }
-            let mut hashes = Vec::with_capacity(entries.len());
-            for entry in entries {
-                let known = state.known.entry(entry.hash).or_default();
-                if known.at.is_none() || entry.sequence >= known.sequence {
-                    known.at = Some((block, entry.extent));
-                    known.sequence = entry.sequence;
-                    known.is_checked = false;
-                    hashes.push(entry.hash);
-                }
-            }
-            state.blocks.insert(block, (file, hashes));
+            state.enter(block, Arc::new(MappedFile::new(file)), &entries);
         }
     }
 
@@ -219,6 +261,26 @@ impl Places {
             print: known.print,
             is_checked: known.is_checked,
         })
+    }
+}
+
+impl State {
+    /// Notes what lies in a block, the oldest first. A block that is known has its file already, which is to be given up with it.
+    fn enter(&mut self, block: u32, file: Arc<MappedFile>, entries: &[Entry]) {
+        let Self { known, blocks } = self;
+        let (_, hashes) = blocks.entry(block).or_insert_with(|| (file, Vec::new()));
+        for entry in entries {
+            let known = known.entry(entry.hash).or_default();
+            let at = Some((block, entry.extent));
+            // Of what was looked at before, it may be known that it is not what it should be.
+            let is_later = entry.sequence > known.sequence;
+            if is_later || (known.at.is_none() && entry.sequence == known.sequence) {
+                known.at = at;
+                known.sequence = entry.sequence;
+                known.is_checked = false;
+                hashes.push(entry.hash);
+            }
+        }
     }
 }
 

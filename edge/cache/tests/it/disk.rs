@@ -438,3 +438,41 @@ async fn a_full_queue_drops_and_counts() {
     assert_eq!(look(&disk, "/0").await, Found::Whole(0));
     disk.close().await;
 }
+
+/// What was written is read where it lies from then on, in the block that is being written as in full ones: nobody's first
+/// answer has to wait for another thread.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_just_written_is_there_at_once() {
+    let root = tempfile::tempdir().unwrap();
+    let disk = open(&root.path().join("cache")).await;
+    let body_now = |name: &str| match disk.load_now(slot(name)) {
+        Some(DiskRecord::Head(head)) => Some(head.body_id),
+        _ => None,
+    };
+    store(&disk, "/a", 1, 1000).await;
+    assert_eq!(body_now("/a"), Some(1));
+    store(&disk, "/a", 2, 1000).await;
+    assert_eq!(body_now("/a"), Some(2), "another took its place");
+    disk.remove(slot("/a"));
+    assert_eq!(body_now("/a"), None);
+    store(&disk, "/a", 3, 1000).await;
+    assert_eq!(body_now("/a"), Some(3));
+    // Through several blocks of 4 MiB, and over the oldest: there are less than 64 MiB.
+    for n in 10..100 {
+        let (name, len) = (format!("/{n}"), 1 << 20);
+        store(&disk, &name, n, len).await;
+        assert_eq!(body_now(&name), Some(n));
+        let (head, chunks) = response(&name, n, len);
+        for (index, chunk) in (0..).zip(chunks) {
+            let within = 0..u32::try_from(chunk.len()).unwrap();
+            let found = disk.load_chunk_now(head.body_id, index, within);
+            assert!(found == Some(chunk), "chunk {index} of {name}");
+        }
+    }
+    // Whatever is found of what has left is what was written there.
+    for n in 10..100 {
+        let name = format!("/{n}");
+        assert!(body_now(&name).is_none_or(|found| found == n), "{name}");
+    }
+    assert_eq!(look(&disk, "/99").await, Found::Whole(99));
+}
