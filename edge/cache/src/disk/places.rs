@@ -40,7 +40,9 @@ struct Known {
     at: Option<(u32, Extent)>,
     sequence: u64,
     print: Option<u64>,
-    is_checked: bool,
+    /// The seed of the key that all of it that the kernel has was checked for. What is known is found by a hash, which another key
+    /// may share; nobody reads what is sent as it lies, so that here both must be the same.
+    checked_for: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -228,7 +230,7 @@ impl Places {
             && known.at == Some((place.block, place.extent))
         {
             known.at = None;
-            known.is_checked = false;
+            known.checked_for = None;
         }
     }
 
@@ -245,7 +247,7 @@ impl Places {
             && known.at == Some((place.block, place.extent))
             && is_there
         {
-            known.is_checked = is_checked;
+            known.checked_for = is_checked.then(|| key.seed());
         }
     }
 
@@ -259,7 +261,7 @@ impl Places {
             block,
             extent,
             print: known.print,
-            is_checked: known.is_checked,
+            is_checked: known.checked_for.is_some_and(|seed| seed == key.seed()),
         })
     }
 }
@@ -277,7 +279,7 @@ impl State {
             if is_later || (known.at.is_none() && entry.sequence == known.sequence) {
                 known.at = at;
                 known.sequence = entry.sequence;
-                known.is_checked = false;
+                known.checked_for = None;
                 hashes.push(entry.hash);
             }
         }
@@ -287,4 +289,38 @@ impl State {
 /// As the engine's.
 fn hash_of(key: RecordKey) -> u64 {
     DefaultHasher::default().hash_one(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody reads what goes out as it lies: here it would not be noticed that it is another's.
+    #[test]
+    fn what_was_checked_for_one_key_is_not_checked_for_another_with_the_same_hash() {
+        let places = Places::new(Path::new("nowhere"));
+        let [key, other] = [1, 2].map(|index| RecordKey::Chunk { body_id: 7, index });
+        let extent = Extent {
+            offset: 4096,
+            len: 100,
+        };
+        let entry = |key| Entry {
+            hash: hash_of(key),
+            sequence: 1,
+            extent,
+        };
+        let file = Arc::new(MappedFile::new(tempfile::tempfile().unwrap()));
+        places.state.write().enter(3, file, &[entry(key)]);
+        let place = places.find(key).unwrap();
+        assert!(!place.is_checked);
+        places.note_checked(key, &place, true);
+        assert!(places.find(key).unwrap().is_checked);
+
+        let mut state = places.state.write();
+        let known = *state.known.get(&hash_of(key)).unwrap();
+        state.known.insert(hash_of(other), known);
+        drop(state);
+        assert!(!places.find(other).unwrap().is_checked);
+        assert!(places.find(key).unwrap().is_checked);
+    }
 }
