@@ -134,7 +134,8 @@ async fn before_its_keys_have_come_a_node_answers_503_and_is_not_ready() {
         .unwrap();
     assert_eq!(api.status(), 503);
     assert!(!node.is_ready().await);
-    assert!(world.origin.seen().is_empty());
+    let seen = world.origin.seen();
+    assert!(seen.is_empty(), "{seen:?}");
     world.publish_keys();
     node.wait_ready().await;
     assert_eq!(
