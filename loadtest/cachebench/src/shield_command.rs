@@ -23,13 +23,14 @@ pub(crate) struct Args {
     /// Interleaved passes; medians are reported
     #[arg(long, default_value_t = 5)]
     passes: usize,
-    /// How long each attack lasts, and the quiet before it, ms
+    /// How long each attack lasts, and the quiet before it, ms; how strong each is, is told with its figures
     #[arg(long, default_value_t = 3000)]
     window_ms: u64,
     /// Two passes
     #[arg(long)]
     quick: bool,
-    /// Only these: added, slow-loris, rapid-reset, connection-flood, together
+    /// Only these: added, slow-loris, rapid-reset, connection-flood, together (a third of each), together-full (all of each,
+    /// for information: only that no viewer is refused is required)
     #[arg(long)]
     only: Vec<String>,
 }
@@ -129,6 +130,9 @@ pub(crate) async fn attack(args: AttackArgs) -> Result<bool, BenchError> {
     Ok(true)
 }
 
+/// How wide tables are.
+const COLUMNS: usize = 80;
+
 /// Each figure beside what it is measured by, in eighty columns.
 fn table(rows: &[Row]) -> String {
     let mut text = String::new();
@@ -136,10 +140,10 @@ fn table(rows: &[Row]) -> String {
     for row in rows {
         if row.case != case {
             case = &row.case;
-            text.push_str(&format!("{case}\n"));
+            text.push_str(&wrapped(case));
         }
         let verdict = match (row.required, row.acceptable) {
-            (None, _) => "",
+            (None, _) => "(no goal)",
             (Some(_), true) => "goal met",
             (Some(_), false) => "GOAL MISSED",
         };
@@ -152,6 +156,27 @@ fn table(rows: &[Row]) -> String {
         ));
     }
     text
+}
+
+/// In lines, of which all but the first are indented.
+fn wrapped(text: &str) -> String {
+    let mut lines = String::new();
+    let mut width = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if width > 0 && width + 1 + length > COLUMNS {
+            lines.push_str("\n   ");
+            width = 3;
+        }
+        if width > 0 {
+            lines.push(' ');
+            width += 1;
+        }
+        lines.push_str(word);
+        width += length;
+    }
+    lines.push('\n');
+    lines
 }
 
 #[cfg(test)]
@@ -171,5 +196,16 @@ mod tests {
         assert_eq!(told.matches("goal met").count(), 1);
         assert_eq!(told.matches("GOAL MISSED").count(), 1);
         assert!(told.contains("150.0 of   200.0"), "{told}");
+    }
+
+    #[test]
+    fn no_line_is_too_long() {
+        let text = format!("viewers {}", "0123456789 ".repeat(12).trim_end());
+        let told = wrapped(&text);
+        let lines: Vec<&str> = told.lines().collect();
+        assert!(lines.len() == 2 && lines.iter().all(|line| line.len() <= COLUMNS));
+        assert!(lines[1].starts_with("    0"), "{told}");
+        assert_eq!(told.split_whitespace().collect::<Vec<_>>().join(" "), text);
+        assert_eq!(wrapped("short"), "short\n");
     }
 }

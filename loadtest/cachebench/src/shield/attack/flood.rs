@@ -10,7 +10,7 @@ use super::Attack;
 use crate::shield::speaker;
 
 /// Connections at once.
-pub(super) const AT_ONCE: usize = 512;
+pub(super) const AT_ONCE: u32 = 512;
 /// As many a second, at the most.
 pub(super) const CONNECTIONS_S: u32 = 5_000;
 /// How long an answer is waited for.

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::{Attack, Target, flood};
 
 /// Connections.
-pub(super) const CONNECTIONS: usize = 1_600;
+pub(super) const CONNECTIONS: u32 = 1_600;
 /// Between two bytes.
 const PACE: Duration = Duration::from_secs(1);
 

@@ -5,6 +5,7 @@ mod flood;
 mod loris;
 mod pace;
 mod reset;
+mod strength;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use super::speaker::{self, tls_config};
 use crate::error::BenchError;
 use crate::server::Certificate;
 use pace::Pace;
+use strength::Strength;
 
 /// Addresses from which an attack comes.
 pub(super) const ADDRESSES: u8 = 8;
@@ -39,17 +41,20 @@ pub enum Kind {
     RapidReset,
     /// TLS handshakes that are begun and left, up to 5000 a second, 512 at once.
     ConnectionFlood,
-    /// All three.
+    /// All three, each at a third of its strength: about as much load as one of them.
     Together,
+    /// All three, each in full: more than a small machine can bring forth and serve viewers besides.
+    TogetherFull,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::SlowLoris,
         Self::RapidReset,
         Self::ConnectionFlood,
         Self::Together,
+        Self::TogetherFull,
     ];
 
     /// Its name in tables and on the command line.
@@ -60,6 +65,7 @@ impl Kind {
             Self::RapidReset => "rapid-reset",
             Self::ConnectionFlood => "connection-flood",
             Self::Together => "together",
+            Self::TogetherFull => "together-full",
         }
     }
 
@@ -75,8 +81,16 @@ impl Kind {
         })
     }
 
-    fn is(self, other: Self) -> bool {
-        self == other || self == Self::Together
+    /// What attackers do, in words.
+    #[must_use]
+    pub fn strength(self) -> String {
+        Strength::of(self).to_string()
+    }
+
+    /// Whether viewers' latencies are judged: not where the attackers need more of the machine than is left for viewers.
+    #[must_use]
+    pub fn is_judged(self) -> bool {
+        self != Self::TogetherFull
     }
 }
 
@@ -158,31 +172,25 @@ impl Attack {
 /// When the certificate cannot be used.
 pub async fn run(orders: Orders) -> Result<Counts, BenchError> {
     let certificate = Certificate::in_folder(&orders.certificate);
+    let strength = Strength::of(orders.kind);
     let attack = Arc::new(Attack {
         tls: tls_config(&certificate, &[b"h2"])?,
         orders,
-        resets: Pace::new(reset::REQUESTS_S),
-        floods: Pace::new(flood::CONNECTIONS_S),
+        resets: Pace::new(strength.resets_s),
+        floods: Pace::new(strength.floods_s),
         connected: AtomicU64::new(0),
         ended: AtomicU64::new(0),
         requests: AtomicU64::new(0),
     });
-    let kind = attack.orders.kind;
     let mut attackers = JoinSet::new();
-    if kind.is(Kind::SlowLoris) {
-        for number in 0..loris::CONNECTIONS {
-            attackers.spawn(loris::attack(Arc::clone(&attack), number));
-        }
+    for number in 0..strength.slow as usize {
+        attackers.spawn(loris::attack(Arc::clone(&attack), number));
     }
-    if kind.is(Kind::RapidReset) {
-        for number in 0..reset::CONNECTIONS {
-            attackers.spawn(reset::attack(Arc::clone(&attack), number));
-        }
+    for number in 0..strength.resetting as usize {
+        attackers.spawn(reset::attack(Arc::clone(&attack), number));
     }
-    if kind.is(Kind::ConnectionFlood) {
-        for number in 0..flood::AT_ONCE {
-            attackers.spawn(flood::attack(Arc::clone(&attack), number));
-        }
+    for number in 0..strength.flooding as usize {
+        attackers.spawn(flood::attack(Arc::clone(&attack), number));
     }
     tokio::time::sleep(attack.orders.duration).await;
     attackers.abort_all();
@@ -254,9 +262,7 @@ mod tests {
     fn attacks_have_names() {
         for kind in Kind::ALL {
             assert_eq!(Kind::from_name(kind.name()), Ok(kind));
-            assert!(kind.is(kind) && Kind::Together.is(kind));
         }
-        assert!(!Kind::SlowLoris.is(Kind::Together));
         assert!(Kind::from_name("x").unwrap_err().contains("rapid-reset"));
     }
 }

@@ -17,7 +17,8 @@ impl Pace {
     pub(super) fn new(per_s: u32) -> Self {
         Self {
             began: Instant::now(),
-            per_s,
+            // Of nobody.
+            per_s: per_s.max(1),
             taken: AtomicU64::new(0),
         }
     }

@@ -10,7 +10,7 @@ use super::Attack;
 use crate::shield::speaker;
 
 /// Connections at once.
-pub(super) const CONNECTIONS: usize = 32;
+pub(super) const CONNECTIONS: u32 = 32;
 /// Requests a second, all together, at the most.
 pub(super) const REQUESTS_S: u32 = 200_000;
 /// Requests that go out together.
