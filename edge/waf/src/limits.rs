@@ -18,7 +18,7 @@ pub enum Beyond {
 pub struct Limits {
     /// Most bytes of a request body that are inspected; default 131072, range 0 to 16777216.
     pub request_body_bytes_max: usize,
-    /// Most bytes of a response body that are inspected; default 131072, range 0 to 16777216.
+    /// Most bytes of a response body that are inspected, decoded where it is coded; default 131072, range 0 to 16777216.
     pub response_body_bytes_max: usize,
     /// What happens beyond them; default `pass`.
     pub beyond: Beyond,

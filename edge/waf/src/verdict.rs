@@ -86,11 +86,11 @@ pub struct AuditEvent {
     pub block: Option<Block>,
     /// Whether that was carried out.
     pub enforced: bool,
-    /// Whether a body was longer than what is inspected.
+    /// Whether a body was longer than what is inspected, or could not be decoded.
     pub body_cut: bool,
     /// Whether the budget ran out.
     pub overrun: bool,
-    /// Why the request's body could not be read, if so.
+    /// Why the request's body, or the response's, could not be read, if so.
     pub body_error: Option<String>,
 }
 

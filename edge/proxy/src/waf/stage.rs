@@ -99,7 +99,12 @@ fn is_cleared(
         .headers
         .iter()
         .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-    MediaHead::of_fields(address, signals.each_ref().map(String::as_bytes), fields)
+    let line = (
+        request.method.as_str().as_bytes(),
+        protocol(request.version),
+    );
+    let signals = signals.each_ref().map(String::as_bytes);
+    MediaHead::of_fields(line, address, signals, fields)
         .is_some_and(|head| firewall.guard.clears_media(MEDIA, &head))
 }
 

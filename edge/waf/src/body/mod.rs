@@ -1,5 +1,6 @@
 //! Bodies to named values, bounded and strict: what a processor cannot read is an error that rules can see.
 
+pub(crate) mod coding;
 pub(crate) mod json;
 pub(crate) mod multipart;
 pub(crate) mod urlencoded;

@@ -1,14 +1,16 @@
 //! The lane's rules, worked out from a rule set: what is left of it when everything about a request is fixed but what the lane
 //! inspects.
 //!
-//! A plain request for media goes through all rules once. A chain that failed there by something that is not inspected fails
-//! for every request of the lane, a chain that was skipped is skipped, and the others are kept with the links that look at what
-//! is inspected. A link that depends on anything else is taken to match, so that mistakes cost time and not safety.
+//! A plain request for media, in each form that its line can have, goes through all rules once. A chain that failed there by
+//! something that is not inspected fails for every request of the lane, a chain that was skipped is skipped, and the others are
+//! kept with the links that look at what is inspected. A link that depends on anything else is taken to match, so that mistakes
+//! cost time and not safety. Where something decides that is neither inspected nor the same for all, there is no lane.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use super::{Chain, INSPECTED, Kind, Kinds, Lane, Link, Look};
+use super::varying::Varying;
+use super::{Chain, INSPECTED, Kind, Kinds, LINES, Lane, Link, Look};
 use crate::collections::Collections;
 use crate::lang::variables::Variable;
 use crate::limits::Limits;
@@ -21,11 +23,29 @@ use crate::transaction::{Client, Environment, Transaction};
 use crate::verdict::Outcome;
 
 /// Slots that captures go into.
-const CAPTURES: u32 = 10;
+pub(super) const CAPTURES: u32 = 10;
 
-/// The lane of a rule set; `None` if a plain request for media does not pass it in silence, or if a rule whose match is more
-/// than bookkeeping matches every one.
+/// The lane of a rule set; `None` if a plain request for media does not pass it in silence, if a rule whose match is more than
+/// bookkeeping matches every one, or if what is not inspected decides about them.
 pub(super) fn derive(policy: &Policy, generation: u64) -> Option<Lane> {
+    let mut chains = chains_of(policy, &LINES[0])?;
+    let mut lines = 1;
+    for (place, line) in LINES.iter().enumerate().skip(1) {
+        let Some(more) = chains_of(policy, line) else {
+            continue;
+        };
+        lines |= 1 << place;
+        for chain in more {
+            if !chains.contains(&chain) {
+                chains.push(chain);
+            }
+        }
+    }
+    Some(Lane::new(policy.set.as_ref(), chains, lines, generation))
+}
+
+/// The chains of a rule set that tell requests with a line of this kind from each other.
+fn chains_of(policy: &Policy, (method, protocol): &(&[u8], &[u8])) -> Option<Vec<Chain>> {
     let set = policy.set.as_ref();
     let environment = Arc::new(Environment {
         limits: Limits {
@@ -37,7 +57,7 @@ pub(super) fn derive(policy: &Policy, generation: u64) -> Option<Lane> {
     });
     let mut plain = Transaction::under(policy, &environment, client());
     plain.trace();
-    plain.request_line(b"GET", b"/media/abc/global/c_ng_1/v360/1.m4s", b"HTTP/1.1");
+    plain.request_line(method, b"/media/abc/global/c_ng_1/v360/1.m4s", protocol);
     for (name, value) in [
         ("Host", "media.example.org"),
         ("User-Agent", "Mozilla/5.0"),
@@ -54,8 +74,12 @@ pub(super) fn derive(policy: &Policy, generation: u64) -> Option<Lane> {
         return None;
     }
     let telling = telling_slots(set);
+    let mut varying = Varying::of(set, &telling);
     let mut chains = Vec::new();
-    for step in plain.traced() {
+    let steps = plain.traced().to_vec();
+    for (place, step) in steps.iter().enumerate() {
+        let later = steps.get(place + 1..).unwrap_or_default();
+        varying.take(&mut plain, *step, later).ok()?;
         let rules = rules_of(set, step.head);
         if !rules.iter().any(|index| kinds_of(set, *index).any()) {
             continue;
@@ -66,9 +90,9 @@ pub(super) fn derive(policy: &Policy, generation: u64) -> Option<Lane> {
             None if is_bookkeeping(set, &rules, &telling) => continue,
             None => return None,
         }
-        chains.push(chain(set, &plain, &rules, &telling));
+        chains.push(chain(set, &plain, &rules, &telling, &varying));
     }
-    Some(Lane::new(set, chains, generation))
+    Some(chains)
 }
 
 /// The clock of the one plain request.
@@ -95,7 +119,7 @@ fn client() -> Client {
     }
 }
 
-fn rules_of(set: &RuleSet, head: u32) -> Vec<u32> {
+pub(super) fn rules_of(set: &RuleSet, head: u32) -> Vec<u32> {
     let mut rules = vec![head];
     let mut next = set.rules[head as usize].next;
     while let Some(index) = next {
@@ -106,7 +130,7 @@ fn rules_of(set: &RuleSet, head: u32) -> Vec<u32> {
 }
 
 /// Which inspected values a rule's targets name.
-fn kinds_of(set: &RuleSet, rule: u32) -> Looks {
+pub(super) fn kinds_of(set: &RuleSet, rule: u32) -> Looks {
     let rule = &set.rules[rule as usize];
     let mut looks = Looks::default();
     for kind in INSPECTED {
@@ -128,13 +152,13 @@ fn kinds_of(set: &RuleSet, rule: u32) -> Looks {
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Looks {
+pub(super) struct Looks {
     values: Kinds,
     counts: Kinds,
 }
 
 impl Looks {
-    fn any(self) -> bool {
+    pub(super) fn any(self) -> bool {
         !self.values.is_empty() || !self.counts.is_empty()
     }
 }
@@ -166,7 +190,7 @@ fn depends(set: &RuleSet, rule: u32) -> bool {
     })
 }
 
-fn is_of_match(variable: Variable) -> bool {
+pub(super) fn is_of_match(variable: Variable) -> bool {
     matches!(
         variable,
         Variable::MatchedVar
@@ -176,7 +200,13 @@ fn is_of_match(variable: Variable) -> bool {
     )
 }
 
-fn chain(set: &RuleSet, plain: &Transaction, rules: &[u32], telling: &[bool]) -> Chain {
+fn chain(
+    set: &RuleSet,
+    plain: &Transaction,
+    rules: &[u32],
+    telling: &[bool],
+    varying: &Varying<'_>,
+) -> Chain {
     let mut links = Vec::new();
     for &index in rules {
         let rule = &set.rules[index as usize];
@@ -184,6 +214,8 @@ fn chain(set: &RuleSet, plain: &Transaction, rules: &[u32], telling: &[bool]) ->
         // What a link does before its chain is complete must not be what other rules ask about.
         let is_quiet = rule.effects.iter().all(|effect| is_quiet(effect, telling));
         let look = match (&rule.test, values.is_empty() && counts.is_empty()) {
+            // What it compares with is the request's own, or the client's.
+            _ if varying.decides(index) || varying.is_varying_argument(rule) => Look::Unknown,
             (Some(test), false) if !depends(set, index) => Look::Inspects {
                 values,
                 counts,
@@ -267,7 +299,7 @@ fn telling_slots(set: &RuleSet) -> Vec<bool> {
     telling
 }
 
-fn is_quiet(effect: &Effect, telling: &[bool]) -> bool {
+pub(super) fn is_quiet(effect: &Effect, telling: &[bool]) -> bool {
     match effect {
         Effect::Set {
             collection: Variable::Tx,

@@ -66,6 +66,10 @@ const ORDINARY_BYTES: ByteSet = ByteSet::EMPTY
 /// What the lane inspects of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct MediaHead<'a> {
+    /// `GET` or `HEAD`; others need every rule.
+    pub method: &'a [u8],
+    /// As rules see it: `HTTP/1.1`, `HTTP/2.0`, `HTTP/1.0`; others need every rule.
+    pub protocol: &'a [u8],
     /// The client's address.
     pub client: IpAddr,
     /// What its connection tells, in the order of [`crate::SIGNALS`]; empty for what is not known.
@@ -79,15 +83,19 @@ pub struct MediaHead<'a> {
 }
 
 impl<'a> MediaHead<'a> {
-    /// Reads the fields of a request that has a media path, no query, no cookie and no body; names in any case. `None`: there is
-    /// one among them that is not ordinary, and the request needs every rule.
+    /// Reads the fields of a request that has a media path, no query, no cookie and no body; names in any case. `line` is its
+    /// method and its protocol. `None`: there is a field that is not ordinary, and the request needs every rule.
     #[must_use]
     pub fn of_fields(
+        line: (&'a [u8], &'a [u8]),
         client: IpAddr,
         signals: [&'a [u8]; SIGNALS.len()],
         fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Option<Self> {
+        let (method, protocol) = line;
         let mut head = Self {
+            method,
+            protocol,
             client,
             signals,
             user_agent: None,
@@ -199,7 +207,8 @@ mod tests {
         let bytes = fields
             .iter()
             .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        MediaHead::of_fields(IpAddr::V4(Ipv4Addr::LOCALHOST), [b""; 3], bytes).is_some()
+        let line = (&b"GET"[..], &b"HTTP/1.1"[..]);
+        MediaHead::of_fields(line, IpAddr::V4(Ipv4Addr::LOCALHOST), [b""; 3], bytes).is_some()
     }
 
     #[test]

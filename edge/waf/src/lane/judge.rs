@@ -208,6 +208,10 @@ impl Request<'_> {
                 .value_matches(rule, test, argument, &mut values, id)
                 .or(found);
         }
+        // What was cut was not looked at.
+        if found.is_none() && values.is_full() {
+            found = Some(Captures::default());
+        }
         found
     }
 

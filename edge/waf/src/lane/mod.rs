@@ -9,6 +9,7 @@ mod derive;
 mod head;
 mod judge;
 mod known;
+mod varying;
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,6 +47,16 @@ const INSPECTED: [Kind; 7] = [
     Kind::Ja4,
     Kind::Asn,
     Kind::Network,
+];
+
+/// What the line of a request for media begins and ends with; the first is what most send.
+const LINES: [(&[u8], &[u8]); 6] = [
+    (b"GET", b"HTTP/1.1"),
+    (b"GET", b"HTTP/2.0"),
+    (b"HEAD", b"HTTP/1.1"),
+    (b"HEAD", b"HTTP/2.0"),
+    (b"GET", b"HTTP/1.0"),
+    (b"HEAD", b"HTTP/1.0"),
 ];
 
 impl Kind {
@@ -89,12 +100,12 @@ impl Kinds {
 }
 
 /// A chain that looks at what is inspected; links that are taken to match are left out.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Chain {
     links: Vec<Link>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Link {
     rule: u32,
     look: Look,
@@ -102,7 +113,7 @@ struct Link {
     is_quiet: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 enum Look {
     /// At these values, and at whether these are there. The argument is resolved.
     Inspects {
@@ -124,6 +135,8 @@ pub(crate) struct Lane {
     by_kind: [Vec<u32>; INSPECTED.len()],
     /// The chains whose first link asks whether something is there, or is none that can be asked about one value.
     by_presence: Vec<u32>,
+    /// By place in [`LINES`], as bits: of which a plain request passes in silence.
+    lines: u8,
     generation: u64,
 }
 
@@ -135,11 +148,12 @@ impl Lane {
         derive::derive(policy, GENERATION.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn new(set: &RuleSet, chains: Vec<Chain>, generation: u64) -> Self {
+    fn new(set: &RuleSet, chains: Vec<Chain>, lines: u8, generation: u64) -> Self {
         let mut lane = Self {
             chains: Vec::new(),
             by_kind: Default::default(),
             by_presence: Vec::new(),
+            lines,
             generation,
         };
         for (number, chain) in (0u32..).zip(&chains) {
@@ -174,6 +188,12 @@ impl Lane {
 
     /// Whether no rule of the set would match because of what is inspected.
     pub(crate) fn clears(&self, set: &RuleSet, head: &MediaHead<'_>) -> bool {
+        let line = LINES
+            .iter()
+            .position(|line| *line == (head.method, head.protocol));
+        if line.is_none_or(|place| self.lines & (1 << place) == 0) {
+            return false;
+        }
         let client = ClientText::new(head.client);
         let [ja4, asn, network] = head.signals;
         let request = Request {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::values::NONE;
 use super::vars::TxValue;
 use super::{SIGNALS, Transaction};
+use crate::body::coding::{Coding, Decoder, Ended};
 use crate::body::{Processor, urlencoded};
 use crate::lang::variables::Variable;
 use crate::limits::Beyond;
@@ -215,6 +216,22 @@ impl Transaction {
         } else if name.eq_ignore_ascii_case(b"content-length") {
             self.store
                 .add(Variable::ResponseContentLength, NONE, value_id);
+        } else if name.eq_ignore_ascii_case(b"content-encoding") {
+            self.response_coding(value);
+        }
+    }
+
+    fn response_coding(&mut self, value: &[u8]) {
+        let coding = Coding::of_field(value);
+        // One within another is none that is read.
+        let is_second = self.response_decoder.is_some() && coding != Ok(None);
+        match coding {
+            Ok(None) => {}
+            Ok(Some(coding)) if !is_second => {
+                let bytes_max = self.response_body_bytes_max();
+                self.response_decoder = Some(Decoder::new(coding, bytes_max));
+            }
+            _ => self.is_response_unreadable = true,
         }
     }
 
@@ -223,16 +240,32 @@ impl Transaction {
         self.run_phase(3)
     }
 
-    /// A piece of the response's body. Bytes beyond the limit are not kept.
+    fn response_body_bytes_max(&self) -> usize {
+        let most = self.set.settings.response_body_bytes_max;
+        most.unwrap_or(usize::MAX)
+            .min(self.environment.limits.response_body_bytes_max)
+    }
+
+    /// A piece of the response's body, as it is sent; what is coded is decoded. Bytes beyond the limit are not kept.
     pub fn response_body(&mut self, piece: &[u8]) -> Outcome {
-        let limits = &self.environment.limits;
-        let most = self
-            .set
-            .settings
-            .response_body_bytes_max
-            .unwrap_or(usize::MAX)
-            .min(limits.response_body_bytes_max);
-        let room = most.saturating_sub(self.response_body.len());
+        if self.is_response_unreadable {
+            self.unread_response("its codings are not known");
+            return self.outcome();
+        }
+        if let Some(decoder) = &mut self.response_decoder {
+            let before = decoder.bytes().len();
+            let taken = decoder.take(piece);
+            self.given += decoder.bytes().len() - before;
+            match taken {
+                Ok(()) => {}
+                Err(Ended::Full) => self.beyond(500),
+                Err(Ended::Broken) => self.unread_response("it is not in the coding that it says"),
+            }
+            return self.outcome();
+        }
+        let room = self
+            .response_body_bytes_max()
+            .saturating_sub(self.response_body.len());
         self.given += piece.len().min(room);
         self.response_body
             .extend_from_slice(&piece[..piece.len().min(room)]);
@@ -242,10 +275,21 @@ impl Transaction {
         self.outcome()
     }
 
+    /// Some or all of the response's body cannot be looked at.
+    fn unread_response(&mut self, why: &str) {
+        if self.body_error.is_none() {
+            self.body_error = Some(format!("the answer was not read: {why}"));
+        }
+        self.beyond(500);
+    }
+
     /// The response's body is complete, or there is none: phase 4.
     pub fn response_body_done(&mut self) -> Outcome {
-        if !self.response_body.is_empty() {
-            let body = std::mem::take(&mut self.response_body);
+        let body = match self.response_decoder.take() {
+            Some(decoder) => decoder.into_bytes(),
+            None => std::mem::take(&mut self.response_body),
+        };
+        if !body.is_empty() {
             self.store
                 .put(&mut self.values, Variable::ResponseBody, &body);
         }

@@ -19,6 +19,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::body::Processor;
+use crate::body::coding::Decoder;
 use crate::bytemap::ByteSet;
 use crate::collections::Collections;
 use crate::lang::ast::EngineMode;
@@ -31,6 +32,7 @@ use crate::verdict::{Block, Outcome, RuleMatch};
 
 use store::Store;
 pub(crate) use store::is_stored;
+pub(crate) use trace::Step;
 use values::Values;
 use vars::Vars;
 
@@ -88,6 +90,10 @@ pub struct Transaction {
     response_body_access: bool,
     request_body: Vec<u8>,
     response_body: Vec<u8>,
+    /// Of a response whose body is coded.
+    response_decoder: Option<Decoder>,
+    /// Its codings are not known.
+    is_response_unreadable: bool,
     body_cut: bool,
     arguments: usize,
     removed: RuleMask,
@@ -170,6 +176,8 @@ impl Transaction {
             response_body_access: set.settings.response_body,
             request_body: Vec::new(),
             response_body: Vec::new(),
+            response_decoder: None,
+            is_response_unreadable: false,
             body_cut: false,
             arguments: 0,
             removed: RuleMask::default(),

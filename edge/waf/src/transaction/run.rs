@@ -99,7 +99,7 @@ impl Transaction {
         true
     }
 
-    fn rule(&mut self, set: &RuleSet, rule: &Rule, head: u32) -> bool {
+    pub(super) fn rule(&mut self, set: &RuleSet, rule: &Rule, head: u32) -> bool {
         let Some(test) = &rule.test else {
             self.effects(set, rule);
             return true;

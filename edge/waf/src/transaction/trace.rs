@@ -29,6 +29,13 @@ impl Transaction {
         }
     }
 
+    /// Whether a rule would match now. If so, it has done what it does.
+    pub(crate) fn tries(&mut self, set: &RuleSet, rule: u32, head: u32) -> bool {
+        set.rules
+            .get(rule as usize)
+            .is_some_and(|rule| self.rule(set, rule, head))
+    }
+
     /// An operator's argument as it would be resolved now.
     pub(crate) fn argument_of(&self, set: &RuleSet, rule: &Rule, argument: &Text) -> Vec<u8> {
         self.resolve(set, rule, argument).into_owned()

@@ -1,10 +1,13 @@
 //! Request bodies of every kind, and response bodies.
 
+use std::io::Read as _;
 use std::path::Path;
 
-use mcsp_edge_waf::{Beyond, Limits, Loader, Outcome, Policy, RulesConfig, Transaction};
+use mcsp_edge_waf::{
+    AuditEvent, Beyond, Limits, Loader, Outcome, Policy, RulesConfig, Transaction,
+};
 
-use crate::support::{begin, client, environment, ids_of_body};
+use crate::support::{begin, client, environment, ids_of_body, rules};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -177,6 +180,104 @@ fn response_bodies_are_read_in_phase_four() {
         transaction.response_body_done(),
         mcsp_edge_waf::Outcome::Block(_)
     ));
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    flate2::read::GzEncoder::new(text, flate2::Compression::fast())
+        .read_to_end(&mut out)
+        .unwrap();
+    out
+}
+
+/// An answer with these fields and this body, in pieces, under a rule that refuses a secret.
+fn answered(limits: Limits, codings: &[&str], body: &[u8]) -> (Outcome, AuditEvent) {
+    let rules = rules(r#"SecRule RESPONSE_BODY "@contains secret" "id:1,phase:4,deny""#);
+    let mut transaction = Transaction::new(&rules, &environment(limits), client());
+    transaction.request_line(b"GET", b"/", b"HTTP/1.1");
+    transaction.request_head_done();
+    transaction.request_body_done();
+    transaction.response_line(200, b"HTTP/1.1");
+    transaction.response_header(b"Content-Type", b"text/html");
+    for coding in codings {
+        transaction.response_header(b"content-encoding", coding.as_bytes());
+    }
+    transaction.response_head_done();
+    assert!(transaction.wants_response_body());
+    let mut outcome = Outcome::Pass;
+    for piece in body.chunks(7) {
+        if outcome == Outcome::Pass {
+            outcome = transaction.response_body(piece);
+        }
+    }
+    if outcome == Outcome::Pass {
+        outcome = transaction.response_body_done();
+    }
+    (outcome, transaction.finish_aloud())
+}
+
+fn patient() -> Limits {
+    Limits {
+        budget_us: 1_000_000,
+        ..Limits::default()
+    }
+}
+
+/// Whoever asks for an answer in gzip would get past every rule about answers otherwise.
+#[test]
+fn response_bodies_are_read_in_their_codings() {
+    let leak = gzip(b"it is a secret");
+    let is_blocked = |codings: &[&str], body: &[u8]| {
+        let (outcome, event) = answered(patient(), codings, body);
+        assert_eq!(event.body_error, None, "{codings:?}");
+        matches!(outcome, Outcome::Block(_))
+    };
+    assert!(is_blocked(&["gzip"], &leak));
+    assert!(is_blocked(&["X-GZIP"], &leak));
+    assert!(is_blocked(&["identity", "gzip, identity"], &leak));
+    assert!(is_blocked(&["identity"], b"it is a secret"));
+    assert!(!is_blocked(&["gzip"], &gzip(b"nothing")));
+    // An answer to HEAD has the field and no body.
+    assert!(!is_blocked(&["gzip"], b""));
+}
+
+#[test]
+fn a_response_that_cannot_be_read_is_told_and_refused_where_that_is_wanted() {
+    let leak = gzip(b"it is a secret");
+    for (codings, body) in [
+        (&["gzip"][..], &b"it is a secret"[..]),
+        (&["gzip"], &leak[3..]),
+        (&["exi"], &leak),
+        (&["gzip, gzip"], &leak),
+        (&["gzip", "br"], &leak),
+    ] {
+        let (outcome, event) = answered(patient(), codings, body);
+        assert_eq!(outcome, Outcome::Pass, "{codings:?}");
+        assert!(event.body_cut && event.body_error.is_some(), "{codings:?}");
+        let strict = Limits {
+            beyond: Beyond::Reject,
+            ..patient()
+        };
+        let (outcome, _) = answered(strict, codings, body);
+        assert!(matches!(outcome, Outcome::Block(_)), "{codings:?}");
+    }
+}
+
+#[test]
+fn what_a_response_decodes_to_is_bounded_as_others_are() {
+    let limits = Limits {
+        response_body_bytes_max: 1000,
+        ..patient()
+    };
+    let long = |at: usize| {
+        let mut text = vec![b'a'; 100_000];
+        text[at..at + 6].copy_from_slice(b"secret");
+        gzip(&text)
+    };
+    let (outcome, event) = answered(limits.clone(), &["gzip"], &long(500));
+    assert!(matches!(outcome, Outcome::Block(_)) && event.body_cut);
+    let (outcome, event) = answered(limits, &["gzip"], &long(2000));
+    assert!(outcome == Outcome::Pass && event.body_cut);
 }
 
 #[test]

@@ -328,6 +328,8 @@ fn a_request_ends_under_the_rules_it_began_under() {
 
 fn media(user_agent: &str) -> MediaHead<'_> {
     MediaHead {
+        method: b"GET",
+        protocol: b"HTTP/1.1",
         client: client().address,
         signals: [b""; 3],
         user_agent: Some(user_agent.as_bytes()),

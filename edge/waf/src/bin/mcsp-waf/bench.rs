@@ -202,7 +202,8 @@ fn media(policy: &Policy, sample: &Sample, asked: &Asked, is_new: bool) -> Outco
         _ => (name.as_bytes(), value.as_bytes()),
     });
     let fields = fields.chain([(&b"Range"[..], asked.range.as_bytes())]);
-    match MediaHead::of_fields(CLIENT, [b""; 3], fields)
+    let line = (&b"GET"[..], &b"HTTP/1.1"[..]);
+    match MediaHead::of_fields(line, CLIENT, [b""; 3], fields)
         .is_some_and(|head| policy.clears_media(&head))
     {
         true => Outcome::Pass,
