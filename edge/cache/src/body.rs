@@ -4,6 +4,8 @@
 //! hole. A reader gets held bytes, waits for promised ones, and is told of holes; nothing looks like the end but the
 //! end. A whole body is sealed: from then on it is read without a lock.
 
+mod seeking;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -209,22 +211,7 @@ impl Body {
                 Promise::AllHeld
             };
         };
-        let next_run = state.runs.range(position..).next().map(|(start, _)| *start);
-        let next_claim = state
-            .claims
-            .iter()
-            .map(|claim| claim.next)
-            .filter(|next| *next > position)
-            .min();
-        let hole_end = [next_run, next_claim]
-            .into_iter()
-            .flatten()
-            .fold(end, u64::min);
-        let id = state.claim(position, Some(hole_end));
-        Promise::Made {
-            id,
-            range: position..hole_end,
-        }
+        state.promise(position, end)
     }
 
     /// Is each byte of `range` that the body has held or promised?
@@ -409,6 +396,21 @@ impl State {
             end,
         });
         self.next_id
+    }
+
+    /// Promises what begins at `position`, up to what is held, to where another writer stands, or to `end`.
+    fn promise(&mut self, position: u64, end: u64) -> Promise {
+        let next_run = self.runs.range(position..).next().map(|(start, _)| *start);
+        let others = self.claims.iter().map(|claim| claim.next);
+        let next_claim = others.filter(|next| *next > position).min();
+        let end = [next_run, next_claim]
+            .into_iter()
+            .flatten()
+            .fold(end, u64::min);
+        Promise::Made {
+            id: self.claim(position, Some(end)),
+            range: position..end,
+        }
     }
 
     /// The first byte from `position` to before `end` that is neither held nor promised, and whether one before it is

@@ -299,7 +299,20 @@ impl Cache {
     /// slices of what is not stored yet. Widened to whole chunks of 256 KiB.
     #[must_use]
     pub fn claim(&self, entity: &Arc<Entity>, range: Range<u64>, ticket: FillTicket) -> Claim {
-        self.store.claim(entity, range, ticket)
+        self.store.claim(entity, range, None, ticket)
+    }
+
+    /// The same for what is not to wait for a writer that brings more than `far_bytes` before it: see
+    /// [`crate::engine::Reader::is_far`].
+    #[must_use]
+    pub fn claim_far(
+        &self,
+        entity: &Arc<Entity>,
+        range: Range<u64>,
+        far_bytes: u64,
+        ticket: FillTicket,
+    ) -> Claim {
+        self.store.claim(entity, range, Some(far_bytes), ticket)
     }
 
     /// Takes over what a revalidation (304, or the answer to HEAD) brought. `ticket` was taken before it was asked for.

@@ -86,11 +86,13 @@ impl Drop for Slice {
 }
 
 impl Store {
-    /// Claims the first hole of `range`, widened to whole chunks.
+    /// Claims the first hole of `range`, widened to whole chunks. With `far_bytes`, what a writer will bring is one at the
+    /// range's beginning, if that one brings more than this before it.
     pub(crate) fn claim(
         self: &Arc<Self>,
         entity: &Arc<Entity>,
         range: Range<u64>,
+        far_bytes: Option<u64>,
         ticket: FillTicket,
     ) -> Claim {
         let Some(total) = entity.total_len() else {
@@ -113,7 +115,11 @@ impl Store {
             return Claim::Held;
         }
         // Readers that wait for a claim of theirs read on; those of a disk body load what the disk has.
-        let (claim, range) = match entity.body.promise_hole(start..end) {
+        let promise = match far_bytes {
+            Some(far_bytes) => entity.body.promise_far(range.start, start..end, far_bytes),
+            None => entity.body.promise_hole(start..end),
+        };
+        let (claim, range) = match promise {
             Promise::Made { id, range } => (id, range),
             Promise::AllHeld => return Claim::Held,
             Promise::OthersAreAtIt => return Claim::Follow,

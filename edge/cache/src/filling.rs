@@ -339,7 +339,7 @@ impl Filling {
         self.ragged = 0;
     }
 
-    /// The origin said that this is all. Stores the body if it may be stored.
+    /// The origin said that this is all, or others have brought all that was missing. Stores the body if it may be stored.
     ///
     /// # Errors
     /// When the stretch has fewer bytes than it was to have; then it has failed.
@@ -347,7 +347,8 @@ impl Filling {
         if self.over {
             return Err(FillError::Aborted);
         }
-        if let Some(expected) = self.end.filter(|end| self.position != *end) {
+        let expected = self.end.filter(|_| !self.entity.is_complete());
+        if let Some(expected) = expected.filter(|end| self.position != *end) {
             let got = self.position;
             return Err(self.end_with(FillError::Length { expected, got }));
         }

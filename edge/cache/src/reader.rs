@@ -80,6 +80,13 @@ impl Reader {
         &self.entity
     }
 
+    /// Is the next byte one that somebody brings, but more than `far_bytes` others before it?
+    #[must_use]
+    pub fn is_far(&self, far_bytes: u64) -> bool {
+        let before = self.entity.body.brought_before(self.position);
+        before.is_some_and(|bytes| bytes > far_bytes)
+    }
+
     /// The next piece, if it is there at once; nothing when the reader would have to wait, or at the end.
     #[must_use]
     pub fn try_next(&mut self) -> Option<Bytes> {

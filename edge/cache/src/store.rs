@@ -356,6 +356,7 @@ impl Store {
 
     /// A fill came to its end: stores the entity if it is whole, or may be stored in part, and no purge came.
     pub(crate) fn settle(self: &Arc<Self>, entity: &Arc<Entity>) -> Stored {
+        let was_whole = entity.is_complete();
         let is_whole = entity.body.seal();
         let mut ledger = self.ledger.lock();
         if entity.fillings.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -364,6 +365,9 @@ impl Store {
         let outcome = if entity.is_withdrawn() {
             ledger.linger(entity);
             Stored::Not
+        } else if was_whole {
+            // Whoever brought what was missing last has stored it.
+            Stored::Complete
         } else if is_whole || entity.total_len().is_some() {
             self.admit(&mut ledger, entity, is_whole)
         } else {

@@ -165,6 +165,58 @@ async fn a_part_outside_of_the_whole_is_refused() {
     }
 }
 
+#[tokio::test]
+async fn what_a_fill_brings_late_may_be_brought_before_it() {
+    let harness = Harness::new();
+    let body = pattern(7 * CHUNK + 5);
+    let total = body.len() as u64;
+    let far = CHUNK as u64;
+    let piece = |start: usize, end: usize| Bytes::copy_from_slice(&body[start..end]);
+    let mut filling = harness.begin("/a", Some(body.len()));
+    let entity = harness.hit("/a").unwrap();
+    filling.write(piece(0, 100)).await.unwrap();
+    let at = 4 * CHUNK as u64 + 7;
+    let claim = |wanted: u64| {
+        let ticket = harness.cache.ticket();
+        harness
+            .cache
+            .claim_far(&entity, wanted..wanted + 2 * far, far, ticket)
+    };
+    assert!(!entity.reader(50..60).is_far(far) && !entity.reader(100 + far..total).is_far(far));
+    assert!(matches!(claim(50), Claim::Follow | Claim::Held));
+    assert!(matches!(claim(100 + far), Claim::Follow));
+    let mut reader = entity.reader(at..at + 10);
+    assert!(reader.is_far(far));
+    let Claim::Lead(slice) = claim(at) else {
+        panic!("it is far");
+    };
+    let range = slice.range();
+    assert_eq!(range, 4 * far..7 * far);
+    assert!(!reader.is_far(far), "somebody is at it");
+    assert!(matches!(claim(at), Claim::Follow));
+    let mut ahead = slice.begin(total).unwrap();
+    ahead.write(piece(4 * CHUNK, 7 * CHUNK)).await.unwrap();
+    let got = reader.next().await.unwrap().unwrap();
+    assert_eq!(got, body[at as usize..at as usize + 10]);
+    assert_eq!(ahead.complete(), Ok(Stored::Part));
+    // What comes twice is taken once.
+    filling.write(piece(100, 5 * CHUNK)).await.unwrap();
+    assert_eq!(entity.held_bytes(), 7 * far);
+    let Claim::Lead(slice) = claim(7 * far) else {
+        panic!("it is far");
+    };
+    let mut end = slice.begin(total).unwrap();
+    end.write(piece(7 * CHUNK, body.len())).await.unwrap();
+    assert_eq!(end.complete(), Ok(Stored::Complete));
+    assert!(entity.is_complete());
+    filling.write(piece(5 * CHUNK, 6 * CHUNK)).await.unwrap();
+    assert_eq!(filling.complete(), Ok(Stored::Complete), "others did it");
+    let entity = harness.hit("/a").unwrap();
+    assert_eq!(entity.body_bytes().unwrap().concat(), body);
+    drop(entity);
+    assert_eq!(harness.cache.fill_bytes(), 0);
+}
+
 /// Writers of all kinds of ranges at once, and readers of others: what is read is right, and in the end all is there.
 #[tokio::test]
 async fn any_order_of_slices_gives_the_same_body() {
@@ -187,11 +239,13 @@ async fn any_order_of_slices_gives_the_same_body() {
             match roll(4) {
                 0 if writing.len() < 4 => {
                     let start = roll(total);
-                    let claimed = harness.cache.claim(
-                        &entity,
-                        start..start + roll(total),
-                        harness.cache.ticket(),
-                    );
+                    let range = start..start + roll(total);
+                    let ticket = harness.cache.ticket();
+                    let claimed = if roll(3) == 0 {
+                        harness.cache.claim_far(&entity, range, 1000, ticket)
+                    } else {
+                        harness.cache.claim(&entity, range, ticket)
+                    };
                     if let Claim::Lead(slice) = claimed {
                         writing.push(slice.begin(total).unwrap());
                     }
@@ -219,7 +273,8 @@ async fn any_order_of_slices_gives_the_same_body() {
                         .write(Bytes::copy_from_slice(&body[at..end]))
                         .await
                         .unwrap();
-                    if filling.position() < end_of(&filling, total) {
+                    let has_more = filling.position() < end_of(&filling, total);
+                    if has_more && !entity.is_complete() {
                         writing.push(filling);
                     } else if filling.complete().unwrap() == Stored::Complete {
                         is_whole = true;

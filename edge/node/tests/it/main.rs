@@ -30,6 +30,7 @@ mod proxied;
 mod renewal;
 mod residency;
 mod room;
+mod seeking;
 mod sharing;
 mod shield;
 mod shield_order;

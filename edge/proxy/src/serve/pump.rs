@@ -50,6 +50,13 @@ impl Source<'_> {
                         tracing::debug!(%error, "a fill ended before its end");
                         return;
                     }
+                    if filling.entity().is_complete() {
+                        // Others have brought what comes now.
+                        if let Err(error) = filling.complete() {
+                            tracing::debug!(%error, "a fill is not what it said");
+                        }
+                        return;
+                    }
                     if !filling.is_wanted() {
                         filling.fail(FillError::Abandoned);
                         return;

@@ -19,7 +19,7 @@ use super::client::{ClientStream, HeadLines, Length, SendFault, unless_gone};
 use super::prefetching;
 use super::prepared::{self, Prepared};
 use super::report::Report;
-use super::slices::{self, Brought};
+use super::slices::{self, Brought, Missing};
 use super::stretch::Opening;
 use crate::context::RequestContext;
 use crate::edge::Edge;
@@ -153,22 +153,38 @@ impl Sending<'_> {
 
     async fn await_first(&self, context: &RequestContext, range: Range<u64>) -> Opening {
         let mut reader = self.entity.reader(range.clone());
-        let mut has_asked = false;
+        let (mut has_asked, mut has_sought) = (false, false);
         loop {
-            match reader.next().await {
-                Ok(Some(piece)) => return Opening::Came(reader, piece),
-                Ok(None) => return Opening::Here,
-                Err(ReadError::Hole { .. }) if !has_asked => {
+            let next = if has_sought {
+                Some(reader.next().await)
+            } else {
+                slices::next_soon(&mut reader).await
+            };
+            match next {
+                Some(Ok(Some(piece))) => return Opening::Came(reader, piece),
+                Some(Ok(None)) => return Opening::Here,
+                None => {
+                    has_sought = true;
+                    let brought = self.bring(context, range.clone(), Missing::Far).await;
+                    if let Brought::Past(..) = brought {
+                        return Opening::Not(Sent::Missing);
+                    }
+                }
+                Some(Err(ReadError::Hole { .. })) if !has_asked => {
                     has_asked = true;
-                    match self.bring(context, range.clone()).await {
+                    match self.bring(context, range.clone(), Missing::Hole).await {
                         Brought::Comes => {}
                         Brought::Past(..) => return Opening::Not(Sent::Missing),
                         Brought::Not => return Opening::Not(self.without_first()),
                     }
                 }
-                Err(error @ ReadError::Stalled { .. }) => return Opening::Not(Sent::Failed(error)),
-                Err(ReadError::Hole { .. }) => return Opening::Not(self.without_first()),
-                Err(ReadError::Purged | ReadError::NoRoom) => return Opening::Not(Sent::Missing),
+                Some(Err(error @ ReadError::Stalled { .. })) => {
+                    return Opening::Not(Sent::Failed(error));
+                }
+                Some(Err(ReadError::Hole { .. })) => return Opening::Not(self.without_first()),
+                Some(Err(ReadError::Purged | ReadError::NoRoom)) => {
+                    return Opening::Not(Sent::Missing);
+                }
             }
         }
     }

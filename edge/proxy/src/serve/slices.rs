@@ -3,10 +3,14 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{IF_RANGE, RANGE};
-use mcsp_edge_cache::engine::{Claim, Entity, FillError, Filling, Refused, Slice};
+use mcsp_edge_cache::engine::{
+    Claim, Entity, FillError, Filling, ReadError, Reader, Refused, Slice,
+};
 use mcsp_edge_fetch::{FetchRequest, Response};
 use mcsp_edge_policy::range::{ContentRange, RangeRequest, RangeSpec, range_value};
 
@@ -59,6 +63,37 @@ pub(crate) fn broke_off(entity: &Entity) -> bool {
     is_origins && entity.held_bytes() == 0
 }
 
+/// A byte before which a fill brings more than this is asked for by itself.
+const FAR_BYTES: u64 = SLICE_BYTES;
+/// How long it is waited for before: most origins send that much in less.
+const FAR_PATIENCE: Duration = Duration::from_millis(25);
+
+/// Why something is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// Nobody brings it.
+    Hole,
+    /// A fill brings it, after much else.
+    Far,
+}
+
+/// What a reader finds next; nothing when that is far ahead of the fill that brings it, and can be asked for by itself.
+pub(crate) async fn next_soon(reader: &mut Reader) -> Option<Result<Option<Bytes>, ReadError>> {
+    if is_far(reader) {
+        match tokio::time::timeout(FAR_PATIENCE, reader.next()).await {
+            Ok(next) => return Some(next),
+            Err(_) if is_far(reader) => return None,
+            Err(_) => {}
+        }
+    }
+    Some(reader.next().await)
+}
+
+/// Only a strong validator tells that what is asked for belongs to the rest.
+fn is_far(reader: &Reader) -> bool {
+    reader.is_far(FAR_BYTES) && validators_of(reader.entity()).strong_etag().is_some()
+}
+
 /// What was done for what is missing.
 pub(crate) enum Brought {
     /// It comes, for all who read the entity.
@@ -76,10 +111,16 @@ pub(crate) async fn bring(
     way: Way,
     entity: &Arc<Entity>,
     range: Range<u64>,
+    missing: Missing,
 ) -> Brought {
     let end = range.end.min(range.start.saturating_add(BRING_BYTES_MAX));
     let ticket = edge.cache.ticket();
-    match edge.cache.claim(entity, range.start..end, ticket) {
+    let range = range.start..end;
+    let claim = match missing {
+        Missing::Hole => edge.cache.claim(entity, range, ticket),
+        Missing::Far => edge.cache.claim_far(entity, range, FAR_BYTES, ticket),
+    };
+    match claim {
         Claim::Held | Claim::Follow => Brought::Comes,
         Claim::Alone => Brought::Not,
         Claim::Lead(slice) => {

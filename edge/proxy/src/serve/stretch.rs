@@ -8,11 +8,15 @@ use mcsp_edge_fetch::Response;
 
 use super::client::{ClientStream, SendFault, unless_left};
 use super::send::{Sending, Sent};
-use super::slices::{self, Brought};
+use super::slices::{self, Brought, Missing};
 use crate::context::RequestContext;
 
 /// How often what is missing of a body is asked for, for one answer. Each time brings up to 8 MiB.
 const BRINGS_MAX: usize = 256;
+/// How often at a time that brings less than [`PROGRESS_BYTES`]: an origin that breaks off again and again would be asked
+/// hundreds of times, by each client.
+const BRINGS_IN_VAIN_MAX: usize = 3;
+const PROGRESS_BYTES: u64 = 64 << 10;
 
 /// How often one answer waits for memory to no avail, each time for as long as a reader waits for its next byte, where its
 /// rest cannot be had from an origin either.
@@ -46,58 +50,111 @@ impl Sending<'_> {
             Opening::Came(reader, piece) => (reader, Some(piece)),
             _ => (self.entity.reader(range.clone()), None),
         };
-        let (mut brings, mut waits) = (0, 0);
+        let (mut brings, mut waits) = (Brings::default(), 0);
         loop {
             if came.is_none() && send_lying(client, &mut reader).await? {
                 continue;
             }
             // What has to be waited for must not keep back what is here, the head above all.
             let piece = match came.take().or_else(|| reader.try_next()) {
-                Some(piece) => Ok(Some(piece)),
+                Some(piece) => Some(Ok(Some(piece))),
                 None => {
                     if reader.position() < range.end {
                         client.flush().await?;
                     }
-                    Box::pin(unless_left(client, reader.next())).await?
+                    Box::pin(unless_left(client, brings.next(&mut reader))).await?
                 }
             };
-            match piece {
-                Ok(Some(piece)) => client.write_all(gather(piece, &mut reader)).await?,
-                Ok(None) => return Ok(()),
-                Err(error @ (ReadError::Hole { .. } | ReadError::NoRoom))
-                    if brings < BRINGS_MAX =>
-                {
-                    brings += 1;
-                    let at = reader.position();
-                    let brings = self.bring(context, at..range.end);
-                    match Box::pin(unless_left(client, brings)).await? {
-                        Brought::Comes => {}
-                        Brought::Past(response, from) => {
-                            let next = pass_part(client, *response, from, at..range.end).await?;
-                            if next == at {
-                                return Err(missing(at));
-                            }
-                            reader = self.entity.reader(next..range.end);
-                        }
-                        // Memory may come free yet, and the disk has it.
-                        Brought::Not if error == ReadError::NoRoom && waits < WAITS_MAX => {
-                            waits += 1;
-                        }
-                        Brought::Not => return Err(missing(at)),
-                    }
+            let at = reader.position();
+            let (error, missing) = match piece {
+                Some(Ok(Some(piece))) => {
+                    client.write_all(gather(piece, &mut reader)).await?;
+                    continue;
                 }
-                Err(error) => return Err(SendFault::Answer(error.to_string())),
+                Some(Ok(None)) => return Ok(()),
+                Some(Err(error @ (ReadError::Hole { .. } | ReadError::NoRoom)))
+                    if brings.may_ask(at, error) =>
+                {
+                    (Some(error), Missing::Hole)
+                }
+                Some(Err(error)) => return Err(SendFault::Answer(error.to_string())),
+                None => {
+                    brings.note_sought(at);
+                    (None, Missing::Far)
+                }
+            };
+            let bring = self.bring(context, at..range.end, missing);
+            match Box::pin(unless_left(client, bring)).await? {
+                Brought::Comes => {}
+                Brought::Past(response, from) => {
+                    let next = pass_part(client, *response, from, at..range.end).await?;
+                    if next == at && missing == Missing::Hole {
+                        return Err(no_byte(at));
+                    }
+                    reader = self.entity.reader(next..range.end);
+                }
+                // Memory may come free yet, and the disk has it.
+                Brought::Not if error == Some(ReadError::NoRoom) && waits < WAITS_MAX => {
+                    waits += 1;
+                }
+                // It comes all the same, later.
+                Brought::Not if missing == Missing::Far => {}
+                Brought::Not => return Err(no_byte(at)),
             }
         }
     }
 
-    pub(super) async fn bring(&self, context: &RequestContext, range: Range<u64>) -> Brought {
+    pub(super) async fn bring(
+        &self,
+        context: &RequestContext,
+        range: Range<u64>,
+        missing: Missing,
+    ) -> Brought {
         let request = self.asking.shared_request(self.edge, context);
         let way = self.asking.way(self.edge, context);
         let (Some(request), Some(way)) = (request, way) else {
             return Brought::Not;
         };
-        slices::bring(self.edge, request, way, self.entity, range).await
+        slices::bring(self.edge, request, way, self.entity, range, missing).await
+    }
+}
+
+/// What one answer has asked for of what its body lacks.
+#[derive(Debug, Default)]
+struct Brings {
+    count: usize,
+    /// Where it was asked for last, and how often in vain since.
+    at: u64,
+    in_vain: usize,
+    /// Where a fill was far behind, the last time.
+    sought_at: Option<u64>,
+}
+
+impl Brings {
+    /// May what is missing at this byte be asked for?
+    fn may_ask(&mut self, at: u64, error: ReadError) -> bool {
+        if at >= self.at.saturating_add(PROGRESS_BYTES) {
+            (self.at, self.in_vain) = (at, 0);
+        }
+        self.count += 1;
+        // That there is no memory here is no fault of the origin's.
+        self.in_vain += usize::from(error != ReadError::NoRoom);
+        self.count <= BRINGS_MAX && self.in_vain <= BRINGS_IN_VAIN_MAX
+    }
+
+    fn note_sought(&mut self, at: u64) {
+        self.count += 1;
+        self.sought_at = Some(at);
+    }
+
+    /// What comes next: see [`slices::next_soon`]. What was sought in vain is waited for.
+    async fn next(&self, reader: &mut Reader) -> Option<Result<Option<Bytes>, ReadError>> {
+        let sought = self.sought_at.map(|at| at.saturating_add(PROGRESS_BYTES));
+        let is_sought = sought.is_some_and(|sought| reader.position() < sought);
+        if is_sought || self.count >= BRINGS_MAX {
+            return Some(reader.next().await);
+        }
+        slices::next_soon(reader).await
     }
 }
 
@@ -131,7 +188,7 @@ fn gather(piece: Bytes, reader: &mut Reader) -> Vec<Bytes> {
     pieces
 }
 
-fn missing(at: u64) -> SendFault {
+fn no_byte(at: u64) -> SendFault {
     SendFault::Answer(format!("byte {at} is missing"))
 }
 

@@ -1,0 +1,158 @@
+//! Parts that a fill brings late, and origins that break off again and again.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use reqwest::Method;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::harness::{Node, within};
+
+const TOTAL_BYTES: usize = 4 << 20;
+
+/// Knows ranges and has a strong validator; no answer gets past `breaks_at` before the gate opens, nor after it when there is
+/// none.
+#[derive(Clone)]
+struct Film {
+    body: Arc<[u8]>,
+    breaks_at: usize,
+    gate: Option<Arc<Semaphore>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Film {
+    fn new(breaks_at: usize, gate: Option<Arc<Semaphore>>) -> Self {
+        Self {
+            body: (0..TOTAL_BYTES).map(|n| (n % 251) as u8).collect(),
+            breaks_at,
+            gate,
+            asked: Arc::default(),
+        }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    async fn node(&self) -> (Node, TempDir) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let film = self.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(film.clone().answer(stream));
+            }
+        });
+        node_before(address).await
+    }
+
+    async fn answer(self, mut stream: TcpStream) -> std::io::Result<()> {
+        let mut head = Vec::new();
+        while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+            if stream.read_buf(&mut head).await? == 0 {
+                return Ok(());
+            }
+        }
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+        let range = head
+            .split("\r\n")
+            .find_map(|line| line.strip_prefix("range: bytes=")?.split_once('-'));
+        let (first, last) = match range {
+            Some((first, last)) => (first.parse().unwrap(), last.parse().unwrap_or(usize::MAX)),
+            None => (0, usize::MAX),
+        };
+        let last = last.min(TOTAL_BYTES - 1);
+        let status = match range {
+            Some(_) => format!("206 X\r\nContent-Range: bytes {first}-{last}/{TOTAL_BYTES}"),
+            None => "200 OK".to_owned(),
+        };
+        let length = last + 1 - first;
+        let head = format!(
+            "HTTP/1.1 {status}\r\nCache-Control: max-age=600\r\nETag: \"film\"\r\nContent-Length: {length}\r\n\
+             Connection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await?;
+        let body = &self.body;
+        let mut at = first;
+        if first < self.breaks_at {
+            at = self.breaks_at.min(last + 1);
+            stream.write_all(&body[first..at]).await?;
+            match &self.gate {
+                Some(gate) => drop(gate.acquire().await),
+                None => return Ok(()),
+            }
+        } else if self.gate.is_none() {
+            return Ok(());
+        }
+        stream.write_all(&body[at..=last]).await
+    }
+}
+
+async fn node_before(origin: SocketAddr) -> (Node, TempDir) {
+    let dir = TempDir::new().unwrap();
+    let text = format!(
+        "state_dir = \"{}\"\nworker_threads = 2\n[admin]\naddress = \"127.0.0.1:0\"\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
+         [[route]]\nname = \"old\"\nupstream = \"http://{origin}\"\n",
+        dir.path().join("edge-state").display(),
+    );
+    let node = Node::start_from(dir.path(), "edge", &text).await;
+    node.wait_ready().await;
+    (node, dir)
+}
+
+#[tokio::test]
+async fn a_seek_does_not_wait_for_what_a_fill_brings_before_it() {
+    let gate = Arc::new(Semaphore::new(0));
+    let film = Film::new(300 << 10, Some(Arc::clone(&gate)));
+    let (node, _dir) = film.node().await;
+    let whole = node.request(Method::GET, "/film").send().await.unwrap();
+    assert_eq!(whole.status(), 200);
+    let get = async |range: &str| {
+        let request = node.request(Method::GET, "/film").header("range", range);
+        let answer = within("a part", request.send()).await.unwrap();
+        assert_eq!(answer.status(), 206, "{range}");
+        let bytes = within("its bytes", answer.bytes()).await.unwrap();
+        (bytes, film.asked())
+    };
+    let body = Arc::clone(&film.body);
+    // The fill stands before the gate.
+    let (near, asked) = get("bytes=1000-1999").await;
+    assert!(near == body[1000..2000] && asked == 1, "{asked}");
+    let (far, asked) = get("bytes=3000000-3000009").await;
+    assert!(far == body[3_000_000..3_000_010] && asked == 2, "{asked}");
+    // Of its slice all is held.
+    let (again, asked) = get("bytes=3000100-3000109").await;
+    assert!(
+        again == body[3_000_100..3_000_110] && asked == 2,
+        "{asked} requests"
+    );
+    let (end, asked) = get("bytes=-5").await;
+    assert!(end == body[TOTAL_BYTES - 5..] && asked == 3, "{asked}");
+    let (long, asked) = get("bytes=1000000-").await;
+    assert!(long == body[1_000_000..] && asked <= 5, "{asked} requests");
+    gate.close();
+    let whole = within("the whole", whole.bytes()).await.unwrap();
+    assert!(whole == body[..], "the whole is not whole");
+}
+
+#[tokio::test]
+async fn an_origin_that_breaks_off_again_and_again_is_not_asked_for_ever() {
+    let film = Film::new(1_500_000, None);
+    let (node, _dir) = film.node().await;
+    let cut = async || {
+        let answer = node.request(Method::GET, "/film").send().await.unwrap();
+        let bytes = within("its end", answer.bytes()).await;
+        assert!(bytes.is_err(), "a body that broke off looks whole");
+    };
+    cut().await;
+    assert!(film.asked() <= 20, "{} requests for one", film.asked());
+    let all = (0..20).map(|_| cut());
+    futures::future::join_all(all).await;
+    assert!(film.asked() <= 400, "{} requests for 21", film.asked());
+}
