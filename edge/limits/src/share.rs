@@ -64,8 +64,8 @@ impl Share {
     }
 }
 
-/// Clients' lines. Those of one line wait for each other first, so that a client that wants many turns has one place among
-/// those of others.
+/// Clients' lines. Those of one line wait for each other first, so that a client that wants many turns has few places among
+/// those who wait for a processor. It is about those places alone: where nobody else waits, one client may have all processors.
 const LINES: usize = 64;
 
 /// Less than any work takes: one piece is done each time.
@@ -85,7 +85,6 @@ pub struct Turns {
 
 /// The right to calculate.
 struct Turn<'t> {
-    _line: Option<SemaphorePermit<'t>>,
     _one: Option<SemaphorePermit<'t>>,
 }
 
@@ -147,11 +146,10 @@ impl Turns {
             None => None,
         };
         let one = self.all.acquire().await.ok();
+        // Its place is the next one's.
+        drop(line);
         self.share.turn().await;
-        Turn {
-            _line: line,
-            _one: one,
-        }
+        Turn { _one: one }
     }
 }
 
@@ -270,6 +268,32 @@ mod tests {
         let order = order.lock().unwrap();
         let place = order.iter().position(|number| *number == other).unwrap();
         assert!(order.len() == 101 && place <= 3, "{place}");
+    }
+
+    /// Parts of one upload come by several connections of one client, and a load balancer may be everybody's address.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_client_alone_has_all_processors() {
+        use std::sync::atomic::AtomicUsize;
+        const BOUND: Duration = Duration::from_secs(20);
+        let turns = std::sync::Arc::new(Turns::new(2));
+        let at_work = std::sync::Arc::new(AtomicUsize::new(0));
+        let pieces = [(); 2].map(|()| {
+            let (turns, at_work) = (turns.clone(), at_work.clone());
+            tokio::spawn(async move {
+                let piece = async {
+                    at_work.fetch_add(1, Ordering::SeqCst);
+                    let began = Instant::now();
+                    while at_work.load(Ordering::SeqCst) < 2 && began.elapsed() < BOUND {
+                        std::thread::yield_now();
+                    }
+                    began.elapsed() < BOUND
+                };
+                turns.all_of(client(1), piece).await
+            })
+        });
+        for piece in pieces {
+            assert!(piece.await.unwrap(), "one waited for the other");
+        }
     }
 
     #[tokio::test]
