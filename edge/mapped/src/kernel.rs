@@ -1,4 +1,4 @@
-//! What is asked of the kernel by address: to map a file, to say what of it is in memory, to send from there.
+//! What is asked of the kernel by address: to map a file, to say what of it is in memory, to keep that there, to send from there.
 //!
 //! The only code of the edge that the compiler cannot vouch for. It is right because:
 //! - Nothing here or elsewhere reads a mapped byte in this process. There is no way to: [`Stretch`] keeps its address to itself.
@@ -84,21 +84,59 @@ impl Map {
         }
         let mut at = range.start / PAGE_BYTES * PAGE_BYTES;
         while at < range.end {
-            let len = (range.end - at).min(PAGES_MAX * PAGE_BYTES);
-            let pages = len.div_ceil(PAGE_BYTES);
-            let mut are_there = [0_u8; PAGES_MAX];
-            // SAFETY: `at` lies within the map, and there is room for an answer of so many pages, which are the least there can
-            // be: pages may be larger, not smaller.
-            let asked = unsafe {
-                let from = self.at.as_ptr().byte_add(at);
-                libc::mincore(from, len, are_there.as_mut_ptr())
-            };
-            if asked != 0 || !are_there[..pages].iter().all(|page| page & 1 == 1) {
-                return false;
+            let mut pages = [0_u8; PAGES_MAX];
+            match self.pages_in_memory(at, range.end, &mut pages) {
+                Some(asked) if asked.iter().all(|page| page & 1 == 1) => {}
+                _ => return false,
             }
-            at += len;
+            at += PAGES_MAX * PAGE_BYTES;
         }
         true
+    }
+
+    /// Which pages from `at` on, which begins one, the kernel has in memory: as far as `to`, and as there is room for.
+    fn pages_in_memory<'p>(
+        &self,
+        at: usize,
+        to: usize,
+        pages: &'p mut [u8; PAGES_MAX],
+    ) -> Option<&'p [u8]> {
+        if at >= to || to > self.len {
+            return None;
+        }
+        let len = (to - at).min(PAGES_MAX * PAGE_BYTES);
+        // SAFETY: `at` lies within the map, and there is room for an answer of so many pages, which are the least there can
+        // be: pages may be larger, not smaller.
+        let asked = unsafe {
+            let from = self.at.as_ptr().byte_add(at);
+            libc::mincore(from, len, pages.as_mut_ptr())
+        };
+        (asked == 0).then_some(&pages[..len.div_ceil(PAGE_BYTES)])
+    }
+
+    /// Enters what the kernel has in memory of the first MiB of `range` into the page tables. Waits for the
+    /// disk only for what the kernel gives up at this very moment. Says how many bytes it looked at.
+    pub(crate) fn populate(&self, range: Range<usize>) -> usize {
+        let at = range.start / PAGE_BYTES * PAGE_BYTES;
+        let to = range.end.min(self.len);
+        let mut pages = [0_u8; PAGES_MAX];
+        let Some(pages) = self.pages_in_memory(at, to, &mut pages) else {
+            return 0;
+        };
+        let mut page = at;
+        for run in pages.chunk_by(|page, next| page & 1 == next & 1) {
+            let len = run.len() * PAGE_BYTES;
+            if run[0] & 1 == 1 {
+                // Without effect (kernels before 5.14) it is as good; a page that cannot be read is an error and no signal.
+                // SAFETY: the pages are those of the map that the kernel was just asked of.
+                let _ = unsafe {
+                    let from = self.at.as_ptr().byte_add(page);
+                    libc::madvise(from, len, libc::MADV_POPULATE_READ)
+                };
+            }
+            page += len;
+        }
+        page - range.start
     }
 
     /// Some of it; nothing when it is not that long.

@@ -78,7 +78,7 @@ fn block_number(file_name: &str) -> Option<u32> {
 fn first_sequence(path: &Path) -> io::Result<Option<u64>> {
     const FIRST_SEQUENCE_AT: usize = 8 + 4 + 8;
     let mut page = [0; INDEX_BYTES];
-    match File::open(path)?.read_exact_at(&mut page, 0) {
+    match open_at(path)?.read_exact_at(&mut page, 0) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         outcome => outcome?,
     }
@@ -111,8 +111,14 @@ pub(super) struct Mark {
 /// # Errors
 /// When it cannot be opened.
 pub(super) fn open(dir: &Path, block: u32) -> io::Result<File> {
-    let file = File::open(dir.join(file_name(block)))?;
-    // Only what is asked for is to come into memory: that is what gets checked. Where this has no effect, a little more comes.
+    open_at(&dir.join(file_name(block)))
+}
+
+fn open_at(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    // Only what is asked for is to come into memory: that is what gets checked. Where this has no effect, a little more comes. It
+    // matters for the first page most: whoever reads that without it has more fetched, and leaves a mark behind it at which others
+    // have still more fetched, whatever they advised.
     let _ = fadvise(&file, 0, None, Advice::Random);
     Ok(file)
 }
@@ -143,7 +149,7 @@ pub(super) fn entries_after(file: &File, mark: &mut Mark) -> io::Result<Vec<Entr
         }
         let Some(found) = index(&page, at) else { break };
         let Some(last) = found.last() else { break };
-        let end = u64::from(last.extent.offset) + u64::from(last.extent.len);
+        let end = last.extent.end();
         for (number, entry) in found.iter().enumerate().skip(seen) {
             if entry.sequence < mark.sequence {
                 return Ok(entries);

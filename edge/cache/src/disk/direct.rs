@@ -66,6 +66,11 @@ impl Extent {
         self.content().is_some_and(|(len, _)| len == content_len)
     }
 
+    /// Where the entry ends in its block.
+    pub(super) fn end(self) -> u64 {
+        u64::from(self.offset) + u64::from(self.len)
+    }
+
     /// Where in its block a part of the content lies; nothing when that is not so long.
     pub(super) fn part(self, within: Range<usize>) -> Option<Range<u64>> {
         let (len, slices) = self.content()?;

@@ -25,7 +25,6 @@ use tokio::sync::{Semaphore, watch};
 
 use super::blocks::{self, OldestFirst};
 use super::config::DiskConfig;
-use super::direct::Wait;
 use super::folder::{self, Folder, Layout};
 use super::in_place::InPlace;
 use super::medium::{Loaded, Medium, MediumError, RecordStore, Trouble};
@@ -238,7 +237,7 @@ impl FoyerStore {
             remains.engine = Some(engine);
             // Before anything is read: an older record must not be found because the newer one's block was not looked at.
             let looking = Arc::clone(&places);
-            let looked = remains.runtime.spawn_blocking(move || looking.look());
+            let looked = remains.runtime.spawn_blocking(move || looking.recover());
             looked
                 .await
                 .map_err(|error| MediumError::failed(&self.dir, error))?;
@@ -262,16 +261,32 @@ impl FoyerStore {
         let mut lying = in_place.find_part(key, within)?;
         let permit = Arc::clone(&self.reads).acquire_owned().await.ok()?;
         let fetch_ahead = in_place.fetch_ahead(key);
+        let places = Arc::clone(&in_place.places);
         let read = remains.runtime.spawn_blocking(move || {
             if let Some(fetch_ahead) = fetch_ahead {
                 fetch_ahead();
             }
-            let read = lying.read(Wait::Yes);
+            let read = lying.read(&places);
             drop(permit);
             (lying, read)
         });
         let (lying, read) = read.await.ok()?;
         in_place.part_loaded(lying, read)
+    }
+
+    /// A record where it is known to lie, on a thread that may wait for it. The engine would hand it from one to another.
+    async fn whole_in_place(&self, key: RecordKey) -> Option<Loaded> {
+        let (remains, in_place) = (self.remains.as_ref()?, self.in_place.as_ref()?);
+        let lying = in_place.find_whole(key)?;
+        let permit = Arc::clone(&self.reads).acquire_owned().await.ok()?;
+        let places = Arc::clone(&in_place.places);
+        let read = remains.runtime.spawn_blocking(move || {
+            let read = lying.read(&places);
+            drop(permit);
+            (lying, read)
+        });
+        let (lying, read) = read.await.ok()?;
+        in_place.whole_loaded(&lying, read)
     }
 }
 
@@ -319,13 +334,15 @@ async fn build(
 #[async_trait]
 impl RecordStore for FoyerStore {
     fn load_now(&self, key: RecordKey) -> Option<Loaded> {
-        self.in_place.as_ref()?.whole_now(key)
+        let in_place = self.in_place.as_ref()?;
+        let lying = in_place.find_whole(key)?;
+        in_place.whole_loaded(&lying, lying.read_now())
     }
 
     fn load_part_now(&self, key: RecordKey, within: Range<usize>) -> Option<Loaded> {
         let in_place = self.in_place.as_ref()?;
         let mut lying = in_place.find_part(key, within)?;
-        let read = lying.read(Wait::No);
+        let read = lying.read_now();
         in_place.part_loaded(lying, read)
     }
 
@@ -353,6 +370,9 @@ impl RecordStore for FoyerStore {
             return Ok(None);
         };
         if let Some(loaded) = self.load_now(key) {
+            return Ok(Some(loaded));
+        }
+        if let Some(loaded) = self.whole_in_place(key).await {
             return Ok(Some(loaded));
         }
         // The permit is given back when the disk has answered, not when somebody stops waiting for it.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use mcsp_edge_mapped::Part as FilePart;
 
-use super::direct::{self, Part, Unread, Wait};
-use super::mapped::Mapped;
+use super::direct::{self, Part, Unread, Wait, Whole};
 use super::medium::Loaded;
 use super::places::{Place, Places};
 use super::record::RecordKey;
@@ -17,7 +16,37 @@ use super::spare::Spare;
 pub(super) struct InPlace {
     pub(super) places: Arc<Places>,
     spare: Arc<Spare>,
-    mapped: Mapped,
+}
+
+/// A record that is to be read in whole.
+#[derive(Debug)]
+pub(super) struct WholeLying {
+    key: RecordKey,
+    place: Place,
+}
+
+impl WholeLying {
+    /// Reads and checks it, if the kernel has it in memory.
+    pub(super) fn read_now(&self) -> Result<Whole, Unread> {
+        direct::whole(
+            self.place.file.file(),
+            self.place.extent,
+            self.key,
+            Wait::No,
+        )
+    }
+
+    /// Reads and checks it, and has the kernel keep it. Blocks its thread.
+    pub(super) fn read(&self, places: &Places) -> Result<Whole, Unread> {
+        let whole = direct::whole(
+            self.place.file.file(),
+            self.place.extent,
+            self.key,
+            Wait::Yes,
+        );
+        places.keep_read(&self.place);
+        whole
+    }
 }
 
 /// A part of a record that is to be read.
@@ -31,9 +60,16 @@ pub(super) struct Lying {
 }
 
 impl Lying {
-    /// Reads and checks it.
-    pub(super) fn read(&mut self, wait: Wait) -> Result<(), Unread> {
-        self.part.read(self.place.file.file(), wait)
+    /// Reads and checks it, if the kernel has it in memory.
+    pub(super) fn read_now(&mut self) -> Result<(), Unread> {
+        self.part.read(self.place.file.file(), Wait::No)
+    }
+
+    /// Reads and checks it, and has the kernel keep the record. Blocks its thread.
+    pub(super) fn read(&mut self, places: &Places) -> Result<(), Unread> {
+        let read = self.part.read(self.place.file.file(), Wait::Yes);
+        places.keep_read(&self.place);
+        read
     }
 }
 
@@ -42,7 +78,6 @@ impl InPlace {
         Self {
             places,
             spare: Arc::default(),
-            mapped: Mapped::default(),
         }
     }
 
@@ -51,17 +86,27 @@ impl InPlace {
         self.spare.bytes()
     }
 
-    /// The whole record, if the kernel has it in memory.
-    pub(super) fn whole_now(&self, key: RecordKey) -> Option<Loaded> {
+    /// A record; nothing when it is not known where it lies.
+    pub(super) fn find_whole(&self, key: RecordKey) -> Option<WholeLying> {
         let place = self.places.find(key)?;
-        match direct::whole(place.file.file(), place.extent, key, Wait::No) {
+        Some(WholeLying { key, place })
+    }
+
+    /// What came of reading it.
+    pub(super) fn whole_loaded(
+        &self,
+        lying: &WholeLying,
+        read: Result<Whole, Unread>,
+    ) -> Option<Loaded> {
+        let WholeLying { key, place } = lying;
+        match read {
             Ok(whole) if place.print.is_none_or(|print| print == whole.print) => Some(Loaded {
                 content: whole.content,
                 is_leaving: self.places.is_leaving(place.block),
             }),
             Err(Unread::WouldWait) => None,
             Ok(_) | Err(Unread::NotThere) => {
-                self.places.is_not(key, &place);
+                self.places.is_not(*key, place);
                 None
             }
         }
@@ -92,7 +137,7 @@ impl InPlace {
         }
         let range = place.extent.part(within)?;
         let file = place.file;
-        self.mapped.map(&file);
+        self.places.mapped.map(&file);
         Some(FilePart { file, range })
     }
 

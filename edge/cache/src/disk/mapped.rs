@@ -1,9 +1,11 @@
-//! Which blocks are in the address space, so that what lies in them can be sent from there.
+//! Which blocks are in the address space: so that what lies in them can be sent from there, and so that the kernel keeps it in
+//! memory. What no process has mapped it gives back first, however often it is read.
 //!
-//! A block comes there when something of it is first to be sent so, and leaves with its place or when others have taken up the
-//! room. What it costs beside addresses is page tables: 8 bytes for each page that was sent of it.
+//! A block comes there when it was written, when something of it was read from the disk or is first to be sent so, and leaves with
+//! its place or when others have taken up the room. What it costs beside addresses is page tables: 8 bytes a page.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +19,8 @@ const MAPPED_BYTES_MAX: u64 = 16 << 30;
 #[derive(Debug, Default)]
 pub(super) struct Mapped {
     files: Mutex<Files>,
+    /// There was no room for another when the last one came.
+    is_full: AtomicBool,
     has_refused: AtomicBool,
 }
 
@@ -32,12 +36,30 @@ impl Mapped {
         self.map_within(file, MAPPED_BYTES_MAX);
     }
 
+    /// Has the kernel keep what it has in memory of some of a block that was just written. Blocks its thread for a moment.
+    pub(super) fn keep_written(&self, file: &Arc<MappedFile>, range: Range<u64>) {
+        self.map(file);
+        file.populate(range);
+    }
+
+    /// The same for what was just read from the disk. No other block leaves the address space for it: where reads go all over a
+    /// disk that is much larger, blocks would come and go with each.
+    pub(super) fn keep_read(&self, file: &Arc<MappedFile>, range: Range<u64>) {
+        if !self.is_full.load(Ordering::Relaxed) {
+            self.map(file);
+        }
+        file.populate(range);
+    }
+
     fn map_within(&self, file: &Arc<MappedFile>, bytes_max: u64) {
         match file.map() {
             Ok(false) => {}
             Ok(true) => {
                 let bytes = file.file().metadata().map_or(0, |found| found.len());
-                self.files.lock().add(file, bytes, bytes_max);
+                let mut files = self.files.lock();
+                files.add(file, bytes, bytes_max);
+                let is_full = files.bytes + bytes > bytes_max;
+                self.is_full.store(is_full, Ordering::Relaxed);
             }
             Err(error) => {
                 if !self.has_refused.swap(true, Ordering::Relaxed) {
@@ -106,6 +128,20 @@ mod tests {
         assert_eq!(are_mapped(), [true, false, false, true, true]);
         let files = mapped.files.lock();
         assert_eq!((files.order.len(), files.bytes), (3, 3000));
+    }
+
+    #[test]
+    fn what_is_read_drives_nothing_out() {
+        let mapped = Mapped::default();
+        let files: Vec<_> = (0..3).map(|_| file()).collect();
+        mapped.keep_read(&files[0], 0..1000);
+        assert!(files[0].is_mapped());
+        mapped.map_within(&files[1], 2000);
+        mapped.keep_read(&files[2], 0..1000);
+        assert!(files[0].is_mapped() && !files[2].is_mapped());
+        // What is written comes in any case.
+        mapped.keep_written(&files[2], 0..1000);
+        assert!(files[2].is_mapped());
     }
 
     #[test]

@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::BuildHasher as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::blocks::{self, Entry, Mark};
 use super::direct::Extent;
+use super::mapped::Mapped;
 use super::record::RecordKey;
 
 /// One record's place.
@@ -72,6 +74,7 @@ pub(super) struct Places {
     pending: Mutex<Pending>,
     /// One looks at a time: how far the block that is not full was looked at.
     looking: Mutex<Option<(u32, Mark)>>,
+    pub(super) mapped: Mapped,
 }
 
 impl Places {
@@ -82,6 +85,7 @@ impl Places {
             state: RwLock::default(),
             pending: Mutex::default(),
             looking: Mutex::default(),
+            mapped: Mapped::default(),
         })
     }
 
@@ -138,16 +142,28 @@ impl Places {
         !self.pending.lock().filled.is_empty()
     }
 
+    /// Has the kernel keep in memory what was just read from the disk. Blocks its thread for a moment.
+    pub(super) fn keep_read(&self, place: &Place) {
+        let range = u64::from(place.extent.offset)..place.extent.end();
+        self.mapped.keep_read(&place.file, range);
+    }
+
+    /// Reads what lies in the blocks of an earlier process. Blocks its thread.
+    pub(super) fn recover(&self) {
+        let _looking = self.looking.lock();
+        self.look_at_filled(|_| ());
+    }
+
     /// Reads what lies in blocks that became full. Blocks its thread.
     pub(super) fn look(&self) {
         let _looking = self.looking.lock();
-        self.look_at_filled();
+        self.look_at_filled(|block| self.keep_written(block, 0..u64::MAX));
     }
 
     /// The same, and what was written since to the block that is not full yet. Blocks its thread.
     pub(super) fn follow(&self) {
         let mut looking = self.looking.lock();
-        self.look_at_filled();
+        self.look_at_filled(|block| self.keep_written(block, 0..u64::MAX));
         let unfinished = self.pending.lock().unfinished;
         let marked = looking.filter(|(block, _)| Some(*block) == unfinished);
         let Some((block, mut mark)) = marked.or_else(|| self.find_unfinished()) else {
@@ -174,6 +190,20 @@ impl Places {
             state.enter(block, file, &entries);
             *looking = Some((block, mark));
         }
+        drop(state);
+        let start = entries.iter().map(|entry| entry.extent.offset).min();
+        let end = entries.iter().map(|entry| entry.extent.end()).max();
+        if let (Some(start), Some(end)) = (start, end) {
+            self.keep_written(block, u64::from(start)..end);
+        }
+    }
+
+    /// Has the kernel keep what it has in memory of some of a block, if that is known.
+    fn keep_written(&self, block: u32, range: Range<u64>) {
+        let known = (self.state.read().blocks.get(&block)).map(|(file, _)| Arc::clone(file));
+        if let Some(file) = known {
+            self.mapped.keep_written(&file, range);
+        }
     }
 
     /// The block that the engine writes to, which tells nobody.
@@ -188,7 +218,8 @@ impl Places {
         Some((block, Mark::default()))
     }
 
-    fn look_at_filled(&self) {
+    /// Tells of each block that was entered.
+    fn look_at_filled(&self, entered: impl Fn(u32)) {
         loop {
             let block = {
                 let mut pending = self.pending.lock();
@@ -206,6 +237,8 @@ impl Places {
                 continue;
             }
             state.enter(block, Arc::new(MappedFile::new(file)), &entries);
+            drop(state);
+            entered(block);
         }
     }
 

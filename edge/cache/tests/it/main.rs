@@ -11,6 +11,7 @@ mod disk_engine;
 mod disk_faults;
 mod disk_faulty;
 mod disk_folder;
+mod disk_kept;
 mod disk_kill;
 mod disk_support;
 mod fills;

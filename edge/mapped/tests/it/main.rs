@@ -246,6 +246,47 @@ fn what_is_not_in_the_kernels_memory_is_not_sent() {
     ));
 }
 
+/// Kernels give back first what no process has mapped; here one is told to.
+#[test]
+fn what_was_populated_stays_in_memory_and_what_was_not_there_is_not_read() {
+    const MIB: u64 = 1 << 20;
+    let mut file = tempfile::NamedTempFile::new_in(std::env::temp_dir()).unwrap();
+    file.write_all(&pattern(1)).unwrap();
+    file.as_file().sync_all().unwrap();
+    let mapped = Arc::new(MappedFile::new(File::open(file.path()).unwrap()));
+    // Nothing happens before it is mapped, and none of what is beyond its end is looked at.
+    mapped.populate(0..3 * MIB);
+    mapped.map().unwrap();
+    mapped.populate(2 * MIB..9 * MIB);
+    mapped.populate(9 * MIB..10 * MIB);
+    let give_back = |at: u64| fadvise(file.as_file(), at, None, Advice::DontNeed).unwrap();
+    give_back(0);
+    let is_here = |at: u64| part(&mapped, at as usize..at as usize + 5000).is_here();
+    assert!(is_here(2 * MIB) && is_here(3 * MIB - 5000));
+    if is_here(0) {
+        // A file system that is all memory.
+        return;
+    }
+    // Some pages at an odd place, and more than is entered at once.
+    (file.as_file())
+        .read_exact_at(&mut [0; 9000], 5000)
+        .unwrap();
+    mapped.populate(5000..14_000);
+    mapped.populate(0..3 * MIB);
+    give_back(0);
+    assert!(part(&mapped, 5000..14_000).is_here());
+    assert!(is_here(2 * MIB) && !is_here(MIB));
+    // What leaves the address space may leave the memory.
+    assert!(mapped.unmap());
+    give_back(0);
+    mapped.map().unwrap();
+    assert!(!is_here(2 * MIB));
+    mapped.populate(0..3 * MIB);
+    assert!(!is_here(2 * MIB));
+    mapped.give_up();
+    mapped.populate(0..3 * MIB);
+}
+
 /// A page that is not there any more would kill a process that looked at it.
 #[test]
 fn a_file_that_was_cut_is_not_sent_and_harms_nobody() {

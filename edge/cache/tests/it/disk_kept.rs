@@ -1,0 +1,78 @@
+//! What the disk tier has the kernel keep in memory.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use mcsp_edge_cache::disk::Disk;
+use mcsp_edge_cache::engine::{DiskRecord, DiskTier as _};
+use rustix::fs::{Advice, fadvise};
+
+use crate::disk_support::{Found, chunk, look, open, slot, store};
+
+/// Has the kernel give back what it may of all blocks, as it does by itself with what no process has mapped.
+fn give_back(dir: &Path) {
+    let mut blocks = 0;
+    for entry in fs::read_dir(dir.join("blocks")).unwrap() {
+        let file = File::open(entry.unwrap().path()).unwrap();
+        file.sync_all().unwrap();
+        fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+        blocks += 1;
+    }
+    assert!(blocks > 0);
+}
+
+/// How many of the names are read without waiting, with the first bytes of their first chunk.
+fn at_once(disk: &Disk, names: &[(String, u128)]) -> usize {
+    let is_at_once = |(name, body_id): &&(String, u128)| {
+        let Some(DiskRecord::Head(head)) = disk.load_now(slot(name)) else {
+            return false;
+        };
+        assert_eq!(head.body_id, *body_id);
+        let expected = chunk(&head, 0);
+        let within = 0..u32::try_from(expected.len()).unwrap();
+        match disk.load_chunk_now(*body_id, 0, within) {
+            Some(found) => {
+                assert!(found == expected, "{name}");
+                true
+            }
+            None => false,
+        }
+    };
+    names.iter().filter(is_at_once).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_and_what_was_read_stays_where_it_is_read_at_once() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("cache");
+    let disk = open(&dir).await;
+    // Some blocks of 4 MiB become full, and one does not.
+    let names: Vec<_> = (1..60_u128).map(|n| (format!("/{n}"), n)).collect();
+    for (name, body_id) in &names {
+        store(&disk, name, *body_id, 100_000 + *body_id as u64 * 3000).await;
+    }
+    give_back(&dir);
+    assert_eq!(at_once(&disk, &names), names.len());
+    disk.close().await;
+    drop(disk);
+    give_back(&dir);
+
+    let disk = open(&dir).await;
+    // Even to ask for it may have it fetched.
+    if at_once(&disk, &names[20..21]) > 0 {
+        // A file system that is all memory.
+        return;
+    }
+    let read = &names[..10];
+    for (name, body_id) in read {
+        assert_eq!(look(&disk, name).await, Found::Whole(*body_id));
+    }
+    give_back(&dir);
+    assert_eq!(at_once(&disk, read), read.len());
+    assert_eq!(at_once(&disk, &names[30..]), 0, "nobody asked for it");
+    // A later one is found as what it is.
+    store(&disk, "/1", 100, 5000).await;
+    give_back(&dir);
+    assert_eq!(at_once(&disk, &[("/1".to_owned(), 100)]), 1);
+    disk.close().await;
+}
