@@ -114,10 +114,16 @@ pub async fn serve_connection<H: Handler>(
     let mut wire = Wire::new(stream, handler.frame_meter());
     let preface = tokio::time::timeout(limits.preface_timeout, preface(&mut wire));
     if !matches!(preface.await, Ok(true)) {
-        return Closed {
-            reason: CloseReason::Preface,
-            requests: 0,
+        let reason = CloseReason::Preface;
+        let end = async move {
+            // The turn is over when all is gone.
+            drop(wire);
+            Closed {
+                reason,
+                requests: 0,
+            }
         };
+        return handler.end(reason, end).await;
     }
     let mut driver = Driver {
         state: Arc::new(Mutex::new(State::new(limits))),
@@ -133,17 +139,10 @@ pub async fn serve_connection<H: Handler>(
         requests: 0,
         malformed: 0,
     };
-    let End {
-        reason,
-        told,
-        is_proper,
-    } = poll_fn(|context| driver.poll(context)).await;
-    driver.end(told);
-    farewell::part(&driver.state, &mut driver.wire, is_proper).await;
-    Closed {
-        reason,
-        requests: driver.requests,
-    }
+    let end = poll_fn(|context| driver.poll(context)).await;
+    // Whoever still answers learns of it at once.
+    driver.end(end.told);
+    handler.end(end.reason, driver.part(end)).await
 }
 
 /// Reads what every client's connection begins with; false: this one's does not.
@@ -231,6 +230,15 @@ impl<H> Driver<'_, H> {
     fn end(&self, told: Option<Code>) {
         let wakers = self.state.lock().end(told);
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// The last of it; everything that the connection held is gone with this.
+    async fn part(mut self, end: End) -> Closed {
+        farewell::part(&self.state, &mut self.wire, end.is_proper).await;
+        Closed {
+            reason: end.reason,
+            requests: self.requests,
+        }
     }
 }
 

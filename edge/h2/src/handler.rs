@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use mcsp_edge_limits::FrameMeter;
 
+use crate::connection::{CloseReason, Closed};
 use crate::exchange::{Exchange, Peer};
 use crate::request::Refusal;
 
@@ -23,6 +24,17 @@ pub trait Handler: Send + Sync + 'static {
     /// A stream was reset because its request is malformed (RFC 9113 section 8.1.1), and why; before
     /// [`on_refused`](Self::on_refused). Nothing is left of the request.
     fn on_malformed(&self, _why: &'static str, _peer: &Peer) {}
+
+    /// Has a connection end, for this reason: `end` is all that is left to do for it, what its client is told and the wait for it to
+    /// take that among it. Thousands may end at once, and who serves others beside them can have each wait for its turn. By default
+    /// it is done at once.
+    fn end(
+        &self,
+        _reason: CloseReason,
+        end: impl Future<Output = Closed> + Send,
+    ) -> impl Future<Output = Closed> + Send {
+        end
+    }
 
     /// What counts a new connection's frames; without one they are not.
     fn frame_meter(&self) -> Option<FrameMeter> {

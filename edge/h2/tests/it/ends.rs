@@ -2,11 +2,13 @@
 
 use http::{Method, StatusCode};
 use mcsp_edge_h2::CloseReason;
+use tokio::sync::Semaphore;
 
 use crate::conformance::{
-    DATA, GOAWAY, HEADERS, PING, PROTOCOL, Raw, Seen, frame, get, half_closed, open,
+    DATA, GOAWAY, HEADERS, PING, PREFACE, PROTOCOL, Raw, SETTINGS, Seen, frame, get, half_closed,
+    open,
 };
-use crate::site::{BOUND, Talk};
+use crate::site::{BOUND, Site, Talk};
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_ends() {
@@ -123,4 +125,64 @@ async fn a_client_that_does_not_follow_settings_is_not_waited_for() {
     let told = raw.seen.last().unwrap();
     assert_eq!((told.kind, told.code()), (GOAWAY, 4));
     assert_eq!(raw.leave().await.unwrap().reason, CloseReason::Protocol);
+}
+
+/// Whoever serves others besides says when a connection ends: until then it is not told and not closed, and what it has under
+/// way is over all the same.
+#[tokio::test(start_paused = true)]
+async fn a_connection_ends_when_it_is_its_turn() {
+    let hello = [PREFACE.to_vec(), frame(SETTINGS, 0, 0, &[]), half_closed(1)].concat();
+    let fault = frame(DATA, 0, 0, b"");
+    for (sent, reason, is_told) in [
+        (
+            b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+            CloseReason::Preface,
+            false,
+        ),
+        ([hello, fault].concat(), CloseReason::Protocol, true),
+    ] {
+        let ends = Some(Semaphore::new(0));
+        let mut raw = Raw::silent(Site {
+            ends,
+            ..Site::default()
+        });
+        raw.send(&sent).await;
+        let is_told_now = raw.until(|seen| seen.kind == GOAWAY);
+        let early = tokio::time::timeout(BOUND / 4, is_told_now).await;
+        assert!(early.is_err(), "{reason:?}: {early:?} before its turn");
+        assert!(!raw.served.is_finished());
+        assert_eq!(*raw.site.ending.lock(), [reason]);
+        assert_eq!(
+            raw.site.running.load(std::sync::atomic::Ordering::SeqCst),
+            0
+        );
+        raw.site.ends.as_ref().unwrap().add_permits(1);
+        let told = raw.until(|seen| seen.kind == GOAWAY).await;
+        assert_eq!(told, is_told, "{reason:?}");
+        assert!(!raw.until(|_| false).await);
+        assert_eq!(raw.leave().await.unwrap().reason, reason);
+    }
+}
+
+/// Every other way, too.
+#[tokio::test(start_paused = true)]
+async fn all_ends_are_announced() {
+    let ended = async |mut talk: Talk, stops: bool| {
+        assert!(talk.get("/full/1").await.is_ok());
+        if stops {
+            talk.stop.send_replace(true);
+        }
+        let site = std::sync::Arc::clone(&talk.site);
+        let closed = tokio::time::timeout(BOUND * 10, talk.served).await;
+        (site.ending.lock().clone(), closed.unwrap().unwrap().reason)
+    };
+    for (stops, reason) in [(false, CloseReason::Idle), (true, CloseReason::Stopped)] {
+        let told = ended(Talk::new(65_535).await, stops).await;
+        assert_eq!(told, (vec![reason], reason));
+    }
+    let mut talk = Talk::new(65_535).await;
+    assert!(talk.get("/full/1").await.is_ok());
+    let site = std::sync::Arc::clone(&talk.site);
+    assert_eq!(talk.end().await.reason, CloseReason::Client);
+    assert_eq!(*site.ending.lock(), [CloseReason::Client]);
 }

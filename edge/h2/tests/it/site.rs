@@ -8,12 +8,14 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
-use mcsp_edge_h2::{Closed, Exchange, Handler, Lent, Limits, Peer, Refusal, serve_connection};
+use mcsp_edge_h2::{
+    CloseReason, Closed, Exchange, Handler, Lent, Limits, Peer, Refusal, serve_connection,
+};
 use mcsp_edge_limits::{FrameMeter, FrameRules};
 use parking_lot::Mutex;
 use pingora_core::protocols::http::custom::server::Session as _;
 use pingora_http::ResponseHeader;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 /// Longest wait for anything.
@@ -32,6 +34,10 @@ pub(crate) struct Site {
     /// What it was told of them.
     pub(crate) told: Mutex<Vec<String>>,
     pub(crate) frames: Option<FrameRules>,
+    /// Why connections end, in the order in which they are about to.
+    pub(crate) ending: Mutex<Vec<CloseReason>>,
+    /// Connections that end wait for one of these, where there are any.
+    pub(crate) ends: Option<Semaphore>,
 }
 
 struct Running<'s>(&'s Site);
@@ -170,6 +176,14 @@ impl Handler for Site {
 
     fn on_refused(&self, refusal: Refusal, _peer: &Peer) {
         self.refused.lock().push(refusal);
+    }
+
+    async fn end(&self, reason: CloseReason, end: impl Future<Output = Closed> + Send) -> Closed {
+        self.ending.lock().push(reason);
+        if let Some(ends) = &self.ends {
+            ends.acquire().await.unwrap().forget();
+        }
+        end.await
     }
 
     fn frame_meter(&self) -> Option<FrameMeter> {

@@ -54,8 +54,8 @@ pub struct Door {
     h1_metrics: H1Metrics,
     h2: h2::Limits,
     h2_metrics: h2::H2Metrics,
-    /// Requests that are passed on, which cost many times what a hit does, and connections that end without one, of which there may
-    /// be thousands at once.
+    /// Requests that are passed on, which cost many times what a hit does, and connections that end, of which there may be thousands
+    /// at once.
     turns: Arc<Turns>,
     stop: ShutdownWatch,
 }
@@ -111,11 +111,6 @@ impl Door {
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             let closed = h2::serve_connection(stream, &self.h2, &guest, self.stop.clone()).await;
             self.h2_metrics.closed(&closed);
-            match closed.reason {
-                h2::CloseReason::Flood(flood) => self.edge.limits.flooded(flood, client),
-                h2::CloseReason::Excess => self.edge.limits.abused(client),
-                _ => {}
-            }
             return;
         }
         let closed = serve_connection(stream, &self.h1, &guest, self.stop.clone()).await;
@@ -288,6 +283,20 @@ impl h2::Handler for Guest {
 
     fn on_refused(&self, refusal: h2::Refusal, _peer: &h2::Peer) {
         self.door.h2_metrics.refused(refusal);
+    }
+
+    async fn end(
+        &self,
+        reason: h2::CloseReason,
+        end: impl Future<Output = h2::Closed> + Send,
+    ) -> h2::Closed {
+        // Before its turn comes: those with whom it comes back meanwhile are to pay already.
+        match reason {
+            h2::CloseReason::Flood(flood) => self.door.edge.limits.flooded(flood, self.client),
+            h2::CloseReason::Excess => self.door.edge.limits.abused(self.client),
+            _ => {}
+        }
+        self.door.turns.all_of(self.client, end).await
     }
 
     fn frame_meter(&self) -> Option<FrameMeter> {

@@ -121,24 +121,29 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) async fn new() -> Self {
+        let mut raw = Self::silent(Site::default());
+        raw.send(PREFACE).await;
+        raw
+    }
+
+    /// One that has not said anything.
+    pub(crate) fn silent(site: Site) -> Self {
         let (ours, theirs) = tokio::io::duplex(1 << 20);
         let (stop, stopped) = watch::channel(false);
-        let site = Arc::<Site>::default();
+        let site = Arc::new(site);
         let served = tokio::spawn({
             let site = Arc::clone(&site);
             async move { serve_connection(Box::new(ours), &limits(), &site, stopped).await }
         });
         let (reader, writer) = tokio::io::split(theirs);
-        let mut raw = Self {
+        Self {
             reader,
             writer,
             site,
             seen: Vec::new(),
             served,
             stop,
-        };
-        raw.send(PREFACE).await;
-        raw
+        }
     }
 
     /// With settings of the client.
