@@ -172,8 +172,9 @@ async fn passed_on(
         }
         Err(_) => return doorway.count("proxy_header_timeout"),
     };
-    if let Some(guard) = doorway.admit(client.unwrap_or(from).ip()) {
-        connection(stream, client, tls, doorway, (permit, guard)).await;
+    match doorway.admit(client.unwrap_or(from).ip()) {
+        Some(guard) => connection(stream, client, tls, doorway, (permit, guard)).await,
+        None => doorway.lobby.hold(stream),
     }
 }
 

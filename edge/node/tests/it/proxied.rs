@@ -1,6 +1,7 @@
 //! Behind a load balancer: whose connections are is what its PROXY header says, and nobody else's.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use mcsp_api::Residency::Global;
 use mcsp_geo::testdb::{RecordSize, TestDb, write_test_db};
@@ -10,6 +11,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use crate::harness::{Node, Serve, World, origin_path, wait_for, within};
+
+/// How long who is turned away is kept from coming back.
+const HOLD: Duration = Duration::from_secs(1);
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
@@ -164,10 +168,17 @@ async fn connections_are_counted_by_their_clients() {
     let begun = |client: &'static str| async move { connect(node.plain, &line(client)).await };
     let _held = [begun("203.0.113.9").await, begun("203.0.113.9").await];
     wait_for("both", || async { counted(&node, "accepted").await == 2.0 }).await;
-    is_closed(begun("203.0.113.9").await).await;
-    assert_eq!(counted(&node, "turned_away").await, 1.0);
+    let began = Instant::now();
+    let away = begun("203.0.113.9").await;
+    wait_for("one too many", || async {
+        counted(&node, "turned_away").await == 1.0
+    })
+    .await;
     let told = ask(begun("203.0.113.10").await, "/nowhere").await;
     assert!(told.starts_with("HTTP/1.1 404 "), "{told}");
+    is_closed(away).await;
+    let held = began.elapsed();
+    assert!(held >= HOLD, "back for more after {held:?}");
 }
 
 #[tokio::test]
