@@ -315,6 +315,11 @@ impl Cache {
         self.store.claim(entity, range, Some(far_bytes), ticket)
     }
 
+    /// No newcomer gets the entity; those who read it go on. For what cannot be completed.
+    pub fn withdraw(&self, entity: &Arc<Entity>) {
+        self.store.withdraw(entity);
+    }
+
     /// Takes over what a revalidation (304, or the answer to HEAD) brought. `ticket` was taken before it was asked for.
     /// False when a purge came since: what it says is out of date.
     ///

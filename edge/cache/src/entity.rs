@@ -97,6 +97,8 @@ pub struct Entity {
     pub(crate) disk: OnceLock<DiskBody>,
     /// It is not stored in memory: each who reads it has the disk's chunks for himself, and lets go of them.
     passes: AtomicBool,
+    /// Its origin does not know ranges.
+    whole_only: AtomicBool,
     pub(crate) wait: Duration,
     fixed_bytes: u64,
     _share: Share,
@@ -136,6 +138,7 @@ impl Entity {
             last_use: AtomicU64::new(0),
             disk: OnceLock::new(),
             passes: AtomicBool::new(false),
+            whole_only: AtomicBool::new(false),
             wait,
             fixed_bytes,
             _share: share,
@@ -269,6 +272,17 @@ impl Entity {
     #[must_use]
     pub fn failure(&self) -> Option<FillError> {
         self.failure.get().copied()
+    }
+
+    /// Notes that its origin, asked for a part, sends the whole.
+    pub fn note_whole_only(&self) {
+        self.whole_only.store(true, Ordering::Relaxed);
+    }
+
+    /// Was its origin asked for a part, and sent the whole? Then parts are waited for.
+    #[must_use]
+    pub fn is_whole_only(&self) -> bool {
+        self.whole_only.load(Ordering::Relaxed)
     }
 
     pub(crate) fn note_failure(&self, error: FillError) {

@@ -10,16 +10,18 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::harness::{Node, within};
+use crate::harness::{Node, wait_for, within};
 
 const TOTAL_BYTES: usize = 4 << 20;
 
-/// Knows ranges and has a strong validator; no answer gets past `breaks_at` before the gate opens, nor after it when there is
-/// none.
+/// Has a strong validator, and knows ranges or not. Its first answers do not get past `breaks_at` before the gate opens, nor
+/// at all when there is none.
 #[derive(Clone)]
 struct Film {
     body: Arc<[u8]>,
+    knows_ranges: bool,
     breaks_at: usize,
+    broken_answers: usize,
     gate: Option<Arc<Semaphore>>,
     asked: Arc<AtomicUsize>,
 }
@@ -28,7 +30,9 @@ impl Film {
     fn new(breaks_at: usize, gate: Option<Arc<Semaphore>>) -> Self {
         Self {
             body: (0..TOTAL_BYTES).map(|n| (n % 251) as u8).collect(),
+            knows_ranges: true,
             breaks_at,
+            broken_answers: usize::MAX,
             gate,
             asked: Arc::default(),
         }
@@ -57,11 +61,12 @@ impl Film {
                 return Ok(());
             }
         }
-        self.asked.fetch_add(1, Ordering::SeqCst);
+        let is_broken = self.asked.fetch_add(1, Ordering::SeqCst) < self.broken_answers;
         let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
         let range = head
             .split("\r\n")
-            .find_map(|line| line.strip_prefix("range: bytes=")?.split_once('-'));
+            .find_map(|line| line.strip_prefix("range: bytes=")?.split_once('-'))
+            .filter(|_| self.knows_ranges);
         let (first, last) = match range {
             Some((first, last)) => (first.parse().unwrap(), last.parse().unwrap_or(usize::MAX)),
             None => (0, usize::MAX),
@@ -79,6 +84,9 @@ impl Film {
         stream.write_all(head.as_bytes()).await?;
         let body = &self.body;
         let mut at = first;
+        if !is_broken {
+            return stream.write_all(&body[first..=last]).await;
+        }
         if first < self.breaks_at {
             at = self.breaks_at.min(last + 1);
             stream.write_all(&body[first..at]).await?;
@@ -155,4 +163,55 @@ async fn an_origin_that_breaks_off_again_and_again_is_not_asked_for_ever() {
     let all = (0..20).map(|_| cut());
     futures::future::join_all(all).await;
     assert!(film.asked() <= 400, "{} requests for 21", film.asked());
+}
+
+#[tokio::test]
+async fn an_origin_without_ranges_is_asked_for_a_part_once() {
+    let gate = Arc::new(Semaphore::new(0));
+    let mut film = Film::new(300 << 10, Some(Arc::clone(&gate)));
+    film.knows_ranges = false;
+    let (node, _dir) = film.node().await;
+    let whole = node.request(Method::GET, "/film").send().await.unwrap();
+    let part = async |first: usize| {
+        let range = format!("bytes={first}-{}", first + 9);
+        let request = node.request(Method::GET, "/film").header("range", range);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 206);
+        let bytes = within("a part", answer.bytes()).await.unwrap();
+        assert!(bytes == film.body[first..first + 10], "{first}");
+    };
+    let parts = async {
+        // One asks; the others wait for the fill, as that one does then.
+        let first = part(3_000_000);
+        let others = async {
+            wait_for("a request for a part", async || film.asked() == 2).await;
+            let later = (0..5).map(|n| part(3_100_000 + n * 100_000));
+            let later = futures::future::join_all(later);
+            let opens = async {
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                gate.close();
+            };
+            futures::join!(later, opens)
+        };
+        futures::join!(first, others)
+    };
+    parts.await;
+    let whole = within("the whole", whole.bytes()).await.unwrap();
+    assert!(whole == film.body[..], "the whole is not whole");
+    part(2_000_000).await;
+    assert!(film.asked() <= 3, "{} requests", film.asked());
+}
+
+#[tokio::test]
+async fn a_body_that_broke_off_goes_on_with_the_same_whole() {
+    let mut film = Film::new(1_500_000, None);
+    film.knows_ranges = false;
+    film.broken_answers = 1;
+    let (node, _dir) = film.node().await;
+    for asked in [2, 2] {
+        let answer = node.request(Method::GET, "/film").send().await.unwrap();
+        let bytes = within("its end", answer.bytes()).await.unwrap();
+        assert!(bytes == film.body[..], "the whole is not whole");
+        assert_eq!(film.asked(), asked);
+    }
 }

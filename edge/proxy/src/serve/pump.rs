@@ -9,6 +9,7 @@ use mcsp_edge_fetch::{BodyLength, FetchRequest, Response};
 use mcsp_edge_policy::range::{ContentRange, range_value};
 
 use super::errand::{Errand, validators_of};
+use super::slices;
 use crate::edge::Edge;
 use crate::shield::Way;
 
@@ -43,9 +44,14 @@ impl Source<'_> {
         end: Option<u64>,
     ) {
         let mut resumes = 0;
+        // What an answer repeats before what is wanted of it.
+        let mut repeated = 0;
         loop {
             match response.next_chunk().await {
-                Ok(Some(piece)) => {
+                Ok(Some(mut piece)) => {
+                    let known = usize::try_from(repeated).unwrap_or(usize::MAX);
+                    let known = piece.split_to(known.min(piece.len())).len() as u64;
+                    repeated -= known;
                     if let Err(error) = filling.write(piece).await {
                         tracing::debug!(%error, "a fill ended before its end");
                         return;
@@ -82,7 +88,10 @@ impl Source<'_> {
                     };
                     match elsewhere {
                         Some(other) => {
-                            tracing::debug!(%error, at = filling.position(), "a fill goes on elsewhere");
+                            let at = filling.position();
+                            tracing::debug!(%error, at, "a fill goes on elsewhere");
+                            let is_part = other.head.status == StatusCode::PARTIAL_CONTENT;
+                            repeated = if is_part { 0 } else { at };
                             response = other;
                         }
                         None => {
@@ -96,7 +105,7 @@ impl Source<'_> {
     }
 
     /// The rest of the body from another address, if it has the same representation: the same strong entity tag, the same
-    /// length.
+    /// length. One that does not know ranges sends what is here already too.
     async fn resume(
         &self,
         filling: &Filling,
@@ -119,6 +128,10 @@ impl Source<'_> {
             .fetch(self.edge, &request, &mut |_| {})
             .await
             .ok()?;
+        // The whole ends where the body does.
+        if end == total && slices::is_same_whole(entity, &response) {
+            return Some(response);
+        }
         let range = ContentRange::of(&response.head.headers)?;
         let is_the_rest = response.head.status == StatusCode::PARTIAL_CONTENT
             && range.total == Some(total)

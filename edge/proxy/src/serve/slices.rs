@@ -11,7 +11,7 @@ use http::header::{IF_RANGE, RANGE};
 use mcsp_edge_cache::engine::{
     Claim, Entity, FillError, Filling, ReadError, Reader, Refused, Slice,
 };
-use mcsp_edge_fetch::{FetchRequest, Response};
+use mcsp_edge_fetch::{BodyLength, FetchRequest, Response};
 use mcsp_edge_policy::range::{ContentRange, RangeRequest, RangeSpec, range_value};
 
 use super::errand::validators_of;
@@ -91,7 +91,10 @@ pub(crate) async fn next_soon(reader: &mut Reader) -> Option<Result<Option<Bytes
 
 /// Only a strong validator tells that what is asked for belongs to the rest.
 fn is_far(reader: &Reader) -> bool {
-    reader.is_far(FAR_BYTES) && validators_of(reader.entity()).strong_etag().is_some()
+    let entity = reader.entity();
+    reader.is_far(FAR_BYTES)
+        && !entity.is_whole_only()
+        && validators_of(entity).strong_etag().is_some()
 }
 
 /// What was done for what is missing.
@@ -126,11 +129,21 @@ pub(crate) async fn bring(
         Claim::Lead(slice) => {
             let from = slice.range().start;
             let (filling, response) = match ask(edge, &request, &way, entity, slice).await {
-                Some((Ok(filling), response)) => (filling, response),
-                Some((Err(Refused::NoRoom), response)) => {
-                    return Brought::Past(Box::new(response), from);
+                Answer::Part(Ok(filling), response) => (filling, response),
+                Answer::Part(Err(Refused::NoRoom), response) => {
+                    return Brought::Past(response, from);
                 }
-                Some((Err(_), _)) | None => return Brought::Not,
+                Answer::Whole(response) if missing == Missing::Hole => {
+                    // It cannot be put into a hole. Whoever comes next has it stored as a whole.
+                    edge.cache.withdraw(entity);
+                    return Brought::Past(response, 0);
+                }
+                Answer::Whole(_) => {
+                    // What is being filled comes no later than that.
+                    entity.note_whole_only();
+                    return Brought::Not;
+                }
+                Answer::Part(Err(_), _) | Answer::Other => return Brought::Not,
             };
             let edge = Arc::clone(edge);
             let underway = edge.viewer_fetches.enter();
@@ -142,7 +155,7 @@ pub(crate) async fn bring(
                     way: &way,
                 };
                 let end = filling.position().saturating_add(response_bytes(&response));
-                source.fill(filling, response, Some(end)).await;
+                source.fill(filling, *response, Some(end)).await;
             });
             Brought::Comes
         }
@@ -155,21 +168,38 @@ fn response_bytes(response: &Response) -> u64 {
         .map_or(0, |range| range.length())
 }
 
+/// What an origin says that is asked for a part of what is held.
+enum Answer {
+    /// That part.
+    Part(Result<Filling, Refused>, Box<Response>),
+    /// All of it: it does not know ranges.
+    Whole(Box<Response>),
+    /// Something else, or nothing.
+    Other,
+}
+
 async fn ask(
     edge: &Edge,
     request: &FetchRequest,
     way: &Way,
     entity: &Arc<Entity>,
     slice: Slice,
-) -> Option<(Result<Filling, Refused>, Response)> {
+) -> Answer {
     let wanted = slice.range();
     let validators = validators_of(entity);
-    let etag = validators.strong_etag()?.clone();
+    let Some(etag) = validators.strong_etag().cloned() else {
+        return Answer::Other;
+    };
     let mut request = request.clone();
     let range = range_value(wanted.start, wanted.end.checked_sub(1));
     request.headers.insert(RANGE, range);
     request.headers.insert(IF_RANGE, etag);
-    let response = way.fetch(edge, &request, &mut |_| {}).await.ok()?;
+    let Ok(response) = way.fetch(edge, &request, &mut |_| {}).await else {
+        return Answer::Other;
+    };
+    if is_same_whole(entity, &response) {
+        return Answer::Whole(Box::new(response));
+    }
     let found = ContentRange::of(&response.head.headers);
     let total = match found {
         Some(ContentRange {
@@ -186,10 +216,20 @@ async fn ask(
             if response.head.status.is_success() {
                 slice.changed();
             }
-            return None;
+            return Answer::Other;
         }
     };
-    Some((slice.begin(total), response))
+    Answer::Part(slice.begin(total), Box::new(response))
+}
+
+/// Is it all of the representation that is held: the same strong entity tag, the same length?
+pub(super) fn is_same_whole(entity: &Entity, response: &Response) -> bool {
+    let BodyLength::Known(bytes) = response.length() else {
+        return false;
+    };
+    response.head.status == StatusCode::OK
+        && entity.total_len() == Some(bytes)
+        && validators_of(entity).may_combine_with(&response.head.headers)
 }
 
 #[cfg(test)]
