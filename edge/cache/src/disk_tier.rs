@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderMap;
 use mcsp_edge_mapped::Part;
+use serde::Serialize;
 use thiserror::Error;
 
 use crate::key::KeyHash;
@@ -86,8 +87,9 @@ pub enum DiskRecord {
     },
 }
 
-/// Whether the disk serves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Whether the disk serves. For the admin port: `{"state":"healthy"}`, or `"degraded"` with what is below.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
 pub enum DiskState {
     /// It does.
     Healthy,

@@ -10,7 +10,7 @@ use axum::extract::{Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use mcsp_auth_edge::{MediaKeyring, TokenVerifier};
-use mcsp_edge_cache::engine::{Cache, Inspection, Key};
+use mcsp_edge_cache::engine::{Cache, DiskState, Inspection, Key};
 use mcsp_edge_proxy::{Edge, FeedState, Firewall, ShieldState};
 use mcsp_telemetry::{Readiness, TelemetryLayer, admin_router};
 use serde::Deserialize;
@@ -89,6 +89,11 @@ async fn inspect(
     Json(cache.inspect(Key::new(&query.key)))
 }
 
+/// Whether the cache's disk serves, and if not, what was seen; null on a node without one.
+async fn disk(State(cache): State<Cache>) -> Json<Option<DiskState>> {
+    Json(cache.disk_state())
+}
+
 async fn shield(State(edge): State<Arc<Edge>>) -> Json<ShieldState> {
     Json(edge.shield_state())
 }
@@ -108,6 +113,7 @@ pub(crate) fn start(
     let bound = listener.local_addr().map_err(fault)?;
     let inspection = Router::new()
         .route("/cache/inspect", get(inspect))
+        .route("/cache/disk", get(disk))
         .with_state(cache)
         .route("/shield", get(shield))
         .with_state(edge)

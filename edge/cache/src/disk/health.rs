@@ -67,6 +67,12 @@ impl Health {
                 .last_recovery
                 .filter(|recovery| now_ms - recovery.at_ms < RELAPSE_MS);
             let failed_probes = relapse.map_or(0, |recovery| recovery.failed_probes + 1);
+            tracing::warn!(
+                alert = "cache-disk-degraded",
+                trouble = trouble.word(),
+                reason,
+                "the cache's disk is left alone: the cache goes on in memory"
+            );
             self.degraded = Some(Degraded {
                 trouble,
                 since_ms: now_ms,
@@ -90,6 +96,10 @@ impl Health {
 
     /// The disk works as of `now_ms`.
     pub(super) fn recovered(&mut self, now_ms: i64) {
+        if let Some(degraded) = &self.degraded {
+            let after_ms = now_ms.saturating_sub(degraded.since_ms);
+            tracing::info!(after_ms, "the cache's disk works again");
+        }
         let failed_probes = self.report().failed_probes;
         *self = Self {
             last_recovery: Some(Recovery {

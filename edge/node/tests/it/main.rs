@@ -11,6 +11,7 @@ mod api;
 mod cache;
 mod command_line;
 mod crowd;
+mod disk_troubles;
 mod feed;
 mod framed;
 mod freshness;

@@ -198,7 +198,12 @@ impl Node {
     }
 
     pub(crate) async fn inspect(&self, key: &str) -> serde_json::Value {
-        let url = format!("http://{}/cache/inspect?key={key}", self.admin);
+        self.admin_json(&format!("/cache/inspect?key={key}")).await
+    }
+
+    /// What the admin listener says under a path.
+    pub(crate) async fn admin_json(&self, path: &str) -> serde_json::Value {
+        let url = format!("http://{}{path}", self.admin);
         let response = self.client.get(url).send().await.unwrap();
         serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
     }
@@ -250,9 +255,7 @@ impl Node {
 
     /// How it stands in the shield tier.
     pub(crate) async fn shield_state(&self) -> serde_json::Value {
-        let url = format!("http://{}/shield", self.admin);
-        let response = self.client.get(url).send().await.unwrap();
-        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+        self.admin_json("/shield").await
     }
 
     /// Waits for the end, 15 s at most.

@@ -1,0 +1,76 @@
+//! A cache's disk that does not work: the node serves from memory, and says so.
+
+use std::path::Path;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use reqwest::Method;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::harness::{Node, wait_for};
+
+async fn node(dir: &Path) -> Node {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = listener.local_addr().unwrap();
+    let answer = |request: Request| async move {
+        Response::builder()
+            .header("cache-control", "max-age=600")
+            .body(Body::from(request.uri().path().to_owned()))
+            .unwrap()
+    };
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    let text = format!(
+        "state_dir = \"{}\"\nworker_threads = 2\n[admin]\naddress = \"127.0.0.1:0\"\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
+         [cache.disk]\ndir = \"{}\"\nbytes = 67108864\n\
+         [[route]]\nname = \"old\"\nupstream = \"http://{origin}\"\n",
+        dir.join("edge-state").display(),
+        dir.join("cache").display(),
+    );
+    let node = Node::start_from(dir, "edge", &text).await;
+    node.wait_ready().await;
+    node
+}
+
+/// The cache key of `/a`.
+fn answer_key(node: &Node) -> String {
+    format!("http://{}/a", node.plain)
+}
+
+#[tokio::test]
+async fn a_node_whose_disk_does_not_work_serves_and_says_so() {
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join("cache");
+    // Where the folder should be is a file.
+    std::fs::write(&folder, "in the way").unwrap();
+    let node = node(dir.path()).await;
+    wait_for("a degraded disk", async || {
+        node.admin_json("/cache/disk").await["state"] == "degraded"
+    })
+    .await;
+    let said = node.admin_json("/cache/disk").await;
+    assert!(
+        said["reason"].as_str().is_some_and(|why| !why.is_empty()),
+        "{said}"
+    );
+    assert!(said["since_ms"].as_i64().is_some(), "{said}");
+    let degraded = async || node.metric("mcsp_cache_disk_degraded", &[]).await;
+    assert!((degraded().await - 1.0).abs() < 0.1);
+    assert!(node.log().contains("cache-disk-degraded"));
+    for _ in 0..2 {
+        let answer = node.request(Method::GET, "/a").send().await.unwrap();
+        assert_eq!(answer.text().await.unwrap(), "/a");
+    }
+    let held = answer_key(&node);
+    assert_eq!(node.state(&held).await, "fresh");
+    std::fs::remove_file(&folder).unwrap();
+    wait_for("a disk that works", async || {
+        node.admin_json("/cache/disk").await["state"] == "healthy"
+    })
+    .await;
+    assert!(degraded().await < 0.1);
+    assert!(node.log().contains("works again"));
+}
