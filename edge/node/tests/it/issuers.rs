@@ -14,12 +14,6 @@ async fn me(node: &Node, token: &str) -> u16 {
     request.send().await.unwrap().status().as_u16()
 }
 
-/// How often an issuer was asked; over HTTP/2, so by its whole address.
-fn asked(world: &World) -> usize {
-    let seen = world.origin.seen().into_iter();
-    seen.filter(|seen| seen.path.ends_with(KEYS)).count()
-}
-
 /// Another key of the region, which its issuer publishes beside the one that the feed told of.
 fn rotated() -> AccessKeys {
     let mut next = AccessKeys::new("ng-lagos");
@@ -52,7 +46,7 @@ async fn a_burst_of_tokens_by_a_new_key_asks_its_issuer_once_and_is_served() {
     let answers = tokens.iter().map(|token| me(&node, token));
     let answers = futures::future::join_all(answers).await;
     assert_eq!(answers, [200; 20]);
-    assert_eq!(asked(&world), 1);
+    assert_eq!(world.origin.asked_for_keys(), 1);
     assert_eq!(
         me(&node, &world.access.token()).await,
         200,
@@ -62,7 +56,7 @@ async fn a_burst_of_tokens_by_a_new_key_asks_its_issuer_once_and_is_served() {
     let mut stranger = AccessKeys::new("ng-lagos");
     stranger.kid = "ng-lagos-3".to_owned();
     assert_eq!(me(&node, &stranger.token()).await, 401);
-    assert_eq!(asked(&world), 1);
+    assert_eq!(world.origin.asked_for_keys(), 1);
     let node_log = node.log();
     assert!(tokens.iter().all(|token| !node_log.contains(token)));
 }
@@ -98,5 +92,5 @@ async fn keys_that_nobody_confirms_are_believed_for_a_while_only() {
     // London cannot be asked: its origin has no keys to show. Lagos' are confirmed by its feed.
     wait_for("their end", || async { me(&node, &token).await == 503 }).await;
     assert_eq!(me(&node, &world.access.token()).await, 200);
-    assert!(asked(&world) > 0, "London was asked");
+    assert!(world.origin.asked_for_keys() > 0, "London was asked");
 }

@@ -1,11 +1,17 @@
 //! What is known of clients by their connections, and who they are to origins, on every way that a request may take.
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
 use mcsp_api::headers::IDENTITY;
 use mcsp_api::{Residency, ViewerIdentity};
 use mcsp_geo::testdb::{RecordSize, TestDb};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Version};
+use rustls::pki_types::ServerName;
 
-use crate::harness::{Node, Serve, USER, World, client, origin_path, wait_for};
+use crate::harness::{Node, Serve, USER, World, client, origin_path, wait_for, within};
 
 /// Clients by protocol: HTTP/1.1 over TLS, HTTP/2.
 fn clients() -> [(Version, Client); 2] {
@@ -190,7 +196,10 @@ async fn no_client_is_who_it_says_it_is_on_any_way() {
             if method == Method::POST {
                 request = request.body("{}");
             }
-            let answer = request.header(IDENTITY, &forged).send().await.unwrap();
+            for name in [IDENTITY, "x_mcsp_identity", "x-mcsp_identity"] {
+                request = request.header(name, &forged).header(name, &forged);
+            }
+            let answer = request.send().await.unwrap();
             assert_eq!(answer.status(), 200, "{path}");
             assert_eq!(answer.version(), version);
         };
@@ -201,16 +210,94 @@ async fn no_client_is_who_it_says_it_is_on_any_way() {
         let seen = world.origin.seen().split_off(asked);
         assert_eq!(seen.len(), 4);
         for one in &seen {
-            assert!(!one.headers.contains_key(IDENTITY), "{}", one.path);
+            assert!(identities(&one.headers).is_empty(), "{}", one.path);
         }
         let token = world.access.token();
         send(Method::GET, "/api/v1/users/me", Some(token)).await;
         let seen = world.origin.seen().pop().unwrap();
-        let found: Vec<_> = seen.headers.get_all(IDENTITY).iter().collect();
+        let found = identities(&seen.headers);
         let [found] = found[..] else {
             panic!("{found:?}");
         };
         let found = ViewerIdentity::from_header_value(found.to_str().unwrap()).unwrap();
         assert_eq!(found.user_id.as_str(), USER);
+    }
+}
+
+/// What an origin could take for a viewer's identity: many do not tell `_` from `-`.
+fn identities(headers: &HeaderMap) -> Vec<&HeaderValue> {
+    let is_it = |name: &HeaderName| name.as_str().replace('_', "-") == IDENTITY;
+    let found = headers.iter().filter(|(name, _)| is_it(name));
+    found.map(|(_, value)| value).collect()
+}
+
+/// A TLS client whose hello comes in records of so many bytes, and these in writes of so many; what it is told of `path`.
+fn ask_in_pieces(
+    to: SocketAddr,
+    config: Arc<rustls::ClientConfig>,
+    path: &str,
+    (record, write): (usize, usize),
+) -> String {
+    let name = ServerName::try_from("los1.edge.mcsp.internal").unwrap();
+    let mut tls = rustls::ClientConnection::new(config, name).unwrap();
+    let mut hello = Vec::new();
+    tls.write_tls(&mut hello).unwrap();
+    // One record, whose head has five bytes.
+    let (head, message) = hello.split_at(5);
+    let split: Vec<u8> = message
+        .chunks(record)
+        .flat_map(|part| {
+            let length = u16::try_from(part.len()).unwrap().to_be_bytes();
+            [&head[..3], &length, part].concat()
+        })
+        .collect();
+    let mut socket = TcpStream::connect(to).unwrap();
+    socket.set_nodelay(true).unwrap();
+    for piece in split.chunks(write) {
+        socket.write_all(piece).unwrap();
+    }
+    let mut stream = rustls::Stream::new(&mut tls, &mut socket);
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut told = Vec::new();
+    // Who closes without a word has still said all of it.
+    let _ = stream.read_to_end(&mut told);
+    String::from_utf8_lossy(&told).into_owned()
+}
+
+#[tokio::test]
+async fn a_hello_has_its_fingerprint_in_however_many_pieces_it_comes() {
+    let world = World::new().await;
+    let node = world.node("los1").await;
+    let config = world
+        .identity("edge", "client")
+        .client_config(&[b"http/1.1"])
+        .unwrap();
+    let pieces = [(16_384, 16_384), (16_384, 1), (100, 33), (7, 5), (1, 1)];
+    for (record, write) in pieces {
+        let path = format!("/nowhere/{record}/{write}");
+        let (to, config) = (node.tls, Arc::clone(&config));
+        let asking = {
+            let path = path.clone();
+            tokio::task::spawn_blocking(move || ask_in_pieces(to, config, &path, (record, write)))
+        };
+        let told = within("an answer", asking).await.unwrap();
+        assert!(told.starts_with("HTTP/1.1 404 "), "{path}: {told}");
+        wait_for("its line", || async { lines(&node, &path).len() == 1 }).await;
+    }
+    let prints: Vec<_> = pieces
+        .iter()
+        .map(|(record, write)| {
+            let path = format!("/nowhere/{record}/{write}");
+            lines(&node, &path)[0]["ja4"].as_str().map(str::to_owned)
+        })
+        .collect();
+    let whole = prints[0].as_deref().unwrap();
+    assert!(
+        whole.starts_with("t13d") && whole.contains("h1_"),
+        "{whole}"
+    );
+    for (print, pieces) in prints.iter().zip(pieces) {
+        assert_eq!(print.as_deref(), Some(whole), "{pieces:?}");
     }
 }

@@ -75,10 +75,21 @@ pub(crate) fn strip_untold(route: &Route, request: &mut RequestHeader) {
     }
 }
 
-/// Is this a header by which a client would claim to be someone else, or one of our nodes?
+/// Is this a header by which a client would claim to be someone else, or one of our nodes? With `_` for `-` too: many origins
+/// read both as one name (RFC 3875 section 4.1.18), where a route lets such names through.
 pub(crate) fn is_forged(name: &HeaderName) -> bool {
-    let text = name.as_str();
-    text.starts_with(PRIVATE_PREFIX) || text.starts_with(CLAIM_PREFIX) || CLAIMS.contains(name)
+    let text = name.as_str().as_bytes();
+    begins_as(text, PRIVATE_PREFIX)
+        || begins_as(text, CLAIM_PREFIX)
+        || CLAIMS
+            .iter()
+            .any(|claim| claim.as_str().len() == text.len() && begins_as(text, claim.as_str()))
+}
+
+/// Names are in lower case.
+fn begins_as(name: &[u8], prefix: &str) -> bool {
+    let is_same = |(byte, wanted): (&u8, u8)| *byte == wanted || *byte == b'_' && wanted == b'-';
+    name.len() >= prefix.len() && name.iter().zip(prefix.bytes()).all(is_same)
 }
 
 /// The base that the client used, if it is one of ours; otherwise the PoP's first. A client cannot make services build
@@ -113,13 +124,23 @@ mod tests {
             "x-forwarded-proto",
             "forwarded",
             "x-real-ip",
+            "x_mcsp_identity",
+            "X-MCSP_Identity",
+            "x_mcsp-pop",
+            "X_Forwarded_For",
+            "x-forwarded_host",
+            "X_Real_IP",
             "range",
+            "x_real_ip_2",
+            "x-real",
+            "forwarded_by",
         ] {
             head.insert_header(name.to_owned(), "1").unwrap();
         }
         strip(&mut head);
-        let left: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
-        assert_eq!(left, ["range"]);
+        let mut left: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["forwarded_by", "range", "x-real", "x_real_ip_2"]);
     }
 
     #[test]

@@ -89,9 +89,11 @@ fn is_cleared(
     address: IpAddr,
     signals: &[String; SIGNALS.len()],
 ) -> bool {
+    // Without a host, as HTTP/1.0 may be, it is not what players send.
     let is_plain = matches!(request.method, Method::GET | Method::HEAD)
         && request.uri.query().is_none()
-        && !request.headers.contains_key(COOKIE);
+        && !request.headers.contains_key(COOKIE)
+        && (request.uri.authority().is_some() || request.headers.contains_key(HOST));
     if !is_plain {
         return false;
     }

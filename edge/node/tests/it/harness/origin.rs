@@ -213,8 +213,15 @@ impl Origin {
     /// What came for clients: not the feed, nor the node's own questions for keys, which come when they come.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         let mut seen = self.script.seen.lock().clone();
-        seen.retain(|seen| seen.path != KEYS_PATH);
+        seen.retain(|seen| !seen.path.ends_with(KEYS_PATH));
         seen
+    }
+
+    /// How often nodes asked for keys; over HTTP/2, so by the whole address.
+    pub(crate) fn asked_for_keys(&self) -> usize {
+        let seen = self.script.seen.lock();
+        let is_it = |seen: &&Seen| seen.path.ends_with(KEYS_PATH);
+        seen.iter().filter(is_it).count()
     }
 
     /// How often a path was asked for.
