@@ -40,7 +40,10 @@ impl LoadError {
     /// Whether loading again, with nothing changed in the files, may succeed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self.kind, LoadErrorKind::Unreadable(_))
+        matches!(
+            self.kind,
+            LoadErrorKind::Unreadable(_) | LoadErrorKind::NoRules
+        )
     }
 }
 
@@ -50,6 +53,9 @@ pub enum LoadErrorKind {
     /// The file or a data file it names cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(String),
+    /// The files are there and bring no rule: they are being written, or are not those that were meant.
+    #[error("there is no rule in it, nor in any other file that is named")]
+    NoRules,
     /// Rule text must be UTF-8.
     #[error("not valid UTF-8")]
     NotUtf8,

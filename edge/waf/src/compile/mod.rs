@@ -96,10 +96,10 @@ impl Loader {
     pub fn folder(&mut self, folder: &Path) -> Result<(), LoadError> {
         let name = folder.display().to_string();
         let entries = std::fs::read_dir(folder).map_err(|error| unreadable(&name, &error))?;
-        let mut files: Vec<PathBuf> = entries
-            .filter_map(Result::ok)
-            .map(|entry| entry.path())
-            .collect();
+        let mut files = entries
+            .map(|entry| Ok(entry?.path()))
+            .collect::<std::io::Result<Vec<PathBuf>>>()
+            .map_err(|error| unreadable(&name, &error))?;
         files.retain(|path| {
             path.extension()
                 .is_some_and(|extension| extension == "conf")
@@ -184,6 +184,12 @@ impl Loader {
         build::build(self).map(Arc::new)
     }
 
+    /// How many rules have come so far, chained ones not counted.
+    pub(crate) fn rules(&self) -> usize {
+        let is_rule = |item: &&Item| matches!(item, Item::Chain(..));
+        self.items.iter().filter(is_rule).count()
+    }
+
     fn anywhere(&self, kind: LoadErrorKind) -> LoadError {
         let nowhere = || Location {
             file: Arc::from("rules"),
@@ -195,12 +201,17 @@ impl Loader {
 }
 
 fn unreadable(name: &str, error: &dyn std::fmt::Display) -> LoadError {
+    beginning(name, LoadErrorKind::Unreadable(error.to_string()))
+}
+
+/// An error of a whole file or folder.
+pub(crate) fn beginning(name: &str, kind: LoadErrorKind) -> LoadError {
     let location = Location {
         file: Arc::from(name),
         line: 1,
         column: 1,
     };
-    LoadError::new(location, LoadErrorKind::Unreadable(error.to_string()))
+    LoadError::new(location, kind)
 }
 
 fn dangling(chain: &[RuleAst]) -> Result<(), LoadError> {

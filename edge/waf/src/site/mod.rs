@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 
 pub use config::{RoutePolicyConfig, RulesConfig, WafConfig, own_routes};
 
-use crate::compile::Loader;
-use crate::error::LoadError;
+use crate::compile::{Loader, beginning};
+use crate::error::{LoadError, LoadErrorKind};
 use crate::policy::{Exclusions, Mode, Policy, PolicyError};
 use crate::ruleset::RuleSet;
 use crate::ticks::Ticks;
@@ -170,12 +170,19 @@ pub fn load_rules(config: &RulesConfig) -> Result<Arc<RuleSet>, LoadError> {
     let mut loader = Loader::new().paranoia_max(config.paranoia);
     loader.text("settings of the node", config.settings().as_bytes(), here)?;
     loader.text("waf.rules.before", config.before.as_bytes(), here)?;
+    let own = loader.rules();
     for path in &config.files {
         if path.is_dir() {
             loader.folder(path)?;
         } else {
             loader.file(path)?;
         }
+    }
+    if let Some(first) = config.files.first()
+        && loader.rules() == own
+    {
+        let name = first.display().to_string();
+        return Err(beginning(&name, LoadErrorKind::NoRules));
     }
     loader.text("waf.rules.after", config.after.as_bytes(), here)?;
     loader.compile()

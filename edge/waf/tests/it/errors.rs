@@ -1,8 +1,8 @@
 //! Mistakes in rule files: what and where.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use mcsp_edge_waf::{LoadErrorKind, Loader};
+use mcsp_edge_waf::{LoadErrorKind, Loader, RulesConfig, load_rules};
 
 fn mistake(text: &str) -> (u32, u32, LoadErrorKind) {
     let mut loader = Loader::new();
@@ -78,4 +78,30 @@ fn a_folder_is_read_in_order_with_its_data() {
     loader.folder(folder.path()).unwrap();
     let set = loader.compile().unwrap();
     assert_eq!(set.ids().collect::<Vec<_>>(), vec![1, 2]);
+}
+
+/// A file that is just being written must not take the place of the rules in force.
+#[test]
+fn files_without_a_rule_are_none_to_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let [empty, settings, rules] =
+        ["a.conf", "b.conf", "c.conf"].map(|name| folder.path().join(name));
+    std::fs::write(&empty, "\n# nothing yet\n").unwrap();
+    std::fs::write(&settings, "SecRequestBodyAccess On\nSecMarker END\n").unwrap();
+    std::fs::write(&rules, "SecAction \"id:1000,phase:1,pass,nolog\"").unwrap();
+    let load = |files: &[&PathBuf]| {
+        load_rules(&RulesConfig {
+            files: files.iter().map(|file| (*file).clone()).collect(),
+            ..RulesConfig::default()
+        })
+    };
+    for files in [&[&empty][..], &[&settings], &[&empty, &settings]] {
+        let error = load(files).expect_err("no rules");
+        assert_eq!(error.kind, LoadErrorKind::NoRules);
+        assert!(error.is_retryable());
+        let place = format!("{}:1:1: there is no rule in it", files[0].display());
+        assert!(error.to_string().starts_with(&place), "{error}");
+    }
+    // Of settings alone a file may well consist, beside others.
+    assert!(load(&[&empty, &settings, &rules]).is_ok());
 }
