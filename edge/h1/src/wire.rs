@@ -60,6 +60,22 @@ pub(crate) enum Arrival {
     Stopped,
 }
 
+impl Watches {
+    /// What is told of a write: how it ended, or that its client has taken too little for too long.
+    fn poll_keeps_pace(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<()>>,
+    ) -> Poll<Result<(), SendError>> {
+        if written.is_ready() {
+            self.pace.stop();
+            return written.map_err(SendError::Disconnected);
+        }
+        ready!(self.pace.poll_too_slow(&mut self.alarm, context));
+        Poll::Ready(Err(SendError::TooSlow))
+    }
+}
+
 impl Wire {
     pub(crate) fn new(stream: Stream, limits: &Limits, stop: watch::Receiver<bool>) -> Self {
         Self {
@@ -120,15 +136,7 @@ impl Wire {
         IoSlice::advance_slices(&mut slices, 0);
         poll_fn(|context| {
             let written = self.poll_write(context, &mut slices, is_last);
-            match written {
-                Poll::Ready(_) => self.watches.pace.stop(),
-                Poll::Pending => {
-                    let Watches { alarm, pace, .. } = &mut self.watches;
-                    ready!(pace.poll_too_slow(alarm, context));
-                    return Poll::Ready(Err(SendError::TooSlow));
-                }
-            }
-            written.map_err(SendError::Disconnected)
+            self.watches.poll_keeps_pace(context, written)
         })
         .await
     }
@@ -180,15 +188,7 @@ impl Wire {
         let mut sent = 0;
         poll_fn(|context| {
             let written = self.poll_write_parts(context, before, parts, &mut sent);
-            match written {
-                Poll::Ready(_) => self.watches.pace.stop(),
-                Poll::Pending => {
-                    let Watches { alarm, pace, .. } = &mut self.watches;
-                    ready!(pace.poll_too_slow(alarm, context));
-                    return Poll::Ready(Err(SendError::TooSlow));
-                }
-            }
-            written.map_err(SendError::Disconnected)
+            self.watches.poll_keeps_pace(context, written)
         })
         .await?;
         Ok(sent)
