@@ -292,7 +292,10 @@ pub fn freshness(
     let directives = &control.directives;
     let (basis, lifetime_ms) = lifetime(candidate, control, rules);
     let mut max_s = rules.lifetime_max_s;
-    if candidate.status.as_u16() >= 400 {
+    let is_error = candidate.status.as_u16() >= 400;
+    // What the route adds is for what is worth having: an error that is over is not.
+    let grace_s = |route_s: u32| if is_error { 0 } else { route_s };
+    if is_error {
         max_s = match (max_s, rules.negative_max_s) {
             (Some(all), Some(negative)) => Some(all.min(negative)),
             (all, negative) => all.or(negative),
@@ -309,12 +312,12 @@ pub fn freshness(
         stale_while_revalidate_ms: to_ms(
             directives
                 .stale_while_revalidate_s
-                .unwrap_or(rules.stale_while_revalidate_s),
+                .unwrap_or(grace_s(rules.stale_while_revalidate_s)),
         ),
         stale_if_error_ms: to_ms(
             directives
                 .stale_if_error_s
-                .unwrap_or(rules.stale_if_error_s),
+                .unwrap_or(grace_s(rules.stale_if_error_s)),
         ),
         always_validate: directives.no_cache.is_whole(),
         never_stale: directives.must_revalidate

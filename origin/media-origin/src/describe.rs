@@ -11,6 +11,8 @@ const SEGMENT: &str = "public, max-age=86400, immutable";
 const MANIFEST: &str = "public, max-age=30";
 /// Thumbnails and covers: 7 days.
 const ART: &str = "public, max-age=604800";
+/// What is not there may be in a moment: long enough that many who ask for it are one request.
+const MISSING: &str = "public, max-age=1";
 const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
 /// Edges drop all that carries a content id when that item is deleted.
 const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
@@ -30,6 +32,11 @@ pub(crate) fn describe(headers: &mut HeaderMap, path: &MediaPath<'_>, meta: &Obj
     if let Ok(key) = HeaderValue::from_str(&path.content_id.to_string()) {
         headers.insert(SURROGATE_KEY, key);
     }
+}
+
+/// Sets for how long it may be believed that something does not exist.
+pub(crate) fn describe_missing(headers: &mut HeaderMap) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(MISSING));
 }
 
 fn cache_control(path: &MediaPath<'_>) -> &'static str {

@@ -82,7 +82,17 @@ async fn serve(State(origin): State<MediaOrigin>, request: Request) -> Response 
         // What must not be served does not exist.
         _ => Err(Problem::new(ProblemKind::NotFound)),
     };
-    answer.unwrap_or_else(|problem| with_trace(problem).into_response())
+    answer.unwrap_or_else(refused)
+}
+
+/// Edges keep for a moment that something does not exist; what else went wrong is nobody else's.
+fn refused(problem: Problem) -> Response {
+    if problem.status != StatusCode::NOT_FOUND.as_u16() {
+        return with_trace(problem).into_response();
+    }
+    let mut response = problem.into_response();
+    describe::describe_missing(response.headers_mut());
+    response
 }
 
 fn is_private(rest: &str) -> bool {

@@ -241,3 +241,27 @@ fn lifetimes_that_are_over() {
         assert!(!plan(&case).is_fresh(NOW_MS), "{rule}");
     }
 }
+
+/// RFC 5861: what the origin allows it allows; what the route adds is not for errors, which would outlive what they told of.
+#[test]
+fn errors_stand_in_for_failures_only_where_their_origin_says_so() {
+    let windows = |status: u16, life: &str| {
+        let case = Case::answered(&[life]).status(status).rules(|rules| {
+            rules.stale_if_error_s = 86_400;
+            rules.stale_while_revalidate_s = 60;
+        });
+        let freshness = plan(&case);
+        (
+            freshness.stale_if_error_ms,
+            freshness.stale_while_revalidate_ms,
+        )
+    };
+    assert_eq!(
+        windows(200, "Cache-Control: max-age=1"),
+        (86_400_000, 60_000)
+    );
+    assert_eq!(windows(404, "Cache-Control: max-age=1"), (0, 0));
+    assert_eq!(windows(503, "Cache-Control: max-age=1"), (0, 0));
+    let said = "Cache-Control: max-age=1, stale-if-error=5, stale-while-revalidate=3";
+    assert_eq!(windows(404, said), (5_000, 3_000));
+}
