@@ -9,12 +9,12 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use mcsp_api::Residency;
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, StatusCode, Version};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::harness::{Node, Serve, World, get, origin_path, wait_for};
+use crate::harness::{Node, Serve, World, client, get, origin_path, wait_for};
 
 pub(crate) const RULES: &str = r#"
 SecRule ARGS "@contains attack" "id:1001,phase:2,deny,status:403,log,msg:'Attack',logdata:'%{MATCHED_VAR}'"
@@ -381,12 +381,18 @@ async fn media_pass_by_the_lane_and_scanners_do_not() {
         let request = node.request(Method::GET, &path).header(name, value);
         assert_eq!(request.send().await.unwrap().status(), 403, "{name}");
     }
+    let framed = format!("https://localhost:{}{path}", node.tls.port());
+    let framed = client().head(framed).send().await.unwrap();
+    assert_eq!(
+        (framed.status(), framed.version()),
+        (StatusCode::OK, Version::HTTP_2)
+    );
     // Nobody's player leaves the host away.
     let old = node.raw(&format!("GET {path} HTTP/1.0\r\n\r\n")).await;
     assert!(old.starts_with("HTTP/1.1 200 "), "{old}");
     assert_eq!(
         node.metric("mcsp_edge_waf_requests_total", &cleared).await,
-        1.0
+        2.0
     );
     // A query needs every rule.
     assert_eq!(get(&node, &format!("{path}?q=attack")).await.status(), 403);
