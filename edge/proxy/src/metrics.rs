@@ -90,6 +90,8 @@ pub(crate) struct ProxyMetrics {
     pub(crate) upstream_failures: IntCounterVec,
     pub(crate) upstream_retries: IntCounter,
     pub(crate) stale: IntCounterVec,
+    pub(crate) not_stored: IntCounterVec,
+    pub(crate) ranges_refused: IntCounterVec,
     pub(crate) clients_gone: IntCounterVec,
     pub(crate) fetches_given_up: IntCounter,
     pub(crate) visits: IntCounterVec,
@@ -156,6 +158,17 @@ impl ProxyMetrics {
                 "mcsp_edge_stale_served_total",
                 "Objects served past their life, by why: error (the origin failed), unverified (the feed was away too).",
                 &["why"],
+            )?,
+            not_stored: counters(
+                "mcsp_edge_not_stored_total",
+                "Answers on cached routes that were asked for to be stored and were not, by why: origin-says-no, private, vary (\"*\", \
+                 or absurd), set-cookie, authorization, status, too-large, no-room, …",
+                &["reason"],
+            )?,
+            ranges_refused: counters(
+                "mcsp_edge_ranges_refused_total",
+                "Range requests answered 416, by why: too-many (more than 16), outside (of what there is).",
+                &["reason"],
             )?,
             clients_gone: counters(
                 "mcsp_edge_clients_gone_total",

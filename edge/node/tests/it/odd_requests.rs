@@ -151,3 +151,53 @@ SecRule ARGS:a "@streq attack>" "id:2005,phase:2,deny,status:403,log,msg:'attack
     let answer = send(&site.node, &attack).await.unwrap();
     assert_eq!(answer.split(' ').nth(1), Some("403"), "{answer}");
 }
+
+#[tokio::test]
+async fn an_absurd_vary_is_passed_on_counted_and_not_kept() {
+    let mut origin = RawOrigin::start().await;
+    let (node, _dir) = origin.node("").await;
+    let names: Vec<String> = (0..500).map(|n| format!("x-{n}")).collect();
+    let absurd = format!(
+        "Cache-Control: max-age=60\r\nVary: {}\r\n",
+        names.join(", ")
+    );
+    for count in [1.0, 2.0] {
+        let answer = tokio::spawn(node.request(reqwest::Method::GET, "/v").send());
+        origin.asked().await.answer(&absurd, "v").await;
+        let answer = answer.await.unwrap().unwrap();
+        assert_eq!(answer.text().await.unwrap(), "v");
+        let counted = node
+            .metric("mcsp_edge_not_stored_total", &["reason=\"vary\""])
+            .await;
+        assert!((counted - count).abs() < 0.1, "{counted}");
+    }
+}
+
+#[tokio::test]
+async fn ranges_by_the_thousand_are_refused_and_counted() {
+    let mut origin = RawOrigin::start().await;
+    let (node, _dir) = origin.node("").await;
+    let ask = |range: &str| {
+        let request = node.request(reqwest::Method::GET, "/r");
+        tokio::spawn(request.header("range", range).send())
+    };
+    let thousands: Vec<String> = (0..2000).map(|n| format!("{n}-{}", n + 9)).collect();
+    let thousands = format!("bytes={}", thousands.join(","));
+    let cold = ask(&thousands);
+    origin
+        .asked()
+        .await
+        .answer("Cache-Control: max-age=60\r\n", "0123456789")
+        .await;
+    assert_eq!(cold.await.unwrap().unwrap().status(), 416);
+    assert_eq!(ask(&thousands).await.unwrap().unwrap().status(), 416);
+    assert_eq!(ask("bytes=99-").await.unwrap().unwrap().status(), 416);
+    assert_eq!(ask("bytes=9-").await.unwrap().unwrap().status(), 206);
+    let refused = async |reason: &str| {
+        let labels = [reason];
+        node.metric("mcsp_edge_ranges_refused_total", &labels).await
+    };
+    assert!((refused("too-many").await - 2.0).abs() < 0.1);
+    assert!((refused("outside").await - 1.0).abs() < 0.1);
+    assert!(origin.is_idle());
+}

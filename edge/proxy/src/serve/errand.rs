@@ -311,7 +311,11 @@ impl Errand {
         Outcome,
         Option<(mcsp_edge_cache::engine::Filling, Response)>,
     ) {
-        let private = |response, reason| (Outcome::Private(Box::new(response), reason), None);
+        let private = |response, reason| {
+            let counter = &self.edge.metrics.not_stored;
+            counter.with_label_values(&[reason]).inc();
+            (Outcome::Private(Box::new(response), reason), None)
+        };
         let plan = self.plan(response.head.status, &response.head.headers, &response);
         let new = match plan {
             Ok(plan) => self.new_response(&plan, &response),

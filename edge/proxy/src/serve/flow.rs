@@ -227,6 +227,9 @@ impl<C: ClientStream> Flow<'_, C> {
             now_ms,
         };
         let sent = sending.send(self.client, self.context).await?;
+        if self.context.status == StatusCode::RANGE_NOT_SATISFIABLE.as_u16() {
+            self.count_refused_range();
+        }
         if sending.report.is_stored {
             prefetching::offer_listed(self.edge, self.asking, self.context, entity);
         }
@@ -235,6 +238,15 @@ impl<C: ClientStream> Flow<'_, C> {
             Sent::Missing => Box::pin(self.pass(Forward::Partial, None)).await,
             Sent::Failed(error) => self.fail_body(entity, error).await,
         }
+    }
+
+    fn count_refused_range(&self) {
+        let reason = match RangeRequest::of(&self.asking.request.headers) {
+            RangeRequest::TooMany => "too-many",
+            _ => "outside",
+        };
+        let counter = &self.edge.metrics.ranges_refused;
+        counter.with_label_values(&[reason]).inc();
     }
 
     /// Validates in the background, unless somebody does.
