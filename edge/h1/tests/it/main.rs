@@ -4,6 +4,7 @@
 mod answers;
 mod bodies;
 mod conformance;
+mod conformance_refused;
 mod deadlines;
 mod lending;
 mod loopback;
