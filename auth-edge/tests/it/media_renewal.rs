@@ -13,19 +13,19 @@ use mcsp_runtime::{ManualClock, SeededEntropy};
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::media;
+use crate::media_support;
 use crate::partner_support::{Ask, CONTENT, config};
 use crate::support::{NOW_S, b64, unb64};
 
 struct World {
-    base: media::World,
+    base: media_support::World,
     verifier: MediaVerifier,
     revocations: Arc<Revocations>,
     policy: RenewalPolicy,
 }
 
 fn world() -> World {
-    let base = media::world();
+    let base = media_support::world();
     let keyring = Arc::new(MediaKeyring::new(base.clock.clone()));
     keyring.replace(base.store.published()).expect("keys");
     World {
@@ -43,7 +43,7 @@ fn grant() -> MediaGrant {
     MediaGrant {
         media_session_id: MediaSessionId::generate(region, &*clock, &*SeededEntropy::new(3)),
         expires_s: NOW_S + 3_600,
-        ..media::grant()
+        ..media_support::grant()
     }
 }
 
@@ -351,7 +351,7 @@ proptest! {
         let grant = MediaGrant {
             media_session_id: MediaSessionId::generate(region, &*clock, &*SeededEntropy::new(3)),
             expires_s: NOW_S + began + life,
-            ..media::grant()
+            ..media_support::grant()
         };
         let now_s = NOW_S + asked;
         if let RenewalDecision::Due { expires_s } = policy.decide(&grant, is_manifest, now_s) {

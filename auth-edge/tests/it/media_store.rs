@@ -7,7 +7,7 @@ use std::time::Duration;
 use mcsp_auth_edge::{MediaKeyConfig, MediaKeyError, MediaKeyStore, MediaTokenError, TokenForm};
 use mcsp_runtime::SeededEntropy;
 
-use crate::media::{World, grant, world};
+use crate::media_support::{World, grant, world};
 
 fn reopen(world: &World) -> Result<MediaKeyStore, MediaKeyError> {
     MediaKeyStore::open(

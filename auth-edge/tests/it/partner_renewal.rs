@@ -12,13 +12,13 @@ use mcsp_auth_edge::{
     MediaKeyring, MediaTokenError, MediaVerifier, Renewal, RenewalPolicy, Revocations,
 };
 
-use crate::media;
+use crate::media_support;
 use crate::partner_support::{AUDIENCE, Ask, CONTENT, ISSUER, SECRET, config, partner, secret};
 use crate::support::{NOW_S, b64};
 
 #[test]
 fn partners_tokens_are_renewed_on_their_terms() {
-    let base = media::world();
+    let base = media_support::world();
     let verifier = MediaVerifier::new(
         Arc::new(MediaKeyring::new(base.clock.clone())),
         base.clock.clone(),
@@ -97,7 +97,7 @@ fn common_access_tokens_are_renewed_by_redirect_cookie_or_header() {
     use common_access_token::{
         Algorithm as CatAlgorithm, KeyId, RegisteredClaims, TokenBuilder, cat_keys, catr,
     };
-    let base = media::world();
+    let base = media_support::world();
     let verifier = MediaVerifier::new(
         Arc::new(MediaKeyring::new(base.clock.clone())),
         base.clock.clone(),
