@@ -102,6 +102,16 @@ pub enum DiskState {
     },
 }
 
+/// How the disk does. For the admin port: the state's fields, and this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DiskReport {
+    /// Whether it serves.
+    #[serde(flatten)]
+    pub state: DiskState,
+    /// Blocks that the kernel refused to map since it was opened: [`DiskTier::blocks_unmapped`].
+    pub blocks_unmapped: u64,
+}
+
 /// Why the disk gave nothing. Never a reason to fail a request: the origin has it all.
 #[derive(Debug, Error)]
 pub enum DiskError {
@@ -191,6 +201,12 @@ pub trait DiskTier: Send + Sync + Debug {
 
     /// Bytes on disk, roughly.
     fn bytes(&self) -> u64;
+
+    /// Blocks that the kernel refused to map since the disk was opened: what lies in them is copied before it is sent, which
+    /// costs more and is no trouble otherwise.
+    fn blocks_unmapped(&self) -> u64 {
+        0
+    }
 
     /// Waits, within the tier's own bound, until what was queued is written; then it is closed.
     async fn close(&self);

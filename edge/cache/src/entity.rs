@@ -9,6 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use mcsp_edge_mapped::Owner;
+use parking_lot::Mutex;
 
 use crate::account::{Account, Share};
 use crate::body::Body;
@@ -22,6 +23,9 @@ use crate::vary::Variant;
 
 /// What is counted for an entity beside its head and body: its parts, and its places in the indexes.
 const FIXED_BYTES: usize = 1536;
+/// Of these, what its place takes until nobody remembers it: with the counters before it.
+const PLACE_BYTES: usize = size_of::<Entity>() + 2 * size_of::<usize>();
+const _: () = assert!(PLACE_BYTES < FIXED_BYTES, "the place is counted");
 
 /// What a purge knows an entity by.
 #[derive(Debug, Clone)]
@@ -101,7 +105,17 @@ pub struct Entity {
     whole_only: AtomicBool,
     pub(crate) wait: Duration,
     fixed_bytes: u64,
-    _share: Share,
+    share: Mutex<Share>,
+    /// It lingers: how many of those that did are gone.
+    lingers: OnceLock<Arc<AtomicUsize>>,
+}
+
+impl Drop for Entity {
+    fn drop(&mut self) {
+        if let Some(gone) = self.lingers.get() {
+            gone.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Owner for Entity {
@@ -141,8 +155,19 @@ impl Entity {
             whole_only: AtomicBool::new(false),
             wait,
             fixed_bytes,
-            _share: share,
+            share: Mutex::new(share),
+            lingers: OnceLock::new(),
         }
+    }
+
+    /// It is not stored, and somebody has it; once it has gone, `gone` is one more. False if that was known.
+    pub(crate) fn begin_to_linger(&self, gone: &Arc<AtomicUsize>) -> bool {
+        self.lingers.set(Arc::clone(gone)).is_ok()
+    }
+
+    /// The share of the memory that its place takes, for whoever remembers it: once it has gone, that place is left.
+    pub(crate) fn place_share(&self) -> Option<Share> {
+        self.share.lock().split(PLACE_BYTES as u64)
     }
 
     /// Tells entities apart, in this process.

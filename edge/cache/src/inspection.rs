@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::cache::Cache;
-use crate::disk_tier::DiskState;
+use crate::disk_tier::DiskReport;
 use crate::entity::Entity;
 use crate::key::Key;
 use crate::memories::MissReason;
@@ -94,6 +94,8 @@ impl Cache {
     /// `memory_bytes`.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
+        // Places of what is gone count until they are looked through.
+        self.store.ledger.lock().forget_gone();
         self.store.account.used()
     }
 
@@ -123,10 +125,13 @@ impl Cache {
         ledger.index.any_key(|key| key.contains(needle)) || ledger.fills_key_with(needle)
     }
 
-    /// Whether the disk tier serves; nothing without one.
+    /// How the disk tier does; nothing without one.
     #[must_use]
-    pub fn disk_state(&self) -> Option<DiskState> {
-        self.store.kept.as_ref().map(|kept| kept.tier.state())
+    pub fn disk_report(&self) -> Option<DiskReport> {
+        self.store.kept.as_ref().map(|kept| DiskReport {
+            state: kept.tier.state(),
+            blocks_unmapped: kept.tier.blocks_unmapped(),
+        })
     }
 }
 

@@ -4,8 +4,10 @@
 //! before a purge (and then purged with the rest) or sees it. Fresh hits never take it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use crate::account::Share;
 use crate::entity::{Entity, Subject};
 use crate::flight::Flight;
 use crate::index::Index;
@@ -15,8 +17,15 @@ use crate::past::Past;
 use crate::purge::PurgeSelector;
 use crate::vary::{Selecting, Variant};
 
-/// Below this many, those that left are not looked through for such as are gone.
-const LINGERING_MIN: usize = 64;
+/// One in so many of those that linger may be gone before they are looked through.
+const GONE_PART: usize = 4;
+
+/// An entity that somebody still had when it left. The share is that of its place, which is not free before it is forgotten here.
+#[derive(Debug)]
+struct Lingering {
+    entity: Weak<Entity>,
+    _place: Option<Share>,
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -28,8 +37,9 @@ pub(crate) struct Ledger {
     /// Fetches whose head has not come, by the slot that it is expected for.
     flights: HashMap<KeyHash, Arc<Flight>>,
     /// Entities that are neither stored nor listed, and that somebody still had when they left.
-    lingering: Vec<Weak<Entity>>,
-    lingering_looked_through: usize,
+    lingering: Vec<Lingering>,
+    /// How many of them are gone, as far as they were not looked through since.
+    gone: Arc<AtomicUsize>,
     /// Why a key has nothing.
     pub(crate) misses: Memories<MissReason>,
     /// In which purge generation the first of the variants that the disk has of a key was asked for, by
@@ -129,11 +139,30 @@ impl Ledger {
 
     /// Keeps an eye on an entity that is not stored any more, as long as somebody else has it.
     pub(crate) fn linger(&mut self, entity: &Arc<Entity>) {
-        self.lingering.push(Arc::downgrade(entity));
-        if self.lingering.len() > 2 * self.lingering_looked_through.max(LINGERING_MIN) {
-            self.lingering.retain(|weak| weak.strong_count() > 0);
-            self.lingering_looked_through = self.lingering.len();
+        if !entity.begin_to_linger(&self.gone) {
+            return;
         }
+        self.lingering.push(Lingering {
+            entity: Arc::downgrade(entity),
+            _place: entity.place_share(),
+        });
+        self.forget_many_gone();
+    }
+
+    /// Forgets those that are gone, which gives back the memory of their places, if they are many among those that linger;
+    /// says whether they were.
+    pub(crate) fn forget_many_gone(&mut self) -> bool {
+        let are_many = self.gone.load(Ordering::Relaxed) > self.lingering.len() / GONE_PART;
+        if are_many {
+            self.forget_gone();
+        }
+        are_many
+    }
+
+    /// Forgets those that are gone, however few.
+    pub(crate) fn forget_gone(&mut self) {
+        self.gone.store(0, Ordering::Relaxed);
+        self.lingering.retain(|held| held.entity.strong_count() > 0);
     }
 
     /// Takes what a purge matches out of reach of newcomers. What it reaches of the stored is left to the caller.
@@ -178,7 +207,8 @@ impl Ledger {
         for entity in &fills {
             self.unlist(entity);
         }
-        let lingering = self.lingering.iter().filter_map(Weak::upgrade);
+        let lingering = self.lingering.iter();
+        let lingering = lingering.filter_map(|held| held.entity.upgrade());
         let lingering = lingering.filter(|entity| matches(entity)).collect();
         let flights = self.flights.values();
         let flights: Vec<_> = flights

@@ -65,7 +65,7 @@ pub mod engine {
     pub use crate::claim::{Claim, Slice};
     pub use crate::config::{CacheConfig, CacheConfigError};
     pub use crate::disk_tier::{
-        Accepted, DiskError, DiskHead, DiskLifetimes, DiskRecord, DiskState, DiskTier,
+        Accepted, DiskError, DiskHead, DiskLifetimes, DiskRecord, DiskReport, DiskState, DiskTier,
     };
     pub use crate::entity::Entity;
     pub use crate::filling::{BodyPlan, FillError, Filling, NewResponse, Refused, Stored};

@@ -136,7 +136,7 @@ impl Store {
             if let Some(share) = self.account.take(bytes) {
                 return Some(share);
             }
-            if !may_shed() || !self.make_room(bytes) {
+            if !self.make_room(bytes, may_shed()) {
                 return None;
             }
         }
@@ -155,8 +155,14 @@ impl Store {
         weak
     }
 
-    fn make_room(&self, bytes: u64) -> bool {
+    fn make_room(&self, bytes: u64, may_shed: bool) -> bool {
         let mut ledger = self.ledger.lock();
+        if ledger.forget_many_gone() {
+            return true;
+        }
+        if !may_shed {
+            return false;
+        }
         let departed = self.tier.shed(bytes);
         self.see_off(&mut ledger, &departed);
         self.measure(&ledger);

@@ -10,7 +10,7 @@ use axum::extract::{Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use mcsp_auth_edge::{MediaKeyring, TokenVerifier};
-use mcsp_edge_cache::engine::{Cache, DiskState, Inspection, Key};
+use mcsp_edge_cache::engine::{Cache, DiskReport, Inspection, Key};
 use mcsp_edge_proxy::{Edge, FeedState, Firewall, ShieldState};
 use mcsp_telemetry::{Readiness, TelemetryLayer, admin_router};
 use serde::Deserialize;
@@ -89,9 +89,9 @@ async fn inspect(
     Json(cache.inspect(Key::new(&query.key)))
 }
 
-/// Whether the cache's disk serves, and if not, what was seen; null on a node without one.
-async fn disk(State(cache): State<Cache>) -> Json<Option<DiskState>> {
-    Json(cache.disk_state())
+/// Whether the cache's disk serves, and if not, what was seen; what of it cannot be mapped; null on a node without one.
+async fn disk(State(cache): State<Cache>) -> Json<Option<DiskReport>> {
+    Json(cache.disk_report())
 }
 
 async fn shield(State(edge): State<Arc<Edge>>) -> Json<ShieldState> {

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use mcsp_edge_mapped::MappedFile;
 use parking_lot::Mutex;
@@ -21,7 +21,7 @@ pub(super) struct Mapped {
     files: Mutex<Files>,
     /// There was no room for another when the last one came.
     is_full: AtomicBool,
-    has_refused: AtomicBool,
+    refused: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +51,11 @@ impl Mapped {
         file.populate(range);
     }
 
+    /// Blocks that could not be mapped.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
     fn map_within(&self, file: &Arc<MappedFile>, bytes_max: u64) {
         match file.map() {
             Ok(false) => {}
@@ -62,7 +67,8 @@ impl Mapped {
                 self.is_full.store(is_full, Ordering::Relaxed);
             }
             Err(error) => {
-                if !self.has_refused.swap(true, Ordering::Relaxed) {
+                // Each is asked for once.
+                if self.refused.fetch_add(1, Ordering::Relaxed) == 0 {
                     tracing::warn!(%error, "a block of the disk cache cannot be mapped: it is copied before it is sent");
                 }
             }
@@ -150,7 +156,7 @@ mod tests {
         let empty = Arc::new(MappedFile::new(tempfile::tempfile().unwrap()));
         mapped.map(&empty);
         mapped.map(&empty);
-        assert!(mapped.has_refused.load(Ordering::Relaxed));
+        assert_eq!(mapped.refused(), 1);
         assert!(!empty.is_mapped() && mapped.files.lock().order.is_empty());
     }
 }

@@ -170,6 +170,11 @@ pub trait RecordStore: Send + Sync + Debug {
         0
     }
 
+    /// Blocks that the kernel refused to map since it was opened: what lies in them is copied before it is sent.
+    fn blocks_unmapped(&self) -> u64 {
+        0
+    }
+
     /// Whether there should be a record; from memory.
     fn contains(&self, key: RecordKey) -> bool;
 

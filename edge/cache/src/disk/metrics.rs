@@ -12,6 +12,7 @@ pub(super) struct DiskMetrics {
     pub(super) bytes: IntGauge,
     pub(super) queue_bytes: IntGauge,
     pub(super) spare_bytes: IntGauge,
+    pub(super) blocks_unmapped: IntGauge,
 }
 
 /// How a read ended.
@@ -78,6 +79,10 @@ impl DiskMetrics {
                 "mcsp_cache_disk_spare_bytes",
                 "Bytes of memory that lie idle until something is read into them.",
             )?,
+            blocks_unmapped: IntGauge::new(
+                "mcsp_cache_disk_blocks_unmapped",
+                "Blocks that the kernel refused to map since the disk was opened: what lies in them is copied before it is sent.",
+            )?,
         };
         registry.register(Box::new(metrics.reads.clone()))?;
         registry.register(Box::new(metrics.writes.clone()))?;
@@ -85,6 +90,7 @@ impl DiskMetrics {
         registry.register(Box::new(metrics.bytes.clone()))?;
         registry.register(Box::new(metrics.queue_bytes.clone()))?;
         registry.register(Box::new(metrics.spare_bytes.clone()))?;
+        registry.register(Box::new(metrics.blocks_unmapped.clone()))?;
         Ok(metrics)
     }
 

@@ -15,6 +15,7 @@ mod config;
 mod direct;
 mod folder;
 mod foyer_folder;
+mod foyer_store;
 mod head;
 mod health;
 mod in_place;

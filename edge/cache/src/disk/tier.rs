@@ -383,6 +383,12 @@ impl DiskTier for Disk {
         self.shared.bytes.load(Ordering::Relaxed)
     }
 
+    fn blocks_unmapped(&self) -> u64 {
+        self.shared
+            .live()
+            .map_or(0, |store| store.blocks_unmapped())
+    }
+
     async fn close(&self) {
         let shared = &self.shared;
         // What does not get written in this time is dropped with the rest of the queue.

@@ -70,14 +70,16 @@ impl Upkeep<'_> {
     }
 
     async fn check(&self) {
-        let spare = self.shared.live().map_or(0, |store| store.spare_bytes());
-        let spare = i64::try_from(spare).unwrap_or(i64::MAX);
-        self.shared.metrics.spare_bytes.set(spare);
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let metrics = &self.shared.metrics;
+        if let Some(store) = self.shared.live() {
+            metrics.spare_bytes.set(gauge(store.spare_bytes()));
+            metrics.blocks_unmapped.set(gauge(store.blocks_unmapped()));
+        }
         match self.in_time(self.shared.medium.check()).await {
             Ok(bytes) => {
                 self.shared.bytes.store(bytes, Ordering::Relaxed);
-                let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-                self.shared.metrics.bytes.set(bytes);
+                metrics.bytes.set(gauge(bytes));
             }
             Err(error) => self.shared.degrade(error.trouble, error.to_string()),
         }

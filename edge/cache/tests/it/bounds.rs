@@ -186,3 +186,36 @@ async fn a_scan_does_not_push_out_what_is_popular() {
     let hot = (0..50).filter(|n| harness.hit(&format!("/hot/{n}")).is_some());
     assert!(hot.count() >= 45);
 }
+
+/// What left while somebody read it takes memory until it is forgotten, which comes before anything else has to leave.
+#[tokio::test]
+async fn what_is_gone_is_counted_until_it_is_forgotten_and_drives_nothing_out() {
+    let harness = Harness::with(CacheConfig {
+        memory_bytes: 4 << 20,
+        object_bytes_max: 1 << 20,
+        fill_bytes_max: 4 << 20,
+        pinned_bytes_max: 4 << 20,
+        ..small()
+    });
+    let mut read = Vec::new();
+    while let Ok(mut filling) = harness.try_begin(&format!("/{}", read.len()), Some(1)) {
+        let entity = Arc::clone(filling.entity());
+        if filling.write(Bytes::from_static(b"x")).await.is_err() || filling.complete().is_err() {
+            break;
+        }
+        read.push(entity);
+    }
+    assert!(read.len() > 1_000, "{}", read.len());
+    harness.purge(PurgeSelector::Everything, false);
+    let places = (read.len() as f64 * 256.0).max(500_000.0);
+    drop(read);
+    harness.purge(PurgeSelector::Key("/none".into()), false);
+    let used = harness.gauge("mcsp_cache_used_bytes");
+    assert!(used > places, "{used} bytes of {}", 4 << 20);
+    // With what is gone, it would be more than the memory.
+    let keys = ["/a", "/b", "/c", "/d"];
+    for key in keys {
+        harness.store(key, &pattern(950_000), &[]).await;
+    }
+    assert!(keys.iter().all(|key| harness.hit(key).is_some()));
+}

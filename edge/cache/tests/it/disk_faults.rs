@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcsp_edge_cache::engine::{Accepted, DiskError, DiskRecord, DiskTier};
+use mcsp_edge_cache::engine::{Accepted, DiskError, DiskRecord, DiskState, DiskTier};
 
 use crate::disk_faulty::{Mood, Setup};
 use crate::disk_support::{Found, look, response, slot, until};
@@ -175,4 +175,19 @@ async fn what_was_replaced_does_not_come_back_when_the_replacement_is_lost() {
     setup.faults.mood.send_replace(Mood::Well);
     assert_eq!(look(&setup.disk, "/old").await, Found::Nothing);
     setup.disk.close().await;
+}
+
+#[tokio::test]
+async fn blocks_that_cannot_be_mapped_are_counted_and_are_no_trouble() {
+    let setup = Setup::new(60_000).await;
+    assert_eq!(setup.disk.blocks_unmapped(), 0);
+    *setup.faults.unmapped.lock() = 3;
+    until("the gauge", || {
+        setup.clock.advance(A_WHILE);
+        setup.gauge("mcsp_cache_disk_blocks_unmapped") == 3.0
+    })
+    .await;
+    assert_eq!(setup.disk.blocks_unmapped(), 3);
+    assert_eq!(setup.disk.state(), DiskState::Healthy);
+    assert_eq!(look(&setup.disk, "/old").await, Found::Whole(1));
 }

@@ -38,6 +38,8 @@ pub(crate) struct Faults {
     pub(crate) mood: watch::Sender<Mood>,
     /// How often the disk was opened.
     pub(crate) opened: Mutex<u32>,
+    /// Blocks that cannot be mapped.
+    pub(crate) unmapped: Mutex<u64>,
 }
 
 impl Faults {
@@ -45,6 +47,7 @@ impl Faults {
         Arc::new(Self {
             mood: watch::Sender::new(Mood::Well),
             opened: Mutex::new(0),
+            unmapped: Mutex::new(0),
         })
     }
 
@@ -130,6 +133,10 @@ impl RecordStore for FaultyStore {
         self.real.load(key).await
     }
 
+    fn blocks_unmapped(&self) -> u64 {
+        *self.faults.unmapped.lock()
+    }
+
     fn contains(&self, key: RecordKey) -> bool {
         self.being_written.lock().contains_key(&key) || self.real.contains(key)
     }
@@ -193,10 +200,12 @@ impl Setup {
     }
 
     fn degraded_gauge(&self) -> f64 {
+        self.gauge("mcsp_cache_disk_degraded")
+    }
+
+    pub(crate) fn gauge(&self, name: &str) -> f64 {
         let families = self.registry.gather();
-        let family = families
-            .iter()
-            .find(|family| family.name() == "mcsp_cache_disk_degraded");
+        let family = families.iter().find(|family| family.name() == name);
         family.unwrap().get_metric()[0].get_gauge().get_value()
     }
 

@@ -19,7 +19,9 @@ use crate::support::{Harness, any, headers, lead, small};
 const MEDIA: &str = "/media/ng/c/a";
 const HELD: &str = "http://a/held";
 const TAKEN: &str = "http://a/taken";
-/// More than are remembered one by one.
+/// Keys that are remembered one by one.
+const KEYS_MAX: usize = 65_536;
+/// More than that.
 const MANY: usize = 70_000;
 
 struct Machine {
@@ -379,5 +381,27 @@ async fn an_answer_is_not_kept_when_a_purge_reached_its_surrogate_keys_while_it_
         let response = harness.whole(Some(4), &[("surrogate-key", "t")]);
         assert_eq!(finish(answer.begin(response).unwrap()).await, Stored::Not);
         assert!(harness.hit(TAKEN).is_none());
+    }
+}
+
+/// One by one up to the bound; beyond it, what the disk has had since before the oldest that is forgotten is not served, be it
+/// asked for at once or after a restart.
+#[tokio::test]
+async fn the_bound_of_what_is_remembered_of_a_disk_is_kept_to_the_key() {
+    for beyond in [0, 1] {
+        let machine = Machine::new();
+        let mut harness = machine.holding(&[MEDIA, HELD, TAKEN]).await;
+        machine.disk.be_unsure();
+        invalidate(&harness, TAKEN);
+        flood(&harness, KEYS_MAX - 1 + beyond, 20);
+        for _ in 0..2 {
+            machine.disk.lose_removals();
+            assert!(!is_served(&harness, TAKEN).await, "{beyond}");
+            assert_eq!(is_served(&harness, HELD).await, beyond == 0);
+            assert!(is_served(&harness, MEDIA).await, "{beyond}");
+            harness.cache.close().await;
+            drop(harness);
+            harness = machine.start();
+        }
     }
 }

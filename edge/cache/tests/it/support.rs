@@ -174,6 +174,12 @@ impl Harness {
         self.cache.purge(&Purge { selector, soft })
     }
 
+    pub(crate) fn gauge(&self, name: &str) -> f64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name);
+        family.unwrap().get_metric()[0].get_gauge().get_value()
+    }
+
     pub(crate) fn counter(&self, name: &str, label: &str) -> u64 {
         self.registry
             .gather()

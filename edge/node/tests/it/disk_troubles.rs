@@ -72,5 +72,6 @@ async fn a_node_whose_disk_does_not_work_serves_and_says_so() {
     })
     .await;
     assert!(degraded().await < 0.1);
+    assert_eq!(node.admin_json("/cache/disk").await["blocks_unmapped"], 0);
     assert!(node.log().contains("works again"));
 }
