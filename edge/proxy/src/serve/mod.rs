@@ -26,6 +26,7 @@ mod errand;
 mod finding;
 mod flow;
 mod kept;
+mod lately;
 mod life;
 mod of_head;
 mod passing;

@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::asking::{Asking, Selects, without_untold};
 use super::errand::{self, Errand, Fetched};
+use super::lately::Lately;
 use super::prepared::{self, Prepared};
 use super::underway::{Underway, UnderwayGuard};
 use crate::context::RequestContext;
@@ -30,8 +31,8 @@ use crate::plain::PlainRequest;
 use crate::route::{MediaRoute, Route};
 use crate::stage;
 
-/// How long what follows by number is not offered again for a response that is asked for often, ms.
-const OFFER_AGAIN_MS: i64 = 1_000;
+/// How long what follows by number is not offered again for an object that is asked for often, ms.
+const OFFER_AGAIN_MS: u64 = 1_000;
 /// The largest playlist that is looked into, bytes.
 const PLAYLIST_BYTES_MAX: u64 = 1 << 20;
 /// What a player says is of the request that it is said with.
@@ -51,6 +52,9 @@ pub(crate) struct FetchAhead {
     /// Fetches ahead; those too that are not waited for any more, because they take too long.
     running: Underway,
     running_max: usize,
+    /// After which objects what follows was offered. Not noted beside a response: one that is read from the disk for each who
+    /// asks is another each time.
+    offered: Lately,
 }
 
 /// An object to be fetched ahead. Two with one key are the same.
@@ -97,6 +101,7 @@ impl FetchAhead {
             viewers_max: config.viewer_fetches_max,
             running: Underway::default(),
             running_max: config.running_max,
+            offered: Lately::new(OFFER_AGAIN_MS),
         }
     }
 
@@ -156,7 +161,7 @@ impl Work for FetchAhead {
             return Outcome::NotStored;
         }
         if let Some(prepared) = prepared::of(&entity, &entity.head()) {
-            prepared.ahead().is_unused.store(true, Ordering::Relaxed);
+            prepared.is_unused().store(true, Ordering::Relaxed);
         }
         Outcome::Stored(entity.total_len().unwrap_or(0))
     }
@@ -167,6 +172,7 @@ pub(super) fn see(
     edge: &Arc<Edge>,
     asking: &Asking<'_>,
     context: &RequestContext,
+    entity: &Entity,
     prepared: &Prepared<'_>,
     now_ms: i64,
 ) {
@@ -174,17 +180,14 @@ pub(super) fn see(
     if asking.is_head || context.child.is_some() || !edge.prefetcher.config().enabled {
         return;
     }
-    let ahead = prepared.ahead();
-    if ahead.is_unused.load(Ordering::Relaxed) && ahead.is_unused.swap(false, Ordering::Relaxed) {
+    let is_unused = prepared.is_unused();
+    if is_unused.load(Ordering::Relaxed) && is_unused.swap(false, Ordering::Relaxed) {
         edge.prefetcher.used();
     }
     let told = told(asking.request);
-    if told.is_empty() {
-        let since_ms = now_ms.saturating_sub(ahead.offered_ms.load(Ordering::Relaxed));
-        if since_ms < OFFER_AGAIN_MS {
-            return;
-        }
-        ahead.offered_ms.store(now_ms, Ordering::Relaxed);
+    let offered = &edge.prefetcher.work().offered;
+    if told.is_empty() && !offered.is_due(entity.key().hash(), now_ms) {
+        return;
     }
     match asking.route {
         Route::Media(media) => {

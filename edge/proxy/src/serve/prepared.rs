@@ -1,7 +1,7 @@
 //! What is made once of a stored response's head, and sent with each hit.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AGE, CONTENT_LENGTH,
@@ -36,7 +36,8 @@ struct Forms {
     fields: OnceLock<HeaderMap>,
     for_child: OnceLock<HeaderMap>,
     validators: OnceLock<Validators>,
-    ahead: Ahead,
+    /// It was fetched ahead, and no viewer has asked for it yet.
+    is_unused: AtomicBool,
 }
 
 /// Fields of a stored response in the form in which they are sent, and what requests are compared with. Each form is made when
@@ -46,24 +47,6 @@ pub(crate) struct Prepared<'h> {
     head: &'h StoredHead,
     forms: &'h Forms,
     is_cross_origin: bool,
-}
-
-/// What is known of a stored response as one of many that are asked for one after the other.
-#[derive(Debug)]
-pub(crate) struct Ahead {
-    /// It was fetched ahead, and no viewer has asked for it yet.
-    pub(crate) is_unused: AtomicBool,
-    /// When what comes after it was offered last, Unix milliseconds.
-    pub(crate) offered_ms: AtomicI64,
-}
-
-impl Default for Ahead {
-    fn default() -> Self {
-        Self {
-            is_unused: AtomicBool::new(false),
-            offered_ms: AtomicI64::new(i64::MIN),
-        }
-    }
 }
 
 /// Is this a field that clients get?
@@ -174,9 +157,9 @@ impl<'h> Prepared<'h> {
         self.forms.validators.get_or_init(make)
     }
 
-    /// What is known of it as one of many.
-    pub(crate) fn ahead(&self) -> &'h Ahead {
-        &self.forms.ahead
+    /// Whether it was fetched ahead, and no viewer has asked for it yet.
+    pub(crate) fn is_unused(&self) -> &'h AtomicBool {
+        &self.forms.is_unused
     }
 }
 

@@ -68,7 +68,14 @@ impl Sending<'_> {
         };
         let prepared = &prepared;
         if head.status.is_success() {
-            prefetching::see(self.edge, self.asking, context, prepared, self.now_ms);
+            prefetching::see(
+                self.edge,
+                self.asking,
+                context,
+                self.entity,
+                prepared,
+                self.now_ms,
+            );
         }
         let request = &self.asking.request.headers;
         let method = &self.asking.request.method;
