@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use mcsp_api::ContentId;
 use mcsp_api::media_path::{MEDIA_PREFIX, MediaPath};
 use mcsp_api::proto::feed::feed_entry::Change;
 use mcsp_api::proto::feed::purge::Target;
@@ -250,6 +251,12 @@ fn check(purge: &Purge) -> Result<(&'static str, String), Status> {
             "{kind}: expected 1 to {TARGET_BYTES_MAX} visible ASCII characters"
         )));
     }
+    // A mistyped one would be carried out everywhere, and find nothing.
+    if kind == "content_id" && text.parse::<ContentId>().is_err() {
+        return Err(Status::invalid_argument(format!(
+            "{kind} {text:?}: expected an item's id, such as c_ng_ and 26 characters"
+        )));
+    }
     let is_key = matches!(kind, "key" | "prefix");
     if is_key
         && !["/", "http://", "https://"]
@@ -339,6 +346,8 @@ mod tests {
             Target::Prefix(String::new()),
             Target::SurrogateKey("two keys".to_owned()),
             Target::ContentId("x".repeat(TARGET_BYTES_MAX + 1)),
+            Target::ContentId(CONTENT[..CONTENT.len() - 1].to_owned()),
+            Target::ContentId("u_ng_01k9x3m5y8q2v7r4t6w1z0a3bc".to_owned()),
             Target::Everything(false),
         ] {
             assert!(of(bad.clone()).is_err(), "{bad:?}");

@@ -109,7 +109,7 @@ fn request(target: Target, reason: &str) -> PurgeRequest {
 }
 
 fn content() -> Target {
-    Target::ContentId("c_ng_x".to_owned())
+    Target::ContentId("c_ng_01k9x3m5y8q2v7r4t6w1z0a3bc".to_owned())
 }
 
 async fn acknowledge(edge: &mut Edge, node: &str) {
