@@ -242,6 +242,13 @@ impl NodeConfig {
                 "1 to 1000000",
             ),
             (
+                "connections.backlog",
+                u64::from(self.connections.backlog),
+                1,
+                65_535,
+                "1 to 65535",
+            ),
+            (
                 "connections.handshake_timeout_ms",
                 self.connections.handshake_timeout_ms,
                 100,

@@ -12,7 +12,7 @@ use mcsp_edge_proxy::Door;
 use mcsp_edge_tls::{TlsServer, digest_of_client};
 use pingora_core::protocols::l4::stream::Stream as L4Stream;
 use pingora_core::protocols::{GetSocketDigest as _, SocketDigest, Stream};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
@@ -82,6 +82,22 @@ impl Doorway {
     }
 }
 
+/// Binds a socket that keeps so many connections in line until they are accepted. The standard library's keeps 128: of a crowd
+/// that comes at once, such as when a neighbouring node ends, most would come in a second later.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub(crate) fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // As the standard library does: a node that is started again finds its address free.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
+}
+
 /// A bound listener.
 pub(crate) struct Listening {
     listener: TcpListener,
@@ -93,12 +109,13 @@ pub(crate) struct Listening {
 
 impl Listening {
     /// Binds; `tls` is used where the listener has it on.
-    pub(crate) async fn bind(
+    pub(crate) fn bind(
         config: &ListenerConfig,
+        backlog: u32,
         tls: Option<&TlsServer>,
     ) -> Result<Self, BootError> {
         let fault = |source| BootError::io(format!("listener {}", config.address), source);
-        let listener = TcpListener::bind(config.address).await.map_err(fault)?;
+        let listener = listen(config.address, backlog).map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
         Ok(Self {
             listener,

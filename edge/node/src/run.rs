@@ -89,9 +89,10 @@ async fn serve(prepared: Prepared, file: &Path) -> Result<(), BootError> {
     firewall::start(&prepared).await?;
     let mut listeners = Vec::new();
     for listener in &config.listener {
-        listeners.push(Listening::bind(listener, tls.as_ref()).await?);
+        let backlog = config.connections.backlog;
+        listeners.push(Listening::bind(listener, backlog, tls.as_ref())?);
     }
-    let shield = bind_shield(&prepared).await?;
+    let shield = bind_shield(&prepared)?;
     let limiting = Limiting::bind(&prepared).await?;
     let health = Health::new(&prepared);
     let (cache, edge) = (prepared.cache.clone(), Arc::clone(&prepared.edge));
@@ -179,13 +180,12 @@ async fn serve(prepared: Prepared, file: &Path) -> Result<(), BootError> {
 }
 
 /// Where children ask, if the node is a parent.
-async fn bind_shield(prepared: &Prepared) -> Result<Option<ShieldListening>, BootError> {
+fn bind_shield(prepared: &Prepared) -> Result<Option<ShieldListening>, BootError> {
     let config = &prepared.config;
     let (Some(listener), Some(membership)) = (&config.shield.listener, &prepared.membership) else {
         return Ok(None);
     };
-    let handshake_timeout = Duration::from_millis(config.connections.handshake_timeout_ms);
-    let bound = ShieldListening::bind(listener, &membership.identity, handshake_timeout).await?;
+    let bound = ShieldListening::bind(listener, &membership.identity, &config.connections)?;
     Ok(Some(bound))
 }
 

@@ -17,7 +17,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::boot::BootError;
-use crate::listener::ACCEPT_PAUSE;
+use crate::config::ConnectionsConfig;
+use crate::listener::{ACCEPT_PAUSE, listen};
 
 /// A bound listener for children.
 pub(crate) struct ShieldListening {
@@ -47,10 +48,10 @@ impl ShieldDoorway {
 }
 
 impl ShieldListening {
-    pub(crate) async fn bind(
+    pub(crate) fn bind(
         config: &ShieldListenerConfig,
         identity: &WorkloadIdentity,
-        handshake_timeout: Duration,
+        connections: &ConnectionsConfig,
     ) -> Result<Self, BootError> {
         let fault = |source| {
             BootError::io(
@@ -59,14 +60,14 @@ impl ShieldListening {
             )
         };
         let tls = identity.server_config(&[b"http/1.1"])?;
-        let listener = TcpListener::bind(config.address).await.map_err(fault)?;
+        let listener = listen(config.address, connections.backlog).map_err(fault)?;
         Ok(Self {
             address: listener.local_addr().map_err(fault)?,
             listener,
             acceptor: Arc::new(Acceptor::from_server_config(tls)),
             identity: identity.clone(),
             permits: Arc::new(Semaphore::new(config.connections_max)),
-            handshake_timeout,
+            handshake_timeout: Duration::from_millis(connections.handshake_timeout_ms),
         })
     }
 

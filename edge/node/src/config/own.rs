@@ -95,6 +95,7 @@ fn yes() -> bool {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ConnectionsConfig {
     pub(crate) max: usize,
+    pub(crate) backlog: u32,
     pub(crate) handshake_timeout_ms: u64,
     pub(crate) h2_idle_timeout_ms: u64,
     pub(crate) h2_streams_max: u32,
@@ -104,6 +105,7 @@ impl Default for ConnectionsConfig {
     fn default() -> Self {
         Self {
             max: 20_000,
+            backlog: 1_024,
             handshake_timeout_ms: 10_000,
             h2_idle_timeout_ms: 60_000,
             h2_streams_max: 128,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -171,4 +171,26 @@ async fn ten_thousand_slow_readers_take_no_more_memory_than_is_configured() {
         .await
         .unwrap();
     assert_eq!(answer.bytes().await.unwrap().len(), OBJECT_BYTES);
+}
+
+/// Whoever finds the line full tries again a second later: here never with success, for the node accepts nobody meanwhile.
+#[tokio::test]
+async fn a_crowd_that_comes_at_once_stands_in_line() {
+    const CROWD: usize = 400;
+    let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    let crowd = CROWD.min(allowed.trim().parse().unwrap());
+    let (node, _dir) = node(origin().await).await;
+    let pid = Pid::from_raw(i32::try_from(node.pid()).unwrap()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    let address = node.plain;
+    let coming = (0..crowd).map(|_| TcpStream::connect(address));
+    let connected = within("the crowd", futures::future::join_all(coming)).await;
+    kill_process(pid, Signal::CONT).unwrap();
+    assert!(connected.iter().all(Result::is_ok));
+    let answer = node
+        .request(reqwest::Method::GET, "/new")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
 }
