@@ -6,6 +6,8 @@ mod boot;
 mod cli;
 mod config;
 mod descriptors;
+#[cfg(test)]
+mod documented;
 mod feed;
 mod firewall;
 mod keys;
