@@ -87,7 +87,7 @@ fn is_active(word: &[u8]) -> bool {
 /// Whether a value begins as browsers and players name themselves, `Mozilla/5.0 (X11;` or `Mozilla/5.0 (Windows NT 10.0;`. The
 /// grammar folds the first three tokens into a name and decides by five: name, group, name, and then the semicolon or a name.
 /// No fingerprint of injected SQL begins like that, whatever follows; of what follows, quotes and comments could have the
-/// value read in other ways.
+/// value read in other ways, and a brace before an empty name is injected SQL wherever the grammar comes upon it.
 fn begins_as_product(value: &[u8], seen: &Seen) -> bool {
     let named = || -> Option<()> {
         let rest = ordinary_word(value)?.strip_prefix(b"/")?;
@@ -102,8 +102,8 @@ fn begins_as_product(value: &[u8], seen: &Seen) -> bool {
     !seen.has_comment && !OTHER_READINGS.meets(&seen.bytes) && named().is_some()
 }
 
-/// What has the grammar read a value a second time: as the end of a string, or with comments of another dialect.
-const OTHER_READINGS: ByteSet = ByteSet::literal(b"'\"#");
+/// What has the grammar read a value a second time: as the end of a string, or with comments of another dialect. And braces.
+const OTHER_READINGS: ByteSet = ByteSet::literal(b"'\"#{");
 
 /// What follows a word that means nothing to the grammar.
 fn ordinary_word(text: &[u8]) -> Option<&[u8]> {
@@ -264,6 +264,7 @@ mod tests {
             "Mozilla/5.0 (X11; ' or 1=1",
             "Mozilla/5.0 (X11; -- ",
             "Mozilla/5.0 (X11; #",
+            "Mozilla/5.0 (X11; {`",
             "Mozilla/5.0 (select;",
             "select/1 (a;",
             "user/1 (a;",
@@ -271,6 +272,14 @@ mod tests {
             "Mozilla (X11;",
         ] {
             assert!(!is_product(value.as_bytes()), "{value}");
+        }
+    }
+
+    /// A brace before an empty name, which some dialects take for their own; the shortcut for products once passed it over.
+    #[test]
+    fn a_brace_before_an_empty_name_is_injected_sql() {
+        for value in ["a/0 (A;{`", "Mozilla/5.0 (X11;{``.``"] {
+            assert!(sql(value.as_bytes()).is_some(), "{value}");
         }
     }
 
@@ -311,11 +320,13 @@ mod tests {
         fn what_begins_as_a_product_is_never_an_injection(
             first in "[A-Za-z]{1,9}", version in "[0-9]{1,2}(\\.[0-9]{1,2})?",
             platform in "[A-Za-z][A-Za-z0-9]{0,8}( [A-Z]{1,2} [0-9]{1,2}(\\.[0-9])?)?;",
-            joint in "[ ;)(,@`$=|&/*0-9a-z-]{0,4}", rest in words(), more in "[ -~]{0,8}",
+            joint in "[ ;)(,@`${}=|&/*0-9a-z-]{0,4}", rest in words(), more in "[ -~]{0,8}",
+            raw in prop::collection::vec(any::<u8>(), 0..6),
         ) {
             let mut value = format!("{first}/{version} ({platform}{joint}").into_bytes();
             value.extend_from_slice(&rest);
             value.extend_from_slice(more.as_bytes());
+            value.extend_from_slice(&raw);
             if is_product(&value) {
                 let found = libinjectionrs::detect_sqli(&value);
                 prop_assert!(!found.is_injection(), "{:?}", String::from_utf8_lossy(&value));
@@ -323,7 +334,10 @@ mod tests {
         }
 
         #[test]
-        fn plain_text_is_never_an_injection(value in words()) {
+        fn plain_text_is_never_an_injection(
+            value in words(), raw in prop::collection::vec(any::<u8>(), 0..6), more in words(),
+        ) {
+            let value = [value, raw, more].concat();
             if is_plain(&value) {
                 let found = libinjectionrs::detect_sqli(&value);
                 prop_assert!(!found.is_injection(), "{:?}", String::from_utf8_lossy(&value));
