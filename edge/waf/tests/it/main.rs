@@ -8,6 +8,7 @@ mod crs;
 mod errors;
 mod guard;
 mod lane;
+mod lane_rules;
 mod ordinary;
 mod properties;
 mod regression;
