@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt::Write as _;
 
+use mcsp_edge_policy::date::civil_from_days;
 use mcsp_telemetry::redact_path;
 
 /// The longest text in a field, bytes; the rest is cut.
@@ -171,24 +172,9 @@ fn push_timestamp(out: &mut String, now_ms: i64) {
     out.push('Z');
 }
 
-/// Days to year, month and day by Howard Hinnant's `civil_from_days`.
 fn push_second(out: &mut String, second: i64) {
-    let days = second.div_euclid(86_400);
     let rest = second.rem_euclid(86_400);
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, month, day) = civil_from_days(second.div_euclid(86_400));
     let _ = write!(
         out,
         "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
