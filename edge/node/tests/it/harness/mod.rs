@@ -1,5 +1,6 @@
 //! A region and its PoPs, as far as the tests need them.
 
+mod feed;
 mod keys;
 mod node;
 mod origin;
