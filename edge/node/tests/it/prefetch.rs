@@ -1,7 +1,6 @@
 //! What players will ask for next is there before they do.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
@@ -264,35 +263,4 @@ async fn on_a_plain_route_playlists_say_what_follows_what() {
     held("q.ts").await;
     held("c.ts").await;
     wait_stored(&node, 4.0).await;
-}
-
-/// What is read from the disk for each who asks is another response each time, and the same object.
-#[tokio::test]
-async fn what_follows_an_object_on_disk_is_offered_once_in_a_while_however_often_it_is_asked_for() {
-    let world = world().await;
-    let dir = tempfile::tempdir().unwrap();
-    let disk = format!(
-        "{ON}[cache.disk]\ndir = \"{}\"\nbytes = 67108864\n",
-        dir.path().join("cache").display()
-    );
-    let mut node = world.node_with("los1", &disk).await;
-    for nth in 1..=6 {
-        let segment = get(&node, &world.media_path(Global, &format!("v360/{nth}.m4s"))).await;
-        segment.text().await.unwrap();
-    }
-    node.terminate();
-    assert!(node.wait().await.success());
-    drop(node);
-    let node = world.node_with("los1", &disk).await;
-    let begun = Instant::now();
-    for _ in 0..8 {
-        let segment = get(&node, &world.media_path(Global, "v360/1.m4s")).await;
-        assert!(cache_status(&segment).starts_with("los1; hit"));
-        assert_eq!(segment.text().await.unwrap(), "v360/1.m4s");
-    }
-    let offered = node.metric("mcsp_edge_prefetch_offered_total", &[]).await;
-    // Two, and two more for each second that it took.
-    let most = 2.0 * (1.0 + begun.elapsed().as_secs_f64().floor());
-    assert!((1.0..=most).contains(&offered), "{offered}");
-    assert_eq!(asked(&world, "v360/1.m4s"), 1);
 }
