@@ -65,7 +65,7 @@ def load(setup, folder):
     rules = libmodsecurity.RulesSet()
     head = "SecRuleEngine On\nSecRequestBodyAccess On\nSecResponseBodyAccess On\nSecAuditEngine Off\n"
     # What ModSecurity's recommended configuration has for JSON.
-    head += 'SecRule REQUEST_HEADERS:Content-Type "^application/json" "id:2,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=JSON"\n'
+    head += 'SecRule REQUEST_HEADERS:Content-Type "^application/json" "id:200001,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=JSON"\n'
     texts = [head + setup] + [f"Include {path}\n" for path in sorted(folder.glob("*.conf"))]
     count = 0
     for text in texts:
