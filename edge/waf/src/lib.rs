@@ -3,6 +3,7 @@
 //! It loads the OWASP Core Rule Set unchanged, looks at requests and responses by phases, and answers with a verdict. It does
 //! no I/O but reading rule files, knows no HTTP server, and takes time from its caller.
 
+mod beside;
 mod body;
 mod bytemap;
 mod collections;
@@ -24,6 +25,7 @@ mod transaction;
 mod transform;
 mod verdict;
 
+pub use beside::{Beside, BesideConfig, Overload, Place, TurnedAway, Work};
 pub use body::Processor;
 pub use collections::Collections;
 pub use compile::Loader;
@@ -40,7 +42,7 @@ pub use site::{
     Loaded, RoutePolicyConfig, RulesConfig, Site, SiteError, SiteRules, WafConfig, load_rules,
     own_routes,
 };
-pub use ticks::{MonotonicTicks, Ticks};
+pub use ticks::{MonotonicTicks, ThreadTicks, Ticks};
 pub use transaction::{Client, Environment, SIGNALS, Transaction};
 pub use transform::Transformation;
 pub use verdict::{AuditEvent, Block, Outcome, RuleMatch, Scores, excerpt};

@@ -34,7 +34,7 @@ pub struct Limits {
     pub parts_max: usize,
     /// Most variables that rules may make by computed names; default 2000, range 1 to 10000.
     pub variables_max: usize,
-    /// Longest time that rules may take in one transaction, in microseconds; default 20000, range 100 to 1000000.
+    /// Processor time that rules may take in one transaction, in microseconds; default 20000, range 100 to 1000000.
     pub budget_us: u64,
     /// And this much more for each KiB that they are given, in microseconds, so that nobody brings about an overrun by length alone;
     /// default 2000, range 0 to 100000.

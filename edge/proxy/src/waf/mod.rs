@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use mcsp_edge_waf::{
     BreakerState, Collections, Environment, Guard, Loaded, MonotonicTicks, Site, SiteError,
-    WafConfig,
+    ThreadTicks, WafConfig,
 };
 use prometheus::Registry;
 use serde::Serialize;
@@ -85,6 +85,7 @@ impl Firewall {
         let environment = Arc::new(Environment {
             limits: config.limits.clone(),
             ticks: ticks.clone(),
+            effort: Arc::new(ThreadTicks),
             collections: Collections::new(config.counters_max),
         });
         let witness = Arc::new(Telling::new(metrics.clone(), ticks.clone()));

@@ -115,6 +115,11 @@ pub(super) fn compile(ast: &OperatorAst, folder: &Path) -> Result<Compiled, Load
             argument = Template::parse(trimmed);
             Operator::Fault
         }
+        #[cfg(all(feature = "fault-injection", debug_assertions))]
+        "faulthold" => {
+            argument = Template::parse(trimmed);
+            Operator::Hold
+        }
         "unconditionalmatch" => Operator::Always,
         "nomatch" | "rbl" => Operator::Never,
         _ => return Err(LoadErrorKind::UnknownOperator(ast.name.clone())),

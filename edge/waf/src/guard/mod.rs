@@ -2,7 +2,7 @@
 //!
 //! A panic, an overrun of the budget and a missing rule set let the request through, are told to the [`Witness`] and count towards
 //! a breaker; while that is open requests pass without inspection, and one at a time tries whether it works again. One client's
-//! requests alone do not open it.
+//! requests alone do not open it. What finds no turn on the threads beside the workers is let through and told as well.
 
 mod breaker;
 mod request;
@@ -167,6 +167,11 @@ impl Guard {
             id,
             detail,
         });
+        // The engine is neither broken nor late: to give up what workers still inspect would help nobody, and clients enough could
+        // bring it about. A try says nothing then.
+        if kind == FailureKind::Overload {
+            return;
+        }
         let now_us = self.ticks.now_us();
         match whose {
             (Some(probe), client) => probe.failed(now_us, client),

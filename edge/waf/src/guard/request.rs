@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::{FailureKind, Guard, Probe};
+use crate::beside::TurnedAway;
 use crate::transaction::Transaction;
 use crate::verdict::{AuditEvent, Block, Outcome};
 
@@ -69,6 +70,38 @@ impl Guarded {
     #[must_use]
     pub fn is_inspected(&self) -> bool {
         self.transaction.is_some()
+    }
+
+    /// Whether what is left to look at of the request is long, and nothing for a worker.
+    #[must_use]
+    pub fn is_request_long(&self) -> bool {
+        let beside = &self.guard.site.config().beside;
+        self.transaction.as_ref().is_some_and(|transaction| {
+            transaction.request_body_bytes() >= beside.request_bytes_min
+                || transaction.given_bytes() >= beside.head_bytes_min
+        })
+    }
+
+    /// The same of the response's body.
+    #[must_use]
+    pub fn is_response_long(&self) -> bool {
+        let beside = &self.guard.site.config().beside;
+        self.transaction.as_ref().is_some_and(|transaction| {
+            transaction.response_body_bytes() >= beside.response_bytes_min
+        })
+    }
+
+    /// Whose request it is, if anything is inspected.
+    #[must_use]
+    pub fn client(&self) -> Option<IpAddr> {
+        self.client.filter(|_| self.is_inspected())
+    }
+
+    /// Lets the request through without the rules that are left: there is no turn for them.
+    pub fn let_through(&mut self, why: TurnedAway) {
+        if self.is_inspected() {
+            self.failed(FailureKind::Overload, why.name().to_owned());
+        }
     }
 
     /// The request's head: phase 1.

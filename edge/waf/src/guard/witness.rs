@@ -15,11 +15,13 @@ pub enum FailureKind {
     Overrun,
     /// There is no rule set.
     Unloaded,
+    /// The threads on which it was to be inspected have too much to do.
+    Overload,
 }
 
 impl FailureKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Panic, Self::Overrun, Self::Unloaded];
+    pub const ALL: [Self; 4] = [Self::Panic, Self::Overrun, Self::Unloaded, Self::Overload];
 
     /// Its name in logs and metrics.
     #[must_use]
@@ -28,6 +30,7 @@ impl FailureKind {
             Self::Panic => "panic",
             Self::Overrun => "overrun",
             Self::Unloaded => "unloaded",
+            Self::Overload => "overload",
         }
     }
 }

@@ -53,6 +53,7 @@ fn chains_of(policy: &Policy, (method, protocol): &(&[u8], &[u8])) -> Option<Vec
             ..Limits::default()
         },
         ticks: Arc::new(StillTicks),
+        effort: Arc::new(StillTicks),
         collections: Collections::new(16),
     });
     let mut plain = Transaction::under(policy, &environment, client());

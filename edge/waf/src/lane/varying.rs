@@ -283,23 +283,10 @@ impl<'s> Varying<'s> {
 fn differs(variable: Variable) -> bool {
     use Variable as V;
     variable.is_persistent()
+        || variable.tells_time()
         || matches!(
             variable,
-            V::Geo
-                | V::Duration
-                | V::RemotePort
-                | V::ServerPort
-                | V::ServerAddr
-                | V::UniqueId
-                | V::Time
-                | V::TimeDay
-                | V::TimeEpoch
-                | V::TimeHour
-                | V::TimeMin
-                | V::TimeMon
-                | V::TimeSec
-                | V::TimeWday
-                | V::TimeYear
+            V::Geo | V::RemotePort | V::ServerPort | V::ServerAddr | V::UniqueId
         )
 }
 

@@ -66,6 +66,24 @@ variables! {
 }
 
 impl Variable {
+    /// Those that tell when a transaction runs, and how long it has: no two need have them in common.
+    #[must_use]
+    pub fn tells_time(self) -> bool {
+        matches!(
+            self,
+            Self::Duration
+                | Self::Time
+                | Self::TimeDay
+                | Self::TimeEpoch
+                | Self::TimeHour
+                | Self::TimeMin
+                | Self::TimeMon
+                | Self::TimeSec
+                | Self::TimeWday
+                | Self::TimeYear
+        )
+    }
+
     /// The persistent collections (`initcol`).
     #[must_use]
     pub fn is_persistent(self) -> bool {

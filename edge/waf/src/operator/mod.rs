@@ -50,6 +50,9 @@ pub(crate) enum Operator {
     /// `faultPanic`: a fault of the engine itself, where a value contains the argument.
     #[cfg(all(feature = "fault-injection", debug_assertions))]
     Fault,
+    /// `faultHold`: an engine that takes long, as long as there is a file of the argument's name.
+    #[cfg(all(feature = "fault-injection", debug_assertions))]
+    Hold,
 }
 
 /// A match.
@@ -107,8 +110,21 @@ impl Operator {
             Self::Scripting => whole(injection::scripting(value)),
             #[cfg(all(feature = "fault-injection", debug_assertions))]
             Self::Fault => fault(value, argument),
+            #[cfg(all(feature = "fault-injection", debug_assertions))]
+            Self::Hold => hold(argument),
         }
     }
+}
+
+#[cfg(all(feature = "fault-injection", debug_assertions))]
+fn hold(path: &[u8]) -> Option<Hit> {
+    let path = String::from_utf8_lossy(path);
+    let began = std::time::Instant::now();
+    // Also where whoever was to take it away has failed.
+    while std::path::Path::new(&*path).exists() && began.elapsed().as_secs() < 60 {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    None
 }
 
 #[cfg(all(feature = "fault-injection", debug_assertions))]

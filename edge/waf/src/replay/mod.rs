@@ -20,7 +20,7 @@ use crate::limits::Limits;
 use crate::policy::{Exclusions, Mode, Policy};
 use crate::ruleset::RuleSet;
 use crate::site::RulesConfig;
-use crate::ticks::MonotonicTicks;
+use crate::ticks::{MonotonicTicks, ThreadTicks};
 use crate::transaction::{Client, Environment, Transaction};
 use crate::verdict::RuleMatch;
 
@@ -132,6 +132,7 @@ pub fn replay(
     let environment = Arc::new(Environment {
         limits: limits(),
         ticks: Arc::new(MonotonicTicks::default()),
+        effort: Arc::new(ThreadTicks),
         collections: Collections::new(1000),
     });
     replay_by(all, cases, paranoia, |raw| run(&policy, &environment, raw))

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::beside::BesideConfig;
 use crate::guard::BreakerConfig;
 use crate::limits::{LimitError, Limits};
 use crate::policy::{Exclusions, Mode, TargetExclusion};
@@ -24,6 +25,8 @@ pub struct WafConfig {
     pub route: Vec<RoutePolicyConfig>,
     /// Bounds of one request's inspection.
     pub limits: Limits,
+    /// What is done beside the workers.
+    pub beside: BesideConfig,
     /// When inspection is given up for a while.
     pub breaker: BreakerConfig,
     /// Most clients whose counters (`IP`, `GLOBAL`, `SESSION` collections) are kept. Default 100000; 16 to 10000000.
@@ -42,6 +45,7 @@ impl Default for WafConfig {
             rules: RulesConfig::default(),
             route: own_routes(),
             limits: Limits::default(),
+            beside: BesideConfig::default(),
             breaker: BreakerConfig::default(),
             counters_max: 100_000,
             audit_file: None,
@@ -227,6 +231,7 @@ impl WafConfig {
         ];
         LimitError::first_outside(&table)?;
         self.limits.validate()?;
+        self.beside.validate()?;
         self.breaker.validate()
     }
 }

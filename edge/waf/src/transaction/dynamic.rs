@@ -29,7 +29,7 @@ impl Transaction {
                 .unwrap_or_default(),
             Variable::MatchedVars => self.matches_before(&member.which, |m| m.value.to_vec()),
             Variable::MatchedVarsNames => self.matches_before(&member.which, full_name),
-            Variable::Duration => plain((self.spent_us / 1000).to_string().into_bytes()),
+            Variable::Duration => plain((self.spent_us() / 1000).to_string().into_bytes()),
             Variable::HighestSeverity => plain(self.highest_severity.to_string().into_bytes()),
             variable => plain(self.calendar(variable).into_bytes()),
         }

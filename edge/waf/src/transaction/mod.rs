@@ -3,6 +3,7 @@
 //! Phases run in order: request head (1), request body (2), response head (3), response body (4), logging (5). A caller that
 //! skips one skips its rules.
 
+mod budget;
 mod dynamic;
 mod effects;
 mod inputs;
@@ -30,6 +31,7 @@ use crate::ruleset::{RuleMask, RuleSet, TargetRemoval};
 use crate::ticks::Ticks;
 use crate::verdict::{Block, Outcome, RuleMatch};
 
+use budget::Spent;
 use store::Store;
 pub(crate) use store::is_stored;
 pub(crate) use trace::Step;
@@ -41,8 +43,10 @@ use vars::Vars;
 pub struct Environment {
     /// Bounds.
     pub limits: Limits,
-    /// Time spent.
+    /// Time by the clock: cheap to ask, and as long as it is within the budget nobody need ask the other.
     pub ticks: Arc<dyn Ticks>,
+    /// What the budget is of: processor time of the thread that runs the rules. It runs no faster than `ticks`.
+    pub effort: Arc<dyn Ticks>,
     /// Counters that outlive a transaction.
     pub collections: Collections,
 }
@@ -111,8 +115,7 @@ pub struct Transaction {
     overrun: bool,
     /// What rules were given to look at, bytes.
     given: usize,
-    spent_us: u64,
-    began_us: u64,
+    spent: Spent,
     status: Option<u16>,
     body_error: Option<String>,
     /// What each chain came to, if somebody asked for it beforehand.
@@ -193,8 +196,7 @@ impl Transaction {
             allowed_through: 0,
             overrun: false,
             given: 0,
-            spent_us: 0,
-            began_us: 0,
+            spent: Spent::default(),
             status: None,
             body_error: None,
             trace: None,
@@ -221,6 +223,24 @@ impl Transaction {
     pub fn wants_response_body(&self) -> bool {
         let content_type = self.scalar(Variable::ResponseContentType);
         self.is_active() && self.response_body_access && self.set.wants_response_body(content_type)
+    }
+
+    /// Bytes of the request's body that rules are going to see, once it is done.
+    #[must_use]
+    pub fn request_body_bytes(&self) -> usize {
+        if self.is_active() {
+            self.request_body.len()
+        } else {
+            0
+        }
+    }
+
+    /// The same of the response's body.
+    #[must_use]
+    pub fn response_body_bytes(&self) -> usize {
+        let decoded = self.response_decoder.as_ref();
+        let bytes = decoded.map_or(self.response_body.len(), |decoder| decoder.bytes().len());
+        if self.is_active() { bytes } else { 0 }
     }
 
     fn is_active(&self) -> bool {

@@ -106,12 +106,6 @@ impl Transaction {
         }
     }
 
-    /// Time that rules have taken, microseconds.
-    #[must_use]
-    pub fn spent_us(&self) -> u64 {
-        self.spent_us
-    }
-
     /// The end: phase 5, and the event if there is anything to tell.
     pub fn finish(&mut self) -> Option<AuditEvent> {
         self.run_phase(5);

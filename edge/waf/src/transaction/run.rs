@@ -24,7 +24,7 @@ impl Transaction {
             return self.outcome();
         }
         let set = self.set.clone();
-        self.began_us = self.environment.ticks.now_us();
+        self.begin_spending();
         self.units.reset(set.units.len(), set.filters.words());
         let heads = &set.phases[usize::from(phase)];
         let mut at = 0;
@@ -52,30 +52,9 @@ impl Transaction {
                 break;
             }
         }
-        self.is_over_budget();
-        self.spent_us += self
-            .environment
-            .ticks
-            .now_us()
-            .saturating_sub(self.began_us);
+        self.end_spending();
         self.values.give_back();
         self.outcome()
-    }
-
-    fn is_over_budget(&mut self) -> bool {
-        let limits = &self.environment.limits;
-        let kib = (self.given / 1024) as u64;
-        let budget_us = limits
-            .budget_us
-            .saturating_add(limits.budget_us_per_kib.saturating_mul(kib));
-        let spent = self.spent_us
-            + self
-                .environment
-                .ticks
-                .now_us()
-                .saturating_sub(self.began_us);
-        self.overrun |= spent > budget_us || self.values.is_full();
-        self.overrun
     }
 
     /// Runs a chain; true if all of it matched.

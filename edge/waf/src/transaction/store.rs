@@ -20,6 +20,7 @@ pub(super) struct Store {
 pub(crate) fn is_stored(variable: Variable) -> bool {
     use Variable as V;
     !(variable.is_persistent()
+        || variable.tells_time()
         || matches!(
             variable,
             V::Tx
@@ -28,17 +29,7 @@ pub(crate) fn is_stored(variable: Variable) -> bool {
                 | V::MatchedVars
                 | V::MatchedVarsNames
                 | V::Rule
-                | V::Duration
                 | V::HighestSeverity
-                | V::Time
-                | V::TimeDay
-                | V::TimeEpoch
-                | V::TimeHour
-                | V::TimeMin
-                | V::TimeMon
-                | V::TimeSec
-                | V::TimeWday
-                | V::TimeYear
         ))
 }
 

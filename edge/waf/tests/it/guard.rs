@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use mcsp_edge_waf::{
     BreakerConfig, BreakerState, Collections, Environment, Exclusions, FailedOpen, FailureKind,
     Guard, Guarded, Limits, Loaded, MediaHead, Mode, RequestLine, RoutePolicyConfig, RulesConfig,
-    Site, SiteError, Ticks, Verdict, WafConfig, Witness,
+    Site, SiteError, Ticks, TurnedAway, Verdict, WafConfig, Witness,
 };
 use parking_lot::Mutex;
 
@@ -100,6 +100,7 @@ impl Bench {
         let environment = Arc::new(Environment {
             limits: Limits::default(),
             ticks: engine.clone(),
+            effort: engine.clone(),
             collections: Collections::new(16),
         });
         let settings = BreakerConfig {
@@ -219,6 +220,81 @@ fn an_overrun_lets_the_request_through() {
     assert_eq!(bench.failures(), vec![FailureKind::Overrun]);
     bench.engine.step_us.store(0, Ordering::SeqCst);
     assert!(!passes(&bench.guard, "api", "/?q=bad"));
+}
+
+/// To give up what is still inspected would help nobody.
+#[test]
+fn what_finds_no_turn_passes_and_gives_nothing_up() {
+    let bench = Bench::loaded();
+    for _ in 0..20 {
+        let mut guarded = bench.guard.begin("api", client());
+        assert_eq!(head(&mut guarded, "/?q=bad"), Verdict::Pass);
+        guarded.let_through(TurnedAway::Late);
+        assert_eq!(guarded.request_body_done(), Verdict::Pass);
+        // Once: nothing is inspected any more.
+        guarded.let_through(TurnedAway::Late);
+        assert!(guarded.finish().is_none());
+    }
+    let failures = bench.told.failures.lock().clone();
+    assert_eq!(
+        failures,
+        vec![(FailureKind::Overload, "late".to_owned()); 20]
+    );
+    assert_eq!(bench.guard.breaker(), BreakerState::Closed);
+}
+
+/// A try that found no turn says nothing of the engine: the next tries.
+#[test]
+fn a_try_that_finds_no_turn_is_none() {
+    let bench = Bench::loaded();
+    bench.engine.step_us.store(30_000, Ordering::SeqCst);
+    for _ in 0..3 {
+        assert!(passes(&bench.guard, "api", "/"));
+    }
+    bench.engine.step_us.store(0, Ordering::SeqCst);
+    bench.pass_ms(500);
+    let mut first = bench.guard.begin("api", client());
+    assert!(first.is_inspected());
+    first.let_through(TurnedAway::Full);
+    assert_eq!(bench.guard.breaker(), BreakerState::Open);
+    assert!(!passes(&bench.guard, "api", "/?q=bad"), "the next one");
+    assert_eq!(bench.guard.breaker(), BreakerState::Closed);
+}
+
+#[test]
+fn what_is_long_is_known_before_it_is_looked_at() {
+    let bench = Bench::loaded();
+    let fields = [
+        (&b"Host"[..], &b"example.org"[..]),
+        (b"Content-Type", b"application/json"),
+    ];
+    let asked = |target: &str, body: usize| {
+        let mut guarded = bench.guard.begin("api", client());
+        let line = RequestLine {
+            method: b"POST",
+            target: target.as_bytes(),
+            protocol: b"HTTP/1.1",
+        };
+        guarded.request_head(line, fields);
+        guarded.request_body(&vec![b' '; body]);
+        guarded.is_request_long()
+    };
+    assert!(!asked("/", 2047) && asked("/", 2048));
+    let long = format!("/?q={}", "a".repeat(8 << 10));
+    assert!(asked(&long, 0));
+    let mut guarded = bench.guard.begin("api", client());
+    head(&mut guarded, "/");
+    guarded.response_head(
+        200,
+        b"HTTP/1.1",
+        [(&b"Content-Type"[..], &b"text/html"[..])],
+    );
+    guarded.response_body(&[b'a'; 16383]);
+    assert!(!guarded.is_response_long());
+    guarded.response_body(b"a");
+    assert!(guarded.is_response_long());
+    guarded.let_through(TurnedAway::Full);
+    assert!(!guarded.is_response_long(), "nothing is inspected");
 }
 
 #[test]

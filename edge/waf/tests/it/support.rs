@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mcsp_edge_waf::{
-    Client, Collections, Environment, Limits, Loader, MonotonicTicks, RuleSet, Transaction,
+    Client, Collections, Environment, Limits, Loader, MonotonicTicks, RuleSet, ThreadTicks,
+    Transaction,
 };
 
 pub(crate) fn rules(text: &str) -> Arc<RuleSet> {
@@ -20,6 +21,7 @@ pub(crate) fn environment(limits: Limits) -> Arc<Environment> {
     Arc::new(Environment {
         limits,
         ticks: Arc::new(MonotonicTicks::default()),
+        effort: Arc::new(ThreadTicks),
         collections: Collections::new(100),
     })
 }

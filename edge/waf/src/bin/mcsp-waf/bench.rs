@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use mcsp_edge_waf::{
     Client, Collections, Environment, Limits, MediaHead, Mode, MonotonicTicks, Outcome, Policy,
-    RulesConfig, Transaction, load_rules,
+    RulesConfig, ThreadTicks, Transaction, load_rules,
 };
 use serde::Serialize;
 
@@ -45,6 +45,7 @@ pub(crate) fn run(rules: &Path, requests: u32) -> Result<Figures, AnyError> {
             ..Limits::default()
         },
         ticks: Arc::new(MonotonicTicks::default()),
+        effort: Arc::new(ThreadTicks),
         collections: Collections::new(10_000),
     });
     let mut cases = Vec::new();
