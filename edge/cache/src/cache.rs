@@ -17,7 +17,7 @@ use crate::config::{CacheConfig, CacheConfigError};
 use crate::disk_tier::DiskTier;
 use crate::entity::Entity;
 use crate::filling::Refused;
-use crate::flight::{FillTicket, Flight, Follow, Join, Lead, Outcome, Waiter};
+use crate::flight::FillTicket;
 use crate::head::{HeadCell, StoredHead};
 use crate::key::Key;
 use crate::ledger::Ledger;
@@ -168,7 +168,7 @@ impl Cache {
         }
     }
 
-    fn stored(&self, key: Key<'_>, request: &dyn Selecting) -> Option<Arc<Entity>> {
+    pub(crate) fn stored(&self, key: Key<'_>, request: &dyn Selecting) -> Option<Arc<Entity>> {
         let is_it = |entity: &Arc<Entity>| {
             **entity.key().text() == *key.text()
                 && entity.variant().matches(request)
@@ -236,63 +236,6 @@ impl Cache {
             Ok(_) => Lookup::Miss(MissReason::Variant),
             Err(reason) => Lookup::Miss(reason),
         }
-    }
-
-    /// A request's part in the fetch of what is not there, or of what is to be revalidated (`known`): to lead it, or to
-    /// wait for the head of one that is under way. What came since the lookup is handed to it at once.
-    #[must_use]
-    pub fn join(
-        &self,
-        key: Key<'_>,
-        request: &dyn Selecting,
-        ticket: FillTicket,
-        known: Option<&Arc<Entity>>,
-    ) -> Join {
-        let store = &self.store;
-        let is_new = |entity: &Arc<Entity>| known.is_none_or(|known| known.id() != entity.id());
-        let mut ledger = store.ledger.lock();
-        let newer = ledger
-            .filling(key, request)
-            .filter(|entity| is_new(entity))
-            .cloned()
-            .or_else(|| {
-                // What is stale by now is what is to be revalidated, not what somebody brought.
-                self.stored(key, request)
-                    .filter(|entity| is_new(entity) && entity.is_fresh(store.now_ms()))
-            });
-        if let Some(entity) = newer {
-            store.metrics.join("follow");
-            return Join::Follow(Follow::settled(Outcome::Shared(entity)));
-        }
-        let slot = store
-            .vary
-            .slots(key, request)
-            .iter()
-            .next()
-            .unwrap_or(key.hash());
-        if let Some(flight) = ledger.flight(slot, key) {
-            let Some(waiter) = Waiter::enter(&store.waiters, store.config.waiters_max) else {
-                store.metrics.join("refused");
-                return Join::Follow(Follow::settled(Outcome::TooMany));
-            };
-            store.metrics.join("follow");
-            return Join::Follow(Follow::behind(flight, waiter));
-        }
-        let flight = Flight::new(store.id(), key.to_owned(), slot);
-        let goes_alone = store.unshared.has(slot)
-            // Asked for before a purge: nobody else may be given it.
-            || ledger.past.since_asked(ticket, key, &[]).any() > 0;
-        if goes_alone {
-            store.metrics.join("lead_alone");
-        } else {
-            store.metrics.join("lead");
-            ledger.enter_flight(&flight);
-        }
-        Join::Lead(Lead {
-            store: Arc::clone(store),
-            flight,
-            ticket,
-        })
     }
 
     /// A request's part in bringing what `entity` lacks of `range`: after [`crate::engine::ReadError::Hole`], and for

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::crowd::{Crowd, FetchFailure, InVain};
 use crate::entity::Entity;
 use crate::filling::{Filling, NewResponse, Refused};
 use crate::key::{KeyHash, OwnedKey};
@@ -38,6 +39,7 @@ pub(crate) enum Outcome {
     Open,
     Shared(Arc<Entity>),
     NotShareable(&'static str),
+    Failed(FetchFailure),
     AskAgain,
     TooMany,
 }
@@ -48,15 +50,17 @@ pub(crate) struct Flight {
     pub(crate) id: u64,
     pub(crate) key: OwnedKey,
     pub(crate) slot: KeyHash,
+    crowd: Crowd,
     outcome: watch::Sender<Outcome>,
 }
 
 impl Flight {
-    pub(crate) fn new(id: u64, key: OwnedKey, slot: KeyHash) -> Arc<Self> {
+    pub(crate) fn new(id: u64, key: OwnedKey, slot: KeyHash, crowd: Crowd) -> Arc<Self> {
         Arc::new(Self {
             id,
             key,
             slot,
+            crowd,
             outcome: watch::Sender::new(Outcome::Open),
         })
     }
@@ -142,6 +146,13 @@ impl Lead {
         self.store.not_shareable(&self.flight, remember);
         self.flight.settle(Outcome::NotShareable(reason));
     }
+
+    /// There is no response. Those who wait learn why; where it may lie with this request, a few of them may lead, one after
+    /// the other.
+    pub fn fail(self, failure: FetchFailure) {
+        self.store.failed(&self.flight);
+        self.flight.settle(Outcome::Failed(failure));
+    }
 }
 
 impl Drop for Lead {
@@ -161,8 +172,11 @@ pub enum Followed {
     /// The fetch died, a purge came, or the response is for other selecting headers: take a new ticket and join again, a
     /// bounded number of times.
     AskAgain,
-    /// The wait was long enough: go to the origin yourself.
-    TimedOut,
+    /// The fetch failed: that is the answer, unless it may lie with the request that it was made for. Then
+    /// [`crate::engine::Cache::join_again`] says whether one more is worth it.
+    Failed(FetchFailure, InVain),
+    /// The wait was long enough, and the fetch is still under way: [`crate::engine::Cache::join_again`].
+    TimedOut(InVain),
     /// Too many wait on this node already: go to the origin yourself.
     TooMany,
 }
@@ -171,6 +185,8 @@ pub enum Followed {
 #[derive(Debug)]
 pub struct Follow {
     outcome: watch::Receiver<Outcome>,
+    /// The fetch that is waited for, and all who do.
+    behind: Option<(u64, Crowd)>,
     _waiter: Option<Waiter>,
 }
 
@@ -178,6 +194,7 @@ impl Follow {
     pub(crate) fn behind(flight: &Flight, waiter: Waiter) -> Self {
         Self {
             outcome: flight.watch(),
+            behind: Some((flight.id, flight.crowd.clone())),
             _waiter: Some(waiter),
         }
     }
@@ -186,6 +203,7 @@ impl Follow {
     pub(crate) fn settled(outcome: Outcome) -> Self {
         Self {
             outcome: watch::Sender::new(outcome).subscribe(),
+            behind: None,
             _waiter: None,
         }
     }
@@ -196,10 +214,17 @@ impl Follow {
             .outcome
             .wait_for(|outcome| !matches!(outcome, Outcome::Open));
         let outcome = match tokio::time::timeout(wait_max, settled).await {
-            Ok(Ok(outcome)) => outcome.clone(),
+            Ok(Ok(outcome)) => Some(outcome.clone()),
             // A flight that is gone without a word is a fetch that died.
-            Ok(Err(_)) => Outcome::AskAgain,
-            Err(_) => return Followed::TimedOut,
+            Ok(Err(_)) => Some(Outcome::AskAgain),
+            Err(_) => None,
+        };
+        let (id, crowd) = self.behind.take().unwrap_or_default();
+        let Some(outcome) = outcome else {
+            return Followed::TimedOut(InVain {
+                crowd,
+                overdue: Some(id),
+            });
         };
         match outcome {
             Outcome::Shared(entity)
@@ -208,6 +233,10 @@ impl Follow {
                 Followed::Shared(entity)
             }
             Outcome::NotShareable(reason) => Followed::NotShareable(reason),
+            Outcome::Failed(failure) => {
+                let overdue = None;
+                Followed::Failed(failure, InVain { crowd, overdue })
+            }
             Outcome::TooMany => Followed::TooMany,
             Outcome::Shared(_) | Outcome::AskAgain | Outcome::Open => Followed::AskAgain,
         }

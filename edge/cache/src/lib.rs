@@ -29,6 +29,7 @@ mod body;
 mod cache;
 mod claim;
 mod config;
+mod crowd;
 pub mod disk;
 mod disk_reading;
 mod disk_tier;
@@ -39,6 +40,7 @@ mod head;
 mod history;
 mod index;
 mod inspection;
+mod joining;
 mod key;
 mod ledger;
 mod marks;
@@ -64,6 +66,7 @@ pub mod engine {
     pub use crate::cache::{Backing, Cache, CacheError, Lookup};
     pub use crate::claim::{Claim, Slice};
     pub use crate::config::{CacheConfig, CacheConfigError};
+    pub use crate::crowd::{FailureKind, FetchFailure, InVain};
     pub use crate::disk_tier::{
         Accepted, DiskError, DiskHead, DiskLifetimes, DiskRecord, DiskReport, DiskState, DiskTier,
     };

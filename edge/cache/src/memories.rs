@@ -21,7 +21,7 @@ pub enum MissReason {
     Purged,
     /// There are responses under the key, for other selecting headers.
     Variant,
-    /// The last fill died.
+    /// The last fetch failed, or its fill died.
     FillFailed,
     /// The last response could not be stored or shared.
     NotShareable,

@@ -46,7 +46,8 @@ impl CacheMetrics {
             joins: IntCounterVec::new(
                 Opts::new(
                     "mcsp_cache_joins_total",
-                    "Requests for what is not there, by their part in the fetch: lead, lead_alone, follow, refused.",
+                    "Requests for what is not there, by their part in the fetch: lead, lead_alone, follow, refused, none (it had failed for \
+                     all who waited).",
                 ),
                 &["part"],
             )?,

@@ -327,6 +327,14 @@ impl Store {
         }
     }
 
+    /// A fetch came to nothing.
+    pub(crate) fn failed(&self, flight: &Flight) {
+        let mut ledger = self.ledger.lock();
+        ledger.leave_flight(flight);
+        let key = flight.key.hash();
+        ledger.misses.remember(key, MissReason::FillFailed);
+    }
+
     /// No newcomer gets it, and it is not stored; those who read it go on.
     pub(crate) fn withdraw(&self, entity: &Arc<Entity>) {
         let mut ledger = self.ledger.lock();

@@ -170,14 +170,20 @@ fn digits(text: &[u8]) -> Option<u64> {
 enum Coding {
     None,
     Chunked,
-    /// A name that is no coding's: the body is as it is, until the connection's end (RFC 9112 section 6.3, rule 4).
-    Nameless,
+    /// `identity`, which old origins say, or a word that can be no coding's name: the body is as it is, until the
+    /// connection's end (RFC 9112 section 6.3, rule 4).
+    Untouched,
 }
 
-/// Codings that change the bytes (RFC 9112 section 7.2): none was asked for.
-const REAL_CODINGS: [&str; 5] = ["gzip", "x-gzip", "deflate", "compress", "x-compress"];
+/// The codings that are registered (RFC 9112 section 7.3), and parts of the names of their like: `xchunked` is `chunked` to
+/// one recipient and not to another, which is how answers are split.
+const CODINGS: [&str; 4] = ["chunk", "gzip", "deflate", "compress"];
+/// No coding's name is as long as this, bytes; the longest registered one has 10.
+const CODING_BYTES_MAX: usize = 12;
 
-/// We ask for no transfer coding, so `chunked` alone, once, may come, and not from HTTP/1.0 (RFC 9112 section 6.1).
+/// We ask for no transfer coding, so `chunked` alone, once, may come, and not from HTTP/1.0 (RFC 9112 section 6.1). That a
+/// body in another one ends with its connection (section 6.3, rule 4) says where it ends, not what is in it: it cannot be
+/// decoded here, is not what the origin meant, and so is neither given to a client nor kept.
 fn coding(head: &Parts) -> Result<Coding, Fault> {
     let mut values = head.headers.get_all(TRANSFER_ENCODING).iter();
     let Some(first) = values.next() else {
@@ -190,14 +196,16 @@ fn coding(head: &Parts) -> Result<Coding, Fault> {
     if name.eq_ignore_ascii_case("chunked") {
         return Ok(Coding::Chunked);
     }
-    let is_word = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let is_real = REAL_CODINGS
-        .iter()
-        .any(|real| name.eq_ignore_ascii_case(real));
-    if !is_word || is_real {
+    if name.eq_ignore_ascii_case("identity") {
+        return Ok(Coding::Untouched);
+    }
+    let word = name.to_ascii_lowercase();
+    let is_word =
+        word.len() > CODING_BYTES_MAX && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    if !is_word || CODINGS.iter().any(|coding| word.contains(coding)) {
         return Err(Fault::TransferEncoding);
     }
-    Ok(Coding::Nameless)
+    Ok(Coding::Untouched)
 }
 
 /// Does the connection outlive this answer (RFC 9112 section 9.3)?

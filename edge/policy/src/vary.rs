@@ -17,6 +17,8 @@ use crate::preference::Preferences;
 
 /// Most fields that `Vary` may name for the response to be stored.
 pub const VARY_FIELDS_MAX: usize = 16;
+/// The longest name of a field that `Vary` may have, bytes: it is kept with each variant, and no client sends a longer one.
+pub const VARY_NAME_BYTES_MAX: usize = 256;
 
 /// The request fields a response was selected by, sorted by name, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +31,8 @@ pub struct Vary {
 pub enum VaryFault {
     /// `*` is among the members.
     Star,
-    /// More than [`VARY_FIELDS_MAX`] fields, or a member that is no field name.
+    /// More than [`VARY_FIELDS_MAX`] fields, or a member that is no field name, or one of more than
+    /// [`VARY_NAME_BYTES_MAX`] bytes.
     Absurd,
 }
 
@@ -44,6 +47,10 @@ impl Vary {
         for member in members(response, &header::VARY) {
             if member == b"*" {
                 return Err(VaryFault::Star);
+            }
+            if member.len() > VARY_NAME_BYTES_MAX {
+                fault = Some(VaryFault::Absurd);
+                continue;
             }
             match HeaderName::from_bytes(member) {
                 Ok(name) if !names.contains(&name) && names.len() < VARY_FIELDS_MAX => {

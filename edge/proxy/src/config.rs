@@ -44,8 +44,8 @@ pub struct ProxyConfig {
     pub public_bases: Vec<String>,
     /// `Strict-Transport-Security: max-age` on TLS answers (RFC 6797), seconds; 0 sends none. Default 31536000.
     pub hsts_max_age_s: u32,
-    /// How long a request waits for another's fetch of the same object before it asks the origin itself, ms. Default
-    /// 10000; 100 to 120000.
+    /// How long a request waits for another's fetch of the same object, ms. Then two of those who wait ask in turn; a request
+    /// that has waited for them too is told that the origin did not answer in time. Default 10000; 100 to 120000.
     pub collapse_wait_ms: u64,
     /// How long a media object may be served past its life while its origin is away (RFC 5861), where the origin does
     /// not say, seconds. Default 86400; 0 to 604800.

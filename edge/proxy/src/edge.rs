@@ -27,7 +27,7 @@ use crate::context::RequestContext;
 use crate::feed_state::FeedState;
 use crate::metrics::ProxyMetrics;
 use crate::plain::{PlainRoutes, RouteConfig};
-use crate::serve::{FetchAhead, Underway};
+use crate::serve::{FetchAhead, Setbacks, Underway};
 use crate::shield::{AllParents, ShieldConfig};
 use crate::upstream::{PeerIdentity, Upstreams};
 use crate::visitor::Networks;
@@ -143,6 +143,8 @@ pub struct Edge {
     pub(crate) prefetcher: Arc<Prefetcher<FetchAhead>>,
     /// Fetches that viewers wait for.
     pub(crate) viewer_fetches: Underway,
+    /// Objects whose origins failed a moment ago.
+    pub(crate) setbacks: Setbacks,
     pub(crate) media: MediaVerifier,
     pub(crate) renewal: RenewalPolicy,
     pub(crate) token_keys: Option<Arc<JwksRefresher>>,
@@ -270,6 +272,7 @@ impl Edge {
             limits: parts.limits,
             prefetcher,
             viewer_fetches,
+            setbacks: Setbacks::new(),
             media,
             renewal: parts.renewal,
             token_keys: parts.token_keys,

@@ -94,6 +94,8 @@ pub(crate) struct ProxyMetrics {
     pub(crate) ranges_refused: IntCounterVec,
     pub(crate) clients_gone: IntCounterVec,
     pub(crate) fetches_given_up: IntCounter,
+    pub(crate) failures_shared: IntCounterVec,
+    left_alone: IntCounterVec,
     pub(crate) visits: IntCounterVec,
     pub(crate) listed_requests: IntCounterVec,
     pub(crate) bytes_sent: IntCounterVec,
@@ -179,6 +181,18 @@ impl ProxyMetrics {
                 "mcsp_edge_fetches_given_up_total",
                 "Fetches ended before their head came, since nobody waited for it any more.",
             )?,
+            failures_shared: counters(
+                "mcsp_edge_failures_shared_total",
+                "Requests that were told of the failure of a fetch that they had waited for, by how it failed: unreachable, overloaded, \
+                 timed_out, unusable, left_alone.",
+                &["failure"],
+            )?,
+            left_alone: counters(
+                "mcsp_edge_origin_left_alone_total",
+                "What an origin was not asked, since it had failed several times for the same object within 2 s: fetch (an object), \
+                 rest (what is missing of a body), resume (a body that broke off).",
+                &["what"],
+            )?,
             visits: counters(
                 "mcsp_edge_visits_total",
                 "Connections of viewers by the kind of their network: unlisted, hosting, vpn, proxy, tor, relay.",
@@ -206,6 +220,11 @@ impl ProxyMetrics {
             bytes_sent,
             cache,
         })
+    }
+
+    /// An origin was not asked for `what`: see `mcsp_edge_origin_left_alone_total`.
+    pub(crate) fn left_alone(&self, what: &str) {
+        self.left_alone.with_label_values(&[what]).inc();
     }
 
     /// The counters of a further route.

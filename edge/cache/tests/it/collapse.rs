@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::join_all;
 use mcsp_edge_cache::engine::{
-    CacheConfig, Follow, Followed, Join, Key, Lookup, NewResponse, PurgeSelector, Variant,
+    CacheConfig, FailureKind, FetchFailure, Follow, Followed, InVain, Join, Key, Lookup,
+    NewResponse, PurgeSelector, Variant,
 };
 
 use crate::support::{Harness, any, drain, headers, lead, small, whole};
@@ -161,10 +162,16 @@ async fn waits_are_bounded_in_time_and_in_number() {
     let second = follow(&harness, "/a");
     let third = follow(&harness, "/a");
     assert!(matches!(third.wait(&any(), LONG).await, Followed::TooMany));
-    assert!(matches!(first.wait(&any(), LONG).await, Followed::TimedOut));
+    assert!(matches!(
+        first.wait(&any(), LONG).await,
+        Followed::TimedOut(_)
+    ));
     drop(second);
     let again = follow(&harness, "/a");
-    assert!(matches!(again.wait(&any(), LONG).await, Followed::TimedOut));
+    assert!(matches!(
+        again.wait(&any(), LONG).await,
+        Followed::TimedOut(_)
+    ));
 }
 
 #[tokio::test]
@@ -244,4 +251,99 @@ async fn a_purge_by_a_surrogate_key_that_comes_before_the_head_counts_when_the_h
     assert!(matches!(waits.wait(&any(), LONG).await, Followed::AskAgain));
     filling.complete().unwrap();
     assert!(harness.hit("/a").is_none());
+}
+
+/// What one who waits in vain learns, and his part in what comes of it.
+async fn in_vain(harness: &Harness, key: &str, wait_max: Duration) -> InVain {
+    match follow(harness, key).wait(&any(), wait_max).await {
+        Followed::Failed(_, in_vain) | Followed::TimedOut(in_vain) => in_vain,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn join_again(harness: &Harness, key: &str, in_vain: &InVain) -> Option<Join> {
+    let ticket = harness.cache.ticket();
+    harness
+        .cache
+        .join_again(Key::new(key), &any(), ticket, None, in_vain)
+}
+
+const FAILURE: FetchFailure = FetchFailure {
+    kind: FailureKind::Unusable,
+    may_be_the_requests: true,
+};
+
+#[tokio::test]
+async fn of_those_whose_fetch_failed_a_few_lead_in_turn_however_quickly_each_fails() {
+    let harness = Harness::new();
+    let lead = harness.lead("/a");
+    let follows: Vec<_> = (0..50).map(|_| follow(&harness, "/a")).collect();
+    lead.fail(FAILURE);
+    let mut led = 0;
+    for waits in follows {
+        let Followed::Failed(failure, mut in_vain) = waits.wait(&any(), LONG).await else {
+            panic!("it failed");
+        };
+        assert_eq!(failure, FAILURE);
+        // Each comes after the one before has failed already.
+        while let Some(joined) = join_again(&harness, "/a", &in_vain) {
+            let Join::Lead(lead) = joined else {
+                panic!("nobody is at it");
+            };
+            let waits = follow(&harness, "/a");
+            lead.fail(FAILURE);
+            if let Followed::Failed(_, again) = waits.wait(&any(), LONG).await {
+                in_vain = again;
+            }
+            led += 1;
+        }
+    }
+    assert_eq!(led, 2);
+    // Newcomers are another crowd.
+    let lead = harness.lead("/a");
+    assert!(matches!(join(&harness, "/a"), Join::Follow(_)));
+    drop(lead);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_those_who_waited_long_enough_leads_for_newcomers_in_place_of_a_fetch_that_hangs() {
+    let harness = Harness::new();
+    let hanging = harness.lead("/a");
+    let first = in_vain(&harness, "/a", LONG).await;
+    let second = in_vain(&harness, "/a", LONG).await;
+    let Some(Join::Lead(lead)) = join_again(&harness, "/a", &first) else {
+        panic!("one may lead");
+    };
+    // The other waits for that one now, and so does who comes.
+    let Some(Join::Follow(other)) = join_again(&harness, "/a", &second) else {
+        panic!("there is another leader");
+    };
+    let newcomer = follow(&harness, "/a");
+    let filling = lead.begin(harness.whole(Some(0), &[])).unwrap();
+    assert!(matches!(
+        other.wait(&any(), LONG).await,
+        Followed::Shared(_)
+    ));
+    let newcomer = newcomer.wait(&any(), LONG).await;
+    assert!(matches!(newcomer, Followed::Shared(_)));
+    filling.complete().unwrap();
+    // What hung comes to its end without harm.
+    hanging.fail(FAILURE);
+    let found = harness.cache.lookup(Key::new("/a"), &any());
+    assert!(matches!(found, Lookup::Hit(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_all_hang_enough_have_led_after_a_few() {
+    let harness = Harness::new();
+    let mut hanging = vec![harness.lead("/a")];
+    loop {
+        let waited = in_vain(&harness, "/a", LONG).await;
+        match join_again(&harness, "/a", &waited) {
+            Some(Join::Lead(lead)) => hanging.push(lead),
+            Some(Join::Follow(_)) => panic!("that one hangs"),
+            None => break,
+        }
+    }
+    assert_eq!(hanging.len(), 3);
 }

@@ -89,6 +89,22 @@ async fn what_breaks_the_protocol_is_refused_and_counted() {
             Fault::TransferEncoding,
         ),
         (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: xchunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            Fault::TransferEncoding,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: zstd\r\n\r\nabc",
+            Fault::TransferEncoding,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: somewhatchunkedtoo\r\n\r\nabc",
+            Fault::TransferEncoding,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding:\r\n\r\nabc",
+            Fault::TransferEncoding,
+        ),
+        (
             "HTTP/1.1 200 OK\r\ntransfer-encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
             Fault::FieldLine,
         ),

@@ -8,6 +8,7 @@
 )]
 
 mod api;
+mod breaking_off;
 mod cache;
 mod command_line;
 mod crowd;
@@ -16,6 +17,7 @@ mod feed;
 mod framed;
 mod freshness;
 mod harness;
+mod herd;
 mod issuers;
 mod leaving;
 mod lifecycle;

@@ -155,14 +155,19 @@ async fn an_origin_that_breaks_off_again_and_again_is_not_asked_for_ever() {
     let (node, _dir) = film.node().await;
     let cut = async || {
         let answer = node.request(Method::GET, "/film").send().await.unwrap();
+        let is_refused = answer.status() == 503;
         let bytes = within("its end", answer.bytes()).await;
-        assert!(bytes.is_err(), "a body that broke off looks whole");
+        assert!(
+            is_refused || bytes.is_err(),
+            "a body that broke off looks whole"
+        );
     };
     cut().await;
     assert!(film.asked() <= 20, "{} requests for one", film.asked());
     let all = (0..20).map(|_| cut());
     futures::future::join_all(all).await;
-    assert!(film.asked() <= 400, "{} requests for 21", film.asked());
+    // One who asked already may be at it still when the others are told.
+    assert!(film.asked() <= 60, "{} requests for 21", film.asked());
 }
 
 #[tokio::test]

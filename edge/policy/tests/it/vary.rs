@@ -1,7 +1,9 @@
 //! RFC 9111 section 4.1.
 
 use http::HeaderName;
-use mcsp_edge_policy::vary::{VARY_FIELDS_MAX, Vary, VaryFault, language, normal_value};
+use mcsp_edge_policy::vary::{
+    VARY_FIELDS_MAX, VARY_NAME_BYTES_MAX, Vary, VaryFault, language, normal_value,
+};
 
 use crate::headers;
 
@@ -71,6 +73,10 @@ fn as_many_fields_as_the_bound_and_no_more() {
         Err(VaryFault::Absurd)
     );
     assert_eq!(Vary::of(&headers(&[&line(10_000)])), Err(VaryFault::Absurd));
+    let long = |bytes: usize| Vary::of(&headers(&[&format!("Vary: {}", "x".repeat(bytes))]));
+    assert_eq!(long(VARY_NAME_BYTES_MAX).unwrap().names().len(), 1);
+    assert_eq!(long(VARY_NAME_BYTES_MAX + 1), Err(VaryFault::Absurd));
+    assert_eq!(long(20_000), Err(VaryFault::Absurd));
 }
 
 /// Two requests, and whether they select the same variant.

@@ -7,12 +7,13 @@ use http::header::{
 };
 use http::{HeaderValue, StatusCode};
 use mcsp_api::{Problem, ProblemKind};
-use mcsp_edge_cache::engine::ReadError;
-use mcsp_edge_fetch::{FetchError, FetchErrorKind};
+use mcsp_edge_cache::engine::{FailureKind, ReadError};
+use mcsp_edge_fetch::FetchError;
 use mcsp_edge_policy::cache_status::{CACHE_STATUS, CacheStatus};
 use mcsp_edge_policy::date::http_date_value;
 
 use super::client::{ClientStream, HeadLines, Length, SendFault};
+use super::failing::kind_of;
 use super::report::put_common;
 use crate::answer::Answer;
 use crate::context::RequestContext;
@@ -45,20 +46,28 @@ pub(super) fn internal() -> Answer {
 
 /// What a client is told when an origin failed.
 pub(super) fn of_failure(error: &FetchError) -> Answer {
-    use FetchErrorKind::{Connect, ConnectTimeout, NoAddress, Overloaded, Tls};
-    match error.kind {
-        Connect | ConnectTimeout | NoAddress | Tls => no_origin(),
-        Overloaded => {
+    of_kind(kind_of(error))
+}
+
+/// The same, of what those know who waited for another's fetch.
+pub(super) fn of_kind(kind: FailureKind) -> Answer {
+    match kind {
+        FailureKind::Unreachable => no_origin(),
+        FailureKind::Overloaded => {
             let text = "the origin has more to do than it can; try again";
             Answer::problem(ProblemKind::Unavailable, "origin-overloaded", text)
         }
-        _ if error.is_timeout() => {
+        FailureKind::TimedOut => {
             let text = "the origin did not answer in time";
             Answer::problem(ProblemKind::Timeout, "origin-timeout", text)
         }
-        _ => {
+        FailureKind::Unusable => {
             let text = "the origin gave no usable answer";
             Answer::problem(ProblemKind::BadGateway, "bad-origin", text)
+        }
+        FailureKind::LeftAlone => {
+            let text = "the origin has failed several times just now; try again";
+            Answer::problem(ProblemKind::Unavailable, "origin-left-alone", text)
         }
     }
 }

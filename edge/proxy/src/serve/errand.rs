@@ -40,8 +40,8 @@ pub(crate) struct Errand {
     pub(crate) asked: HeaderMap,
     /// Absolute, as in the key.
     pub(crate) target_uri: String,
-    /// Is a body whole that ends with its connection?
-    pub(crate) believes_close: bool,
+    /// Is it another's origin: asked as the client asked, and believed that a connection's end ends a body?
+    pub(crate) is_foreign: bool,
     /// To be validated.
     pub(crate) stale: Option<Arc<Entity>>,
     /// No viewer waits for it, here or at another of our nodes.
@@ -101,7 +101,7 @@ impl Errand {
                 Selects::Fields(fields) => fields.clone(),
                 Selects::Nothing | Selects::InLanguage(..) => HeaderMap::new(),
             },
-            believes_close: asking.plain().is_some(),
+            is_foreign: asking.plain().is_some(),
             target_uri: asking.key.to_owned(),
             stale,
             is_ahead: context.is_ahead(),
@@ -213,11 +213,13 @@ impl Errand {
         let response = match answer {
             Ok(response) => response,
             Err(error) => {
+                let failure = self.failure(&error);
+                self.note_failure(&error, failure);
                 if let Some(stale) = self.may_cover() {
                     lead.share(stale);
                     return (Outcome::Covered(Arc::clone(stale)), None);
                 }
-                lead.not_shareable("origin-failed", false);
+                lead.fail(failure);
                 return (Outcome::Failed(error), None);
             }
         };
@@ -323,7 +325,11 @@ impl Errand {
                 // What is about this request alone says nothing of the next one.
                 let is_lasting =
                     !matches!(refusal, Refusal::RequestNoStore | Refusal::Authorization);
-                lead.not_shareable("not-shareable", is_lasting);
+                match self.failure_told(response.head.status) {
+                    // An origin that has failed is not one whose answers are somebody's own.
+                    Some(failure) => lead.fail(failure),
+                    None => lead.not_shareable("not-shareable", is_lasting),
+                }
                 return private(response, refusal_word(refusal));
             }
         };
@@ -355,7 +361,7 @@ impl Errand {
         let body = match response.length() {
             // Whether anything is missing of it cannot be told; whoever has a plain origin has chosen to believe that a
             // connection that ends without an error ends a body (RFC 9112 section 8).
-            BodyLength::UntilClose if !self.believes_close => return Err("close-delimited"),
+            BodyLength::UntilClose if !self.is_foreign => return Err("close-delimited"),
             _ if response.head.status == StatusCode::PARTIAL_CONTENT => part_of(fields, response)?,
             BodyLength::Known(bytes) => BodyPlan::Whole {
                 total_len: Some(bytes),

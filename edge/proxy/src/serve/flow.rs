@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{IF_RANGE, RANGE};
-use mcsp_edge_cache::engine::{Entity, Followed, Join, Key, Lead, MissReason, ReadError};
-use mcsp_edge_fetch::{BodyLength, Response};
+use http::header::RANGE;
+use mcsp_edge_cache::engine::{
+    Entity, FailureKind, Followed, InVain, Join, Key, Lead, MissReason, ReadError,
+};
 use mcsp_edge_policy::cache_status::Forward;
 use mcsp_edge_policy::freshness::{Freshness, Reuse, Why};
-use mcsp_edge_policy::range::{ByteRange, Fitted, RangeRequest, range_value};
+use mcsp_edge_policy::range::{ByteRange, Fitted, RangeRequest};
 use mcsp_edge_prefetch::Work as _;
 
 use super::answering;
 use super::asking::Asking;
 use super::client::{ClientStream, SendFault, unless_gone};
 use super::errand::{Awaited, Errand, Fetched, Outcome};
+use super::failing::UNREACHABLE;
 use super::finding::find;
 use super::life;
 use super::passing::{self, told_interim};
@@ -29,9 +31,6 @@ use crate::shield::detail_of;
 
 /// How often a request looks again because what it waited for came to nothing.
 const ROUNDS_MAX: usize = 4;
-
-/// A client that wants a part of a response that is not stored, and not larger than this, gets all of it.
-const PART_WORTH_ASKING_BYTES: u64 = 256 << 10;
 
 /// What is done with what is held.
 enum Verdict {
@@ -54,6 +53,7 @@ pub(super) struct Flow<'a, C> {
 impl<C: ClientStream> Flow<'_, C> {
     pub(super) async fn run(&mut self) -> Result<(), SendFault> {
         let edge = self.edge;
+        let (mut in_vain, mut failure): (Option<InVain>, _) = (None, None);
         for _ in 0..ROUNDS_MAX {
             let ticket = edge.cache.ticket();
             let (known, forward) = match find(edge, self.asking).await {
@@ -93,10 +93,13 @@ impl<C: ClientStream> Flow<'_, C> {
                 return Box::pin(self.fail(answering::later())).await;
             }
             let key = Key::new(self.asking.key);
-            match edge
-                .cache
-                .join(key, &self.asking.selects, ticket, known.as_ref())
-            {
+            let (cache, selects) = (&edge.cache, &self.asking.selects);
+            let joined = match &in_vain {
+                None => Some(cache.join(key, selects, ticket, known.as_ref())),
+                Some(in_vain) => cache.join_again(key, selects, ticket, known.as_ref(), in_vain),
+            };
+            let Some(joined) = joined else { break };
+            match joined {
                 Join::Lead(lead) => return Box::pin(self.lead(lead, known, forward)).await,
                 Join::Follow(follow) => {
                     let wait_max = Duration::from_millis(edge.config.collapse_wait_ms);
@@ -117,7 +120,18 @@ impl<C: ClientStream> Flow<'_, C> {
                         Followed::NotShareable(reason) => {
                             return Box::pin(self.pass(forward, Some(reason))).await;
                         }
-                        Followed::TimedOut | Followed::TooMany => {
+                        Followed::Failed(error, waited) => {
+                            failure = Some(error.kind);
+                            if !error.may_be_the_requests {
+                                break;
+                            }
+                            in_vain = Some(waited);
+                        }
+                        Followed::TimedOut(waited) => {
+                            failure = Some(FailureKind::TimedOut);
+                            in_vain = Some(waited);
+                        }
+                        Followed::TooMany => {
                             return Box::pin(self.pass(forward, Some("lock"))).await;
                         }
                         Followed::AskAgain => {}
@@ -125,7 +139,10 @@ impl<C: ClientStream> Flow<'_, C> {
                 }
             }
         }
-        Box::pin(self.pass(Forward::Miss, Some("lock"))).await
+        match failure {
+            Some(kind) => Box::pin(self.fail_with_others(kind)).await,
+            None => Box::pin(self.pass(Forward::Miss, Some("lock"))).await,
+        }
     }
 
     pub(super) fn freshness(&self, entity: &Entity) -> Freshness {
@@ -235,6 +252,7 @@ impl<C: ClientStream> Flow<'_, C> {
         }
         match sent {
             Sent::Answered => Ok(()),
+            Sent::Missing if !self.may_ask_alone(entity) => Box::pin(self.fail_untried()).await,
             Sent::Missing => Box::pin(self.pass(Forward::Partial, None)).await,
             Sent::Failed(error) => self.fail_body(entity, error).await,
         }
@@ -273,11 +291,14 @@ impl<C: ClientStream> Flow<'_, C> {
         known: Option<Arc<Entity>>,
         forward: Forward,
     ) -> Result<(), SendFault> {
+        let Some(lead) = self.unless_left_alone(lead) else {
+            return self.fail_untried().await;
+        };
         // That what is held is good helps nobody who needs what is missing of it.
         let validated = known.clone().filter(|_| forward != Forward::Partial);
         let errand = Errand::new(self.edge, self.asking, self.context, validated);
         let Some(mut errand) = errand else {
-            lead.not_shareable("no-origin", false);
+            lead.fail(UNREACHABLE);
             return self.fail(answering::no_origin()).await;
         };
         let slice = self.first_slice(known.as_ref());
@@ -349,51 +370,9 @@ impl<C: ClientStream> Flow<'_, C> {
         }
     }
 
-    /// Is an answer to what was asked for all clients one to this client too: the whole for the whole, its very range for a
-    /// range?
-    fn is_what_was_asked(&self, response: &Response) -> bool {
-        let range = self.asking.request.headers.get(RANGE);
-        match response.head.status {
-            // What is small is sent whole rather than asked for again: a range may be ignored (RFC 9110 section 14.2).
-            StatusCode::OK => {
-                let is_small = |bytes| bytes <= PART_WORTH_ASKING_BYTES;
-                range.is_none()
-                    || matches!(response.length(), BodyLength::Known(bytes) if is_small(bytes))
-            }
-            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
-                range.is_some()
-                    && range
-                        == slices::first_slice(&RangeRequest::of(&self.asking.request.headers))
-                            .as_ref()
-            }
-            // What was asked for all was asked without conditions of this client.
-            StatusCode::NOT_MODIFIED => false,
-            _ => true,
-        }
-    }
-
     fn age_of(&self, entity: &Entity) -> Option<u32> {
         let now_ms = self.edge.clock.now_ms();
         Some(self.freshness(entity).age_s(now_ms)).filter(|age_s| *age_s > 0)
-    }
-
-    /// The slice to begin with, where nothing is held and a client wants what is far from the beginning.
-    fn first_slice(&self, known: Option<&Arc<Entity>>) -> Option<http::HeaderValue> {
-        let headers = &self.asking.request.headers;
-        if known.is_some() || self.asking.is_head || headers.contains_key(IF_RANGE) {
-            return None;
-        }
-        slices::first_slice(&RangeRequest::of(headers))
-    }
-
-    /// What is asked for to complete the beginning of a response that is held without a validator. An origin that then sends
-    /// that part alone is asked again for all, since nothing says that the two belong together.
-    fn rest_of(&self, known: Option<&Arc<Entity>>) -> Option<http::HeaderValue> {
-        let entity = known.filter(|entity| !entity.is_complete() && !entity.is_filling())?;
-        let held = entity.held_bytes();
-        let is_beginning = held > 0 && entity.holds(&(0..held));
-        let wants_all = !self.asking.request.headers.contains_key(RANGE);
-        (is_beginning && wants_all).then(|| range_value(held, None))
     }
 
     /// Asks the origin for this client alone.

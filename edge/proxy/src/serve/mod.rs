@@ -8,7 +8,8 @@
 //!                  └─ nothing ──┤             ├ storable ─────▶ store, send as it comes
 //!                               │             └ private ──────▶ pass on
 //!                               └ follow ─ shared ───────────▶ send as it comes
-//!                                        └ not shareable, too long ▶ ask for this client alone
+//!                                        ├ not shareable ────▶ ask for this client alone
+//!                                        └ failed, too long ─▶ a few lead in turn, the others learn that it failed
 //! ```
 //!
 //! Errands are tasks of their own; no client's end ends them, but that of the last who waits for a head: what an origin is
@@ -23,18 +24,21 @@ mod client_h2;
 mod covering;
 mod door;
 mod errand;
+mod failing;
 mod finding;
 mod flow;
 mod kept;
 mod lately;
 mod life;
 mod of_head;
+mod parting;
 mod passing;
 mod prefetching;
 mod prepared;
 mod pump;
 mod report;
 mod send;
+mod setbacks;
 mod slices;
 mod stretch;
 mod underway;
@@ -61,6 +65,7 @@ pub(crate) use client::HeadLines;
 pub use door::{Door, DoorConfig};
 pub(crate) use kept::new_response;
 pub(crate) use prefetching::FetchAhead;
+pub(crate) use setbacks::Setbacks;
 pub(crate) use underway::Underway;
 
 /// Paths of MCSP's own that are routed, never kept.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use http::header::{IF_RANGE, RANGE};
-use mcsp_edge_cache::engine::{FillError, Filling};
+use mcsp_edge_cache::engine::{FillError, Filling, Stored};
 use mcsp_edge_fetch::{BodyLength, FetchRequest, Response};
 use mcsp_edge_policy::range::{ContentRange, range_value};
 
@@ -15,6 +15,8 @@ use crate::shield::Way;
 
 /// How often one body may be taken up elsewhere.
 const RESUMES_MAX: usize = 3;
+/// What an answer has to bring, bytes, for its breaking off to be no setback.
+pub(super) const PROGRESS_BYTES: u64 = 64 << 10;
 
 /// Fills to the end, or gives up; readers learn which.
 pub(super) async fn pump(errand: &Errand, filling: Filling, response: Response) {
@@ -44,6 +46,7 @@ impl Source<'_> {
         end: Option<u64>,
     ) {
         let mut resumes = 0;
+        let mut began_at = filling.position();
         // What an answer repeats before what is wanted of it.
         let mut repeated = 0;
         loop {
@@ -58,9 +61,7 @@ impl Source<'_> {
                     }
                     if filling.entity().is_complete() {
                         // Others have brought what comes now.
-                        if let Err(error) = filling.complete() {
-                            tracing::debug!(%error, "a fill is not what it said");
-                        }
+                        self.complete(filling);
                         return;
                     }
                     if !filling.is_wanted() {
@@ -71,9 +72,7 @@ impl Source<'_> {
                 Ok(None) => {
                     // One that ends with its connection was begun only where that is believed.
                     if response.is_complete() || response.length() == BodyLength::UntilClose {
-                        if let Err(error) = filling.complete() {
-                            tracing::debug!(%error, "a fill is not what it said");
-                        }
+                        self.complete(filling);
                     } else {
                         filling.fail(FillError::Aborted);
                     }
@@ -81,6 +80,10 @@ impl Source<'_> {
                 }
                 Err(error) => {
                     resumes += 1;
+                    let is_in_vain = filling.position() - began_at < PROGRESS_BYTES;
+                    if is_in_vain {
+                        self.note_setback(&filling);
+                    }
                     let elsewhere = if resumes <= RESUMES_MAX {
                         self.resume(&filling, &response, end).await
                     } else {
@@ -93,8 +96,12 @@ impl Source<'_> {
                             let is_part = other.head.status == StatusCode::PARTIAL_CONTENT;
                             repeated = if is_part { 0 } else { at };
                             response = other;
+                            began_at = at;
                         }
                         None => {
+                            if !is_in_vain {
+                                self.note_setback(&filling);
+                            }
                             filling.fail(FillError::Aborted);
                             return;
                         }
@@ -102,6 +109,21 @@ impl Source<'_> {
                 }
             }
         }
+    }
+
+    fn complete(&self, filling: Filling) {
+        let key = filling.entity().key().hash();
+        match filling.complete() {
+            Ok(Stored::Complete) => self.edge.setbacks.forget(key),
+            Ok(Stored::Part | Stored::Not) => {}
+            Err(error) => tracing::debug!(%error, "a fill is not what it said"),
+        }
+    }
+
+    /// An origin broke off.
+    fn note_setback(&self, filling: &Filling) {
+        let key = filling.entity().key().hash();
+        self.edge.setbacks.note(key, self.edge.clock.now_ms());
     }
 
     /// The rest of the body from another address, if it has the same representation: the same strong entity tag, the same
@@ -114,6 +136,11 @@ impl Source<'_> {
     ) -> Option<Response> {
         let entity = filling.entity();
         let (total, end) = (entity.total_len()?, end?);
+        let key = entity.key().hash();
+        if self.edge.setbacks.are_many(key, self.edge.clock.now_ms()) {
+            self.edge.metrics.left_alone("resume");
+            return None;
+        }
         let validators = validators_of(entity);
         let etag = validators.strong_etag()?.clone();
         let at = filling.position();

@@ -54,13 +54,15 @@ pub(crate) fn can_be_had(entity: &Entity, range: &Range<u64>) -> bool {
     entity.is_on_disk() || entity.is_coming(range) || validators_of(entity).strong_etag().is_some()
 }
 
+/// Did its origin break it off?
+pub(crate) fn was_cut(entity: &Entity) -> bool {
+    let failure = entity.failure();
+    matches!(failure, Some(FillError::Aborted | FillError::Length { .. }))
+}
+
 /// Did its origin break it off before its first byte?
 pub(crate) fn broke_off(entity: &Entity) -> bool {
-    let is_origins = matches!(
-        entity.failure(),
-        Some(FillError::Aborted | FillError::Length { .. })
-    );
-    is_origins && entity.held_bytes() == 0
+    was_cut(entity) && entity.held_bytes() == 0
 }
 
 /// A byte before which a fill brings more than this is asked for by itself.
@@ -119,6 +121,8 @@ pub(crate) async fn bring(
     let end = range.end.min(range.start.saturating_add(BRING_BYTES_MAX));
     let ticket = edge.cache.ticket();
     let range = range.start..end;
+    let key = entity.key().hash();
+    let is_at_rest = edge.setbacks.are_many(key, edge.clock.now_ms());
     let claim = match missing {
         Missing::Hole => edge.cache.claim(entity, range, ticket),
         Missing::Far => edge.cache.claim_far(entity, range, FAR_BYTES, ticket),
@@ -126,6 +130,10 @@ pub(crate) async fn bring(
     match claim {
         Claim::Held | Claim::Follow => Brought::Comes,
         Claim::Alone => Brought::Not,
+        Claim::Lead(_) if is_at_rest => {
+            edge.metrics.left_alone("rest");
+            Brought::Not
+        }
         Claim::Lead(slice) => {
             let from = slice.range().start;
             let (filling, response) = match ask(edge, &request, &way, entity, slice).await {

@@ -7,6 +7,7 @@ use mcsp_edge_cache::engine::{ReadError, Reader};
 use mcsp_edge_fetch::Response;
 
 use super::client::{ClientStream, SendFault, unless_left};
+use super::pump::PROGRESS_BYTES;
 use super::send::{Sending, Sent};
 use super::slices::{self, Brought, Missing};
 use crate::context::RequestContext;
@@ -16,7 +17,6 @@ const BRINGS_MAX: usize = 256;
 /// How often at a time that brings less than [`PROGRESS_BYTES`]: an origin that breaks off again and again would be asked
 /// hundreds of times, by each client.
 const BRINGS_IN_VAIN_MAX: usize = 3;
-const PROGRESS_BYTES: u64 = 64 << 10;
 
 /// How often one answer waits for memory to no avail, each time for as long as a reader waits for its next byte, where its
 /// rest cannot be had from an origin either.

@@ -11,6 +11,8 @@ use crate::origin::Answer;
 
 const S: &str = "RFC 9111 §4";
 const CLIENTS: usize = 20;
+/// How often they may ask an origin that fails: once, and once or twice more, since it may lie with a request.
+const FAILING_MAX: usize = 3;
 /// Longest from the origin's first byte to a client's.
 const FIRST_BYTE_LIMIT: Duration = Duration::from_millis(5);
 /// A machine that does something else at the moment gets so many tries.
@@ -39,6 +41,11 @@ pub(super) fn rows() -> Vec<Row> {
         Row::code(S, "20 clients of an origin that hangs up are all answered", |stage| {
             hung_up(stage).boxed()
         }),
+        Row::code(
+            "RFC 9110 §15.6.4",
+            "20 clients of an origin that answers 503: a few ask it, and all are told",
+            |stage| failing(stage).boxed(),
+        ),
         Row::code("RFC 9111 §4.1", "clients with other selecting fields get their own variants", |stage| {
             variants(stage).boxed()
         }),
@@ -174,6 +181,19 @@ async fn hung_up(stage: Stage) -> Result<(), String> {
         })?;
     }
     Ok(())
+}
+
+async fn failing(stage: Stage) -> Result<(), String> {
+    stage.answer(Answer::new(503).after_ms(500));
+    for answer in join_all((0..CLIENTS).map(|_| stage.get())).await {
+        let answer = answer?;
+        ensure(answer.status == 503, || {
+            format!("a client got {}", answer.status)
+        })?;
+    }
+    ensure(stage.seen().len() <= FAILING_MAX, || {
+        format!("the origin was asked {} times", stage.seen().len())
+    })
 }
 
 async fn variants(stage: Stage) -> Result<(), String> {

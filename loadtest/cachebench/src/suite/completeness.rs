@@ -55,6 +55,25 @@ pub(super) fn rows() -> Vec<Row> {
             ],
         ),
         Row::steps(
+            "RFC 9112 §6.1",
+            "a body in a transfer coding that is not known is not given on, nor stored",
+            vec![
+                Step::get()
+                    .answer(
+                        cc("max-age=60")
+                            .with("Transfer-Encoding", "xchunked")
+                            .body("a\r\n0123456789\r\n0\r\n\r\n")
+                            .told(Told::Close),
+                    )
+                    .status(502),
+                Step::get()
+                    .answer(cc("max-age=60").body("0123456789"))
+                    .forwarded()
+                    .status(200)
+                    .body("0123456789"),
+            ],
+        ),
+        Row::steps(
             "RFC 9112 §7.1",
             "a chunked body is stored whole",
             vec![

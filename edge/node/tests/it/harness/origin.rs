@@ -18,7 +18,7 @@ use mcsp_identity::{IdentityConfig, WorkloadIdentity};
 use parking_lot::Mutex;
 use reqwest::header::HeaderMap;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::feed::TestFeed;
@@ -47,6 +47,8 @@ pub(crate) struct Serve {
     pub(crate) gate: Option<Arc<Notify>>,
     /// Are parts given to who asks for them?
     pub(crate) is_ranged: bool,
+    /// Nothing is said before it has a permit.
+    pub(crate) turn: Option<Arc<Semaphore>>,
 }
 
 impl Serve {
@@ -58,6 +60,7 @@ impl Serve {
             broken_at: None,
             gate: None,
             is_ranged: false,
+            turn: None,
         }
     }
 
@@ -81,6 +84,12 @@ impl Serve {
 
     pub(crate) fn gated(mut self, gate: &Arc<Notify>) -> Self {
         self.gate = Some(Arc::clone(gate));
+        self
+    }
+
+    /// Waits for one of these permits before it says anything.
+    pub(crate) fn in_turn(mut self, turn: &Arc<Semaphore>) -> Self {
+        self.turn = Some(Arc::clone(turn));
         self
     }
 
@@ -262,6 +271,9 @@ async fn serve(State(script): State<Arc<Script>>, request: Request) -> Response 
     let Some(found) = found else {
         return (axum::http::StatusCode::NOT_FOUND, "no such thing").into_response();
     };
+    if let Some(turn) = &found.turn {
+        turn.acquire().await.unwrap().forget();
+    }
     let etag = found
         .headers
         .iter()

@@ -86,6 +86,14 @@ impl Asked {
         .await;
     }
 
+    /// Answers with this status and ends the connection.
+    pub(crate) async fn refuse(mut self, status: u16) {
+        self.write(&format!(
+            "HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        ))
+        .await;
+    }
+
     /// Waits until the node has given the request up.
     pub(crate) async fn given_up(mut self) {
         let mut rest = Vec::new();
