@@ -136,6 +136,22 @@ impl Answer {
         answer
     }
 
+    /// 429 or 503: rules that are to see the request first have no time for it.
+    pub(crate) fn uninspected(is_clients: bool, detail: &'static str) -> Self {
+        let kind = if is_clients {
+            ProblemKind::TooManyRequests
+        } else {
+            ProblemKind::Unavailable
+        };
+        let text = "too much to look at here right now; try again later";
+        let mut answer = Self::problem(kind, detail, text);
+        answer.problem = answer
+            .problem
+            .map(|problem| problem.retry_after_s(RETRY_AFTER_S));
+        answer.headers.retain(|(name, _)| name != RETRY_AFTER);
+        answer.with(RETRY_AFTER, &RETRY_AFTER_S.to_string())
+    }
+
     fn with(mut self, name: HeaderName, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self

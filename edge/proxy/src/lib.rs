@@ -6,7 +6,7 @@
 //! | `normalize` | strips what only our own nodes may say, begins the trace | [`REQUEST_STAGES`] |
 //! | `classify` | media, API, storage or web; all else is 404 | [`REQUEST_STAGES`] |
 //! | `limits` | rates and requests at once, by the client's address | [`REQUEST_STAGES`] |
-//! | `waf` | the firewall's rules on the head; on the body and the answer of what is routed | [`REQUEST_STAGES`], `waf`, `lifecycle` |
+//! | `waf` | the firewall's rules on the head; on the body and the answer of what is routed; beside the workers what is long | [`REQUEST_STAGES`], `waf`, `lifecycle` |
 //! | `residency` | `NG` bytes stay in Nigeria | [`REQUEST_STAGES`] |
 //! | `token` | media signature, access token, presigned request | [`REQUEST_STAGES`] |
 //! | `revocation` | ended media sessions | [`REQUEST_STAGES`] |

@@ -135,7 +135,7 @@ impl ProxyHttp for EdgeProxy {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         context: &mut RequestContext,
@@ -152,9 +152,7 @@ impl ProxyHttp for EdgeProxy {
         if is_too_slow(&self.edge.config.limits, context) {
             return refused(context, Answer::slow_body(), "the body comes too slowly");
         }
-        inspected(context, |inspection| {
-            inspection.request_piece(body, end_of_stream)
-        })
+        Self::inspect_piece(session, context, body, end_of_stream).await
     }
 
     async fn upstream_response_filter(
@@ -218,7 +216,7 @@ impl ProxyHttp for EdgeProxy {
         self.edge.metrics.calls.received(bytes);
         keeping::see_body(context, body.as_ref(), end_of_stream);
         inspected(context, |inspection| {
-            inspection.response_piece(body, end_of_stream)
+            inspection.response_piece_here(body, end_of_stream)
         })?;
         Ok(None)
     }

@@ -45,5 +45,6 @@ mod tls;
 mod tokens;
 mod traffic;
 mod waf;
+mod waf_beside;
 mod waf_faults;
 mod waf_refused;

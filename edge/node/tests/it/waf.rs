@@ -51,6 +51,7 @@ async fn answer(State(old): State<Old>, request: Request) -> Response {
         "/tells/coded" => response
             .header("content-encoding", "gzip")
             .body(Body::from(CODED)),
+        "/large" => response.body(Body::from("a line\n".repeat(5_000))),
         "/marked" => response.header("x-leak", "1").body(Body::empty()),
         _ => response.body(Body::from(body.len().to_string())),
     }
@@ -74,13 +75,22 @@ impl Site {
 
     /// With `extra` in the route.
     pub(crate) async fn with_route(rules: &str, extra: &str, waf: &str) -> Self {
+        Self::start(rules, 2, extra, waf).await
+    }
+
+    /// On one worker, which is everybody's.
+    pub(crate) async fn on_one_worker(rules: &str, waf: &str) -> Self {
+        Self::start(rules, 1, "", waf).await
+    }
+
+    async fn start(rules: &str, workers: usize, extra: &str, waf: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let old = Old::default();
         let address = old.start().await;
         std::fs::write(dir.path().join("rules.conf"), rules).unwrap();
         let show = |name: &str| dir.path().join(name).display().to_string();
         let text = format!(
-            "state_dir = \"{}\"\nworker_threads = 2\n[admin]\naddress = \"127.0.0.1:0\"\n\
+            "state_dir = \"{}\"\nworker_threads = {workers}\n[admin]\naddress = \"127.0.0.1:0\"\n\
              [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
              [[route]]\nname = \"old\"\nupstream = \"http://{address}\"\n{extra}\
              [waf]\naudit_file = \"{}\"\n{waf}\n[waf.rules]\nfiles = [\"{}\"]\n",

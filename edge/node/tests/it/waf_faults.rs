@@ -5,11 +5,11 @@ use reqwest::Method;
 use crate::harness::wait_for;
 use crate::waf::Site;
 
-const BREAKER: &str =
+pub(crate) const BREAKER: &str =
     "[waf.breaker]\nfailures_max = 3\nclient_failures_max = 3\nwindow_ms = 60000\nopen_ms = 2000";
 
 /// Everybody passes, and inspection is tried again by itself.
-async fn is_given_up_and_comes_back(site: &Site) {
+pub(crate) async fn is_given_up_and_comes_back(site: &Site) {
     assert!(site.node.log().contains("\"alert\":\"waf-given-up\""));
     let bypassed = site.get("/?q=an+attack").await;
     wait_for("inspection", || async {
@@ -34,6 +34,10 @@ async fn an_overrun_lets_the_request_through_until_inspection_is_given_up_and_tr
         assert_eq!(site.post("/", heavy.clone()).await, 200);
         assert_eq!(site.failed_open("overrun").await, f64::from(nth));
     }
+    let beside = site
+        .node
+        .metric("mcsp_edge_waf_beside_total", &["inspected"]);
+    assert_eq!(beside.await, 3.0, "they are long");
     assert!(site.node.log().contains("waf-fail-open"));
     is_given_up_and_comes_back(&site).await;
 }

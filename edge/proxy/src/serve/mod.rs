@@ -53,7 +53,7 @@ use mcsp_api::media_path::MEDIA_PREFIX;
 use mcsp_telemetry::Outcome;
 
 use self::asking::Asking;
-use self::client::{ClientStream, SendFault};
+use self::client::{ClientStream, SendFault, unless_gone};
 use self::flow::Flow;
 use crate::access_log::{self, Ending};
 use crate::context::RequestContext;
@@ -148,6 +148,16 @@ async fn answer<C: ClientStream>(
     };
     if let ControlFlow::Break(answer) = admitted {
         return answering::send(edge, client, context, answer, is_head).await;
+    }
+    // Where rules take long over a head, or its fields spoke of a body that did not come.
+    if let Some(inspection) = &mut context.inspection
+        && inspection.awaits_request_end()
+    {
+        let judged = Box::pin(unless_gone(client, inspection.request_end())).await?;
+        if let ControlFlow::Break(answer) = judged {
+            let answer = stage::answered("waf", edge, context, answer);
+            return answering::send(edge, client, context, answer, is_head).await;
+        }
     }
     let route = context.route.clone();
     let stripped = route

@@ -1,6 +1,7 @@
 //! Answers for one client alone, on their way through.
 
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use mcsp_edge_policy::age::age_field_s;
 use mcsp_edge_policy::cache_status::CACHE_STATUS;
 use mcsp_edge_policy::date::http_date_value;
 use mcsp_edge_policy::hop_by_hop::strip_for_forwarding;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::answering;
 use super::client::{ClientStream, HeadLines, Length, SendFault, unless_gone, unless_left};
@@ -30,9 +31,10 @@ const INTERIM_WAITING_MAX: usize = 16;
 /// Waits for an outcome; the client is told of interim answers (1xx) meanwhile.
 pub(super) async fn told_interim<C: ClientStream, T>(
     client: &mut C,
-    mut outcome: oneshot::Receiver<T>,
+    outcome: impl Future<Output = T>,
     mut interim: mpsc::Receiver<Parts>,
-) -> Result<Result<T, oneshot::error::RecvError>, SendFault> {
+) -> Result<T, SendFault> {
+    let mut outcome = pin!(outcome);
     loop {
         tokio::select! {
             biased;
@@ -138,7 +140,8 @@ async fn beginning<C: ClientStream>(
             return Ok(Ok(piece));
         };
         let is_end = piece.is_none();
-        if let ControlFlow::Break(answer) = inspection.response_piece(&mut piece, is_end) {
+        let judged = unless_gone(client, inspection.response_piece(&mut piece, is_end)).await?;
+        if let ControlFlow::Break(answer) = judged {
             return Ok(Err(stage::answered("waf", edge, context, answer)));
         }
         if is_end || piece.is_some() {

@@ -333,6 +333,11 @@ fn offer(
     if stage::run_all(edge, &request, &mut next).is_break() {
         return;
     }
+    // Rules that would take long over it are not asked for what nobody waits for.
+    let inspection = next.inspection.as_ref();
+    if inspection.is_some_and(|inspection| inspection.awaits_request_end()) {
+        return;
+    }
     let Some(route) = next.route.clone().filter(|route| is_same(route)) else {
         return;
     };

@@ -6,14 +6,19 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use mcsp_api::ProblemKind;
-use mcsp_edge_waf::{Block, Client, Guarded, RequestLine, Verdict};
+use mcsp_edge_waf::{Block, Client, Guarded, Overload, RequestLine, TurnedAway, Verdict};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 
 use super::Firewall;
+use super::beside::{Step, Turn};
 use crate::answer::Answer;
 use crate::stage::Flow;
 
 /// The word for a refusal in `Cache-Status`, logs and metrics.
 const DETAIL: &str = "waf";
+/// And for one because nobody had time to look.
+const BUSY: &str = "waf-busy";
 
 /// What is inspected of a body, and the bytes that wait for what comes of it.
 #[derive(Debug, Default)]
@@ -26,34 +31,46 @@ struct Held {
 #[derive(Debug)]
 pub(crate) struct Inspection {
     firewall: Arc<Firewall>,
-    route: String,
+    route: Arc<str>,
+    /// Absent while threads beside the workers have it.
     guarded: Option<Guarded>,
     request: Held,
     response: Held,
-    is_blocked: bool,
+    /// What the request came to, if rules refused it or nobody had time for it.
+    outcome: Option<&'static str>,
 }
 
 impl Inspection {
     pub(super) fn begin(firewall: &Arc<Firewall>, route: &str, client: Client) -> Self {
         Self {
             firewall: firewall.clone(),
-            route: route.to_owned(),
+            route: Arc::from(route),
             guarded: Some(firewall.guard.begin(route, client)),
             request: Held::default(),
             response: Held::default(),
-            is_blocked: false,
+            outcome: None,
         }
     }
 
     fn judge(&mut self, step: impl FnOnce(&mut Guarded) -> Verdict) -> Flow {
         let verdict = self.guarded.as_mut().map_or(Verdict::Pass, step);
+        self.decide(verdict)
+    }
+
+    fn decide(&mut self, verdict: Verdict) -> Flow {
         match verdict {
             Verdict::Pass => ControlFlow::Continue(()),
             Verdict::Block(block) => {
-                self.is_blocked = true;
+                self.outcome = Some("blocked");
                 ControlFlow::Break(refusal(&block))
             }
         }
+    }
+
+    /// Whether a step is nothing for a worker.
+    fn is_long(&self, step: Step) -> bool {
+        let guarded = self.guarded.as_ref();
+        self.firewall.beside.is_some() && guarded.is_some_and(|guarded| step.is_long(guarded))
     }
 
     pub(super) fn head<'h>(
@@ -64,12 +81,69 @@ impl Inspection {
         self.judge(|guarded| guarded.request_head(line, fields))
     }
 
+    /// Whether rules have still to see the request as a whole.
+    pub(crate) fn awaits_request_end(&self) -> bool {
+        !self.request.is_decided
+    }
+
+    /// Whether that takes long, and is not to be waited for by others.
+    pub(crate) fn is_request_long(&self) -> bool {
+        self.is_long(Step::Request)
+    }
+
     /// The request is complete. Once: further calls say nothing.
-    pub(crate) fn request_end(&mut self) -> Flow {
+    pub(crate) async fn request_end(&mut self) -> Flow {
+        if std::mem::replace(&mut self.request.is_decided, true) {
+            return ControlFlow::Continue(());
+        }
+        if !self.is_request_long() {
+            return self.judge(Guarded::request_body_done);
+        }
+        match self.take_turn(Step::Request).await {
+            Ok(verdict) => self.decide(verdict),
+            Err(why) => self.without_turn(why),
+        }
+    }
+
+    /// The same, on this thread however long it takes.
+    pub(crate) fn request_end_here(&mut self) -> Flow {
         if std::mem::replace(&mut self.request.is_decided, true) {
             return ControlFlow::Continue(());
         }
         self.judge(Guarded::request_body_done)
+    }
+
+    /// Hands what is inspected over, and takes it back.
+    async fn take_turn(&mut self, step: Step) -> Result<Verdict, TurnedAway> {
+        let Some(guarded) = self.guarded.take() else {
+            return Ok(Verdict::Pass);
+        };
+        match self.firewall.take_turn(&self.route, guarded, step).await {
+            Some(Turn::Had(guarded, verdict)) => {
+                self.guarded = Some(guarded);
+                Ok(verdict)
+            }
+            Some(Turn::None(guarded, why)) => {
+                self.guarded = Some(guarded);
+                Err(why)
+            }
+            // Its thread is gone, and inspection with it.
+            None => Ok(Verdict::Pass),
+        }
+    }
+
+    /// There was no turn. Who has brought too much himself is not let through for it.
+    fn without_turn(&mut self, why: TurnedAway) -> Flow {
+        let is_clients = why == TurnedAway::Share;
+        let overload = self.firewall.guard.site().config().beside.overload;
+        if is_clients || overload == Overload::Refuse {
+            self.outcome = Some("turned-away");
+            return ControlFlow::Break(Answer::uninspected(is_clients, BUSY));
+        }
+        if let Some(guarded) = &mut self.guarded {
+            guarded.let_through(why);
+        }
+        ControlFlow::Continue(())
     }
 
     /// A piece of the request's body, before anybody else gets it.
@@ -85,10 +159,15 @@ impl Inspection {
     }
 
     /// A piece of the request's body, which is held back until the rules have seen all of it, or as much as they look at: an
-    /// origin gets nothing of a body that is refused.
-    pub(crate) fn request_piece(&mut self, piece: &mut Option<Bytes>, is_end: bool) -> Flow {
+    /// origin gets nothing of a body that is refused. True: that is all, and [`request_end`](Self::request_end) and
+    /// [`release_request`](Self::release_request) are next.
+    pub(crate) fn hold_request(
+        &mut self,
+        piece: &mut Option<Bytes>,
+        is_end: bool,
+    ) -> ControlFlow<Answer, bool> {
         if self.request.is_decided {
-            return ControlFlow::Continue(());
+            return ControlFlow::Continue(false);
         }
         let wants = self
             .guarded
@@ -104,11 +183,14 @@ impl Inspection {
         if !is_end && !is_full && wants {
             // Nothing yet, and not the end.
             *piece = Some(Bytes::new());
-            return ControlFlow::Continue(());
+            return ControlFlow::Continue(false);
         }
-        self.request_end()?;
-        *piece = Some(self.request.bytes.split().freeze());
-        ControlFlow::Continue(())
+        ControlFlow::Continue(true)
+    }
+
+    /// What was held back goes on.
+    pub(crate) fn release_request(&mut self) -> Bytes {
+        self.request.bytes.split().freeze()
     }
 
     /// The answer's head.
@@ -120,9 +202,39 @@ impl Inspection {
     }
 
     /// A piece of the answer's body, held back as a request's is.
-    pub(crate) fn response_piece(&mut self, piece: &mut Option<Bytes>, is_end: bool) -> Flow {
-        if self.response.is_decided {
+    pub(crate) async fn response_piece(&mut self, piece: &mut Option<Bytes>, is_end: bool) -> Flow {
+        if !self.hold_response(piece, is_end)? {
             return ControlFlow::Continue(());
+        }
+        self.response_end().await?;
+        *piece = Some(self.response.bytes.split().freeze());
+        ControlFlow::Continue(())
+    }
+
+    /// The same for callers that cannot wait. Where it takes long, the thread gives up all its other work for as long.
+    pub(crate) fn response_piece_here(&mut self, piece: &mut Option<Bytes>, is_end: bool) -> Flow {
+        if !self.hold_response(piece, is_end)? {
+            return ControlFlow::Continue(());
+        }
+        if self.is_long(Step::Response) && may_block() {
+            // Not on the threads beside the workers: what is passed on has one turn at a time (`Turns`), which this call holds, and
+            // a wait for those threads would be one for all others who are passed on.
+            block_in_place(|| self.judge(Guarded::response_body_done))?;
+        } else {
+            self.judge(Guarded::response_body_done)?;
+        }
+        *piece = Some(self.response.bytes.split().freeze());
+        ControlFlow::Continue(())
+    }
+
+    /// True: that is all that rules look at.
+    fn hold_response(
+        &mut self,
+        piece: &mut Option<Bytes>,
+        is_end: bool,
+    ) -> ControlFlow<Answer, bool> {
+        if self.response.is_decided {
+            return ControlFlow::Continue(false);
         }
         let wants = self
             .guarded
@@ -137,12 +249,24 @@ impl Inspection {
         }
         if !is_end && !is_full && wants {
             *piece = None;
-            return ControlFlow::Continue(());
+            return ControlFlow::Continue(false);
         }
         self.response.is_decided = true;
-        self.judge(Guarded::response_body_done)?;
-        *piece = Some(self.response.bytes.split().freeze());
-        ControlFlow::Continue(())
+        ControlFlow::Continue(true)
+    }
+
+    /// The answer's body is complete. What the origin has done is not answered with "come again", and nothing that rules have not
+    /// seen goes out: without a turn it is looked at here.
+    async fn response_end(&mut self) -> Flow {
+        let verdict = match self.take_turn(Step::Response).await {
+            Ok(verdict) => verdict,
+            Err(_) if may_block() => {
+                let here = || self.guarded.as_mut().map(Guarded::response_body_done);
+                block_in_place(here).unwrap_or(Verdict::Pass)
+            }
+            Err(_) => return self.judge(Guarded::response_body_done),
+        };
+        self.decide(verdict)
     }
 
     fn room(&self, of: impl FnOnce(&mcsp_edge_waf::Limits) -> usize) -> usize {
@@ -151,29 +275,44 @@ impl Inspection {
 
     /// The end: counts, and writes the event if there is one. `status` is what the client got; 0 for nothing.
     pub(crate) fn finish(mut self, status: u16) {
-        let Some(guarded) = self.guarded.take() else {
-            return;
-        };
+        if let Some(guarded) = self.guarded.take() {
+            self.firewall
+                .conclude(&self.route, guarded, self.outcome, status);
+        }
+    }
+}
+
+/// Whether there are other threads that take this one's work over while it waits.
+fn may_block() -> bool {
+    Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread)
+}
+
+impl Firewall {
+    /// The end of a request's inspection. `outcome` is what it came to, if that is no matter of its rules.
+    pub(super) fn conclude(
+        &self,
+        route: &str,
+        guarded: Guarded,
+        outcome: Option<&'static str>,
+        status: u16,
+    ) {
         if !guarded.is_inspected() {
             // Told as a failure, or not inspected on purpose.
             drop(guarded.finish());
             return;
         }
         let event = guarded.finish();
-        let outcome = match &event {
-            _ if self.is_blocked => "blocked",
+        let outcome = outcome.unwrap_or(match &event {
             Some(event) if !event.matches.is_empty() => "matched",
             _ => "passed",
-        };
-        self.firewall.count(&self.route, outcome);
+        });
+        self.count(route, outcome);
         if let Some(mut event) = event {
             event.status = event.status.or((status > 0).then_some(status));
-            self.firewall.audit.write(event);
+            self.audit.write(event);
         }
     }
-}
 
-impl Firewall {
     pub(super) fn count(&self, route: &str, outcome: &str) {
         self.metrics
             .requests

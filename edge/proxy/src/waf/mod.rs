@@ -1,10 +1,11 @@
 //! The firewall in a request's life: what is inspected where, what a refusal is answered with, and who hears of it.
 //!
 //! It fails open: [`mcsp_edge_waf::Guard`] lets a request pass when inspection fails, and the [`Witness`] counts it and alerts.
-//! Requests of other nodes of ours are not inspected; the node that their viewer asked has done that. What HTTP/1.1 refuses on the
+//! What takes long is done beside the workers, and who cannot have a turn there is answered by whose fault that is. Requests of other nodes of ours are not inspected; the node that their viewer asked has done that. What HTTP/1.1 refuses on the
 //! wire is shown to the rules for their event, and stays refused.
 
 mod audit;
+mod beside;
 mod inspection;
 mod refused;
 mod stage;
@@ -14,7 +15,7 @@ use std::io;
 use std::sync::Arc;
 
 use mcsp_edge_waf::{
-    BreakerState, Collections, Environment, Guard, Loaded, MonotonicTicks, Site, SiteError,
+    Beside, BreakerState, Collections, Environment, Guard, Loaded, MonotonicTicks, Site, SiteError,
     ThreadTicks, WafConfig,
 };
 use prometheus::Registry;
@@ -32,6 +33,8 @@ use witness::{Telling, WafMetrics};
 #[derive(Debug)]
 pub struct Firewall {
     guard: Arc<Guard>,
+    /// Threads for what is long; absent: workers do it.
+    beside: Option<Beside>,
     audit: Audit,
     metrics: WafMetrics,
 }
@@ -56,6 +59,9 @@ pub enum FirewallError {
     /// The metrics are registered already.
     #[error("waf metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// There are no threads for what is long.
+    #[error("waf.beside.threads: {0}")]
+    Threads(#[source] io::Error),
     /// The audit file cannot be opened.
     #[error("waf.audit_file {path}: {source}")]
     Audit {
@@ -81,11 +87,12 @@ impl Firewall {
             return Ok(None);
         }
         let metrics = WafMetrics::register(registry)?;
+        let effort = Arc::new(ThreadTicks);
         let ticks = Arc::new(MonotonicTicks::default());
         let environment = Arc::new(Environment {
             limits: config.limits.clone(),
             ticks: ticks.clone(),
-            effort: Arc::new(ThreadTicks),
+            effort: effort.clone(),
             collections: Collections::new(config.counters_max),
         });
         let witness = Arc::new(Telling::new(metrics.clone(), ticks.clone()));
@@ -94,6 +101,7 @@ impl Firewall {
         let site = Site::new(config.clone());
         Ok(Some(Arc::new(Self {
             guard: Guard::new(site, environment, breaker, ticks, witness),
+            beside: Beside::start(&config.beside, effort).map_err(FirewallError::Threads)?,
             audit,
             metrics,
         })))

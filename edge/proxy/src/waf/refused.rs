@@ -79,7 +79,7 @@ pub(crate) fn see(
     };
     if inspection.head(line, head.fields).is_continue() {
         // The answer does not depend on it.
-        let _ = inspection.request_end();
+        let _ = inspection.request_end_here();
     }
     inspection.finish(StatusCode::BAD_REQUEST.as_u16());
 }
@@ -110,7 +110,7 @@ pub(crate) fn see_request(
         .iter()
         .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
     if inspection.head(line, fields.chain(host)).is_continue() {
-        let _ = inspection.request_end();
+        let _ = inspection.request_end_here();
     }
     inspection.finish(StatusCode::BAD_REQUEST.as_u16());
 }

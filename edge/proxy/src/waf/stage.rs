@@ -1,4 +1,4 @@
-//! `waf`: the request's head, and the request as a whole where it has no body.
+//! `waf`: the request's head, and the request as a whole where it has no body and is not long.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::ControlFlow;
@@ -75,8 +75,9 @@ pub(crate) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) ->
     let host = authority.filter(|_| !request.headers.contains_key(HOST));
     let host = host.map(|host| (&b"host"[..], host.as_bytes()));
     let mut judged = inspection.head(line, fields.chain(host));
-    if judged.is_continue() && !has_body {
-        judged = inspection.request_end();
+    // Of a long head the rest is for who can wait.
+    if judged.is_continue() && !has_body && !inspection.is_request_long() {
+        judged = inspection.request_end_here();
     }
     context.inspection = Some(Box::new(inspection));
     judged

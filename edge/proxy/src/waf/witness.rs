@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mcsp_edge_waf::{
-    BreakerState, FailedOpen, FailureKind, Loaded, MonotonicTicks, SiteError, Ticks as _, Witness,
+    BreakerState, FailedOpen, FailureKind, Loaded, MonotonicTicks, SiteError, Ticks as _,
+    TurnedAway, Witness,
 };
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
@@ -17,6 +18,9 @@ pub(super) struct WafMetrics {
     pub(super) requests: IntCounterVec,
     /// The most frequent of them.
     pub(super) cleared: IntCounter,
+    /// What waits for threads beside the workers or is under way on them.
+    pub(super) beside_now: IntGauge,
+    beside: IntCounterVec,
     failed_open: IntCounterVec,
     bypassed: IntCounter,
     is_open: IntGauge,
@@ -38,12 +42,20 @@ impl WafMetrics {
         };
         let failed_open = counters(
             "mcsp_edge_waf_failed_open_total",
-            "Requests let through since inspection failed: panic, overrun, unloaded.",
+            "Requests let through since inspection failed: panic, overrun, unloaded, overload.",
             &["kind"],
         )?;
         // All are there from the start: an alert is on the change of one.
         for kind in FailureKind::ALL {
             failed_open.with_label_values(&[kind.name()]);
+        }
+        let beside = counters(
+            "mcsp_edge_waf_beside_total",
+            "Long requests and answers by what came of them beside the workers: inspected, share (its client had its share), full, late, left (the client went), lost.",
+            &["outcome"],
+        )?;
+        for why in TurnedAway::ALL {
+            beside.with_label_values(&[why.name()]);
         }
         let bypassed = IntCounter::new(
             "mcsp_edge_waf_bypassed_total",
@@ -52,12 +64,17 @@ impl WafMetrics {
         registry.register(Box::new(bypassed.clone()))?;
         let requests = counters(
             "mcsp_edge_waf_requests_total",
-            "Requests by route and by what the firewall made of them: cleared (by the lane for media), passed, matched, blocked.",
+            "Requests by route and by what the firewall made of them: cleared (by the lane for media), passed, matched, blocked, turned-away (too much to do beside the workers), left (the client went meanwhile).",
             &["route", "outcome"],
         )?;
         Ok(Self {
             cleared: requests.with_label_values(&["media", "cleared"]),
             requests,
+            beside_now: gauge(
+                "mcsp_edge_waf_beside_places",
+                "Long requests and answers that wait for threads beside the workers or are under way there.",
+            )?,
+            beside,
             failed_open,
             bypassed,
             is_open: gauge(
@@ -71,6 +88,13 @@ impl WafMetrics {
                 &["outcome"],
             )?,
         })
+    }
+}
+
+impl WafMetrics {
+    /// What came of something long.
+    pub(super) fn beside(&self, outcome: &str) -> IntCounter {
+        self.beside.with_label_values(&[outcome])
     }
 }
 

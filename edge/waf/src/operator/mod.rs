@@ -120,6 +120,8 @@ impl Operator {
 fn hold(path: &[u8]) -> Option<Hit> {
     let path = String::from_utf8_lossy(path);
     let began = std::time::Instant::now();
+    // Whoever waits for it can see that it has begun.
+    let _ = std::fs::write(format!("{path}.begun"), "");
     // Also where whoever was to take it away has failed.
     while std::path::Path::new(&*path).exists() && began.elapsed().as_secs() < 60 {
         std::thread::sleep(std::time::Duration::from_millis(2));
