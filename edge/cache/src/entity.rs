@@ -103,11 +103,23 @@ pub struct Entity {
     passes: AtomicBool,
     /// Its origin does not know ranges.
     whole_only: AtomicBool,
+    /// Parts of it that its origin is asked for past the cache.
+    seeks: AtomicUsize,
     pub(crate) wait: Duration,
     fixed_bytes: u64,
     share: Mutex<Share>,
     /// It lingers: how many of those that did are gone.
     lingers: OnceLock<Arc<AtomicUsize>>,
+}
+
+/// A place among those who ask for a part of a response past the cache; left when dropped.
+#[derive(Debug)]
+pub struct SeekPast(Arc<Entity>);
+
+impl Drop for SeekPast {
+    fn drop(&mut self) {
+        self.0.seeks.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Entity {
@@ -153,6 +165,7 @@ impl Entity {
             disk: OnceLock::new(),
             passes: AtomicBool::new(false),
             whole_only: AtomicBool::new(false),
+            seeks: AtomicUsize::new(0),
             wait,
             fixed_bytes,
             share: Mutex::new(share),
@@ -308,6 +321,16 @@ impl Entity {
     #[must_use]
     pub fn is_whole_only(&self) -> bool {
         self.whole_only.load(Ordering::Relaxed)
+    }
+
+    /// A place among those who ask its origin for a part past the cache, if fewer than `seeks_max` do.
+    #[must_use]
+    pub fn seek_past(self: &Arc<Self>, seeks_max: usize) -> Option<SeekPast> {
+        let enter = |seeks: usize| (seeks < seeks_max).then_some(seeks + 1);
+        self.seeks
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter)
+            .ok()?;
+        Some(SeekPast(Arc::clone(self)))
     }
 
     pub(crate) fn note_failure(&self, error: FillError) {

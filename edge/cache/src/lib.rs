@@ -70,7 +70,7 @@ pub mod engine {
     pub use crate::disk_tier::{
         Accepted, DiskError, DiskHead, DiskLifetimes, DiskRecord, DiskReport, DiskState, DiskTier,
     };
-    pub use crate::entity::Entity;
+    pub use crate::entity::{Entity, SeekPast};
     pub use crate::filling::{BodyPlan, FillError, Filling, NewResponse, Refused, Stored};
     pub use crate::flight::{FillTicket, Follow, Followed, Join, Lead};
     pub use crate::head::{Lifetimes, StoredHead};

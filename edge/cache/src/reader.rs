@@ -80,11 +80,16 @@ impl Reader {
         &self.entity
     }
 
+    /// How many bytes are brought before the next one to be read; nothing when that is here, or nobody brings it.
+    #[must_use]
+    pub fn brought_before(&self) -> Option<u64> {
+        self.entity.body.brought_before(self.position)
+    }
+
     /// Is the next byte one that somebody brings, but more than `far_bytes` others before it?
     #[must_use]
     pub fn is_far(&self, far_bytes: u64) -> bool {
-        let before = self.entity.body.brought_before(self.position);
-        before.is_some_and(|bytes| bytes > far_bytes)
+        self.brought_before().is_some_and(|bytes| bytes > far_bytes)
     }
 
     /// The next piece, if it is there at once; nothing when the reader would have to wait, or at the end.

@@ -92,6 +92,7 @@ pub(crate) struct ProxyMetrics {
     pub(crate) stale: IntCounterVec,
     pub(crate) not_stored: IntCounterVec,
     pub(crate) ranges_refused: IntCounterVec,
+    pub(crate) seeks_past: IntCounter,
     pub(crate) clients_gone: IntCounterVec,
     pub(crate) fetches_given_up: IntCounter,
     pub(crate) failures_shared: IntCounterVec,
@@ -186,6 +187,11 @@ impl ProxyMetrics {
                 "Requests that were told of the failure of a fetch that they had waited for, by how it failed: unreachable, overloaded, \
                  timed_out, unusable, left_alone.",
                 &["failure"],
+            )?,
+            seeks_past: counter(
+                "mcsp_edge_seeks_past_total",
+                "Parts that an origin was asked for past the cache, since the fill that brings them was far behind and its response has no \
+                 strong validator.",
             )?,
             left_alone: counters(
                 "mcsp_edge_origin_left_alone_total",

@@ -14,12 +14,15 @@ use crate::harness::{Node, wait_for, within};
 
 const TOTAL_BYTES: usize = 4 << 20;
 
-/// Has a strong validator, and knows ranges or not. Its first answers do not get past `breaks_at` before the gate opens, nor
+/// Has a strong validator or none, and knows ranges or not. Its first answers do not get past `breaks_at` before the gate opens, nor
 /// at all when there is none.
 #[derive(Clone)]
 struct Film {
     body: Arc<[u8]>,
     knows_ranges: bool,
+    has_validator: bool,
+    /// Does a part's body wait for the gate too?
+    holds_parts: bool,
     breaks_at: usize,
     broken_answers: usize,
     gate: Option<Arc<Semaphore>>,
@@ -31,6 +34,8 @@ impl Film {
         Self {
             body: (0..TOTAL_BYTES).map(|n| (n % 251) as u8).collect(),
             knows_ranges: true,
+            has_validator: true,
+            holds_parts: false,
             breaks_at,
             broken_answers: usize::MAX,
             gate,
@@ -77,11 +82,19 @@ impl Film {
             None => "200 OK".to_owned(),
         };
         let length = last + 1 - first;
+        let tag = if self.has_validator {
+            "ETag: \"film\"\r\n"
+        } else {
+            ""
+        };
         let head = format!(
-            "HTTP/1.1 {status}\r\nCache-Control: max-age=600\r\nETag: \"film\"\r\nContent-Length: {length}\r\n\
+            "HTTP/1.1 {status}\r\nCache-Control: max-age=600\r\n{tag}Content-Length: {length}\r\n\
              Connection: close\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).await?;
+        if let Some(gate) = self.gate.as_ref().filter(|_| self.holds_parts && first > 0) {
+            drop(gate.acquire().await);
+        }
         let body = &self.body;
         let mut at = first;
         if !is_broken {
@@ -219,4 +232,102 @@ async fn a_body_that_broke_off_goes_on_with_the_same_whole() {
         assert!(bytes == film.body[..], "the whole is not whole");
         assert_eq!(film.asked(), asked);
     }
+}
+
+/// A film that no part can be put together of, whose fill stands before a gate: the node, and the answer that fills.
+async fn standing(knows_ranges: bool) -> (Film, Arc<Semaphore>, Node, TempDir, reqwest::Response) {
+    let gate = Arc::new(Semaphore::new(0));
+    let mut film = Film::new(300 << 10, Some(Arc::clone(&gate)));
+    film.has_validator = false;
+    film.knows_ranges = knows_ranges;
+    film.broken_answers = 1;
+    let (node, dir) = film.node().await;
+    let whole = node.request(Method::GET, "/film").send().await.unwrap();
+    assert_eq!(whole.status(), 200);
+    (film, gate, node, dir, whole)
+}
+
+async fn part(node: &Node, range: &str) -> (String, bytes::Bytes) {
+    let request = node.request(Method::GET, "/film").header("range", range);
+    let answer = within("a part", request.send()).await.unwrap();
+    assert_eq!(answer.status(), 206, "{range}");
+    let said = answer.headers()["content-range"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    (said, within("its bytes", answer.bytes()).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_seek_into_what_has_no_validator_is_an_answer_by_itself() {
+    let (film, gate, node, _dir, whole) = standing(true).await;
+    let (said, far) = part(&node, "bytes=3000000-3000009").await;
+    assert_eq!(said, format!("bytes 3000000-3000009/{TOTAL_BYTES}"));
+    assert!(far == film.body[3_000_000..3_000_010] && film.asked() == 2);
+    // What is near waits for the fill, and nothing of the rest is kept.
+    let (_, near) = part(&node, "bytes=1000-1009").await;
+    assert!(near == film.body[1000..1010] && film.asked() == 2);
+    let (_, again) = part(&node, "bytes=3000000-3000009").await;
+    assert!(again == far && film.asked() == 3);
+    let (_, end) = part(&node, "bytes=4194299-").await;
+    assert!(end == film.body[TOTAL_BYTES - 5..] && film.asked() == 4);
+    let past = node.metric("mcsp_edge_seeks_past_total", &[]).await;
+    assert!((past - 3.0).abs() < 0.1, "{past}");
+    gate.close();
+    let whole = within("the whole", whole.bytes()).await.unwrap();
+    assert!(whole == film.body[..], "the whole is not whole");
+    let (_, held) = part(&node, "bytes=3000000-3000009").await;
+    assert!(held == far && film.asked() == 4, "it is stored");
+}
+
+#[tokio::test]
+async fn a_seek_that_an_origin_without_ranges_cannot_answer_waits_for_the_fill() {
+    let (film, gate, node, _dir, whole) = standing(false).await;
+    let parts = async {
+        let first = part(&node, "bytes=3000000-3000009");
+        let later = async {
+            wait_for("a request for a part", async || film.asked() == 2).await;
+            let later = (0..5).map(|_| part(&node, "bytes=3000000-3000009"));
+            let opens = async {
+                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+                gate.close();
+            };
+            futures::join!(futures::future::join_all(later), opens).0
+        };
+        futures::join!(first, later)
+    };
+    let (first, later) = parts.await;
+    for (_, bytes) in later.into_iter().chain([first]) {
+        assert!(bytes == film.body[3_000_000..3_000_010]);
+    }
+    let whole = within("the whole", whole.bytes()).await.unwrap();
+    assert!(whole == film.body[..], "the whole is not whole");
+    // Some may have asked before the first was known to be in vain.
+    assert!(film.asked() <= 5, "{} requests", film.asked());
+}
+
+/// Each takes a fetch, and keeps it for as long as its client takes: few at once.
+#[tokio::test]
+async fn few_seek_past_a_fill_at_once() {
+    const SEEKS: usize = 4;
+    let gate = Arc::new(Semaphore::new(0));
+    let mut film = Film::new(300 << 10, Some(Arc::clone(&gate)));
+    film.has_validator = false;
+    film.holds_parts = true;
+    let (node, _dir) = film.node().await;
+    let whole = node.request(Method::GET, "/film").send().await.unwrap();
+    // Those that come past stand before the gate with a head and no byte.
+    let parts = futures::future::join_all((0..12).map(|_| part(&node, "bytes=3000000-3000009")));
+    let opens = async {
+        wait_for("those that may", async || film.asked() == 1 + SEEKS).await;
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        assert_eq!(film.asked(), 1 + SEEKS);
+        gate.close();
+    };
+    let (parts, ()) = futures::join!(parts, opens);
+    for (_, bytes) in parts {
+        assert!(bytes == film.body[3_000_000..3_000_010]);
+    }
+    let whole = within("the whole", whole.bytes()).await.unwrap();
+    assert!(whole == film.body[..], "the whole is not whole");
 }

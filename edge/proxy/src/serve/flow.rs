@@ -255,6 +255,7 @@ impl<C: ClientStream> Flow<'_, C> {
             Sent::Missing if !self.may_ask_alone(entity) => Box::pin(self.fail_untried()).await,
             Sent::Missing => Box::pin(self.pass(Forward::Partial, None)).await,
             Sent::Failed(error) => self.fail_body(entity, error).await,
+            Sent::OutOfReach => Box::pin(self.seek(entity, sending.report)).await,
         }
     }
 

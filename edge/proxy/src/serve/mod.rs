@@ -37,6 +37,7 @@ mod prefetching;
 mod prepared;
 mod pump;
 mod report;
+mod seeking;
 mod send;
 mod setbacks;
 mod slices;

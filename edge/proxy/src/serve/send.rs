@@ -19,6 +19,7 @@ use super::client::{ClientStream, HeadLines, Length, SendFault, unless_gone};
 use super::prefetching;
 use super::prepared::{self, Prepared};
 use super::report::Report;
+use super::seeking::Reached;
 use super::slices::{self, Brought, Missing};
 use super::stretch::Opening;
 use crate::context::RequestContext;
@@ -42,6 +43,8 @@ pub(crate) enum Sent {
     Missing,
     /// No: it was being brought, and failed before its first byte. Nothing was said to the client.
     Failed(ReadError),
+    /// No: what is wanted of it is brought, but not soon, and cannot be had beside it. Nothing was said to the client.
+    OutOfReach,
 }
 
 ///// An entity on its way to a client.
@@ -161,8 +164,15 @@ impl Sending<'_> {
     async fn await_first(&self, context: &RequestContext, range: Range<u64>) -> Opening {
         let mut reader = self.entity.reader(range.clone());
         let (mut has_asked, mut has_sought) = (false, false);
+        let mut came = match self.reach(&mut reader).await {
+            Reached::Next(next) => Some(next),
+            Reached::Not => return Opening::Not(Sent::OutOfReach),
+            Reached::InTime => None,
+        };
         loop {
-            let next = if has_sought {
+            let next = if let Some(next) = came.take() {
+                Some(next)
+            } else if has_sought {
                 Some(reader.next().await)
             } else {
                 slices::next_soon(&mut reader).await

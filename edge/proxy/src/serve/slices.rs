@@ -66,7 +66,7 @@ pub(crate) fn broke_off(entity: &Entity) -> bool {
 }
 
 /// A byte before which a fill brings more than this is asked for by itself.
-const FAR_BYTES: u64 = SLICE_BYTES;
+pub(super) const FAR_BYTES: u64 = SLICE_BYTES;
 /// How long it is waited for before: most origins send that much in less.
 const FAR_PATIENCE: Duration = Duration::from_millis(25);
 
