@@ -4,8 +4,8 @@ use std::future::poll_fn;
 use std::io::IoSlice;
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use http::StatusCode;
 use http::request::Parts;
-use http::{StatusCode, Uri};
 use mcsp_edge_limits::Drip;
 use pingora_core::protocols::Stream;
 use tokio::sync::{oneshot, watch};
@@ -42,21 +42,24 @@ pub async fn serve_connection<H: Handler>(
         peer,
         wire: Wire::new(stream, limits, stop),
         scanner: Scanner::default(),
-        parts: empty_parts(),
-        scratch: BytesMut::new(),
+        arrived: Instant::now(),
         requests: 0,
         limits,
         handler,
     };
     loop {
-        let (info, raw) = match connection.head().await {
-            Ok(head) => head,
-            Err(end) => return handler.end(connection.end(end)).await,
+        let taken = match connection.head().await {
+            Ok(taken) => taken,
+            Err(end) => return handler.end(Box::pin(connection.end(end))).await,
         };
-        match connection.request(info, raw).await {
+        // All that a request needs lies in memory that the last one of the thread gave back. In the connection's own it would
+        // have left the core's caches meanwhile, for each of many connections.
+        let request = Box::write(Box::new_uninit(), connection.request(taken));
+        match Box::into_pin(request).await {
             Flow::Next => {}
             Flow::End(closed) => return closed,
-            Flow::Delegate(request) => match connection.delegate(request).await {
+            // In a box: it needs far more room than what is served here.
+            Flow::Delegate(request) => match Box::pin(connection.delegate(request)).await {
                 Ok(returned) => connection = returned,
                 Err(closed) => return closed,
             },
@@ -69,13 +72,18 @@ struct Connection<'c, H> {
     peer: Peer,
     drip: Drip,
     scanner: Scanner,
-    /// Empty between requests.
-    parts: Parts,
-    /// The memory in which an answer's head is made; none between requests.
-    scratch: BytesMut,
+    /// When the last bytes came of the head that is being read, or was.
+    arrived: Instant,
     requests: u32,
     limits: &'c Limits,
     handler: &'c H,
+}
+
+/// A head that is complete.
+struct Taken {
+    info: HeadInfo,
+    raw: Bytes,
+    parts: Parts,
 }
 
 /// What follows a request.
@@ -106,22 +114,26 @@ impl From<Refusal> for End {
 }
 
 impl<H: Handler> Connection<'_, H> {
-    /// Reads the next head into `self.parts`.
-    async fn head(&mut self) -> Result<(HeadInfo, Bytes), End> {
+    /// Reads the next head.
+    async fn head(&mut self) -> Result<Taken, End> {
         self.scanner.reset();
-        self.drip.restart();
         let mut has_begun = false;
-        let idle_deadline = Instant::now()
+        if !self.wire.buffer.is_empty() {
+            // Requests that wait here already must not keep the thread from other connections.
+            tokio::task::consume_budget().await;
+        }
+        let begun = Instant::now();
+        self.arrived = begun;
+        self.drip.restart(begun);
+        let idle_deadline = begun
             + if self.requests == 0 {
                 self.limits.head_timeout()
             } else {
                 self.limits.idle_timeout()
             };
         let mut deadline = idle_deadline;
-        if !self.wire.buffer.is_empty() {
-            // Requests that wait here already must not keep the thread from other connections.
-            tokio::task::consume_budget().await;
-        }
+        // The clock is read once for all that happens without a wait.
+        let mut now = Some(begun);
         loop {
             while !self.wire.buffer.is_empty() {
                 let scanned = self.scanner.scan(&self.wire.buffer, self.limits);
@@ -137,21 +149,10 @@ impl<H: Handler> Connection<'_, H> {
                         has_begun = false;
                         deadline = idle_deadline;
                     }
-                    Scan::Complete(bytes) => {
-                        self.parts.headers = spare::fields();
-                        let buffer = &mut self.wire.buffer;
-                        let parts = &mut self.parts;
-                        let taken = take_head(buffer, bytes, &self.scanner, self.limits, parts);
-                        return taken.or_else(|(refusal, head)| {
-                            self.take_odd(&head, refusal).ok_or_else(|| {
-                                self.handler.on_refused_head(&head, &self.peer);
-                                End::Refused(refusal)
-                            })
-                        });
-                    }
+                    Scan::Complete(bytes) => return self.take(bytes),
                     Scan::Partial => {
                         if !has_begun && self.requests > 0 {
-                            deadline = Instant::now() + self.limits.head_timeout();
+                            deadline = self.arrived + self.limits.head_timeout();
                         }
                         has_begun = true;
                         break;
@@ -162,12 +163,15 @@ impl<H: Handler> Connection<'_, H> {
                 let gathered = poll_fn(|context| self.drip.poll_gathered(context));
                 // What has come by the deadline is read all the same.
                 let _ = tokio::time::timeout_at(deadline, gathered).await;
+                now = None;
             }
             let had = self.wire.buffer.len();
-            match self.wire.read(Some(deadline), !has_begun).await {
+            match self.wire.read_at(now.take(), deadline, !has_begun).await {
                 Arrival::Bytes => {
                     let read = self.wire.buffer.len() - had;
-                    self.drip.took(read, self.limits.head_timeout() / 4);
+                    self.arrived = Instant::now();
+                    let most = self.limits.head_timeout() / 4;
+                    self.drip.took(read, most, self.arrived);
                 }
                 Arrival::Late if has_begun => return Err(Refusal::HeadTimeout.into()),
                 Arrival::Late => return Err(End::Quiet(CloseReason::Idle)),
@@ -180,40 +184,69 @@ impl<H: Handler> Connection<'_, H> {
         }
     }
 
+    /// Takes a head of so many bytes off the buffer.
+    fn take(&mut self, bytes: usize) -> Result<Taken, End> {
+        let mut parts = empty_parts();
+        parts.headers = spare::fields();
+        let buffer = &mut self.wire.buffer;
+        let (info, raw) = take_head(buffer, bytes, &self.scanner, self.limits, &mut parts)
+            .or_else(|(refusal, head)| {
+                let odd = self.take_odd(&head, refusal, &mut parts);
+                odd.ok_or_else(|| {
+                    self.handler.on_refused_head(&head, &self.peer);
+                    refusal
+                })
+            })?;
+        Ok(Taken { info, raw, parts })
+    }
+
     /// Takes a head that was refused, if its route wants it all the same.
-    fn take_odd(&mut self, head: &Bytes, refusal: Refusal) -> Option<(HeadInfo, Bytes)> {
+    fn take_odd(
+        &mut self,
+        head: &Bytes,
+        refusal: Refusal,
+        parts: &mut Parts,
+    ) -> Option<(HeadInfo, Bytes)> {
         Oddity::of(refusal).filter(|oddity| self.handler.may_take(*oddity))?;
-        let mended = mend(
-            head,
-            &mut self.scanner,
-            refusal,
-            self.limits,
-            &mut self.parts,
-        )?;
-        let is_taken = self.handler.takes(mended.oddity, &self.parts, &self.peer);
+        let mended = mend(head, &mut self.scanner, refusal, self.limits, parts)?;
+        let is_taken = self.handler.takes(mended.oddity, parts, &self.peer);
         is_taken.then_some((mended.info, mended.head))
     }
 
     /// Has one request served.
-    async fn request(&mut self, info: HeadInfo, raw: Bytes) -> Flow {
+    async fn request(&mut self, taken: Taken) -> Flow {
+        let Taken {
+            info,
+            raw,
+            mut parts,
+        } = taken;
         let requests_before = self.requests;
         self.requests += 1;
         let may_persist = self.requests < self.limits.requests_max;
-        self.scratch = spare::bytes();
+        let mut scratch = spare::bytes();
         let mut exchange = Exchange::new(
             &mut self.wire,
             self.limits,
             &self.peer,
-            &mut self.scratch,
-            &mut self.parts,
+            &mut scratch,
+            &mut parts,
+            self.arrived,
             info,
             requests_before,
             may_persist,
         );
         let next = self.handler.on_request(&mut exchange).await;
         let (verdict, mut info, refusal) = exchange.end(next);
-        let sent_line = self.parts.extensions.remove::<SentLine>();
-        self.forget();
+        let sent_line = parts.extensions.remove::<SentLine>();
+        let raw = match verdict {
+            Verdict::Delegated => lent_head(raw, &self.scanner),
+            _ => raw,
+        };
+        // What the request held goes, so that the read buffer is ours alone again, and the memory is kept.
+        spare::keep_fields(&mut parts.headers);
+        spare::keep_bytes(&mut scratch);
+        self.scanner.rest();
+        drop(parts);
         let closed = match verdict {
             Verdict::Answered { persists } => {
                 if let Some(refusal) = refusal {
@@ -241,7 +274,6 @@ impl<H: Handler> Connection<'_, H> {
             Verdict::Delegated => {
                 let is_stopped = self.wire.watches.stop.is_stopped();
                 let is_last = !may_persist || !info.is_persistent || is_stopped;
-                let raw = lent_head(raw, &self.scanner);
                 return Flow::Delegate(Delegate {
                     info,
                     raw,
@@ -314,14 +346,6 @@ impl<H: Handler> Connection<'_, H> {
         Err(handler.end(end).await)
     }
 
-    /// Drops what the request held, so that the read buffer is ours alone again, and keeps the memory.
-    fn forget(&mut self) {
-        spare::keep_fields(&mut self.parts.headers);
-        spare::keep_bytes(&mut self.scratch);
-        self.parts.extensions.clear();
-        self.parts.uri = Uri::default();
-    }
-
     /// Reads over what is left of a request's body.
     async fn discard(&mut self, info: &mut HeadInfo) -> Result<(), CloseReason> {
         if info.framing.is_done() {
@@ -362,7 +386,7 @@ impl<H: Handler> Connection<'_, H> {
 
     /// An answer of the connection's own, its last.
     async fn answer(&mut self, status: StatusCode) {
-        let mut head = Head::new(status, std::mem::take(&mut self.scratch));
+        let mut head = Head::new(status, spare::bytes());
         self.handler.fields(&mut head);
         let head = head.seal(WireLength::Known(0), Some(b"Connection: close\r\n"));
         // Whether it arrives or not, the connection ends.

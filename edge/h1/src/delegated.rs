@@ -20,6 +20,7 @@ use pingora_core::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
 use crate::body::Framing;
@@ -140,7 +141,7 @@ impl Delegated {
             out.set_filled(before + passed.unwrap_or(0));
             self.note(passed)?;
             if !self.framing.is_done() && length > 0 {
-                self.drip.took(length, self.gather_most);
+                self.drip.took(length, self.gather_most, Instant::now());
             }
         } else {
             let offered = self.buffer.len().min(out.remaining());

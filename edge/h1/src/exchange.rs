@@ -63,6 +63,7 @@ pub struct Exchange<'c> {
     limits: &'c Limits,
     peer: &'c Peer,
     request: &'c mut RequestParts,
+    arrived: Instant,
     scratch: &'c mut BytesMut,
     requests_before: u32,
     is_head: bool,
@@ -82,6 +83,7 @@ impl<'c> Exchange<'c> {
         peer: &'c Peer,
         scratch: &'c mut BytesMut,
         request: &'c mut RequestParts,
+        arrived: Instant,
         info: HeadInfo,
         requests_before: u32,
         may_persist: bool,
@@ -98,6 +100,7 @@ impl<'c> Exchange<'c> {
             limits,
             peer,
             request,
+            arrived,
             scratch,
             requests_before,
             has_asked_body: false,
@@ -120,6 +123,12 @@ impl<'c> Exchange<'c> {
     /// Gives a request's memory back.
     pub fn recycle(&mut self, request: RequestParts) {
         *self.request = request;
+    }
+
+    /// When the last of its head came.
+    #[must_use]
+    pub const fn arrived(&self) -> Instant {
+        self.arrived
     }
 
     /// The other end.

@@ -54,7 +54,7 @@ impl Pace {
         loop {
             let since = *self.waiting_since.get_or_insert_with(Instant::now);
             let deadline = since + self.window.saturating_sub(self.waited);
-            ready!(alarm.poll_passed(context, deadline));
+            ready!(alarm.poll_passed(context, deadline, None));
             if self.taken < self.window_bytes_min {
                 return Poll::Ready(());
             }

@@ -6,6 +6,8 @@ use std::cell::RefCell;
 use bytes::BytesMut;
 use http::HeaderMap;
 
+use crate::parse::Line;
+
 /// What one read asks for.
 const READ_BYTES: usize = 4096;
 
@@ -18,11 +20,13 @@ const KEPT_MAX: usize = 8;
 /// A piece with more room than this is not kept.
 const KEPT_BYTES_MAX: usize = 64 << 10;
 const KEPT_FIELDS_MAX: usize = 64;
+const KEPT_LINES_MAX: usize = 64;
 
 #[derive(Default)]
 struct Spare {
     buffers: Vec<BytesMut>,
     fields: Vec<HeaderMap>,
+    lines: Vec<Vec<Line>>,
 }
 
 thread_local! {
@@ -80,6 +84,25 @@ pub(crate) fn keep_fields(fields: &mut HeaderMap) {
     });
 }
 
+/// Empty memory for the places of lines.
+pub(crate) fn lines() -> Vec<Line> {
+    SPARE.with_borrow_mut(|spare| spare.lines.pop().unwrap_or_default())
+}
+
+/// Gives it back.
+pub(crate) fn keep_lines(lines: &mut Vec<Line>) {
+    let mut lines = std::mem::take(lines);
+    if lines.capacity() == 0 || lines.capacity() > KEPT_LINES_MAX {
+        return;
+    }
+    lines.clear();
+    SPARE.with_borrow_mut(|spare| {
+        if spare.lines.len() < KEPT_MAX {
+            spare.lines.push(lines);
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,15 +115,17 @@ mod tests {
             some.insert(http::header::COOKIE, http::HeaderValue::from_static("x"));
             keep_fields(&mut some);
             assert!(some.is_empty());
+            keep_lines(&mut vec![(1, 2)]);
         }
         SPARE.with_borrow(|spare| {
             assert_eq!(
-                (spare.buffers.len(), spare.fields.len()),
-                (KEPT_MAX, KEPT_MAX)
+                [spare.buffers.len(), spare.fields.len(), spare.lines.len()],
+                [KEPT_MAX; 3]
             );
         });
         assert!(bytes().is_empty());
         assert!(fields().is_empty());
+        assert!(lines().is_empty());
         keep_bytes(&mut BytesMut::with_capacity(2 * KEPT_BYTES_MAX));
         assert!(bytes().capacity() <= KEPT_BYTES_MAX);
     }

@@ -96,7 +96,18 @@ impl Wire {
 
     /// Reads more into the buffer. Nothing is lost when the future is dropped.
     pub(crate) async fn read(&mut self, deadline: Option<Instant>, heeds_stop: bool) -> Arrival {
-        poll_fn(|context| self.poll_read(context, deadline, heeds_stop)).await
+        poll_fn(|context| self.poll_read(context, deadline, heeds_stop, None)).await
+    }
+
+    /// The same, for one who has just read the clock, without having waited since.
+    pub(crate) async fn read_at(
+        &mut self,
+        now: Option<Instant>,
+        deadline: Instant,
+        heeds_stop: bool,
+    ) -> Arrival {
+        let mut now = now;
+        poll_fn(|context| self.poll_read(context, Some(deadline), heeds_stop, now.take())).await
     }
 
     fn poll_read(
@@ -104,6 +115,7 @@ impl Wire {
         context: &mut Context<'_>,
         deadline: Option<Instant>,
         heeds_stop: bool,
+        now: Option<Instant>,
     ) -> Poll<Arrival> {
         spare::make_room(&mut self.buffer);
         match poll_read_buf(Pin::new(&mut *self.stream), context, &mut self.buffer) {
@@ -119,7 +131,7 @@ impl Wire {
             return Poll::Ready(Arrival::Stopped);
         }
         if let Some(deadline) = deadline {
-            ready!(self.watches.alarm.poll_passed(context, deadline));
+            ready!(self.watches.alarm.poll_passed(context, deadline, now));
             return Poll::Ready(Arrival::Late);
         }
         Poll::Pending
@@ -266,7 +278,7 @@ impl Wire {
             {
                 return Poll::Ready(());
             }
-            self.watches.alarm.poll_passed(context, deadline)
+            self.watches.alarm.poll_passed(context, deadline, None)
         })
         .await;
     }

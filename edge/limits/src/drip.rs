@@ -43,10 +43,10 @@ impl Drip {
         }
     }
 
-    /// Something else begins. What gathers is not waited for.
-    pub fn restart(&mut self) {
+    /// Something else begins `now`. What gathers is not waited for.
+    pub fn restart(&mut self, now: Instant) {
         self.drips = 0;
-        self.last = Instant::now();
+        self.last = now;
         self.gathering = None;
     }
 
@@ -65,10 +65,9 @@ impl Drip {
         Poll::Ready(())
     }
 
-    /// A read gave so many bytes, and more have to come. If they drip, what follows gathers for `most` at the longest: less than
-    /// half of what the client has for it, or waiting would make it late.
-    pub fn took(&mut self, bytes: usize, most: Duration) {
-        let now = Instant::now();
+    /// A read gave so many bytes `now`, and more have to come. If they drip, what follows gathers for `most` at the longest: less
+    /// than half of what the client has for it, or waiting would make it late.
+    pub fn took(&mut self, bytes: usize, most: Duration, now: Instant) {
         let since = now - self.last;
         self.last = now;
         if bytes >= DRIP_BYTES {
@@ -111,7 +110,7 @@ mod tests {
         let mut drip = Drip::new(1);
         for bytes in [1, 63, 4096, 1, 64, 1] {
             assert_eq!(waited(&mut drip).await, Duration::ZERO);
-            drip.took(bytes, MOST);
+            drip.took(bytes, MOST, Instant::now());
         }
     }
 
@@ -121,11 +120,11 @@ mod tests {
             let mut drip = Drip::new(7);
             for _ in 0..2 {
                 tokio::time::sleep(Duration::from_millis(pace_ms)).await;
-                drip.took(1, MOST);
+                drip.took(1, MOST, Instant::now());
                 assert_eq!(waited(&mut drip).await, Duration::ZERO);
             }
             tokio::time::sleep(Duration::from_millis(pace_ms)).await;
-            drip.took(1, MOST);
+            drip.took(1, MOST, Instant::now());
             let waited = waited(&mut drip).await.as_millis();
             let wanted = least_ms..=most_ms + 2;
             assert!(wanted.contains(&waited), "{pace_ms}: {waited}");
@@ -137,11 +136,11 @@ mod tests {
         let mut drip = Drip::new(9);
         for _ in 0..20 {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            drip.took(1, Duration::from_millis(30));
+            drip.took(1, Duration::from_millis(30), Instant::now());
             assert!(waited(&mut drip).await <= Duration::from_millis(32));
         }
-        drip.took(1, MOST);
-        drip.restart();
+        drip.took(1, MOST, Instant::now());
+        drip.restart(Instant::now());
         assert_eq!(waited(&mut drip).await, Duration::ZERO);
     }
 

@@ -24,7 +24,9 @@ use mcsp_edge_tls::{CertificateStore, TlsError};
 use mcsp_geo::{AsnDb, GeoDb, GeoError};
 use mcsp_identity::{CallerTableError, IdentityError, WorkloadIdentity};
 use mcsp_pop_config::{PopConfigError, PopSet};
-use mcsp_runtime::{ConfigError, PooledEntropy, SharedClock, SystemClock, SystemEntropy};
+use mcsp_runtime::{
+    CoarseClock, ConfigError, PooledEntropy, SharedClock, SystemClock, SystemEntropy,
+};
 use mcsp_telemetry::{LoggingError, red_metrics, registry};
 use thiserror::Error;
 
@@ -169,7 +171,8 @@ impl Prepared {
         config.validate()?;
         config.media_renewal.validate()?;
         config.token_keys.validate()?;
-        let clock = SystemClock::shared();
+        // A request asks for it half a dozen times.
+        let clock = CoarseClock::shared();
         let membership = Membership::new(&config)?;
         let partners = Partners::load(&config.media_partner)?;
         let certificates = config.tls.clone().map(CertificateStore::open).transpose()?;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use mcsp_edge_limits::{ConnectionGuard, Limits, Turns};
 use mcsp_edge_proxy::Door;
 use mcsp_edge_tls::{TlsServer, digest_of_client};
-use pingora_core::protocols::l4::stream::Stream as L4Stream;
-use pingora_core::protocols::{GetSocketDigest as _, SocketDigest, Stream};
+use mcsp_edge_traffic::TcpConnection;
+use pingora_core::protocols::{SocketDigest, Stream};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
@@ -209,20 +209,17 @@ async fn connection(
     let mut ja4 = None;
     let stream: Stream = match tls {
         None => {
-            let mut stream = L4Stream::from(stream);
-            stream.set_socket_digest(match client {
+            let digest = match client {
                 Some(client) => digest_of_client(&stream, client),
                 None => SocketDigest::from_raw_fd(stream.as_raw_fd()),
-            });
-            clients.count_unboxed(stream)
+            };
+            clients.count_unboxed(TcpConnection::new(stream, digest))
         }
         Some(tls) => {
             let timeout = doorway.handshake_timeout;
             let from = client.or_else(|| stream.peer_addr().ok());
-            match tls
-                .accept(stream, from.map(|from| from.ip()), timeout)
-                .await
-            {
+            // In a box of its own, as all that a connection seldom needs: it would take room in the task for as long as that lives.
+            match Box::pin(tls.accept(stream, from.map(|from| from.ip()), timeout)).await {
                 Ok(stream) => {
                     ja4 = stream.ja4();
                     match client {

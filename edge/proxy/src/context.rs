@@ -88,9 +88,10 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
-    pub(crate) fn new(trace: TraceContext) -> Self {
+    #[inline]
+    pub(crate) fn new(trace: TraceContext, started: Instant) -> Self {
         Self {
-            started: Instant::now(),
+            started,
             peer: None,
             is_tls: false,
             visitor: Visitor::default(),

@@ -9,7 +9,7 @@ mod login;
 mod tunnel;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -54,7 +54,7 @@ impl ProxyHttp for EdgeProxy {
     fn new_ctx(&self) -> RequestContext {
         let edge = &self.edge;
         let trace = TraceContext::root(&*edge.entropy, edge.config.trace_sample_ratio);
-        let mut context = RequestContext::new(trace);
+        let mut context = RequestContext::new(trace, Instant::now());
         context.visitor = Visitor::current();
         context.sent_line = visitor::sent_line();
         context

@@ -12,6 +12,7 @@ use std::time::Duration;
 use mcsp_edge_fingerprint::{Ja4, PEEK_BYTES_MAX, Peeked, Transport, peek};
 use mcsp_edge_limits::Drip;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 use tokio::net::TcpStream;
 
 /// A ClientHello of today, mostly; bytes.
@@ -66,7 +67,7 @@ impl AsyncRead for Recording {
         let room = PEEK_BYTES_MAX.saturating_sub(this.seen.len());
         this.seen.extend(new.iter().take(room));
         if !new.is_empty() {
-            this.drip.took(new.len(), this.gather_most);
+            this.drip.took(new.len(), this.gather_most, Instant::now());
         }
         Poll::Ready(Ok(()))
     }

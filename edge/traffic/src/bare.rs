@@ -4,8 +4,8 @@ use std::os::fd::{AsRawFd as _, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pingora_core::protocols::Stream;
-use pingora_core::protocols::l4::stream::Stream as L4Stream;
 
+use crate::TcpConnection;
 use crate::counted::{Counted, Here};
 
 /// A connection's socket, to which may be sent past its stream.
@@ -35,12 +35,15 @@ impl BareSocket<'_> {
 #[must_use]
 pub fn bare_socket(connection: &Stream) -> Option<BareSocket<'_>> {
     let connection = (**connection).as_any();
-    let (descriptor, past) = match connection.downcast_ref::<Counted<Here<L4Stream>>>() {
+    let (descriptor, past) = match connection.downcast_ref::<Counted<Here<TcpConnection>>>() {
         Some(counted) => {
             let (descriptor, past) = counted.socket();
             (descriptor, Some(past))
         }
-        None => (connection.downcast_ref::<L4Stream>()?.as_raw_fd(), None),
+        None => (
+            connection.downcast_ref::<TcpConnection>()?.as_raw_fd(),
+            None,
+        ),
     };
     // One that is no socket of the system's has no number.
     (descriptor >= 0).then_some(BareSocket { descriptor, past })

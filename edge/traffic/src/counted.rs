@@ -11,7 +11,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora_core::protocols::l4::stream::Stream as L4Stream;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
@@ -20,11 +19,14 @@ use pingora_core::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::Traffic;
 use crate::meter::Meter;
+use crate::{TcpConnection, Traffic};
 
 /// A connection whose bytes are counted; TLS may be in it or not. In all else it is the connection itself.
+///
+/// Aligned: each request touches all of it, and of many connections it has left the core's caches meanwhile.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Counted<P> {
     /// Dropped first: the descriptor is the stream's.
     meter: Meter,
@@ -75,7 +77,7 @@ impl<P: Held> Counted<P> {
     }
 }
 
-impl Counted<Here<L4Stream>> {
+impl Counted<Here<TcpConnection>> {
     pub(crate) fn socket(&self) -> (RawFd, &AtomicU64) {
         (self.stream.as_raw_fd(), &self.past)
     }

@@ -6,8 +6,10 @@
 mod bare;
 mod counted;
 mod meter;
+mod tcp;
 
 pub use bare::{BareSocket, bare_socket};
+pub use tcp::TcpConnection;
 
 use pingora_core::protocols::{IO, Stream};
 use prometheus::{IntCounter, Opts, Registry};

@@ -11,7 +11,7 @@ mod entropy;
 mod faults;
 mod shutdown;
 
-pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
+pub use clock::{Clock, CoarseClock, ManualClock, SharedClock, SystemClock};
 pub use config::{ConfigError, EXIT_CONFIG, load_config, parse_config};
 pub use crypto::install_crypto_provider;
 pub use engine_uri::{EngineUri, EngineUriError};

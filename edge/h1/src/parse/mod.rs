@@ -13,7 +13,7 @@ use http::request::Parts;
 pub use host::is_authority;
 pub use odd::Oddity;
 pub(crate) use odd::mend;
-pub(crate) use scan::{Scan, Scanner};
+pub(crate) use scan::{Line, Scan, Scanner};
 
 use crate::body::Framing;
 use crate::limits::Limits;

@@ -4,6 +4,7 @@ use memchr::memchr;
 
 use crate::limits::Limits;
 use crate::refusal::Refusal;
+use crate::spare;
 
 /// Empty lines before a request line that are passed over (RFC 9112 2.2).
 const EMPTY_LINES_MAX: u32 = 2;
@@ -39,6 +40,12 @@ impl Scanner {
         self.line_start = 0;
         self.empty_lines = 0;
         self.lines.clear();
+    }
+
+    /// Forgets the lines, and gives their memory back until there is another head.
+    pub(crate) fn rest(&mut self) {
+        spare::keep_lines(&mut self.lines);
+        self.reset();
     }
 
     /// The lines of a complete head, the request line first.
@@ -92,6 +99,9 @@ impl Scanner {
     }
 
     fn push(&mut self, start: usize, end: usize, limits: &Limits) -> Result<(), Refusal> {
+        if self.lines.capacity() == 0 {
+            self.lines = spare::lines();
+        }
         // The request line is one more.
         if self.lines.len() > limits.fields_max as usize {
             return Err(Refusal::TooManyFields);

@@ -13,9 +13,8 @@ use mcsp_edge_h1::{
     Refusal, SendError, serve_connection,
 };
 use mcsp_edge_mapped::{MappedFile, Owner, Part, Parts};
-use mcsp_edge_traffic::Traffic;
+use mcsp_edge_traffic::{TcpConnection, Traffic};
 use pingora_core::protocols::Stream;
-use pingora_core::protocols::l4::stream::Stream as L4Stream;
 use prometheus::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -125,7 +124,7 @@ async fn connect(
         .await
         .unwrap();
     let (stream, _) = listener.accept().await.unwrap();
-    let stream = L4Stream::from(stream);
+    let stream = TcpConnection::from(stream);
     let stream: Stream = match traffic {
         Some(traffic) => traffic.count_unboxed(stream),
         None => Box::new(stream),
@@ -299,7 +298,7 @@ async fn a_client_that_takes_nothing_is_given_up_and_one_that_leaves_is_seen_to(
 async fn a_wrapped_socket_is_not_bare() {
     let (client, _served) = connect(&Shelf::new(), Limits::default(), None).await;
     let number = client.as_raw_fd();
-    let boxed: Stream = Box::new(L4Stream::from(client));
+    let boxed: Stream = Box::new(TcpConnection::from(client));
     let bare = mcsp_edge_traffic::bare_socket(&boxed).map(|socket| socket.descriptor());
     assert_eq!(bare, Some(number));
     let traffic = Traffic::register(&Registry::new(), "clients").unwrap();

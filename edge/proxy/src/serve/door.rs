@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use http::header::SERVER;
@@ -109,7 +109,8 @@ impl Door {
             door: Arc::clone(self),
         });
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            let closed = h2::serve_connection(stream, &self.h2, &guest, self.stop.clone()).await;
+            let serving = h2::serve_connection(stream, &self.h2, &guest, self.stop.clone());
+            let closed = Box::pin(serving).await;
             self.h2_metrics.closed(&closed);
             return;
         }
@@ -164,10 +165,16 @@ struct Guest {
 }
 
 impl Guest {
-    fn context(&self, peer: Option<SocketAddr>, is_tls: bool) -> Box<RequestContext> {
+    fn context(
+        &self,
+        started: Instant,
+        peer: Option<SocketAddr>,
+        is_tls: bool,
+    ) -> Box<RequestContext> {
         let edge = &self.door.edge;
         let trace = TraceContext::root(&*edge.entropy, edge.config.trace_sample_ratio);
-        let mut context = Box::new(RequestContext::new(trace));
+        // Made where it lies.
+        let mut context = Box::write(Box::new_uninit(), RequestContext::new(trace, started));
         context.peer = peer;
         context.is_tls = is_tls;
         context.visitor = self.visitor;
@@ -192,7 +199,7 @@ impl Handler for Guest {
             &self.door.edge,
             &request,
             exchange,
-            self.context(peer, is_tls),
+            self.context(exchange.arrived().into_std(), peer, is_tls),
         )
         .await;
         exchange.recycle(request);
@@ -259,7 +266,7 @@ impl h2::Handler for Guest {
             return Box::pin(self.door.lend(exchange, self.visitor)).await;
         }
         let request = exchange.take_request();
-        let context = self.context(peer, is_tls);
+        let context = self.context(Instant::now(), peer, is_tls);
         let mut client = H2Client::new(exchange);
         if !serve(&self.door.edge, &request, &mut client, context).await {
             client.cut();

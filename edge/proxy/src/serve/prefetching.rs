@@ -8,6 +8,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use http::header::HeaderName;
 use http::request::Parts;
@@ -325,7 +326,7 @@ fn offer(
     let Some(request) = request_for(asked, path) else {
         return;
     };
-    let mut next = RequestContext::new(context.trace);
+    let mut next = RequestContext::new(context.trace, Instant::now());
     next.peer = context.peer;
     next.is_tls = context.is_tls;
     next.visitor = context.visitor;

@@ -1,6 +1,7 @@
 //! Where children come in: connections whose certificates were verified, one request after the other on each.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::HeaderValue;
 use http::header::SERVER;
@@ -109,7 +110,7 @@ impl Handler for Connection<'_> {
             (_, standing) => standing,
         };
         let trace = TraceContext::root(&*edge.entropy, edge.config.trace_sample_ratio);
-        let mut context = Box::new(RequestContext::new(trace));
+        let mut context = Box::new(RequestContext::new(trace, Instant::now()));
         context.peer = exchange.peer().address;
         context.is_tls = true;
         context.child = Some(Box::new(Child {

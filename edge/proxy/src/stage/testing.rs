@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use mcsp_api::events::MediaType;
 use mcsp_api::{Residency, Role, ViewerIdentity};
@@ -154,7 +155,7 @@ impl Fixture {
     }
 
     pub(crate) fn context(&self) -> RequestContext {
-        RequestContext::new(TraceContext::root(&*self.edge.entropy, 1.0))
+        RequestContext::new(TraceContext::root(&*self.edge.entropy, 1.0), Instant::now())
     }
 
     /// The context after `classify`.

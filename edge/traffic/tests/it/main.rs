@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use mcsp_edge_traffic::Traffic;
+use mcsp_edge_traffic::{TcpConnection, Traffic};
 use pingora_core::protocols::l4::stream::Stream;
 use prometheus::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -61,7 +61,7 @@ async fn a_long_connection_shows_while_it_lasts_and_nothing_counts_twice() {
     let registry = Registry::new();
     let traffic = Traffic::register(&registry, "upstreams").unwrap();
     let (mut far, near) = pair().await;
-    let mut near = traffic.count_unboxed(Stream::from(near));
+    let mut near = traffic.count_unboxed(TcpConnection::from(near));
     let reading = tokio::spawn(async move {
         far.read_exact(&mut vec![0; BYTES]).await.unwrap();
         far

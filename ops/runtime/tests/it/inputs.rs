@@ -3,8 +3,21 @@
 use std::time::Duration;
 
 use mcsp_runtime::{
-    Clock, Entropy, ManualClock, PooledEntropy, SeededEntropy, SystemEntropy, hex_lower,
+    Clock, CoarseClock, Entropy, ManualClock, PooledEntropy, SeededEntropy, SystemClock, SystemEntropy,
+    hex_lower,
 };
+
+#[test]
+fn the_coarse_clock_shows_the_machines_time_and_is_never_ahead() {
+    const BEHIND_MS_MAX: i64 = 1_000;
+    let before_ms = SystemClock.now_ms();
+    let coarse_ms = CoarseClock.now_ms();
+    let after_ms = SystemClock.now_ms();
+    assert!(
+        (before_ms - BEHIND_MS_MAX..=after_ms).contains(&coarse_ms),
+        "{before_ms} {coarse_ms} {after_ms}"
+    );
+}
 
 #[test]
 fn a_manual_clock_moves_when_told() {
