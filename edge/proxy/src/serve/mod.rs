@@ -97,7 +97,11 @@ pub(crate) fn serve<'r, C: ClientStream>(
     client: &'r mut C,
     context: Box<RequestContext>,
 ) -> Pin<Box<impl Future<Output = bool> + Send + use<'r, C>>> {
-    Box::pin(run(edge, request, client, context))
+    // Made where it lies: it is some thousands of bytes, of which most say nothing yet.
+    Box::into_pin(Box::write(
+        Box::new_uninit(),
+        run(edge, request, client, context),
+    ))
 }
 
 async fn run<C: ClientStream>(
