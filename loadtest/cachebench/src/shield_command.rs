@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// Two passes
     #[arg(long)]
     quick: bool,
-    /// Only these: added, slow-loris, rapid-reset, connection-flood, together (a third of each), together-full (all of each,
+    /// Only these: added, slow-loris, rapid-reset, connection-flood, hostile-bodies, together (a third of each of the three before), together-full (all of those,
     /// for information: only that no viewer is refused is required)
     #[arg(long)]
     only: Vec<String>,

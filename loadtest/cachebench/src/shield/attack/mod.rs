@@ -1,6 +1,7 @@
 //! What is done to the node while viewers watch: by a process of its own, which the kernel lets run only while no viewer wants
 //! the load's core.
 
+mod bodies;
 mod flood;
 mod loris;
 mod pace;
@@ -41,18 +42,21 @@ pub enum Kind {
     RapidReset,
     /// TLS handshakes that are begun and left, up to 5000 a second, 512 at once.
     ConnectionFlood,
-    /// All three, each at a third of its strength: about as much load as one of them.
+    /// Forms of 110 KiB that make many of the firewall's rules work, up to 100 a second, on 8 connections.
+    HostileBodies,
+    /// The first three, each at a third of its strength: about as much load as one of them.
     Together,
-    /// All three, each in full: more than a small machine can bring forth and serve viewers besides.
+    /// The first three, each in full: more than a small machine can bring forth and serve viewers besides.
     TogetherFull,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::SlowLoris,
         Self::RapidReset,
         Self::ConnectionFlood,
+        Self::HostileBodies,
         Self::Together,
         Self::TogetherFull,
     ];
@@ -64,6 +68,7 @@ impl Kind {
             Self::SlowLoris => "slow-loris",
             Self::RapidReset => "rapid-reset",
             Self::ConnectionFlood => "connection-flood",
+            Self::HostileBodies => "hostile-bodies",
             Self::Together => "together",
             Self::TogetherFull => "together-full",
         }
@@ -136,9 +141,10 @@ pub struct Counts {
 struct Attack {
     orders: Orders,
     tls: Arc<ClientConfig>,
-    /// How fast requests that are taken back go out, and connections that are left.
+    /// How fast requests that are taken back go out, connections that are left, and bodies.
     resets: Pace,
     floods: Pace,
+    bodies: Pace,
     connected: AtomicU64,
     ended: AtomicU64,
     requests: AtomicU64,
@@ -178,6 +184,7 @@ pub async fn run(orders: Orders) -> Result<Counts, BenchError> {
         orders,
         resets: Pace::new(strength.resets_s),
         floods: Pace::new(strength.floods_s),
+        bodies: Pace::new(strength.bodies_s),
         connected: AtomicU64::new(0),
         ended: AtomicU64::new(0),
         requests: AtomicU64::new(0),
@@ -191,6 +198,9 @@ pub async fn run(orders: Orders) -> Result<Counts, BenchError> {
     }
     for number in 0..strength.flooding as usize {
         attackers.spawn(flood::attack(Arc::clone(&attack), number));
+    }
+    for number in 0..strength.posting as usize {
+        attackers.spawn(bodies::attack(Arc::clone(&attack), number));
     }
     tokio::time::sleep(attack.orders.duration).await;
     attackers.abort_all();

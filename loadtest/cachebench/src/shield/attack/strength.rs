@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::{Kind, flood, loris, reset};
+use super::{Kind, bodies, flood, loris, reset};
 
-/// In how many parts one attack's load is divided where all run together, each of which is an attacker's: so the machine has
+/// In how many parts one attack's load is divided where three run together, each of which is an attacker's: so the machine has
 /// about as much to do with them as with one alone, and what is seen is the node's part.
 const PARTS: u32 = 3;
 
@@ -21,16 +21,21 @@ pub(super) struct Strength {
     pub(super) flooding: u32,
     /// Those a second, at the most.
     pub(super) floods_s: u32,
+    /// Connections that post large bodies.
+    pub(super) posting: u32,
+    /// Those a second on them, all together, at the most.
+    pub(super) bodies_s: u32,
 }
 
 impl Strength {
-    /// Every attacker alone.
+    /// Every attacker alone that takes part where three do.
     const FULL: Self = Self {
         slow: loris::CONNECTIONS,
         resetting: reset::CONNECTIONS,
         resets_s: reset::REQUESTS_S,
         flooding: flood::AT_ONCE,
         floods_s: flood::CONNECTIONS_S,
+        ..Self::NONE
     };
 
     pub(super) const fn of(kind: Kind) -> Self {
@@ -40,6 +45,7 @@ impl Strength {
             resets_s,
             flooding,
             floods_s,
+            ..
         } = Self::FULL;
         match kind {
             Kind::SlowLoris => Self { slow, ..Self::NONE },
@@ -53,12 +59,18 @@ impl Strength {
                 floods_s,
                 ..Self::NONE
             },
+            Kind::HostileBodies => Self {
+                posting: bodies::CONNECTIONS,
+                bodies_s: bodies::REQUESTS_S,
+                ..Self::NONE
+            },
             Kind::Together => Self {
                 slow: slow.div_ceil(PARTS),
                 resetting: resetting.div_ceil(PARTS),
                 resets_s: resets_s.div_ceil(PARTS),
                 flooding: flooding.div_ceil(PARTS),
                 floods_s: floods_s.div_ceil(PARTS),
+                ..Self::NONE
             },
             Kind::TogetherFull => Self::FULL,
         }
@@ -70,6 +82,8 @@ impl Strength {
         resets_s: 0,
         flooding: 0,
         floods_s: 0,
+        posting: 0,
+        bodies_s: 0,
     };
 }
 
@@ -95,6 +109,14 @@ impl fmt::Display for Strength {
                 self.floods_s, self.flooding
             ));
         }
+        if self.posting > 0 {
+            parts.push(format!(
+                "up to {} forms/s of {} KiB that many rules look into, on {} connections",
+                self.bodies_s,
+                bodies::BODY_BYTES >> 10,
+                self.posting
+            ));
+        }
         formatter.write_str(&parts.join("; "))
     }
 }
@@ -112,6 +134,10 @@ mod tests {
         let flood = strength(Kind::ConnectionFlood);
         assert_eq!((flood.flooding, flood.floods_s), (512, 5_000));
         assert_eq!((flood.slow, flood.resetting), (0, 0));
+        assert_eq!(
+            strength(Kind::HostileBodies).to_string(),
+            "up to 100 forms/s of 110 KiB that many rules look into, on 8 connections"
+        );
     }
 
     #[test]
