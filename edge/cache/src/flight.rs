@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::crowd::{Crowd, FetchFailure, InVain};
 use crate::entity::Entity;
@@ -50,6 +51,7 @@ pub(crate) struct Flight {
     pub(crate) id: u64,
     pub(crate) key: OwnedKey,
     pub(crate) slot: KeyHash,
+    began: Instant,
     crowd: Crowd,
     outcome: watch::Sender<Outcome>,
 }
@@ -60,6 +62,7 @@ impl Flight {
             id,
             key,
             slot,
+            began: Instant::now(),
             crowd,
             outcome: watch::Sender::new(Outcome::Open),
         })
@@ -187,6 +190,7 @@ pub struct Follow {
     outcome: watch::Receiver<Outcome>,
     /// The fetch that is waited for, and all who do.
     behind: Option<(u64, Crowd)>,
+    began: Instant,
     _waiter: Option<Waiter>,
 }
 
@@ -195,6 +199,7 @@ impl Follow {
         Self {
             outcome: flight.watch(),
             behind: Some((flight.id, flight.crowd.clone())),
+            began: flight.began,
             _waiter: Some(waiter),
         }
     }
@@ -204,8 +209,15 @@ impl Follow {
         Self {
             outcome: watch::Sender::new(outcome).subscribe(),
             behind: None,
+            began: Instant::now(),
             _waiter: None,
         }
+    }
+
+    /// When the fetch that is waited for began; now, where nothing is.
+    #[must_use]
+    pub fn began(&self) -> Instant {
+        self.began
     }
 
     /// Waits for the head, `wait_max` at most. `request` tells whether the response is for this request too.

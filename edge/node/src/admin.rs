@@ -1,4 +1,4 @@
-//! The admin listener: metrics, health, readiness, cache inspection, the shield tier, the firewall, limits. On a runtime of its own, so that it answers
+//! The admin listener: metrics, health, readiness, cache inspection, upstreams, the shield tier, the firewall, limits. On a runtime of its own, so that it answers
 //! however busy the viewers' threads are.
 
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use mcsp_auth_edge::{MediaKeyring, TokenVerifier};
 use mcsp_edge_cache::engine::{Cache, DiskReport, Inspection, Key};
-use mcsp_edge_proxy::{Edge, FeedState, Firewall, ShieldState};
+use mcsp_edge_proxy::{Edge, FeedState, Firewall, ShieldState, UpstreamState};
 use mcsp_telemetry::{Readiness, TelemetryLayer, admin_router};
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -98,6 +98,11 @@ async fn shield(State(edge): State<Arc<Edge>>) -> Json<ShieldState> {
     Json(edge.shield_state())
 }
 
+/// How each upstream does, and since when one answers nobody.
+async fn upstreams(State(edge): State<Arc<Edge>>) -> Json<Vec<UpstreamState>> {
+    Json(edge.upstream_states())
+}
+
 /// Binds and serves on a thread of its own until the process ends, through the drain too; returns where.
 pub(crate) fn start(
     address: SocketAddr,
@@ -116,6 +121,7 @@ pub(crate) fn start(
         .route("/cache/disk", get(disk))
         .with_state(cache)
         .route("/shield", get(shield))
+        .route("/upstreams", get(upstreams))
         .with_state(edge)
         .merge(firewall.map(firewall::router).unwrap_or_default())
         .merge(limits.router())

@@ -50,6 +50,9 @@ pub struct ProxyConfig {
     /// How long a media object may be served past its life while its origin is away (RFC 5861), where the origin does
     /// not say, seconds. Default 86400; 0 to 604800.
     pub stale_if_error_s: u32,
+    /// How long a request waits for the origin where what is held is past its life and may stand in for an origin that fails
+    /// (RFC 5861 section 4), ms. The origin is asked on, and its answer is for those who come next. Default 2000; 10 to 120000.
+    pub stale_wait_ms: u64,
     /// Of the traces that begin here, the share that is sampled. Default 0.05; 0 to 1.
     pub trace_sample_ratio: f64,
 }
@@ -64,6 +67,7 @@ impl Default for ProxyConfig {
             hsts_max_age_s: 31_536_000,
             collapse_wait_ms: 10_000,
             stale_if_error_s: 86_400,
+            stale_wait_ms: 2_000,
             trace_sample_ratio: 0.05,
         }
     }
@@ -163,6 +167,11 @@ pub struct TrustConfig {
     /// After this long without a word of the feed, each cached object is revalidated before it is served, ms. Default
     /// 10000; 1000 to 600000.
     pub revalidate_after_ms: u64,
+    /// How long a request waits for that where the object is within its life, ms: an origin that has said nothing by then counts
+    /// as one that is away, in whose place the object may be served. The origin is asked on, and what it says counts for those
+    /// who come next. More than three round trips to the origin, so that one that is far away and well is heard. Default 500;
+    /// 10 to 60000.
+    pub verify_wait_ms: u64,
     /// After this long, API calls with a token are answered 503, ms. Default 300000; 1000 to 3600000.
     pub tokens_until_ms: u64,
     /// After this long, media is answered 503: signed URLs live for an hour, and which sessions were ended since is
@@ -174,6 +183,7 @@ impl Default for TrustConfig {
     fn default() -> Self {
         Self {
             revalidate_after_ms: 10_000,
+            verify_wait_ms: 500,
             tokens_until_ms: 300_000,
             media_until_ms: 3_600_000,
         }
@@ -236,6 +246,7 @@ impl ProxyConfig {
             1_000,
             600_000,
         )?;
+        between("trust.verify_wait_ms", trust.verify_wait_ms, 10, 60_000)?;
         between(
             "trust.tokens_until_ms",
             trust.tokens_until_ms,
@@ -249,6 +260,7 @@ impl ProxyConfig {
             86_400_000,
         )?;
         between("collapse_wait_ms", self.collapse_wait_ms, 100, 120_000)?;
+        between("stale_wait_ms", self.stale_wait_ms, 10, 120_000)?;
         between(
             "stale_if_error_s",
             u64::from(self.stale_if_error_s),

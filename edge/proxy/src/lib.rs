@@ -32,6 +32,7 @@ mod feed_state;
 mod lifecycle;
 mod media_token;
 mod metrics;
+mod outage;
 mod plain;
 mod public_calls;
 mod response;
@@ -52,6 +53,7 @@ pub use edge::{Edge, EdgeError, EdgeParts, HomeParts};
 pub use feed_position::FeedPosition;
 pub use feed_state::FeedState;
 pub use lifecycle::EdgeProxy;
+pub use outage::{UpstreamAddressState, UpstreamState};
 pub use plain::{QueryConfig, QueryWord, RouteConfig};
 pub use serve::{Door, DoorConfig};
 pub use shield::{

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::Method;
 use mcsp_edge_traffic::Traffic;
 use mcsp_telemetry::{RedHandle, RedMetrics};
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use crate::route::{MediaKind, Route};
 use crate::shield::ShieldMetrics;
@@ -97,6 +97,8 @@ pub(crate) struct ProxyMetrics {
     pub(crate) fetches_given_up: IntCounter,
     pub(crate) failures_shared: IntCounterVec,
     left_alone: IntCounterVec,
+    not_waited: IntCounterVec,
+    upstream_silent: IntGaugeVec,
     pub(crate) visits: IntCounterVec,
     pub(crate) listed_requests: IntCounterVec,
     pub(crate) bytes_sent: IntCounterVec,
@@ -199,6 +201,24 @@ impl ProxyMetrics {
                  rest (what is missing of a body), resume (a body that broke off).",
                 &["what"],
             )?,
+            not_waited: counters(
+                "mcsp_edge_not_waited_total",
+                "Requests that were given what is held without their origin's word, by why: wait-over (it did not come in time), silent \
+                 (the origin answers nobody), crowd (too many wait for it).",
+                &["why"],
+            )?,
+            upstream_silent: {
+                let gauges = IntGaugeVec::new(
+                    Opts::new(
+                        "mcsp_edge_upstream_silent",
+                        "1 while an upstream answers nothing of what is asked for the cache, by upstream: a region, or route/ and a \
+                         plain route.",
+                    ),
+                    &["upstream"],
+                )?;
+                registry.register(Box::new(gauges.clone()))?;
+                gauges
+            },
             visits: counters(
                 "mcsp_edge_visits_total",
                 "Connections of viewers by the kind of their network: unlisted, hosting, vpn, proxy, tor, relay.",
@@ -231,6 +251,16 @@ impl ProxyMetrics {
     /// An origin was not asked for `what`: see `mcsp_edge_origin_left_alone_total`.
     pub(crate) fn left_alone(&self, what: &str) {
         self.left_alone.with_label_values(&[what]).inc();
+    }
+
+    /// A request was given what is held without its origin's word: see `mcsp_edge_not_waited_total`.
+    pub(crate) fn not_waited(&self, why: &str) {
+        self.not_waited.with_label_values(&[why]).inc();
+    }
+
+    pub(crate) fn upstream_silent(&self, upstream: &str, is_silent: bool) {
+        let gauge = self.upstream_silent.with_label_values(&[upstream]);
+        gauge.set(i64::from(is_silent));
     }
 
     /// The counters of a further route.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{ProxyConfigError, UpstreamConfig};
 use crate::metrics::{ProxyMetrics, RouteCounters};
+use crate::outage::Outage;
 use crate::target::{host_of, normal_path, path_of, push_authority, without_port};
 use crate::upstream::Pool;
 
@@ -179,6 +180,8 @@ pub(crate) struct PlainRoute {
     takes: Vec<Oddity>,
     pub(crate) body_bytes_max: u64,
     pub(crate) pool: Arc<Pool>,
+    /// Whether its origin answers at all.
+    pub(crate) outage: Arc<Outage>,
     pub(crate) counters: RouteCounters,
     /// Which segment follows which, as the route's playlists say.
     pub(crate) playlists: PlaylistIndex,
@@ -265,6 +268,7 @@ impl PlainRoutes {
                 body_bytes_max: config.body_bytes_max,
                 counters: metrics.counters(&config.name),
                 playlists: PlaylistIndex::new(PLAYLISTS_BYTES_MAX),
+                outage: Arc::new(Outage::new(format!("route/{}", config.name))),
                 pool: Arc::new(pool(address, upstream, clock)?),
             });
             let list = if is_everywhere {
@@ -279,6 +283,11 @@ impl PlainRoutes {
             list.sort_by_key(|route| std::cmp::Reverse(route.path_prefix.len()));
         }
         Ok(routes)
+    }
+
+    /// Those that name hosts first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<PlainRoute>> {
+        self.named.iter().chain(&self.everywhere)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -9,6 +9,7 @@ use mcsp_runtime::SharedClock;
 pub(crate) use mcsp_edge_fetch::{Lease, PeerIdentity, Pool};
 
 use crate::config::{ProxyConfigError, UpstreamConfig};
+use crate::outage::Outage;
 
 /// A region's origins.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Region {
     id: String,
     pub(crate) origin: Arc<Pool>,
     pub(crate) storage: Option<Arc<Pool>>,
+    /// Whether they answer at all, of what is kept.
+    pub(crate) outage: Arc<Outage>,
 }
 
 impl Region {
@@ -47,6 +50,7 @@ impl Upstreams {
                     })
             };
             let known = Region {
+                outage: Arc::new(Outage::new(region.id.clone())),
                 id: region.id.clone(),
                 origin: pool(&region.origin, &region.origin_server_name)?,
                 storage: match region.storage.as_slice() {
@@ -63,6 +67,11 @@ impl Upstreams {
             }
         }
         Ok(Self { regions })
+    }
+
+    /// In the order of their ids.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Region>> {
+        self.regions.values()
     }
 
     pub(crate) fn region(&self, id: &str) -> Option<Arc<Region>> {

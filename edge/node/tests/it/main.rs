@@ -39,6 +39,7 @@ mod shield;
 mod shield_order;
 mod shield_refusals;
 mod signals;
+mod silent_origin;
 mod slow;
 mod storage;
 mod tls;

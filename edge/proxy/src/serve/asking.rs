@@ -25,6 +25,7 @@ use mcsp_edge_policy::vary::normal_value;
 
 use crate::context::RequestContext;
 use crate::edge::Edge;
+use crate::outage::Outage;
 use crate::plain::PlainRequest;
 use crate::route::{MediaKind, Route};
 use crate::shield::Way;
@@ -209,6 +210,17 @@ impl<'r> Asking<'r> {
         Some(Way::by_parents(
             origin, parents, identity, self.key, residency,
         ))
+    }
+
+    /// Whether its upstream answers at all.
+    pub(crate) fn outage<'a>(&self, context: &'a RequestContext) -> Option<&'a Arc<Outage>>
+    where
+        'r: 'a,
+    {
+        match self.plain() {
+            Some(plain) => Some(&plain.route.outage),
+            None => context.region.as_ref().map(|region| &region.outage),
+        }
     }
 
     /// What the origin is asked for all clients alike: without this one's conditions and ranges, and of the codings that it

@@ -23,6 +23,7 @@ use super::life;
 use super::pump::pump;
 use crate::context::RequestContext;
 use crate::edge::Edge;
+use crate::outage::Outage;
 use crate::shield::{Way, detail_of, is_stand_in};
 
 /// Interim answers that wait for the client to be told.
@@ -35,6 +36,8 @@ pub(crate) struct Errand {
     /// Without conditions.
     pub(crate) request: FetchRequest,
     pub(crate) way: Way,
+    /// Whether its upstream answers at all.
+    pub(crate) outage: Option<Arc<Outage>>,
     pub(crate) rules: StoreRules,
     /// What the client said, as far as it selects an answer.
     pub(crate) asked: HeaderMap,
@@ -96,6 +99,7 @@ impl Errand {
             edge: Arc::clone(edge),
             request: asking.shared_request(edge, context)?,
             way: asking.way(edge, context)?,
+            outage: asking.outage(context).cloned(),
             rules: asking.rules(edge),
             asked: match asking.selects {
                 Selects::Fields(fields) => fields.clone(),
@@ -154,6 +158,7 @@ impl Errand {
         interim: mpsc::Sender<Parts>,
     ) {
         let started = Instant::now();
+        let asked_ms = self.edge.clock.now_ms();
         let asked = tokio::select! {
             biased;
             answer = self.ask(&interim) => Some(answer),
@@ -164,6 +169,7 @@ impl Errand {
             return;
         };
         drop(interim);
+        self.note_word(asked_ms, &answer);
         let own = answer.as_ref().map(own_fields).unwrap_or_default();
         let head = answer.as_ref().ok().map(|response| &response.head);
         let detail = head.and_then(detail_of);

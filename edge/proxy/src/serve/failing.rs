@@ -121,7 +121,7 @@ impl<C: ClientStream> Flow<'_, C> {
     }
 
     /// RFC 5861 section 4.
-    fn stands_in(&self, stale: &Arc<Entity>) -> bool {
+    pub(super) fn stands_in(&self, stale: &Arc<Entity>) -> bool {
         let freshness = life::in_force(stale, &life::freshness_of(&stale.head().lifetimes));
         !stale.is_purged() && freshness.may_cover_failure(self.edge.clock.now_ms())
     }

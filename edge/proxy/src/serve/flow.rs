@@ -25,6 +25,7 @@ use super::prefetching;
 use super::report::Report;
 use super::send::{Sending, Sent};
 use super::slices;
+use super::waiting::{Patience, within};
 use crate::context::RequestContext;
 use crate::edge::Edge;
 use crate::shield::detail_of;
@@ -54,6 +55,7 @@ impl<C: ClientStream> Flow<'_, C> {
     pub(super) async fn run(&mut self) -> Result<(), SendFault> {
         let edge = self.edge;
         let (mut in_vain, mut failure): (Option<InVain>, _) = (None, None);
+        let mut patience = None;
         for _ in 0..ROUNDS_MAX {
             let ticket = edge.cache.ticket();
             let (known, forward) = match find(edge, self.asking).await {
@@ -86,6 +88,12 @@ impl<C: ClientStream> Flow<'_, C> {
                 .await;
             }
             self.stale.clone_from(&known);
+            patience = self.patience(known.as_ref(), forward, patience);
+            if patience.is_some()
+                && let Some(known) = known.as_ref().filter(|_| self.is_origin_silent())
+            {
+                return Box::pin(self.serve_unasked(known)).await;
+            }
             if self.asking.is_head && self.asking.plain().is_some() {
                 return Box::pin(self.pass(forward, None)).await;
             }
@@ -100,9 +108,16 @@ impl<C: ClientStream> Flow<'_, C> {
             };
             let Some(joined) = joined else { break };
             match joined {
-                Join::Lead(lead) => return Box::pin(self.lead(lead, known, forward)).await,
+                Join::Lead(lead) => {
+                    return Box::pin(self.lead(lead, known, forward, patience)).await;
+                }
                 Join::Follow(follow) => {
                     let wait_max = Duration::from_millis(edge.config.collapse_wait_ms);
+                    let asked_at = follow.began();
+                    let wait_max = match patience {
+                        Some(patience) => patience.left_behind(&follow, wait_max),
+                        None => wait_max,
+                    };
                     let waits = follow.wait(&self.asking.selects, wait_max);
                     match unless_gone(self.client, waits).await? {
                         Followed::Shared(entity) => {
@@ -112,6 +127,9 @@ impl<C: ClientStream> Flow<'_, C> {
                                 return self.fail_body(&entity, ReadError::Hole { at: 0 }).await;
                             }
                             let is_known = known.as_ref().is_some_and(|k| k.id() == entity.id());
+                            if is_known && self.is_still_unverified(&entity) {
+                                return Box::pin(self.cover(&entity, Duration::ZERO)).await;
+                            }
                             let is_for_him = is_known || self.has_what_is_asked(&entity);
                             if is_for_him && let Some(report) = self.share_of(&entity, forward) {
                                 return self.send(&entity, report).await;
@@ -126,6 +144,17 @@ impl<C: ClientStream> Flow<'_, C> {
                                 break;
                             }
                             in_vain = Some(waited);
+                        }
+                        Followed::TimedOut(_) if patience.is_some() => {
+                            if let Some(stale) = self.done_waiting(asked_at) {
+                                return Box::pin(self.cover_unanswered(&stale, patience)).await;
+                            }
+                            // It was purged meanwhile, and is a miss now.
+                        }
+                        Followed::TooMany if patience.is_some() => {
+                            if let Some(stale) = self.standing_in("crowd") {
+                                return Box::pin(self.cover_unanswered(&stale, patience)).await;
+                            }
                         }
                         Followed::TimedOut(waited) => {
                             failure = Some(FailureKind::TimedOut);
@@ -183,7 +212,7 @@ impl<C: ClientStream> Flow<'_, C> {
     }
 
     /// The feed tells of our own content only.
-    fn is_unverified(&self, entity: &Entity, now_ms: i64) -> bool {
+    pub(super) fn is_unverified(&self, entity: &Entity, now_ms: i64) -> bool {
         let within_ms = self.edge.config.trust.revalidate_after_ms;
         let feed = &self.edge.feed;
         self.asking.plain().is_none()
@@ -268,8 +297,11 @@ impl<C: ClientStream> Flow<'_, C> {
         counter.with_label_values(&[reason]).inc();
     }
 
-    /// Validates in the background, unless somebody does.
-    fn refresh(&self, entity: &Arc<Entity>) {
+    /// Validates in the background, unless somebody does, or the origin was asked just now and is silent.
+    pub(super) fn refresh(&self, entity: &Arc<Entity>) {
+        if !self.may_ask_beside() {
+            return;
+        }
         let cache = &self.edge.cache;
         let key = Key::new(self.asking.key);
         let ticket = cache.ticket();
@@ -285,12 +317,13 @@ impl<C: ClientStream> Flow<'_, C> {
         }
     }
 
-    /// Fetches for all who wait.
+    /// Fetches for all who wait. With `patience`, it goes on when that is over.
     async fn lead(
         &mut self,
         lead: Lead,
         known: Option<Arc<Entity>>,
         forward: Forward,
+        patience: Option<Patience>,
     ) -> Result<(), SendFault> {
         let Some(lead) = self.unless_left_alone(lead) else {
             return self.fail_untried().await;
@@ -306,8 +339,14 @@ impl<C: ClientStream> Flow<'_, C> {
         if let Some(slice) = slice.as_ref().or(self.rest_of(known.as_ref()).as_ref()) {
             errand.request.headers.insert(RANGE, slice.clone());
         }
+        if patience.is_some() {
+            errand = errand.beside();
+        }
         let Awaited { fetched, interim } = errand.start(lead);
-        let fetched = told_interim(self.client, fetched, interim).await?;
+        let fetched = within(patience, fetched);
+        let Some(fetched) = told_interim(self.client, fetched, interim).await? else {
+            return self.answer_unanswered(patience).await;
+        };
         let Ok(Fetched {
             outcome,
             wait,
@@ -377,7 +416,7 @@ impl<C: ClientStream> Flow<'_, C> {
     }
 
     /// Asks the origin for this client alone.
-    async fn pass(
+    pub(super) async fn pass(
         &mut self,
         forward: Forward,
         detail: Option<&'static str>,

@@ -3,6 +3,7 @@
 //! ```text
 //! stages → key → look ─ fresh ──────────────────────────────▶ send
 //!                  ├─ stale, may be served meanwhile ────────▶ send, validate beside it
+//!                  ├─ stale, its origin silent ──────────────▶ send, if it may stand in; ask beside it, seldom
 //!                  ├─ stale ─ join ─ lead ─ errand ─ 304 ────▶ merge, send
 //!                  │            │             ├ 5xx, no answer ▶ send what is held, if it may stand in
 //!                  └─ nothing ──┤             ├ storable ─────▶ store, send as it comes
@@ -43,6 +44,7 @@ mod setbacks;
 mod slices;
 mod stretch;
 mod underway;
+mod waiting;
 
 use std::ops::ControlFlow;
 use std::pin::Pin;
