@@ -12,8 +12,8 @@ use std::time::Duration;
 use mcsp_edge_fingerprint::{Ja4, PEEK_BYTES_MAX, Peeked, Transport, peek};
 use mcsp_edge_limits::Drip;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// A ClientHello of today, mostly; bytes.
 const HELLO_BYTES: usize = 2048;

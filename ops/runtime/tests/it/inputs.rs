@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mcsp_runtime::{
-    Clock, CoarseClock, Entropy, ManualClock, PooledEntropy, SeededEntropy, SystemClock, SystemEntropy,
-    hex_lower,
+    Clock, CoarseClock, Entropy, ManualClock, PooledEntropy, SeededEntropy, SystemClock,
+    SystemEntropy, hex_lower,
 };
 
 #[test]
