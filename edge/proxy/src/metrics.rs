@@ -93,6 +93,7 @@ pub(crate) struct ProxyMetrics {
     pub(crate) not_stored: IntCounterVec,
     pub(crate) ranges_refused: IntCounterVec,
     pub(crate) seeks_past: IntCounter,
+    pub(crate) bodies_refused: IntCounterVec,
     pub(crate) clients_gone: IntCounterVec,
     pub(crate) fetches_given_up: IntCounter,
     pub(crate) failures_shared: IntCounterVec,
@@ -189,6 +190,11 @@ impl ProxyMetrics {
                 "Requests that were told of the failure of a fetch that they had waited for, by how it failed: unreachable, overloaded, \
                  timed_out, unusable, left_alone.",
                 &["failure"],
+            )?,
+            bodies_refused: counters(
+                "mcsp_edge_bodies_refused_total",
+                "Requests passed on whose body was not framed as it should be, by what was wrong.",
+                &["reason"],
             )?,
             seeks_past: counter(
                 "mcsp_edge_seeks_past_total",

@@ -22,6 +22,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 
 use super::blocks::{self, OldestFirst};
+use super::deleted;
 use super::folder::{Folder, Layout};
 use super::in_place::InPlace;
 use super::medium::{Loaded, MediumError, RecordStore};
@@ -114,8 +115,13 @@ impl FoyerStore {
         let prepare = remains.runtime.spawn_blocking(move || {
             let folder = Folder::hold(&dir, &layout)?;
             let blocks = folder.blocks();
-            let ages = blocks::ages(&blocks)
-                .map_err(|error| MediumError::io(&blocks, "read its blocks", &error))?;
+            let refused =
+                |error: std::io::Error| MediumError::io(&blocks, "read its blocks", &error);
+            let cleared = deleted::clear_impossible(&blocks).map_err(refused)?;
+            if cleared > 0 {
+                tracing::warn!(cleared, "the disk has damaged the log of what was deleted");
+            }
+            let ages = blocks::ages(&blocks).map_err(refused)?;
             Ok((Arc::new(folder), ages))
         });
         let (folder, ages) = prepare

@@ -12,6 +12,7 @@
 
 mod blocks;
 mod config;
+mod deleted;
 mod direct;
 mod folder;
 mod foyer_folder;

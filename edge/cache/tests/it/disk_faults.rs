@@ -191,3 +191,26 @@ async fn blocks_that_cannot_be_mapped_are_counted_and_are_no_trouble() {
     assert_eq!(setup.disk.state(), DiskState::Healthy);
     assert_eq!(look(&setup.disk, "/old").await, Found::Whole(1));
 }
+
+#[tokio::test]
+async fn a_disk_that_becomes_read_only_is_left_alone_and_comes_back() {
+    let setup = Setup::new(60_000).await;
+    assert_eq!(look(&setup.disk, "/old").await, Found::Whole(1));
+    setup.faults.mood.send_replace(Mood::ReadOnly);
+    // Nothing shows it before something is to be written: what is there is served meanwhile.
+    assert_eq!(look(&setup.disk, "/old").await, Found::Whole(1));
+    let (head, chunks) = response("/new", 2, 1 << 20);
+    assert_eq!(
+        setup.disk.store(slot("/new"), head, chunks),
+        Accepted::Queued
+    );
+    setup.is_degraded("failed", "Read-only file system").await;
+    until("probes fail", || {
+        setup.clock.advance(A_WHILE);
+        setup.disk.health().failed_probes >= 2
+    })
+    .await;
+    setup.is_degraded("failed", "Read-only file system").await;
+    setup.faults.mood.send_replace(Mood::Well);
+    setup.comes_back().await;
+}

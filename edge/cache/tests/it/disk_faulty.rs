@@ -31,6 +31,8 @@ pub(crate) enum Mood {
     Lossy,
     /// Reads are refused.
     Unreadable,
+    /// As a file system that went read-only on an error: what is there can be read, nothing can be written.
+    ReadOnly,
 }
 
 #[derive(Debug)]
@@ -89,6 +91,9 @@ fn error(trouble: Trouble, reason: &str) -> MediumError {
 #[async_trait]
 impl Medium for FaultyMedium {
     async fn open(&self) -> Result<Arc<dyn RecordStore>, MediumError> {
+        if self.faults.mood() == Mood::ReadOnly {
+            return Err(error(Trouble::Failed, "Read-only file system"));
+        }
         let real = self.real.open().await?;
         *self.faults.opened.lock() += 1;
         Ok(Arc::new(FaultyStore {
@@ -103,6 +108,7 @@ impl Medium for FaultyMedium {
         match self.faults.mood() {
             Mood::Full => Err(error(Trouble::Full, "no room")),
             Mood::Unreadable => Err(error(Trouble::Failed, "no reading")),
+            Mood::ReadOnly => Err(error(Trouble::Failed, "Read-only file system")),
             _ => self.real.probe().await,
         }
     }
@@ -142,14 +148,19 @@ impl RecordStore for FaultyStore {
     }
 
     fn put(&self, key: RecordKey, content: Bytes) {
-        if !matches!(self.faults.mood(), Mood::Full | Mood::Lossy) {
+        if !matches!(
+            self.faults.mood(),
+            Mood::Full | Mood::Lossy | Mood::ReadOnly
+        ) {
             self.being_written.lock().insert(key, content.clone());
             self.real.put(key, content);
         }
     }
 
     fn delete(&self, key: RecordKey) {
-        self.real.delete(key);
+        if self.faults.mood() != Mood::ReadOnly {
+            self.real.delete(key);
+        }
     }
 
     async fn settle(&self) {

@@ -7,6 +7,7 @@ mod at_once;
 mod bounds;
 mod collapse;
 mod disk;
+mod disk_damaged;
 mod disk_engine;
 mod disk_faults;
 mod disk_faulty;

@@ -1,6 +1,7 @@
 //! A cache's disk that does not work: the node serves from memory, and says so.
 
 use std::path::Path;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -74,4 +75,46 @@ async fn a_node_whose_disk_does_not_work_serves_and_says_so() {
     assert!(degraded().await < 0.1);
     assert_eq!(node.admin_json("/cache/disk").await["blocks_unmapped"], 0);
     assert!(node.log().contains("works again"));
+}
+
+#[tokio::test]
+async fn a_disk_that_stops_working_under_a_node_is_done_without_until_it_works_again() {
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join("cache");
+    let node = node(dir.path()).await;
+    // It is looked at every few seconds, and tried again ever more seldom.
+    let state = async |wanted: &str| {
+        let is_it = async {
+            while node.admin_json("/cache/disk").await["state"] != wanted {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(60), is_it).await;
+        waited.unwrap_or_else(|_| panic!("never {wanted}"));
+    };
+    let get = async |path: &str| {
+        let answer = node.request(Method::GET, path).send().await.unwrap();
+        assert_eq!(answer.text().await.unwrap(), path);
+    };
+    state("healthy").await;
+    get("/a").await;
+    // It is taken away, and no other can be made in its place.
+    std::fs::rename(&folder, dir.path().join("elsewhere")).unwrap();
+    std::fs::write(&folder, "in the way").unwrap();
+    state("degraded").await;
+    assert!((node.metric("mcsp_cache_disk_degraded", &[]).await - 1.0).abs() < 0.1);
+    assert!(node.log().contains("cache-disk-degraded"));
+    // What was had is in memory, and so is what comes now.
+    let first = format!("http://{}/b", node.plain);
+    get("/a").await;
+    get("/b").await;
+    assert_eq!(node.state(&first).await, "fresh");
+    assert_eq!(node.state(&answer_key(&node)).await, "fresh");
+    // The disk is back, with what was on it.
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(dir.path().join("elsewhere"), &folder).unwrap();
+    state("healthy").await;
+    assert!(node.metric("mcsp_cache_disk_degraded", &[]).await < 0.1);
+    assert!(node.log().contains("works again"));
+    get("/c").await;
 }

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::harness::{Node, RawOrigin, within};
+use crate::harness::{Node, RawOrigin, wait_for, within};
 use crate::waf::Site;
 
 const TAKES: &str =
@@ -200,4 +200,23 @@ async fn ranges_by_the_thousand_are_refused_and_counted() {
     assert!((refused("too-many").await - 2.0).abs() < 0.1);
     assert!((refused("outside").await - 1.0).abs() < 0.1);
     assert!(origin.is_idle());
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_framed_as_it_should_be_is_counted_by_what_is_wrong() {
+    let origin = RawOrigin::start().await;
+    let (node, _dir) = origin.node("").await;
+    let answer = node
+        .raw(
+            "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n\
+             3\r\nabc\r\nno size\r\n",
+        )
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    wait_for("the count", || async {
+        node.metric("mcsp_edge_bodies_refused_total", &["reason"])
+            .await
+            >= 1.0
+    })
+    .await;
 }

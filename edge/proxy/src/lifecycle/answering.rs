@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use mcsp_api::ProblemKind;
+use mcsp_edge_h1::Refusal;
 use mcsp_edge_policy::cache_status::CacheStatus;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
@@ -61,6 +62,10 @@ impl EdgeProxy {
         error: &Error,
         context: &mut RequestContext,
     ) -> u16 {
+        if let Some(refusal) = misframed(error) {
+            let counter = &self.edge.metrics.bodies_refused;
+            counter.with_label_values(&[refusal.label()]).inc();
+        }
         if let Some(written) = session.response_written() {
             return written.status.as_u16();
         }
@@ -151,6 +156,12 @@ fn answer_to(error: &Error, method: &Method) -> Option<Answer> {
 fn is_malformed(error: &Error) -> bool {
     let cause = error.root_cause().downcast_ref::<io::Error>();
     cause.is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData)
+}
+
+/// How its framing is wrong.
+fn misframed(error: &Error) -> Option<&Refusal> {
+    let cause = error.root_cause().downcast_ref::<io::Error>()?;
+    cause.get_ref()?.downcast_ref()
 }
 
 fn unreachable_origin() -> Option<Answer> {
