@@ -32,6 +32,17 @@ fn pair(name: &str, on: &str, field: &'static str, values: (&str, &str), is_hit:
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
+        Row::steps(
+            S,
+            "a name of 20 000 characters in Vary is passed on, and nothing is stored",
+            vec![
+                Step::get()
+                    .answer(varied(&"x".repeat(20_000)))
+                    .status(200)
+                    .forwarded(),
+                Step::get().status(200).forwarded().number(2),
+            ],
+        ),
         pair("the same value is a hit", "Foo", "Foo", ("1", "1"), true),
         pair(
             "another value is forwarded",
