@@ -7,11 +7,14 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
+use std::thread;
 
 const TARGET: &str = "MCSP_KILL_TARGET";
 const MARK: &str = "acknowledged ";
+/// Bytes of what a child complained of that are told when it ended by itself: a panic's message comes before its backtrace.
+const COMPLAINT_BYTES_MAX: u64 = 2048;
 
 /// In the child: what it works on, as given to [`until_killed`].
 #[must_use]
@@ -36,7 +39,8 @@ pub fn acknowledge(what: impl Display) -> io::Result<()> {
 /// its death too.
 ///
 /// # Errors
-/// When the child cannot be run, or ends by itself before it has acknowledged `enough`.
+/// When the child cannot be run, or ends by itself before it has acknowledged `enough`: the error tells how its standard error
+/// began.
 pub fn until_killed(
     child: &str,
     target: impl AsRef<OsStr>,
@@ -46,8 +50,13 @@ pub fn until_killed(
         .args(["--exact", child, "--ignored", "--nocapture"])
         .env(TARGET, target)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()?;
+    // Beside this, for a child that nobody listens to would wait for ever.
+    let complaint = process
+        .stderr
+        .take()
+        .map(|err| thread::spawn(move || beginning(err)));
     let mut acknowledged = Vec::new();
     if let Some(out) = process.stdout.take() {
         let mut out = BufReader::new(out);
@@ -65,11 +74,23 @@ pub fn until_killed(
     let status = process.wait()?;
     if acknowledged.len() < enough {
         let said = acknowledged.len();
+        let complaint = complaint.and_then(|complaint| complaint.join().ok());
+        let complaint = complaint.transpose()?.unwrap_or_default();
         return Err(io::Error::other(format!(
-            "{child} ended by itself ({status}) after {said} of {enough} acknowledgements"
+            "{child} ended by itself ({status}) after {said} of {enough} acknowledgements: {complaint}"
         )));
     }
     Ok(acknowledged)
+}
+
+/// Reads to the end, and returns how it begins.
+fn beginning(mut from: impl Read) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    from.by_ref()
+        .take(COMPLAINT_BYTES_MAX)
+        .read_to_end(&mut bytes)?;
+    io::copy(&mut from, &mut io::sink())?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
 /// What the line says was acknowledged. A line that the kill cut off says nothing.

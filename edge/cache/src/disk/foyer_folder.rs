@@ -51,17 +51,16 @@ impl FoyerFolder {
         MediumError::failed(&self.dir, reason)
     }
 
-    /// Runs what blocks its thread on a thread that may be blocked.
+    /// Runs what blocks its thread on a thread that may be blocked, once what was asked before is answered.
     async fn on_a_thread<T: Send + 'static>(
         &self,
         act: impl FnOnce() -> Result<T, MediumError> + Send + 'static,
     ) -> Result<T, MediumError> {
+        // Another question may just be on its way to a disk that is well. Whoever asks has a deadline, and with it the disk.
         let permit = Arc::clone(&self.question)
-            .try_acquire_owned()
-            .map_err(|_| MediumError {
-                trouble: Trouble::Slow,
-                ..self.failed("it has not answered an earlier question yet")
-            })?;
+            .acquire_owned()
+            .await
+            .map_err(|error| self.failed(error))?;
         let asked = move || {
             let outcome = act();
             drop(permit);
@@ -112,5 +111,43 @@ impl Medium for FoyerFolder {
     async fn released(&self) {
         // The sender is held by `self`.
         let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// The writer probes when it lost something, and the upkeep looks at the folder when it is time to: neither knows of the
+    /// other.
+    #[tokio::test]
+    async fn a_question_waits_for_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Arc::new(FoyerFolder::new(&DiskConfig::in_dir(dir.path()), 1));
+        let (answer, answered) = mpsc::channel();
+        let (asked, is_asked) = tokio::sync::oneshot::channel();
+        let first = tokio::spawn({
+            let folder = Arc::clone(&folder);
+            async move {
+                folder
+                    .on_a_thread(move || {
+                        let _ = asked.send(());
+                        answered
+                            .recv()
+                            .map_err(|error| MediumError::failed(Path::new(""), error))
+                    })
+                    .await
+            }
+        });
+        is_asked.await.unwrap();
+        let mut second = std::pin::pin!(folder.probe());
+        let early = futures::poll!(second.as_mut());
+        assert!(early.is_pending(), "{early:?}");
+        answer.send(()).unwrap();
+        first.await.unwrap().unwrap();
+        second.await.unwrap();
     }
 }

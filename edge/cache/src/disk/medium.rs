@@ -88,13 +88,14 @@ pub trait Medium: Send + Sync + Debug {
     /// When it cannot be used, or when an earlier one is still at work.
     async fn open(&self) -> Result<Arc<dyn RecordStore>, MediumError>;
 
-    /// Writes a little, past every cache, and reads it back.
+    /// Writes a little, past every cache, and reads it back. Waits as long as the disk takes, also for what was asked before:
+    /// the caller bounds it.
     ///
     /// # Errors
     /// When that does not work.
     async fn probe(&self) -> Result<(), MediumError>;
 
-    /// Looks whether it is still what was opened, and returns the bytes that it takes.
+    /// Looks whether it is still what was opened, and returns the bytes that it takes. Waits as [`Self::probe`] does.
     ///
     /// # Errors
     /// When it is not there any more.

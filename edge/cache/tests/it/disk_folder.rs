@@ -125,8 +125,13 @@ async fn without_room() {
             let (head, chunks) = response(&format!("/lost/{body_id}"), body_id, 3 << 20);
             let _ = disk.store(slot(&format!("/lost/{body_id}")), head, chunks);
         }
-        until("it is full", || disk.health().state == "full").await;
-        let reason = disk.health().reason.unwrap();
+        until("its trouble is noticed", || {
+            disk.state() != DiskState::Healthy
+        })
+        .await;
+        let health = disk.health();
+        assert_eq!(health.state, "full", "{health:?}");
+        let reason = health.reason.unwrap();
         assert!(reason.contains("cannot write a probe"), "{reason}");
         disk.settled().await;
         limit_files_to(None);

@@ -126,7 +126,8 @@ pub(crate) async fn look(disk: &Disk, name: &str) -> Found {
 
 /// Waits, within a bound, until `condition` holds.
 pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
-    const TRIES: u32 = 3_000;
+    // A busy machine with a slow disk takes its time; who waits for what never comes is told before the runner ends it.
+    const TRIES: u32 = 12_000;
     for _ in 0..TRIES {
         if condition() {
             return;

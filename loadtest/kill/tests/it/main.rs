@@ -16,6 +16,21 @@ fn child() {
 }
 
 #[test]
+#[ignore = "the child process of the test below"]
+fn troubled_child() {
+    let Some(target) = target() else { return };
+    // More than a pipe holds: nobody is to be waited for.
+    let told = std::iter::repeat_n("and on, ", 40_000).collect::<String>();
+    panic!("{} went wrong {told}", target.display());
+}
+
+#[test]
+fn a_child_that_panics_is_heard() {
+    let error = until_killed("troubled_child", "this", 1).unwrap_err();
+    assert!(error.to_string().contains("this went wrong"), "{error}");
+}
+
+#[test]
 fn a_child_is_killed_and_everything_it_said_is_told() {
     let said = until_killed("child", "for ever", 50).unwrap();
     assert!(said.len() >= 50);
