@@ -236,6 +236,7 @@ fn start_background(
         });
     }
     tokio::spawn(background::housekeeping(
+        Arc::clone(&prepared.edge),
         Arc::clone(&prepared.feed_state),
         Arc::clone(&prepared.keyring),
         Arc::clone(&prepared.revocations),

@@ -108,6 +108,7 @@ fn stamps(configs: &[PartnerConfig]) -> Vec<Option<(SystemTime, u64)>> {
 
 /// Keeps gauges true and forgets what has expired, each second.
 pub(crate) async fn housekeeping(
+    edge: Arc<Edge>,
     feed: Arc<FeedState>,
     keyring: Arc<MediaKeyring>,
     revocations: Arc<Revocations>,
@@ -121,6 +122,7 @@ pub(crate) async fn housekeeping(
             _ = ticks.tick() => {}
             () = shutdown.wait() => return,
         }
+        edge.look_at_feed();
         revocations.prune();
         limits.limiter.tell_metrics();
         let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);

@@ -1,7 +1,7 @@
 //! Whether an upstream answers at all. While one does not, nobody who has something to be given waits for it: the first who
 //! waited in vain tells for all, and one request in a second finds out whether it is back.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use mcsp_edge_fetch::Pool;
 use serde::Serialize;
@@ -22,6 +22,8 @@ pub(crate) struct Outage {
     since_ms: AtomicI64,
     /// When somebody may ask it again.
     due_ms: AtomicI64,
+    /// The feed was away when it fell silent.
+    with_feed: AtomicBool,
 }
 
 impl Outage {
@@ -32,6 +34,7 @@ impl Outage {
             answered_ms: AtomicI64::new(NEVER),
             since_ms: AtomicI64::new(NEVER),
             due_ms: AtomicI64::new(NEVER),
+            with_feed: AtomicBool::new(false),
         }
     }
 
@@ -102,6 +105,8 @@ impl Edge {
     /// A request that was made at `asked_ms`, Unix milliseconds, has no answer.
     pub(crate) fn upstream_is_silent(&self, outage: &Outage, asked_ms: i64) {
         if outage.begin(asked_ms, self.clock.now_ms()) {
+            let with_feed = self.is_feed_away();
+            outage.with_feed.store(with_feed, Ordering::Relaxed);
             let upstream = outage.upstream.as_str();
             self.metrics.upstream_silent(upstream, true);
             tracing::warn!(
@@ -109,6 +114,23 @@ impl Edge {
                 "an upstream does not answer: what is held is served without waiting for it"
             );
         }
+    }
+
+    /// The feed comes from the home region: if that fell silent while the feed was away, and the feed is heard again, then the
+    /// region answers. To be looked at now and then, since where all is in the cache nobody else may find out.
+    pub fn look_at_feed(&self) {
+        let home = self.home.as_ref();
+        let Some(region) = home.and_then(|home| home.upstreams.region(&home.pop.region)) else {
+            return;
+        };
+        let outage = &region.outage;
+        if outage.is_on() && outage.with_feed.load(Ordering::Relaxed) && !self.is_feed_away() {
+            self.upstream_answered(outage);
+        }
+    }
+
+    fn is_feed_away(&self) -> bool {
+        !self.feed.is_within(self.config.trust.revalidate_after_ms)
     }
 
     /// How each upstream does of which something may be kept: regions, then plain routes.

@@ -198,6 +198,11 @@ async fn what_was_purged_while_the_node_was_away_is_not_served_once_the_feed_is_
     held.unverified("1.m4s").await;
     feed.set_away(false);
     feed.wait_acknowledged(sequence).await;
+    // Nothing else has been answered yet.
+    wait_for("the end of the outage", || async {
+        !is_silent(&held.node).await
+    })
+    .await;
     let asked = held.asked("1.m4s");
     let waiting = ask(&held.node, &held.world.media_path(Global, "1.m4s"));
     wait_for("a question for what is gone", || async {
@@ -274,9 +279,12 @@ async fn one_thing_that_takes_long_is_not_an_origin_that_says_nothing() {
     }
     let slow = ask(&node, "/slow");
     let open = origin.asked().await;
-    let quick = ask(&node, "/quick");
-    origin.asked().await.answer(STALE, "new").await;
-    assert_eq!(quick.await.unwrap().text().await.unwrap(), "new");
+    // Times are told in milliseconds, of which these take more than one.
+    for _ in 0..5 {
+        let quick = ask(&node, "/quick");
+        origin.asked().await.answer(STALE, "new").await;
+        assert_eq!(quick.await.unwrap().text().await.unwrap(), "new");
+    }
     let answer = within("an answer", slow).await.unwrap();
     assert!(cache_status(&answer).ends_with("detail=stale-if-error"));
     assert!(!is_silent(&node).await);
@@ -285,6 +293,85 @@ async fn one_thing_that_takes_long_is_not_an_origin_that_says_nothing() {
     assert_eq!(get(&node, "/slow").await.text().await.unwrap(), "held");
     assert_eq!(not_waited(&node, "wait-over").await, 2.0);
     drop(open);
+}
+
+/// RFC 5861 section 3.
+#[tokio::test]
+async fn what_may_be_served_while_it_is_validated_waits_for_no_origin() {
+    let mut origin = RawOrigin::start().await;
+    let (node, _dir) = origin.node(NEVER).await;
+    let first = ask(&node, "/a");
+    let fields = "Cache-Control: max-age=0, stale-while-revalidate=600\r\n";
+    origin.asked().await.answer(fields, "held").await;
+    first.await.unwrap().text().await.unwrap();
+    assert_eq!(get(&node, "/a").await.text().await.unwrap(), "held");
+    let _open = origin.asked().await;
+    for _ in 0..5 {
+        assert_eq!(get(&node, "/a").await.text().await.unwrap(), "held");
+    }
+    assert!(origin.is_idle());
+}
+
+#[tokio::test]
+async fn more_than_may_wait_are_not_sent_to_the_origin_one_by_one() {
+    let mut origin = RawOrigin::start().await;
+    let (node, _dir) = origin
+        .node(&format!(
+            "[proxy]\nstale_wait_ms = 60000\n[cache]\nwaiters_max = 1\n{NEVER}"
+        ))
+        .await;
+    let first = ask(&node, "/a");
+    origin.asked().await.answer(STALE, "held").await;
+    first.await.unwrap().text().await.unwrap();
+    let leads = ask(&node, "/a");
+    let open = origin.asked().await;
+    let waits = ask(&node, "/a");
+    wait_for("one who waits", || async {
+        node.metric("mcsp_cache_joins_total", &["\"follow\""]).await >= 1.0
+    })
+    .await;
+    let answer = get(&node, "/a").await;
+    assert!(cache_status(&answer).ends_with("detail=stale-if-error"));
+    assert_eq!(not_waited(&node, "crowd").await, 1.0);
+    assert!(!leads.is_finished() && !waits.is_finished() && origin.is_idle());
+    open.answer("Cache-Control: max-age=60\r\n", "new").await;
+    for asked in [leads, waits] {
+        let answer = within("an answer", asked).await.unwrap();
+        assert_eq!(answer.text().await.unwrap(), "new");
+    }
+}
+
+/// Another of our nodes would take it for good.
+#[tokio::test]
+async fn who_waits_behind_a_verification_that_fails_is_told_that_it_did() {
+    let trust = "[proxy.trust]\nrevalidate_after_ms = 1000\nverify_wait_ms = 60000\n";
+    let held = Held::new(trust, &["1.m4s"]).await;
+    let name = origin_path(Global, "1.m4s");
+    let failing = Serve::status(503).in_turn(&held.turn);
+    held.world.origin.serve(&name, failing);
+    held.world.origin.feed.set_away(true);
+    wait_for("silence", || async {
+        let age_s = held.node.metric("mcsp_edge_feed_age_seconds", &[]);
+        age_s.await > 1.5
+    })
+    .await;
+    let followers = async || {
+        let follow = held.node.metric("mcsp_cache_joins_total", &["\"follow\""]);
+        follow.await
+    };
+    let before = followers().await;
+    let path = held.world.media_path(Global, "1.m4s");
+    let crowd: Vec<_> = (0..5).map(|_| ask(&held.node, &path)).collect();
+    wait_for("those who wait", || async {
+        followers().await >= before + 4.0
+    })
+    .await;
+    held.turn.add_permits(1_000);
+    for asked in crowd {
+        let answer = within("an answer", asked).await.unwrap();
+        let status = cache_status(&answer);
+        assert!(status.ends_with("detail=unverified"), "{status}");
+    }
 }
 
 /// Its line of connections is full: whoever else knocks is not heard.

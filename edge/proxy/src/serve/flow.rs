@@ -146,7 +146,7 @@ impl<C: ClientStream> Flow<'_, C> {
                             in_vain = Some(waited);
                         }
                         Followed::TimedOut(_) if patience.is_some() => {
-                            if let Some(stale) = self.done_waiting(asked_at) {
+                            if let Some(stale) = self.done_waiting(patience, asked_at) {
                                 return Box::pin(self.cover_unanswered(&stale, patience)).await;
                             }
                             // It was purged meanwhile, and is a miss now.

@@ -19,15 +19,25 @@ use super::flow::Flow;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     began: Instant,
+    /// The same, Unix milliseconds.
+    began_ms: i64,
     wait_max: Duration,
 }
 
 impl Patience {
-    fn new(wait_max: Duration) -> Self {
+    fn new(wait_max: Duration, now_ms: i64) -> Self {
         Self {
+            began_ms: now_ms,
             began: Instant::now(),
             wait_max,
         }
+    }
+
+    /// When a question was asked that this one waits for, Unix milliseconds: `asked_at`, which is not after the wait began.
+    fn asked_ms(&self, asked_at: Instant) -> i64 {
+        let before = self.began.saturating_duration_since(asked_at);
+        let before_ms = i64::try_from(before.as_millis()).unwrap_or(i64::MAX);
+        self.began_ms.saturating_sub(before_ms)
     }
 
     /// What is left of it for one who waits with others, at most `wait_max`: one wait is enough for all who come while the
@@ -64,13 +74,14 @@ impl<C: ClientStream> Flow<'_, C> {
             return None;
         }
         let config = &self.edge.config;
-        let is_fresh = self.freshness(known).is_fresh(self.edge.clock.now_ms());
+        let now_ms = self.edge.clock.now_ms();
+        let is_fresh = self.freshness(known).is_fresh(now_ms);
         let wait_ms = if is_fresh {
             config.trust.verify_wait_ms
         } else {
             config.stale_wait_ms
         };
-        Some(before.unwrap_or_else(|| Patience::new(Duration::from_millis(wait_ms))))
+        Some(before.unwrap_or_else(|| Patience::new(Duration::from_millis(wait_ms), now_ms)))
     }
 
     /// Does the origin give nobody an answer?
@@ -95,11 +106,15 @@ impl<C: ClientStream> Flow<'_, C> {
 
     /// The wait for an origin is over that was asked at `asked_at`, and is asked on. What stands in for its answer; nothing if
     /// that was purged meanwhile.
-    pub(super) fn done_waiting(&mut self, asked_at: Instant) -> Option<Arc<Entity>> {
+    pub(super) fn done_waiting(
+        &mut self,
+        patience: Option<Patience>,
+        asked_at: Instant,
+    ) -> Option<Arc<Entity>> {
+        let patience = patience?;
         if let Some(outage) = self.asking.outage(self.context) {
-            let waited_ms = i64::try_from(asked_at.elapsed().as_millis()).unwrap_or(i64::MAX);
-            let asked_ms = self.edge.clock.now_ms().saturating_sub(waited_ms);
-            self.edge.upstream_is_silent(outage, asked_ms);
+            self.edge
+                .upstream_is_silent(outage, patience.asked_ms(asked_at));
         }
         self.standing_in("wait-over")
     }
@@ -127,7 +142,7 @@ impl<C: ClientStream> Flow<'_, C> {
         patience: Option<Patience>,
     ) -> Result<(), SendFault> {
         let asked_at = patience.map_or_else(Instant::now, |patience| patience.began);
-        match self.done_waiting(asked_at) {
+        match self.done_waiting(patience, asked_at) {
             Some(stale) => self.cover_unanswered(&stale, patience).await,
             None => self.pass(Forward::UriMiss, None).await,
         }
