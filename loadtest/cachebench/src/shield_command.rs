@@ -29,8 +29,8 @@ pub(crate) struct Args {
     /// Two passes
     #[arg(long)]
     quick: bool,
-    /// Only these: added, slow-loris, rapid-reset, connection-flood, hostile-bodies, together (a third of each of the three before), together-full (all of those,
-    /// for information: only that no viewer is refused is required)
+    /// Only these: added, slow-loris, rapid-reset, connection-flood, hostile-bodies (for information, as the last:
+    /// only that no viewer is refused is required), together (a third of each of the first three), together-full (all of those)
     #[arg(long)]
     only: Vec<String>,
 }

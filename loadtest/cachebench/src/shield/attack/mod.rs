@@ -92,10 +92,12 @@ impl Kind {
         Strength::of(self).to_string()
     }
 
-    /// Whether viewers' latencies are judged: not where the attackers need more of the machine than is left for viewers.
+    /// Whether viewers' latencies are judged: not where the attackers need more of the machine than is left for viewers, and of
+    /// bodies, which no goal names, they are told: what the firewall works long over has a share of a busy core, and keeps it for
+    /// as long as the system's slices are.
     #[must_use]
     pub fn is_judged(self) -> bool {
-        self != Self::TogetherFull
+        !matches!(self, Self::TogetherFull | Self::HostileBodies)
     }
 }
 
