@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::time::{ClockId, clock_gettime};
+
 /// A source of wall-clock time.
 pub trait Clock: Send + Sync + Debug {
     /// Milliseconds since the Unix epoch.
@@ -54,10 +56,14 @@ impl CoarseClock {
 
 impl Clock for CoarseClock {
     fn now_ms(&self) -> i64 {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-        now.tv_sec
-            .saturating_mul(1000)
-            .saturating_add(now.tv_nsec / 1_000_000)
+        // By the C library, as the exact one is read: what sets a process's clock off for a test does it there.
+        match clock_gettime(ClockId::CLOCK_REALTIME_COARSE) {
+            Ok(now) => now
+                .tv_sec()
+                .saturating_mul(1000)
+                .saturating_add(now.tv_nsec() / 1_000_000),
+            Err(_) => SystemClock.now_ms(),
+        }
     }
 }
 
