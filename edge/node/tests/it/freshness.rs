@@ -108,7 +108,7 @@ async fn after_a_soft_purge_what_must_be_revalidated_stands_in_for_nothing() {
 #[tokio::test]
 async fn while_the_feed_is_away_each_object_is_revalidated() {
     let world = World::new().await;
-    let extra = "[proxy.trust]\nrevalidate_after_ms = 1000\n";
+    let extra = "[proxy.trust]\nrevalidate_after_ms = 3000\n";
     let node = world.node_with("los1", extra).await;
     let name = origin_path(Global, REST);
     let path = world.media_path(Global, REST);
@@ -197,7 +197,11 @@ async fn where_the_origin_allows_it_the_stale_one_is_served_while_one_request_re
         .purge(Target::Prefix("/assets/".to_owned()), true);
     world.origin.feed.wait_acknowledged(sequence).await;
     let stale = get(&node, "/assets/app.js").await;
-    assert_eq!(cache_status(&stale), "los1; hit; ttl=-1");
+    let status = cache_status(&stale);
+    assert!(
+        status.starts_with("los1; hit; ttl=-") && !status.contains("detail"),
+        "{status}"
+    );
     assert_eq!(stale.text().await.unwrap(), "old");
     wait_for("the new one", || async {
         get(&node, "/assets/app.js").await.text().await.unwrap() == "new"

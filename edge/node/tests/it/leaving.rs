@@ -157,7 +157,7 @@ async fn a_client_that_leaves_within_its_answer_is_not_served_on() {
 #[tokio::test]
 async fn a_client_that_ends_its_side_gets_what_comes_soon() {
     let mut origin = RawOrigin::start().await;
-    let (node, dir) = origin.node("").await;
+    let (node, dir) = origin.node("[h1]\nhalf_closed_wait_ms = 4000\n").await;
     let mut client = ask(&node, "/own", "").await;
     client.shutdown().await.unwrap();
     let mut asked = origin.asked().await;

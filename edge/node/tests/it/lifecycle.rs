@@ -95,11 +95,11 @@ async fn every_request_has_its_line_its_count_and_its_trace() {
         })
         .await;
         let label = format!("route=\"{route}\"");
-        assert!(
+        wait_for(route, || async {
             node.metric("mcsp_requests_total", &["service=\"edge\"", &label])
                 .await
-                >= 1.0,
-            "{route}"
-        );
+                >= 1.0
+        })
+        .await;
     }
 }

@@ -2,16 +2,13 @@
 
 use reqwest::Method;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 
-use crate::harness::Node;
+use crate::harness::{Node, reserved};
 
 #[tokio::test]
 async fn a_plain_route_that_leads_back_to_its_own_node_ends_at_the_second_turn() {
     let dir = TempDir::new().unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let (_reserved, address) = reserved();
     let text = format!(
         "state_dir = \"{}\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
          [[listener]]\naddress = \"{address}\"\ntls = false\n\

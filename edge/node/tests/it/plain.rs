@@ -125,7 +125,8 @@ async fn a_short_file_is_a_node_before_an_old_origin() {
     stored(&node, "/a?x=1").await;
     let second = get("/a?x=1").await.unwrap();
     assert!(cache_status(&second).starts_with("edge; hit; ttl="));
-    assert_eq!(header(second.headers(), "age"), Some("0"));
+    let age: u32 = header(second.headers(), "age").unwrap().parse().unwrap();
+    assert!(age < 300, "{age}");
     assert_eq!(second.text().await.unwrap(), "/a");
     assert_eq!(old.asked(), 1);
     // Another query is another object; what is one client's own is not kept; MCSP's own paths are the origin's here.

@@ -139,7 +139,7 @@ async fn what_was_ended_is_not_renewed() {
 #[tokio::test]
 async fn who_cannot_sign_or_has_no_news_renews_nothing() {
     let world = World::new().await;
-    let trust = "[proxy.trust]\nrevalidate_after_ms = 1000\n";
+    let trust = "[proxy.trust]\nrevalidate_after_ms = 3000\n";
     let (lagos, london) = (
         world.node_with("los1", trust).await,
         world.node("lhr1").await,

@@ -4,7 +4,7 @@ use mcsp_api::Residency;
 use mcsp_auth_edge::TokenForm;
 use reqwest::Method;
 
-use crate::harness::{CONTENT, Serve, World, cache_status, get, header, origin_path};
+use crate::harness::{CONTENT, Serve, World, cache_status, get, header, origin_path, wait_for};
 
 #[tokio::test]
 async fn london_sends_ng_media_to_nigeria_and_keeps_none_of_it() {
@@ -45,7 +45,10 @@ async fn london_sends_ng_media_to_nigeria_and_keeps_none_of_it() {
         get(&lagos, &path).await.text().await.unwrap(),
         "bytes that stay in Nigeria"
     );
-    assert_eq!(lagos.state(&name).await, "fresh");
+    wait_for("the object", || async {
+        lagos.state(&name).await == "fresh"
+    })
+    .await;
 }
 
 #[tokio::test]

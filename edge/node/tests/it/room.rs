@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::harness::Node;
+use crate::harness::{Node, within};
 
 const OBJECT_BYTES: usize = 2 << 20;
 const OBJECTS: usize = 48;
@@ -50,7 +50,7 @@ async fn node(dir: &std::path::Path) -> Node {
         "state_dir = \"{}\"\nworker_threads = 2\n[admin]\naddress = \"127.0.0.1:0\"\n\
          [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
          [cache]\nmemory_bytes = 16777216\nobject_bytes_max = 4194304\nfill_bytes_max = 8388608\n\
-         pinned_bytes_max = 8388608\n[cache.disk]\ndir = \"{}\"\nbytes = 536870912\n\
+         pinned_bytes_max = 8388608\n[cache.disk]\ndir = \"{}\"\nbytes = 536870912\nread_timeout_ms = 30000\n\
          [[route]]\nname = \"old\"\nupstream = \"http://{}\"\n",
         dir.join("edge-state").display(),
         dir.join("cache").display(),
@@ -98,10 +98,7 @@ async fn no_answer_is_cut_because_memory_is_full() {
                 client.unwrap();
             }
         };
-        // The machine may be busy; nothing here measures time.
-        tokio::time::timeout(Duration::from_secs(90), all)
-            .await
-            .expect("an answer hangs");
+        within("the end of all answers", all).await;
         assert!(node.metric("mcsp_cache_used_bytes", &[]).await <= 16_777_216.0);
     }
 }

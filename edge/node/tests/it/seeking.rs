@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use reqwest::Method;
 use tempfile::TempDir;
@@ -175,12 +176,17 @@ async fn an_origin_that_breaks_off_again_and_again_is_not_asked_for_ever() {
             "a body that broke off looks whole"
         );
     };
+    let began = Instant::now();
+    // Failures are counted together for two seconds: on a slow machine the origin is left alone more than once.
+    let windows = || began.elapsed().as_secs() as usize / 2 + 1;
     cut().await;
-    assert!(film.asked() <= 20, "{} requests for one", film.asked());
+    let asked = film.asked();
+    assert!(asked <= 20 * windows(), "{asked} requests for one");
     let all = (0..20).map(|_| cut());
     futures::future::join_all(all).await;
     // One who asked already may be at it still when the others are told.
-    assert!(film.asked() <= 60, "{} requests for 21", film.asked());
+    let asked = film.asked();
+    assert!(asked <= 60 * windows(), "{asked} requests for 21");
 }
 
 #[tokio::test]

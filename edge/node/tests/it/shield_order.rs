@@ -11,12 +11,15 @@ use crate::harness::tier::{
 use crate::harness::{CONTENT, Node, Origin, Serve, World, get, origin_path, wait_for};
 
 /// A parent whose feed is of another origin with the same history, which may fall behind.
-async fn behind(world: &World, name: &str) -> (Origin, Node, Node) {
+async fn behind(world: &World, name: &str, catch_up: &str) -> (Origin, Node, Node) {
     let lagging = world.another_origin().await;
     world.publish_keys_by(&lagging);
     lagging.serve(name, segment());
     let origins = [lagging.address];
-    let parent = world.start_with_origins("los1-p", &origins, LISTENER).await;
+    let listener = format!("{LISTENER}{catch_up}");
+    let parent = world
+        .start_with_origins("los1-p", &origins, &listener)
+        .await;
     parent.wait_ready().await;
     let extra = children_of(&[("p", address_of(&parent))]);
     let child = world.node_with("abv1", &extra).await;
@@ -28,7 +31,7 @@ async fn a_parent_that_is_behind_with_purges_does_not_bring_an_object_back() {
     let world = World::new().await;
     let name = origin_path(Global, REST);
     world.origin.serve(&name, segment());
-    let (lagging, parent, child) = behind(&world, &name).await;
+    let (lagging, parent, child) = behind(&world, &name, "").await;
     let path = world.media_path(Global, REST);
     let first = get(&child, &path).await;
     assert!(caches(&first).starts_with("los1/p; fwd=uri-miss"));
@@ -50,11 +53,10 @@ async fn a_parent_that_is_behind_with_purges_does_not_bring_an_object_back() {
     assert!(status.ends_with("detail=past-parents"), "{status}");
     assert_eq!(after.text().await.unwrap(), "newer");
     assert_eq!(fallbacks(&child, "behind").await, 1.0);
-    assert_eq!(
-        parent.state(&name).await,
-        "fresh",
-        "the parent has the old one still"
-    );
+    wait_for("the old one, which the parent has still", || async {
+        parent.state(&name).await == "fresh"
+    })
+    .await;
     // Once it is as far, it is asked again.
     lagging.serve(
         &name,
@@ -76,7 +78,8 @@ async fn a_request_waits_for_a_parent_that_is_about_to_catch_up() {
     let world = World::new().await;
     let name = origin_path(Global, REST);
     world.origin.serve(&name, segment());
-    let (lagging, parent, _child) = behind(&world, &name).await;
+    // As long as may be: what is to come within it comes soon, however slow the machine.
+    let (lagging, parent, _child) = behind(&world, &name, "catch_up_ms = 10000\n").await;
     let position = position_of(&parent).await;
     let mut words: Vec<String> = position.split(' ').map(str::to_owned).collect();
     words[2] = (words[2].parse::<u64>().unwrap() + 1).to_string();
@@ -183,7 +186,7 @@ async fn a_parent_that_does_not_hear_its_feed_asks_the_origin_before_it_answers(
     let lagging = world.another_origin().await;
     world.publish_keys_by(&lagging);
     lagging.serve(&name, segment());
-    let extra = format!("{LISTENER}[proxy.trust]\nrevalidate_after_ms = 1000\n");
+    let extra = format!("{LISTENER}[proxy.trust]\nrevalidate_after_ms = 3000\n");
     let origins = [lagging.address];
     let parent = world.start_with_origins("los1-p", &origins, &extra).await;
     parent.wait_ready().await;
@@ -198,5 +201,8 @@ async fn a_parent_that_does_not_hear_its_feed_asks_the_origin_before_it_answers(
     lagging.feed.set_away(true);
     parent.wait_feed_cut().await;
     wait_for("a validation", || async { asked().await == 2 }).await;
-    assert_eq!(parent.state(&name).await, "fresh");
+    wait_for("the object", || async {
+        parent.state(&name).await == "fresh"
+    })
+    .await;
 }

@@ -7,7 +7,7 @@ use crate::harness::tier::{
     LISTENER, NOBODY, REST, address_of, ask, body, caches, children_of, fallbacks, position_of,
     segment, status_of, tries,
 };
-use crate::harness::{CONTENT, World, get, origin_path};
+use crate::harness::{CONTENT, World, get, origin_path, reserved};
 
 #[tokio::test]
 async fn who_is_not_invited_gets_nothing() {
@@ -109,9 +109,7 @@ async fn bytes_of_nigeria_pass_between_nodes_in_nigeria_only() {
 #[tokio::test]
 async fn a_node_that_is_its_own_parent_does_not_ask_itself_in_circles() {
     let world = World::new().await;
-    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let (_reserved, address) = reserved();
     let extra = format!(
         "{}[shield.listener]\naddress = \"{address}\"\n",
         children_of(&[("self", address)])

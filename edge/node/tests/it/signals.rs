@@ -86,7 +86,7 @@ async fn every_request_of_a_connection_has_its_signals() {
         "{of_hosting} connections"
     );
     let requests = "mcsp_edge_listed_requests_total";
-    assert_eq!(node.metric(requests, &["hosting"]).await, 6.0);
+    node.counts(requests, &["hosting"], 6.0).await;
 }
 
 /// A list that names systems, which only the database tells addresses of; a prefix says more than its system does.
@@ -153,11 +153,7 @@ async fn the_system_of_an_address_is_known_to_rules_logs_and_metrics() {
         let label = format!("network=\"{network}\"");
         let metrics = ["mcsp_edge_visits_total", "mcsp_edge_listed_requests_total"];
         for metric in metrics {
-            assert_eq!(
-                node.metric(metric, &[&label]).await,
-                2.0,
-                "{metric} {label}"
-            );
+            node.counts(metric, &[&label], 2.0).await;
         }
     }
 }

@@ -234,7 +234,7 @@ async fn an_origin_that_takes_a_question_and_says_nothing_keeps_nobody_from_what
     let status = cache_status(&answer);
     assert!(status.ends_with("detail=stale-if-error"), "{status}");
     assert_eq!(answer.text().await.unwrap(), "held");
-    assert!(is_silent(&node).await);
+    wait_for("the outage", || is_silent(&node)).await;
     for _ in 0..20 {
         let answer = get(&node, "/a").await;
         assert_eq!(answer.text().await.unwrap(), "held");
@@ -257,7 +257,10 @@ async fn an_origin_that_takes_a_question_and_says_nothing_keeps_nobody_from_what
         get(&node, "/b").await.text().await.unwrap() == "new"
     })
     .await;
-    assert!(!is_silent(&node).await);
+    wait_for("the end of the outage", || async {
+        !is_silent(&node).await
+    })
+    .await;
     // What is not held is waited for.
     let miss = ask(&node, "/c");
     let asked = origin.asked().await;
@@ -420,6 +423,6 @@ async fn an_origin_that_takes_no_connection_keeps_nobody_from_what_may_stand_in(
         assert!(status.ends_with("detail=stale-if-error"), "{status}");
         assert_eq!(answer.text().await.unwrap(), "held");
     }
-    assert!(is_silent(&node).await);
+    wait_for("the outage", || is_silent(&node)).await;
     assert_eq!(not_waited(&node, "wait-over").await, 1.0);
 }

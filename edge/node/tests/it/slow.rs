@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::harness::{Node, Serve, World, wait_for, within};
 
 /// What clients may take, ms.
-const ALLOWED_MS: u64 = 300;
+const ALLOWED_MS: u64 = 1000;
 
 /// Takes what comes, all of it, and says how much that was.
 async fn origin() -> SocketAddr {
@@ -43,16 +43,18 @@ async fn node(extra: &str) -> (Node, TempDir) {
     (node, dir)
 }
 
-/// Everything that comes until the node ends the connection, and how long that took.
-async fn to_the_end(stream: &mut TcpStream) -> (String, Duration) {
-    let started = Instant::now();
+/// Everything that comes until the node ends the connection.
+async fn to_the_end(stream: &mut TcpStream) -> String {
     let mut told = Vec::new();
     // It may end with a reset.
     let _ = within("the end", stream.read_to_end(&mut told)).await;
-    (
-        String::from_utf8_lossy(&told).into_owned(),
-        started.elapsed(),
-    )
+    String::from_utf8_lossy(&told).into_owned()
+}
+
+/// It took no less than clients may take. `started` is before the connection was there: this thread may have stood still since.
+fn was_waited_for(started: Instant) {
+    let took = started.elapsed();
+    assert!(took >= Duration::from_millis(ALLOWED_MS - 50), "{took:?}");
 }
 
 async fn counted(node: &Node, name: &str, label: &str) {
@@ -65,18 +67,19 @@ async fn counted(node: &Node, name: &str, label: &str) {
 #[tokio::test]
 async fn a_head_that_does_not_end_is_answered_408() {
     let (node, _dir) = node(&format!("[h1]\nhead_timeout_ms = {ALLOWED_MS}\n")).await;
+    let started = Instant::now();
     let mut stream = TcpStream::connect(node.plain).await.unwrap();
     stream
         .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nX-A")
         .await
         .unwrap();
-    let (told, took) = to_the_end(&mut stream).await;
+    let told = to_the_end(&mut stream).await;
     assert!(told.starts_with("HTTP/1.1 408 "), "{told}");
     assert!(
         told.to_ascii_lowercase().contains("connection: close"),
         "{told}"
     );
-    assert!(took >= Duration::from_millis(ALLOWED_MS - 50), "{took:?}");
+    was_waited_for(started);
     counted(&node, "mcsp_edge_h1_refused_total", "head_timeout").await;
     // Dripping does not help: the time is that of the whole head.
     let mut stream = TcpStream::connect(node.plain).await.unwrap();
@@ -105,16 +108,17 @@ async fn a_connection_on_which_nothing_comes_ends_without_a_word() {
     let limits = format!("[h1]\nhead_timeout_ms = {ALLOWED_MS}\nidle_timeout_ms = {ALLOWED_MS}\n");
     let (node, _dir) = node(&limits).await;
     let mut silent = TcpStream::connect(node.plain).await.unwrap();
-    assert_eq!(to_the_end(&mut silent).await.0, "");
+    assert_eq!(to_the_end(&mut silent).await, "");
+    let started = Instant::now();
     let mut stream = TcpStream::connect(node.plain).await.unwrap();
     stream
         .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         .await
         .unwrap();
-    let (told, took) = to_the_end(&mut stream).await;
+    let told = to_the_end(&mut stream).await;
     assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
     assert_eq!(told.matches("HTTP/1.1 ").count(), 1, "{told}");
-    assert!(took >= Duration::from_millis(ALLOWED_MS - 50), "{took:?}");
+    was_waited_for(started);
     counted(&node, "mcsp_edge_h1_closed_total", "idle").await;
 }
 
@@ -126,7 +130,7 @@ async fn a_handshake_that_does_not_go_on_ends() {
     for sent in [&b""[..], b"\x16\x03\x01\x02\x00\x01"] {
         let mut stream = TcpStream::connect(node.tls).await.unwrap();
         stream.write_all(sent).await.unwrap();
-        assert_eq!(to_the_end(&mut stream).await.0, "");
+        assert_eq!(to_the_end(&mut stream).await, "");
     }
     counted(&node, "mcsp_edge_connections_total", "handshake_timeout").await;
 }

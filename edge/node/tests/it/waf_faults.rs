@@ -6,7 +6,7 @@ use crate::harness::wait_for;
 use crate::waf::Site;
 
 pub(crate) const BREAKER: &str =
-    "[waf.breaker]\nfailures_max = 3\nclient_failures_max = 3\nwindow_ms = 60000\nopen_ms = 2000";
+    "[waf.breaker]\nfailures_max = 3\nclient_failures_max = 3\nwindow_ms = 60000\nopen_ms = 5000";
 
 /// Everybody passes, and inspection is tried again by itself.
 pub(crate) async fn is_given_up_and_comes_back(site: &Site) {
@@ -22,7 +22,10 @@ pub(crate) async fn is_given_up_and_comes_back(site: &Site) {
         site.node.metric("mcsp_edge_waf_given_up", &[]).await == 0.0
     })
     .await;
-    assert!(site.node.log().contains("inspection works again"));
+    wait_for("word of that", || async {
+        site.node.log().contains("inspection works again")
+    })
+    .await;
 }
 
 #[tokio::test]
