@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep};
 
 #[derive(Debug)]
@@ -45,7 +46,10 @@ impl Alarm {
             self.timer.as_mut().reset(deadline);
         }
         loop {
-            if self.timer.as_mut().poll(context).is_pending() {
+            // A timer that is asked by a task whose turn is over does not note whom to wake, and what is not noted must not count
+            // as armed.
+            let mut asked = unconstrained(self.timer.as_mut());
+            if Pin::new(&mut asked).poll(context).is_pending() {
                 self.armed = Some((self.timer.deadline(), context.waker().clone()));
                 return Poll::Pending;
             }
@@ -62,6 +66,7 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
+    use crate::stop::testing::use_up_turn;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -110,6 +115,27 @@ mod tests {
         given_up(&mut alarm, SECOND, SECOND / 2).await;
         tokio::time::sleep(5 * SECOND).await;
         let waited = waited(&mut alarm, SECOND).await;
+        assert!(is_about(waited, SECOND), "{waited:?}");
+    }
+
+    /// Such as after many requests that came at once.
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_asked_at_the_end_of_its_tasks_turn_goes_off_all_the_same() {
+        let mut alarm = Alarm::new(SECOND);
+        let now = Instant::now();
+        poll_fn(|context| {
+            use_up_turn(context);
+            assert!(
+                alarm
+                    .poll_passed(context, now + SECOND, Some(now))
+                    .is_pending()
+            );
+            Poll::Ready(())
+        })
+        .await;
+        tokio::task::yield_now().await;
+        let waiting = tokio::time::timeout(60 * SECOND, waited(&mut alarm, SECOND));
+        let waited = waiting.await.unwrap();
         assert!(is_about(waited, SECOND), "{waited:?}");
     }
 

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::site::{Site, open, read_until};
+use crate::site::{Line, Site, open, read_until};
 
 const GET: &[u8] = b"GET /full/1 HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -138,6 +138,70 @@ async fn each_head_has_its_own_time() {
     line.client.read_to_string(&mut output).await.unwrap();
     near(start, 5000);
     assert!(output.starts_with("HTTP/1.1 408 "));
+}
+
+/// Asks for so much at once and takes all of the answers. The server's task has one turn for it, and what a task may do in a turn is
+/// over in the midst of one of these crowds, wherever that is.
+async fn crowd(line: &mut Line, requests: usize) {
+    line.client.write_all(&GET.repeat(requests)).await.unwrap();
+    answers(line, requests).await;
+}
+
+async fn answers(line: &mut Line, wanted: usize) {
+    const END: &[u8] = b"\r\n\r\nx";
+    let mut output = Vec::new();
+    while output
+        .windows(END.len())
+        .filter(|some| *some == END)
+        .count()
+        < wanted
+    {
+        let read = line.client.read_buf(&mut output).await.unwrap();
+        assert!(read > 0, "ended early");
+    }
+}
+
+const CROWD_MAX: usize = 150;
+
+fn for_crowds() -> Limits {
+    Limits {
+        head_timeout_ms: 5000,
+        idle_timeout_ms: 30_000,
+        ..Limits::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_much_was_asked_at_once_an_idle_connection_ends_in_time() {
+    let site = Site::new();
+    for requests in 1..CROWD_MAX {
+        let mut line = open(&site, &for_crowds(), 1 << 20);
+        crowd(&mut line, requests).await;
+        // Before the server has looked whether there is more.
+        line.client.write_all(GET).await.unwrap();
+        answers(&mut line, 1).await;
+        let start = Instant::now();
+        let end = timeout(Duration::from_secs(3600), line.served).await;
+        let Ok(closed) = end else {
+            panic!("{requests} requests at once, and it never ends");
+        };
+        assert_eq!(closed.unwrap().reason, CloseReason::Idle);
+        near(start, 30_000);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_much_was_asked_at_once_an_idle_connection_hears_that_the_node_ends() {
+    let site = Site::new();
+    for requests in 1..CROWD_MAX {
+        let mut line = open(&site, &for_crowds(), 1 << 20);
+        crowd(&mut line, requests).await;
+        sleep(Duration::from_secs(1)).await;
+        line.stop.send_replace(true);
+        let start = Instant::now();
+        assert_eq!(line.served.await.unwrap().reason, CloseReason::Stopped);
+        assert!(start.elapsed().is_zero(), "{requests} requests at once");
+    }
 }
 
 #[tokio::test(start_paused = true)]
