@@ -53,16 +53,21 @@ async fn an_unknown_address_takes_the_same_work() {
     let world = world_with(config, "").await;
     world.register().await;
     let mut fastest = [f64::MAX; 2];
-    for _ in 0..4 {
+    // Without the decoy the second would be hundreds of times as fast. A busy machine may hold one of them up again and again, but
+    // not for ever.
+    let are_alike = |fastest: &[f64; 2]| fastest[1] > fastest[0] / 3.0;
+    for round in 0..40 {
+        if round >= 4 && are_alike(&fastest) {
+            break;
+        }
         for (email, fastest) in [EMAIL, "nobody@example.com"].iter().zip(&mut fastest) {
             let started = Instant::now();
             world.login(email, "wrong password").await;
             *fastest = fastest.min(started.elapsed().as_secs_f64());
         }
     }
-    // Without the decoy the second would be hundreds of times as fast.
     assert!(
-        fastest[1] > fastest[0] / 3.0,
+        are_alike(&fastest),
         "known {}, unknown {} s",
         fastest[0],
         fastest[1]

@@ -345,11 +345,11 @@ async fn the_consumer_acts_once_on_what_is_delivered_twice() {
         RetryPolicy::default(),
     );
     let running = tokio::spawn(consumer.run(ContentEvents::new(stage.service.clone()), shutdown));
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
     while !stage.service.record(&id).await.unwrap().complete {
         assert!(
             tokio::time::Instant::now() < deadline,
-            "the item is not complete after 30 s"
+            "the item is not complete after two minutes"
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -178,7 +178,7 @@ async fn names_are_looked_up_again_when_it_is_time() {
     clock.advance(Duration::from_millis(10_000));
     pool.look_up_if_due();
     assert_eq!(due_ms(), 20_000);
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    let deadline = std::time::Instant::now() + Duration::from_secs(120);
     while Arc::ptr_eq(&first, &pool.addresses.load_full()) {
         assert!(std::time::Instant::now() < deadline, "it never was");
         tokio::time::sleep(Duration::from_millis(1)).await;

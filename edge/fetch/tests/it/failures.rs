@@ -128,7 +128,6 @@ async fn waits_end() {
     };
     let harness = Harness::with(FetchConfig {
         head_timeout_ms: 100,
-        idle_timeout_ms: 100,
         ..FetchConfig::default()
     });
     let silent = hold(vec![]).await;
@@ -136,6 +135,10 @@ async fn waits_end() {
     assert_eq!(error.kind, FetchErrorKind::HeadTimeout);
     assert_eq!(error.status(), StatusCode::GATEWAY_TIMEOUT);
     silent.until(|seen| seen.closed == 1).await;
+    let harness = Harness::with(FetchConfig {
+        idle_timeout_ms: 100,
+        ..FetchConfig::default()
+    });
     let stalled = hold(vec![send(
         "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc",
     )])

@@ -91,10 +91,13 @@ pub(crate) fn target(addresses: &[SocketAddr]) -> Target {
     Target::plain(pool(addresses, PoolPolicy::default()))
 }
 
-/// An address where nobody listens.
+/// An address where nobody listens, nor will while the test runs: its socket is bound and stays.
 pub(crate) async fn nobody() -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap()
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::mem::forget(socket);
+    address
 }
 
 /// Heads are compared without their order.

@@ -87,7 +87,7 @@ impl Origin {
     /// Waits until `is_so` of what was seen.
     pub(crate) async fn until(&self, is_so: impl FnMut(&Seen) -> bool) {
         let mut seen = self.seen.clone();
-        tokio::time::timeout(std::time::Duration::from_secs(30), seen.wait_for(is_so))
+        tokio::time::timeout(std::time::Duration::from_secs(60), seen.wait_for(is_so))
             .await
             .unwrap()
             .unwrap();

@@ -81,7 +81,7 @@ fn parents(addresses: &[SocketAddr]) -> Parents {
         tries_max: 2,
         patience: Patience {
             connect_timeout_ms: 5_000,
-            head_timeout_ms: 1_500,
+            head_timeout_ms: 3_000,
         },
         pool: PoolPolicy {
             failures_max: 2,

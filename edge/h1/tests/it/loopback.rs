@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::site::{Site, statuses};
 
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = Duration::from_secs(60);
 
 /// A listener that serves one connection.
 async fn serve_one(
@@ -40,7 +40,12 @@ async fn serve_one(
             ),
         };
         let (_stop, stopped) = watch::channel(false);
-        serve_connection(stream, &Limits::default(), &site, stopped).await
+        // It is for clients to end here, however slow the machine is.
+        let limits = Limits {
+            linger_ms: 30_000,
+            ..Limits::default()
+        };
+        serve_connection(stream, &limits, &site, stopped).await
     });
     (address, served)
 }

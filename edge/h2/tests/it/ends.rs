@@ -148,7 +148,7 @@ async fn a_connection_ends_when_it_is_its_turn() {
         });
         raw.send(&sent).await;
         let is_told_now = raw.until(|seen| seen.kind == GOAWAY);
-        let early = tokio::time::timeout(BOUND / 4, is_told_now).await;
+        let early = tokio::time::timeout(BOUND / 12, is_told_now).await;
         assert!(early.is_err(), "{reason:?}: {early:?} before its turn");
         assert!(!raw.served.is_finished());
         assert_eq!(*raw.site.ending.lock(), [reason]);

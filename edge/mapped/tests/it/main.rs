@@ -14,7 +14,7 @@ use mcsp_edge_mapped::{MappedFile, Owner, Part, Parts, Sent};
 use rustix::fs::{Advice, fadvise};
 
 const FILE_BYTES: usize = 3 << 20;
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = Duration::from_secs(120);
 
 #[derive(Debug)]
 struct Door(AtomicBool);
