@@ -8,7 +8,7 @@ use std::time::Duration;
 use mcsp_edge_waf::{Beside, BesideConfig, Place, ThreadTicks, TurnedAway, Work};
 
 /// Longest wait for another thread; a test that is good waits for none.
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(60);
 
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
