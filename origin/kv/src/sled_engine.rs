@@ -307,7 +307,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_sweeper_goes_round_by_itself() {
-        const WAIT_MAX: Duration = Duration::from_secs(30);
+        const WAIT_MAX: Duration = Duration::from_secs(120);
         let folder = tempfile::tempdir().unwrap();
         let uri = format!("sled:{}", folder.path().display());
         let clock = mcsp_runtime::ManualClock::new(0);

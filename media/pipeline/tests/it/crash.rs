@@ -56,7 +56,7 @@ async fn live(world: &World, point: &Arc<CrashPoint>) {
         () = eventually("all is done or the worker is dead", async || is_done(world).await) => {}
     }
     // Every task is dropped where it stands.
-    tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(10)))
+    tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(60)))
         .await
         .unwrap();
 }
@@ -140,7 +140,7 @@ async fn what_joined_before_a_death_is_published_and_only_the_others_are_made_ag
         packaged.iter().any(|event| event.renditions.len() == 4)
     })
     .await;
-    tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(10)))
+    tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(60)))
         .await
         .unwrap();
 

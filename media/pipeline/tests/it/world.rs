@@ -23,7 +23,7 @@ use uuid::Uuid;
 pub(crate) const NG: &str = "mcsp-ng";
 pub(crate) const GLOBAL: &str = "mcsp-global";
 /// How long a test waits for a state before it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) struct World {

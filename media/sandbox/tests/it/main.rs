@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mcsp_media_sandbox::{
     ChildError, ChildLimits, Confinement, Job, JobError, Launcher, News, Reporter, run,
@@ -28,6 +28,9 @@ impl Job for Try {
         unreachable!("runs in the child only")
     }
 }
+
+/// How long a child may say nothing where it is not meant to: a busy machine takes its time to start one.
+const PATIENCE_MS: u64 = 120_000;
 
 struct Room {
     dir: tempfile::TempDir,
@@ -64,7 +67,7 @@ impl Room {
             path: path.into(),
         };
         let launcher = Launcher::binary(env!("CARGO_BIN_EXE_mcsp-sandbox-escapee").into());
-        run::<Try>(&launcher, &input, confinement, 10_000, |_| {})
+        run::<Try>(&launcher, &input, confinement, PATIENCE_MS, |_| {})
             .await
             .map(|finished| finished.output)
     }
@@ -162,7 +165,7 @@ async fn what_the_child_says_comes_back() {
     };
     let launcher = Launcher::binary(env!("CARGO_BIN_EXE_mcsp-sandbox-escapee").into());
     let sink = Arc::clone(&seen);
-    run::<Try>(&launcher, &input, confinement, 10_000, move |news| {
+    run::<Try>(&launcher, &input, confinement, PATIENCE_MS, move |news| {
         sink.lock().unwrap().push(news);
     })
     .await
@@ -197,13 +200,15 @@ async fn a_silent_child_is_killed_and_so_is_an_abandoned_one() {
         what: "silence".into(),
         path: "/".into(),
     };
-    let started = Instant::now();
-    let silent = run::<Try>(&launcher, &input, confinement(), 300, |_| {}).await;
+    // It would be silent for ten minutes.
+    let silent = run::<Try>(&launcher, &input, confinement(), 300, |_| {});
+    let silent = tokio::time::timeout(Duration::from_secs(120), silent)
+        .await
+        .expect("it is not waited for");
     assert!(
         matches!(silent, Err(ChildError::Silent { silence_ms: 300 })),
         "{silent:?}"
     );
-    assert!(started.elapsed() < Duration::from_secs(10));
 
     let before = children();
     let abandoned = run::<Try>(&launcher, &input, confinement(), 600_000, |_| {});
@@ -212,7 +217,7 @@ async fn a_silent_child_is_killed_and_so_is_an_abandoned_one() {
             .await
             .is_err()
     );
-    for _ in 0..100 {
+    for _ in 0..2_400 {
         if children() <= before {
             return;
         }

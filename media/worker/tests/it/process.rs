@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::clip;
 use crate::origin::Origin;
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 struct Worker {
     child: Child,

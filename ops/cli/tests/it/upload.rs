@@ -141,7 +141,7 @@ async fn an_upload_that_was_killed_goes_on_where_it_was() {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(30), stuck)
+    tokio::time::timeout(std::time::Duration::from_secs(120), stuck)
         .await
         .expect("six parts arrive");
     child.kill().await.unwrap();
@@ -249,12 +249,10 @@ async fn files_that_hold_nothing_or_are_not_there_are_refused_at_once() {
 async fn a_server_that_is_away_is_69() {
     let platform = Platform::start().await;
     let person = Person::registered(&platform).await;
-    // Nobody listens on the port of a listener that is gone.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    // Bound, so that nobody else listens there either.
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = nobody.local_addr().unwrap().port();
     let config = person.config.path().join("tokens.json");
     let moved = std::fs::read_to_string(&config)
         .unwrap()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mcsp_runtime::ShutdownTrigger;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn every_watcher_learns_of_it_early_and_late() {

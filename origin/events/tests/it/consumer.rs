@@ -26,9 +26,13 @@ pub(crate) const FAST: RetryPolicy = RetryPolicy {
     max_ms: 5,
 };
 
+/// How long a member may say nothing.
+pub(crate) const SESSION_MS: u64 = 3_000;
+
 pub(crate) fn options() -> ConsumerOptions {
     ConsumerOptions {
-        session_timeout_ms: 600,
+        // A busy machine may stand still for a while; who does is no dead member.
+        session_timeout_ms: SESSION_MS,
         heartbeat_ms: 30,
         drain_ms: 5_000,
         ..ConsumerOptions::default()
@@ -87,7 +91,7 @@ pub(crate) type Run = JoinHandle<Result<(), ConsumerError>>;
 
 pub(crate) async fn stop(trigger: ShutdownTrigger, run: Run) {
     trigger.trigger();
-    tokio::time::timeout(Duration::from_secs(20), run)
+    tokio::time::timeout(Duration::from_secs(60), run)
         .await
         .unwrap()
         .unwrap()

@@ -12,7 +12,7 @@ use mcsp_events::{EventsOptions, Record, RedbLog, SharedEventLog, contract, grpc
 use mcsp_identity::{CallerTable, WorkloadIdentity};
 use mcsp_rpc::{RpcServer, ServerLimits, testing};
 use mcsp_runtime::{ManualClock, SharedClock, ShutdownTrigger, SystemClock};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
 
@@ -134,8 +134,12 @@ async fn a_consumer_outlives_a_restart_of_the_process_that_owns_the_log() {
 
     let log = reopen(&path, &clock).await;
     log.ensure_topic("t", 4, DAY).await.unwrap();
-    let owner = Owner::start(Arc::clone(&log), server.clone(), "127.0.0.1:0").await;
-    let addr = owner.addr;
+    // Nobody else's while the process that owns the log is away: bound all the time.
+    let reserved = TcpSocket::new_v4().unwrap();
+    reserved.set_reuseaddr(true).unwrap();
+    reserved.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = reserved.local_addr().unwrap();
+    let owner = Owner::start(Arc::clone(&log), server.clone(), &addr.to_string()).await;
     let db = effects_db("sqlite::memory:").await;
     let policy = RetryPolicy {
         tries: 3,
@@ -177,7 +181,7 @@ async fn a_consumer_outlives_a_restart_of_the_process_that_owns_the_log() {
     }
     eventually("all effects", || async { effects(&db).await.len() == 60 }).await;
     trigger.trigger();
-    tokio::time::timeout(Duration::from_secs(20), running)
+    tokio::time::timeout(Duration::from_secs(60), running)
         .await
         .unwrap()
         .unwrap()

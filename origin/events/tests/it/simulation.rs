@@ -48,7 +48,7 @@ fn start(log: &SharedEventLog, db: &Db, seed: u64, number: u64) -> JoinHandle<()
         max_ms: 10,
     };
     let options = ConsumerOptions {
-        session_timeout_ms: 200,
+        session_timeout_ms: 600,
         heartbeat_ms: 20,
         batch_records_max: 4,
         ..ConsumerOptions::default()

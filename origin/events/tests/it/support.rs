@@ -13,7 +13,7 @@ use tempfile::TempDir;
 pub(crate) const NOW_MS: i64 = 1_800_000_000_000;
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long a test waits for a state before it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A log in a folder of its own, with a clock that stands still.
 pub(crate) fn log() -> (SharedEventLog, Arc<ManualClock>, TempDir) {

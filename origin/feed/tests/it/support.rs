@@ -21,7 +21,7 @@ use tonic::service::Routes;
 pub(crate) const NOW_MS: i64 = 1_800_000_000_000;
 pub(crate) const NOW_S: i64 = NOW_MS / 1000;
 /// How long a test waits for a state before it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Region {
     pub(crate) feed: Feed,

@@ -24,5 +24,15 @@ fn options(clock: SharedClock) -> KvOptions {
 /// A store in `folder` by a clock that stands still.
 async fn open_sled(folder: &Path, clock: &Arc<ManualClock>) -> SharedKv {
     let uri = format!("sled:{}", folder.display());
-    mcsp_kv::open(&uri, options(clock.clone())).await.unwrap()
+    // Whoever had it open may still be letting go, on a busy machine for longer than is waited for by itself.
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        match mcsp_kv::open(&uri, options(clock.clone())).await {
+            Ok(kv) => return kv,
+            Err(error) => assert!(
+                error.to_string().contains("lock") && std::time::Instant::now() < until,
+                "{error}"
+            ),
+        }
+    }
 }

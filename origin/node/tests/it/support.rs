@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use tower::ServiceExt;
 
 /// Longer than anything here takes, so that a test that would hang fails instead.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(120);
 
 const REGIONS: &str = "[[region]]\nid = \"ng-lagos\"\ncode = \"ng\"\ncountry = \"NG\"\n\n\
                        [[region]]\nid = \"global-london\"\ncode = \"gl\"\ncountry = \"GB\"\n";

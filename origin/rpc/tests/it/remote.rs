@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mcsp_rpc::{RpcChannel, RpcError, RpcPolicy};
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tonic::Code;
 
 use crate::support::{Cast, Echo, REGION, Running, call, routes};
@@ -18,13 +18,11 @@ fn patient() -> RpcPolicy {
 #[tokio::test]
 async fn a_server_may_come_later_go_and_come_back() {
     let (cast, echo) = (Cast::new(), Arc::new(Echo::default()));
-    // A port that is ours, and nobody listens on.
-    let addr = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string();
+    // A port that is ours as long as the socket is bound, and nobody listens on.
+    let reserved = TcpSocket::new_v4().unwrap();
+    reserved.set_reuseaddr(true).unwrap();
+    reserved.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = reserved.local_addr().unwrap().to_string();
     let channel = RpcChannel::connect(
         &addr,
         "origin.ng-lagos.mcsp.internal",

@@ -22,7 +22,7 @@ use tonic::{Request, Response, Status};
 
 pub(crate) const REGION: &str = "ng-lagos";
 /// Longer than anything here takes, so that a test that would hang fails instead.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// What the service does with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
