@@ -28,9 +28,9 @@ impl Drop for Victim {
 }
 
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !holds() {
-        assert!(Instant::now() < deadline, "not in 20 s: {what}");
+        assert!(Instant::now() < deadline, "not in a minute: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -196,18 +196,19 @@ async fn a_process_that_does_not_stop_is_not_doubled() {
 
 #[test]
 fn a_ballast_takes_space_without_a_name_and_gives_it_back() {
+    const BALLAST: u64 = 2 << 30;
     let folder = tempfile::tempdir().unwrap();
     let free = |at: &Path| {
         let disk = rustix::fs::statvfs(at).unwrap();
         disk.f_bavail * disk.f_frsize
     };
-    // Others write to the same disk meanwhile, so nothing is exact.
+    // Others write to the same disk meanwhile, and remove what they wrote, so nothing is exact.
     let before = free(folder.path());
-    let left = before.saturating_sub(512 << 20);
+    let left = before.saturating_sub(BALLAST);
     Ballast::check(folder.path(), left).unwrap();
     let mut ballast = Ballast::fill(folder.path(), left).unwrap();
-    assert!(ballast.bytes() > 256 << 20, "{}", ballast.bytes());
-    assert!(free(folder.path()) < before - (256 << 20));
+    assert!(ballast.bytes() > BALLAST / 2, "{}", ballast.bytes());
+    assert!(free(folder.path()) < before - BALLAST / 2);
     assert_eq!(
         std::fs::read_dir(folder.path()).unwrap().count(),
         0,
@@ -217,7 +218,7 @@ fn a_ballast_takes_space_without_a_name_and_gives_it_back() {
     ballast.undo();
     assert_eq!(ballast.top_up().unwrap(), 0);
     until("the space is back", || {
-        free(folder.path()) > before - (256 << 20)
+        free(folder.path()) > before - BALLAST / 2
     });
     assert!(Ballast::check(&folder.path().join("nothing"), left).is_err());
 }

@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use mcsp_loadtest_chaos::{ChaosError, Direction, FaultProxy, NetworkFaults, ProxySettings};
+use mcsp_loadtest_chaos::{
+    ChaosError, Direction, FaultProxy, NetworkFaults, ProxyCounts, ProxySettings,
+};
 use mcsp_loadtest_scenario::AllowList;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(200);
 
 /// A proxy in front of a server that sends back what it gets.
@@ -48,6 +50,17 @@ async fn round_trip(stream: &mut TcpStream) -> Duration {
     start.elapsed()
 }
 
+/// Waits until the proxy has counted so: it does it beside what its clients are told.
+async fn counted(proxy: &FaultProxy, is_so: impl Fn(&ProxyCounts) -> bool) {
+    let waited = async {
+        while !is_so(&proxy.counts()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let in_time = timeout(LONG, waited).await;
+    assert!(in_time.is_ok(), "{:?}", proxy.counts());
+}
+
 #[tokio::test]
 async fn without_faults_every_byte_passes_in_order_and_ends_pass_too() {
     let proxy = echo_behind(ProxySettings::default()).await;
@@ -71,22 +84,30 @@ async fn without_faults_every_byte_passes_in_order_and_ends_pass_too() {
         got.len(),
         sent.len()
     );
-    let counts = proxy.counts();
-    assert_eq!(
+    let wanted = (1, 12_000_000, 12_000_000);
+    counted(&proxy, |counts| {
         (
             counts.connections,
             counts.to_node_bytes,
-            counts.to_client_bytes
-        ),
-        (1, 12_000_000, 12_000_000)
-    );
+            counts.to_client_bytes,
+        ) == wanted
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_delay_is_felt_by_open_connections_and_gone_with_its_end() {
     let proxy = echo_behind(ProxySettings::default()).await;
     let mut stream = connect(&proxy).await;
-    assert!(round_trip(&mut stream).await < Duration::from_millis(150));
+    let mut quickest = Duration::MAX;
+    // A busy machine is late now and then, but not each time.
+    for _ in 0..100 {
+        quickest = quickest.min(round_trip(&mut stream).await);
+        if quickest < Duration::from_millis(150) {
+            break;
+        }
+    }
+    assert!(quickest < Duration::from_millis(150), "{quickest:?}");
     let slow = NetworkFaults {
         delay_ms: 150,
         ..NetworkFaults::default()
@@ -163,7 +184,7 @@ async fn a_reset_is_a_reset_and_no_end() {
     assert!(timeout(LONG, new.read(&mut byte)).await.unwrap().is_err());
     proxy.set(NetworkFaults::default()).unwrap();
     round_trip(&mut connect(&proxy).await).await;
-    assert_eq!(proxy.counts().reset, 2);
+    counted(&proxy, |counts| counts.reset == 2).await;
 }
 
 #[tokio::test]
@@ -176,19 +197,24 @@ async fn a_throttle_lets_through_its_rate() {
             ..NetworkFaults::default()
         })
         .unwrap();
-    let start = Instant::now();
-    let mut got = vec![0; 50_000];
-    stream.write_all(&vec![7; 50_000]).await.unwrap();
-    timeout(LONG, stream.read_exact(&mut got))
-        .await
-        .unwrap()
-        .unwrap();
-    // 400 kbit at 800 kbit/s; the second direction overlaps the first.
-    let took = start.elapsed();
-    assert!(
-        took >= Duration::from_millis(450) && took < Duration::from_secs(3),
-        "{took:?}"
-    );
+    // 400 kbit at 800 kbit/s; the second direction overlaps the first. A busy machine may take longer, but not each time.
+    let mut least = Duration::MAX;
+    for _ in 0..10 {
+        let start = Instant::now();
+        let mut got = vec![0; 50_000];
+        stream.write_all(&vec![7; 50_000]).await.unwrap();
+        timeout(LONG, stream.read_exact(&mut got))
+            .await
+            .unwrap()
+            .unwrap();
+        let took = start.elapsed();
+        assert!(took >= Duration::from_millis(450), "{took:?}");
+        least = least.min(took);
+        if least < Duration::from_secs(3) {
+            break;
+        }
+    }
+    assert!(least < Duration::from_secs(3), "{least:?}");
 }
 
 #[tokio::test]
@@ -201,15 +227,17 @@ async fn a_lost_chunk_comes_a_timeout_later() {
             ..NetworkFaults::default()
         })
         .unwrap();
-    let mut slow = 0;
+    let mut resent = 0;
     for _ in 0..6 {
-        slow += u32::from(round_trip(&mut stream).await >= Duration::from_millis(200));
+        let took = round_trip(&mut stream).await;
+        let now = proxy.counts().chunks_resent;
+        assert!(
+            now == resent || took >= Duration::from_millis(200),
+            "{took:?}"
+        );
+        resent = now;
     }
-    let counts = proxy.counts();
-    assert!(
-        slow > 0 && counts.chunks_resent >= u64::from(slow),
-        "{slow} slow, {counts:?}"
-    );
+    assert!(resent > 0, "nothing was lost");
 }
 
 #[tokio::test]
@@ -261,16 +289,15 @@ async fn what_is_too_much_is_reset_and_counted() {
             .is_err()
     );
     round_trip(&mut first).await;
-    assert_eq!((proxy.counts().refused, proxy.counts().open), (1, 1));
+    counted(&proxy, |counts| (counts.refused, counts.open) == (1, 1)).await;
 }
 
 #[tokio::test]
 async fn a_node_that_is_not_there_is_a_reset() {
-    let free = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    // Bound, so that nobody else is there either.
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let free = nobody.local_addr().unwrap();
     let allow = AllowList::loopback_only();
     let listen = "127.0.0.1:0".parse().unwrap();
     let proxy = FaultProxy::open(listen, free, &allow, &ProxySettings::default())
@@ -283,7 +310,7 @@ async fn a_node_that_is_not_there_is_a_reset() {
             .unwrap()
             .is_err()
     );
-    assert_eq!(proxy.counts().unreachable, 1);
+    counted(&proxy, |counts| counts.unreachable == 1).await;
 }
 
 #[tokio::test]

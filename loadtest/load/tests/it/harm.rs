@@ -111,7 +111,8 @@ async fn a_process_is_frozen_and_killed_its_disk_filled_and_its_clock_set_wrong_
         .iter()
         .filter(|(_, clock)| *clock > now + 3_600)
         .count();
-    assert!((5..40).contains(&skewed), "{skewed} of {}", told.len());
+    let right = told.len() - skewed;
+    assert!(skewed >= 5 && right >= 5, "{skewed} of {}", told.len());
     // Killed, and started again as another process, whose clock is right.
     let last = told.last().unwrap();
     assert_ne!(last.0, first.0);

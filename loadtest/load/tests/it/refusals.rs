@@ -81,9 +81,10 @@ async fn an_allow_file_that_lists_it_lets_it_through_to_the_connection() {
 async fn nobody_there_and_nothing_to_play_are_said() {
     let stage = Stage::with(Plant::Nothing).await;
     let scenario = stage.scenario(SHORT).display().to_string();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // Bound, so that nobody else is there either.
+    let free = tokio::net::TcpSocket::new_v4().unwrap();
+    free.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let port = free.local_addr().unwrap().port();
-    drop(free);
     let nobody = format!("http://127.0.0.1:{port}/");
     let said = call(&["run", &scenario, "--target", &nobody]).await;
     assert_eq!(said.status, 69, "{}", said.err);
