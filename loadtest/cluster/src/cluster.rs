@@ -16,9 +16,9 @@ use crate::topology::{Layout, POPS, REGIONS};
 use crate::{certificates, config, manifests};
 
 /// How long a process may take to be ready: migrations and keys the first time.
-const READY_LIMIT: Duration = Duration::from_secs(60);
+const READY_LIMIT: Duration = Duration::from_secs(180);
 /// How long a process may take to stop when it is asked to.
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// How a cluster differs from the usual.
 #[derive(Debug, Clone, Copy, Default)]

@@ -24,8 +24,8 @@ use crate::ports::Ports;
 use crate::process::{Process, ProcessSpec};
 use crate::topology::{Layout, REGIONS, Region, TRUST_DOMAIN};
 
-const READY_LIMIT: Duration = Duration::from_secs(60);
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+const READY_LIMIT: Duration = Duration::from_secs(180);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 const REGION: Region = REGIONS[0];
 const ORIGIN: &str = "origin-ng-lagos";
 const OPERATOR: &str = "operator";

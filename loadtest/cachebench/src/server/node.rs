@@ -9,7 +9,7 @@ use super::{NodeLimits, Plan, Purpose, Server, free_port, loopback, write};
 use crate::error::BenchError;
 
 /// Longest wait until a node with a region has its keys.
-const READY_LIMIT: Duration = Duration::from_secs(20);
+const READY_LIMIT: Duration = Duration::from_secs(90);
 
 /// What `addresses.json` says.
 #[derive(Debug, Deserialize)]

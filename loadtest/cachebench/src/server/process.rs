@@ -14,7 +14,7 @@ use super::{Kind, Plan};
 use crate::error::BenchError;
 
 /// Longest wait for a server's port.
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(90);
 /// How often it is tried.
 const POLL: Duration = Duration::from_millis(30);
 

@@ -59,7 +59,7 @@ pub(crate) async fn watch(visit: Visit<'_>) -> Seen {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(Duration::from_secs(300), run)
+    let output = tokio::time::timeout(Duration::from_secs(900), run)
         .await
         .expect("the browser ends in time")
         .expect("node starts");

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 /// Longest wait for a clip of a few seconds to be published on a busy machine.
-pub(crate) const PUBLISH_LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const PUBLISH_LIMIT: Duration = Duration::from_secs(300);
 /// The password of everyone here.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 

@@ -32,7 +32,7 @@ async fn tabs_and_reloads_do_not_end_an_honest_session() {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(Duration::from_secs(180), run)
+    let output = tokio::time::timeout(Duration::from_secs(900), run)
         .await
         .expect("the browser ends in time")
         .expect("node starts");
