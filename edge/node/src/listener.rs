@@ -3,7 +3,6 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use mcsp_edge_limits::{ConnectionGuard, Limits, Turns};
 use mcsp_edge_proxy::Door;
 use mcsp_edge_tls::{TlsServer, digest_of_client};
 use mcsp_edge_traffic::TcpConnection;
-use pingora_core::protocols::{SocketDigest, Stream};
+use pingora_core::protocols::Stream;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
@@ -158,7 +157,7 @@ impl Listening {
                 return doorway.lobby.hold(stream);
             };
             let tls = self.tls.clone();
-            let connection = connection(stream, None, tls, doorway.clone(), (permit, guard));
+            let connection = connection(stream, from, tls, doorway.clone(), (permit, guard));
             doorway.tracker.spawn(connection);
             return;
         };
@@ -181,7 +180,8 @@ async fn passed_on(
 ) {
     let reading = proxied::read(&mut stream);
     let client = match tokio::time::timeout(doorway.handshake_timeout, reading).await {
-        Ok(Ok(client)) => client,
+        // The load balancer's own is its own.
+        Ok(Ok(client)) => client.unwrap_or(from),
         Ok(Err(error)) => {
             doorway.count("proxy_header_failed");
             tracing::debug!(%error, %from, "a load balancer's connection without a client");
@@ -189,16 +189,17 @@ async fn passed_on(
         }
         Err(_) => return doorway.count("proxy_header_timeout"),
     };
-    match doorway.admit(client.unwrap_or(from).ip()) {
+    match doorway.admit(client.ip()) {
         Some(guard) => connection(stream, client, tls, doorway, (permit, guard)).await,
         None => doorway.lobby.hold(stream),
     }
 }
 
-/// Serves a connection; `client` is whose it is, where that is not who the socket is connected to.
+/// Serves a connection of `client`, as a load balancer says, or the system said when it was accepted: of a client that has asked
+/// for something and is gone already, the socket does not tell any more.
 async fn connection(
     stream: TcpStream,
-    client: Option<SocketAddr>,
+    client: SocketAddr,
     tls: Option<TlsServer>,
     doorway: Doorway,
     _held: (OwnedSemaphorePermit, ConnectionGuard),
@@ -209,23 +210,16 @@ async fn connection(
     let mut ja4 = None;
     let stream: Stream = match tls {
         None => {
-            let digest = match client {
-                Some(client) => digest_of_client(&stream, client),
-                None => SocketDigest::from_raw_fd(stream.as_raw_fd()),
-            };
+            let digest = digest_of_client(&stream, client);
             clients.count_unboxed(TcpConnection::new(stream, digest))
         }
         Some(tls) => {
             let timeout = doorway.handshake_timeout;
-            let from = client.or_else(|| stream.peer_addr().ok());
             // In a box of its own, as all that a connection seldom needs: it would take room in the task for as long as that lives.
-            match Box::pin(tls.accept(stream, from.map(|from| from.ip()), timeout)).await {
+            match Box::pin(tls.accept(stream, Some(client.ip()), timeout)).await {
                 Ok(stream) => {
                     ja4 = stream.ja4();
-                    match client {
-                        Some(client) => clients.count_unboxed(stream.of_client(client)),
-                        None => clients.count_unboxed(stream),
-                    }
+                    clients.count_unboxed(stream.of_client(client))
                 }
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     return doorway.count("handshake_timeout");

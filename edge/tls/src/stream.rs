@@ -90,7 +90,7 @@ impl TlsStream {
         }
     }
 
-    /// The same connection, of a client that is elsewhere: what the socket is connected to passes it on.
+    /// The same connection, of this client, whatever the socket is connected to.
     #[must_use]
     pub fn of_client(mut self, client: SocketAddr) -> Self {
         self.socket_digest = Some(Arc::new(digest_of_client(&self.socket, client)));
@@ -244,7 +244,7 @@ impl AsyncWrite for TlsStream {
     }
 }
 
-/// What is known of a socket whose client is elsewhere.
+/// What is known of a socket of `client`, whatever it is connected to.
 #[must_use]
 pub fn digest_of_client(socket: &impl AsRawFd, client: SocketAddr) -> SocketDigest {
     let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());

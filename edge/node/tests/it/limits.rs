@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mcsp_api::Residency::Global;
 use mcsp_edge_limits::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use reqwest::{Method, Response};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -442,12 +443,38 @@ async fn limits_are_read_again_and_a_file_with_a_mistake_is_not() {
     let alert = "\"alert\":\"limits-refused\"";
     wait_for("the log", || async { node.log().contains(alert) }).await;
     // By a signal, on a node without a firewall too.
-    let pid = rustix::process::Pid::from_raw(i32::try_from(node.pid()).unwrap()).unwrap();
-    let hang_up = || rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    let pid = Pid::from_raw(i32::try_from(node.pid()).unwrap()).unwrap();
+    let hang_up = || kill_process(pid, Signal::HUP).unwrap();
     hang_up();
     wait_for("a refusal", || async { loads("refused").await == 4.0 }).await;
     write("1/min burst 9", "");
     hang_up();
     wait_for("other limits", || async { loads("loaded").await == 2.0 }).await;
     assert_eq!(admitted().await, 4);
+}
+
+/// Whoever breaks off as soon as he has asked is counted all the same: his request is there to be read, and the system no longer
+/// says whose the connection is.
+#[tokio::test]
+async fn a_client_that_is_gone_already_is_counted_by_its_address() {
+    let world = World::new().await;
+    let extra = "[limits.rate.api_read]\naddress = \"1/min burst 2\"\n";
+    let node = world.node_with("los1", extra).await;
+    world.origin.serve(TRENDING, Serve::ok("[]"));
+    let pid = Pid::from_raw(i32::try_from(node.pid()).unwrap()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    for _ in 0..3 {
+        let mut client = TcpStream::connect(node.plain).await.unwrap();
+        let request = format!("GET {TRENDING} HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        client.set_zero_linger().unwrap();
+    }
+    kill_process(pid, Signal::CONT).unwrap();
+    wait_for("three answers", || async {
+        let unknown = node.metric("mcsp_edge_limits_no_address_total", &[]);
+        turned_away(&node, "api_read", "rate-address").await + unknown.await >= 1.0
+    })
+    .await;
+    node.counts("mcsp_edge_limits_no_address_total", &[], 0.0)
+        .await;
 }
