@@ -15,8 +15,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use mcsp_edge_h1::{
     Delegation, Exchange, FieldLines, Handler, Head, Limits, Next, Peer, Refusal, serve_connection,
 };
+use mcsp_edge_traffic::TcpConnection;
 use pingora_core::protocols::Stream;
-use pingora_core::protocols::l4::stream::Stream as L4Stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -147,7 +147,7 @@ async fn ours(stream: tokio::net::TcpStream) {
         lines: FieldLines::from(&fields),
         body: [Bytes::from_static(&[b'x'; BODY_BYTES])],
     };
-    let stream = Box::new(L4Stream::from(stream));
+    let stream = Box::new(TcpConnection::from(stream));
     serve_connection(
         stream,
         &Limits {

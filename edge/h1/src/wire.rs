@@ -27,7 +27,7 @@ use crate::stop::Stop;
 /// than in one piece.
 const TURN_BYTES: usize = (64 << 10) * 10 + (32 << 10);
 
-/// What is written to wait until the socket takes more: more than a stream gathers, so that it goes to the socket.
+/// What is written the ordinary way to wait until the socket takes more.
 const PROBE_BYTES: usize = 4 << 10;
 
 /// Slices that are looked at for one turn.

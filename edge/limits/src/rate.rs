@@ -13,7 +13,7 @@ use thiserror::Error;
 const CELLS_MAX: u32 = 10_000_000;
 /// How long a spent burst may take to come back.
 const REPLENISH_MAX: Duration = Duration::from_secs(86_400);
-/// The clock shows milliseconds; a burst that is shorter than a few of them would make the rate slower than it says.
+/// The clock may go on by so much at once; a burst that is shorter would make the rate slower than it says.
 const BURST_TIME_MIN: Duration = Duration::from_millis(10);
 
 /// Per what.

@@ -1,16 +1,14 @@
 //! The listener for children: mTLS with the node's identity, and nobody is served whose certificate did not name him.
 
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mcsp_edge_proxy::{ShieldDoor, ShieldListenerConfig};
-use mcsp_edge_traffic::Traffic;
+use mcsp_edge_traffic::{TcpConnection, Traffic};
 use mcsp_identity::{SpiffeId, WorkloadIdentity};
 use pingora_core::listeners::tls::Acceptor;
-use pingora_core::protocols::l4::stream::Stream as L4Stream;
-use pingora_core::protocols::{GetSocketDigest as _, SocketDigest, Ssl as _, Stream};
+use pingora_core::protocols::{Ssl as _, Stream};
 use prometheus::IntCounterVec;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -120,11 +118,9 @@ impl ShieldListening {
     async fn shake_hands(&self, stream: TcpStream) -> Result<(Stream, SpiffeId), String> {
         // Small answers must not wait for more; a socket that refuses is about to fail anyway.
         let _ = stream.set_nodelay(true);
-        let mut stream = L4Stream::from(stream);
-        stream.set_socket_digest(SocketDigest::from_raw_fd(stream.as_raw_fd()));
         let stream = self
             .acceptor
-            .tls_handshake(stream)
+            .tls_handshake(TcpConnection::from(stream))
             .await
             .map_err(|error| error.to_string())?;
         let chain = stream.get_ssl().and_then(|tls| tls.peer_cert_chain_der());

@@ -1,4 +1,4 @@
-//! How many bytes a node's connections receive and send.
+//! How many bytes a node's connections receive and send, and the plain ones themselves ([`TcpConnection`]).
 //!
 //! The kernel counts them anyway, for each connection (`TCP_INFO`, tcp(7)): it is asked when a connection closes, and now and then
 //! while it carries something. So nothing is added to what a request costs, and what TLS and handshakes take is in it.

@@ -1,14 +1,13 @@
-//! Over real sockets, as a node has them: pingora's plain stream and its TLS stream.
+//! Over real sockets: a plain one as a node has it, and pingora's TLS stream.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use mcsp_edge_h1::{CloseReason, Closed, Limits, serve_connection};
+use mcsp_edge_traffic::TcpConnection;
 use pingora_core::listeners::tls::Acceptor;
-use pingora_core::protocols::l4::stream::Stream as L4Stream;
-use pingora_core::protocols::{GetSocketDigest as _, SocketDigest, Stream};
+use pingora_core::protocols::Stream;
 use rustls::pki_types::ServerName;
-use std::os::fd::AsRawFd as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -28,8 +27,7 @@ async fn serve_one(
     let site = Arc::clone(site);
     let served = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
-        let mut stream = L4Stream::from(stream);
-        stream.set_socket_digest(SocketDigest::from_raw_fd(stream.as_raw_fd()));
+        let stream = TcpConnection::from(stream);
         let stream: Stream = match tls {
             None => Box::new(stream),
             Some(config) => Box::new(

@@ -1,8 +1,8 @@
 //! Ends of connections that were lent out, on real sockets: what comes for one that is closed takes back what is on its way.
 
 use mcsp_edge_h1::{CloseReason, Closed, Delegation, Limits, serve_connection};
+use mcsp_edge_traffic::TcpConnection;
 use pingora_core::protocols::Shutdown;
-use pingora_core::protocols::l4::stream::Stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -51,7 +51,7 @@ async fn open(
     socket.set_recv_buffer_size(64 << 10).unwrap();
     let address = listener.local_addr().unwrap();
     let (client, server) = tokio::join!(socket.connect(address), listener.accept());
-    let stream = Box::new(Stream::from(server.unwrap().0));
+    let stream = Box::new(TcpConnection::from(server.unwrap().0));
     let (stop, stopped) = watch::channel(false);
     let site = Site::lending(lend);
     let served =
