@@ -41,38 +41,56 @@ fn at_once(disk: &Disk, names: &[(String, u128)]) -> usize {
     names.iter().filter(is_at_once).count()
 }
 
+/// A kernel that is short of memory, or that takes away what nobody has touched of late, may take what is mapped too: now and
+/// then, and not each time.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_written_and_what_was_read_stays_where_it_is_read_at_once() {
     let root = tempfile::tempdir().unwrap();
-    let dir = root.path().join("cache");
-    let disk = open(&dir).await;
+    let mut told = Vec::new();
+    for attempt in 0..10 {
+        match stays(&root.path().join(attempt.to_string())).await {
+            Ok(()) => return,
+            Err(why) => told.push(why),
+        }
+    }
+    panic!("{told:?}");
+}
+
+fn are(what: &str, found: usize, wanted: usize) -> Result<(), String> {
+    let why = || format!("{what}: {found} of {wanted}");
+    (found == wanted).then_some(()).ok_or_else(why)
+}
+
+async fn stays(dir: &Path) -> Result<(), String> {
+    let disk = open(dir).await;
     // Some blocks of 4 MiB become full, and one does not.
     let names: Vec<_> = (1..60_u128).map(|n| (format!("/{n}"), n)).collect();
     for (name, body_id) in &names {
         store(&disk, name, *body_id, 100_000 + *body_id as u64 * 3000).await;
     }
-    give_back(&dir);
-    assert_eq!(at_once(&disk, &names), names.len());
+    give_back(dir);
+    are("written", at_once(&disk, &names), names.len())?;
     disk.close().await;
     drop(disk);
-    give_back(&dir);
+    give_back(dir);
 
-    let disk = open(&dir).await;
+    let disk = open(dir).await;
     // Even to ask for it may have it fetched.
     if at_once(&disk, &names[20..21]) > 0 {
         // A file system that is all memory.
-        return;
+        return Ok(());
     }
     let read = &names[..10];
     for (name, body_id) in read {
         assert_eq!(look(&disk, name).await, Found::Whole(*body_id));
     }
-    give_back(&dir);
-    assert_eq!(at_once(&disk, read), read.len());
+    give_back(dir);
+    are("read", at_once(&disk, read), read.len())?;
     assert_eq!(at_once(&disk, &names[30..]), 0, "nobody asked for it");
     // A later one is found as what it is.
     store(&disk, "/1", 100, 5000).await;
-    give_back(&dir);
-    assert_eq!(at_once(&disk, &[("/1".to_owned(), 100)]), 1);
+    give_back(dir);
+    are("a later one", at_once(&disk, &[("/1".to_owned(), 100)]), 1)?;
     disk.close().await;
+    Ok(())
 }

@@ -22,7 +22,7 @@ use rustix::net::sockopt::set_socket_send_buffer_size;
 use crate::disk_support::{CHUNK, Found, chunk, config, look, open, response, store};
 use crate::support::{Harness, any, drain, pattern, small, whole};
 
-const BOUND: Duration = Duration::from_secs(30);
+const BOUND: Duration = Duration::from_secs(120);
 const LEN: u64 = 3 * (256 << 10) + 777;
 
 #[derive(Debug)]
@@ -143,6 +143,13 @@ async fn what_was_read_whole_may_be_sent_as_it_lies_in_any_part() {
         let found = lying(&disk, 1, LEN).unwrap_or_else(|| panic!("round {round}"));
         let (_, chunks) = response("/a", 1, LEN);
         for (part, chunk) in found.into_iter().zip(&chunks) {
+            // A kernel that takes away what nobody has touched of late has it again when it is read.
+            for _ in 0..100 {
+                if part.is_here() {
+                    break;
+                }
+                look(&disk, "/a").await;
+            }
             assert!(part.is_here());
             assert!(sent(&parts(part)) == *chunk);
         }
