@@ -50,22 +50,40 @@ fn faults(verdicts: &[Verdict]) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_row_holds_for_our_node() {
+    let mut rows = suite::rows();
+    let all = rows.len();
+    // Many rows go by the clock, and a machine that stands still for a second breaks some: those are played again, at a node that
+    // is new, and those that never hold are faults.
+    for _ in 0..TRIES {
+        let verdicts = verdicts_of(rows).await;
+        let faults = faults(&verdicts);
+        if faults.is_empty() {
+            return;
+        }
+        eprintln!("{} of {all}:\n{}", faults.len(), faults.join("\n"));
+        let has_failed = |row: &suite::Row| {
+            let title = row.title();
+            let mut failed = verdicts.iter().filter(|verdict| verdict.fault.is_some());
+            failed.any(|verdict| verdict.title == title)
+        };
+        rows = suite::rows().into_iter().filter(has_failed).collect();
+    }
+    panic!("{} of {all} rows failed each time", rows.len());
+}
+
+/// How often a row may fail for the machine's sake, and once more.
+const TRIES: usize = 3;
+
+async fn verdicts_of(rows: Vec<suite::Row>) -> Vec<Verdict> {
     let origin = Arc::new(Origin::start().await.unwrap());
     let dir = tempfile::tempdir().unwrap();
     let program = node_program();
     let folder = dir.path().join("node");
     let plan = plan(&program, &folder, origin.address());
     let server = plan.start().await.unwrap();
-    let verdicts = suite::run(server.plain, &origin, suite::rows()).await;
-    let faults = faults(&verdicts);
+    let verdicts = suite::run(server.plain, &origin, rows).await;
     server.stop().await;
-    assert!(
-        faults.is_empty(),
-        "{} of {}:\n{}",
-        faults.len(),
-        verdicts.len(),
-        faults.join("\n")
-    );
+    verdicts
 }
 
 /// Tests of the public suite's kinds that may fail: of the optimal ones, five.
