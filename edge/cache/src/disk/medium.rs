@@ -1,9 +1,12 @@
 //! What the tier asks of whatever keeps its records. [`super::FoyerFolder`] is the real one; tests put faults before it.
 
 use std::fmt::Debug;
+use std::future::poll_fn;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::task::Poll;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -187,4 +190,23 @@ pub trait RecordStore: Send + Sync + Debug {
 
     /// Returns once everything begun is written or lost.
     async fn settle(&self);
+}
+
+/// The storage engine panicked: it is of no more use, and may be opened anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the storage engine panicked")]
+pub(super) struct Panicked;
+
+/// [`RecordStore::settle`], which is where an engine that has come into disorder over a write that failed shows it: whoever
+/// looks after the disk must outlive that, or nobody would say that it is not in use any more.
+pub(super) async fn settle(store: &dyn RecordStore) -> Result<(), Panicked> {
+    let mut settling = store.settle();
+    poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| settling.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
+            Err(_) => Poll::Ready(Err(Panicked)),
+        },
+    )
+    .await
 }

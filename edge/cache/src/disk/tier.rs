@@ -20,7 +20,7 @@ use super::foyer_folder::FoyerFolder;
 use super::head::{chunk_count, chunk_len};
 use super::health::{DiskHealth, Health};
 use super::lineage::lineage_of;
-use super::medium::{Medium, RecordStore, Trouble};
+use super::medium::{Medium, RecordStore, Trouble, settle};
 use super::metrics::{DiskMetrics, Read, Written};
 use super::queue::{Job, Work, WriteQueue};
 use super::record::{RECORD_BYTES_MAX, RecordKey};
@@ -242,11 +242,13 @@ impl Shared {
 
     /// Leaves the disk alone from now on, until a probe says that it works.
     pub(super) fn degrade(&self, trouble: Trouble, reason: String) {
-        self.health
-            .lock()
-            .degrade(trouble, reason, self.clock.now_ms());
-        self.metrics.degraded.set(1);
-        let store = self.live.write().take();
+        let store = {
+            // Together: who sees one of these sees the others.
+            let (mut live, mut health) = (self.live.write(), self.health.lock());
+            health.degrade(trouble, reason, self.clock.now_ms());
+            self.metrics.degraded.set(1);
+            live.take()
+        };
         if trouble == Trouble::Slow && store.is_some() {
             *self.parked.lock() = store;
         }
@@ -395,7 +397,7 @@ impl DiskTier for Disk {
         let _ = tokio::time::timeout(shared.write_timeout, shared.queue.wait_idle()).await;
         // Removals do not pass through the queue; the storage engine may have them still.
         if let Some(store) = shared.live() {
-            let _ = tokio::time::timeout(shared.write_timeout, store.settle()).await;
+            let _ = tokio::time::timeout(shared.write_timeout, settle(&*store)).await;
         }
         shared.closing.send_replace(true);
         shared.live.write().take();

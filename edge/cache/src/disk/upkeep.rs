@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::medium::{MediumError, RecordStore, Trouble};
+use super::medium::{MediumError, Panicked, RecordStore, Trouble, settle};
 use super::record::RecordKey;
 use super::tier::{Shared, whole_ms};
 
@@ -94,7 +94,7 @@ impl Upkeep<'_> {
             self.probes += 1;
             let key = RecordKey::Probe(self.probes);
             if self
-                .in_time(async { Ok(works(&*store, key).await) })
+                .in_time(async { Ok(works(&*store, key).await == Ok(true)) })
                 .await?
             {
                 shared.parked.lock().take();
@@ -114,7 +114,8 @@ impl Upkeep<'_> {
         if *shared.closing.borrow() {
             return;
         }
-        shared.health.lock().recovered(shared.clock.now_ms());
+        let mut health = shared.health.lock();
+        health.recovered(shared.clock.now_ms());
         shared.metrics.degraded.set(0);
         *live = Some(store);
         self.next_check_ms = 0;
@@ -138,14 +139,14 @@ impl Upkeep<'_> {
 }
 
 /// Whether a record that is written can be read.
-async fn works(store: &dyn RecordStore, key: RecordKey) -> bool {
+async fn works(store: &dyn RecordStore, key: RecordKey) -> Result<bool, Panicked> {
     let content = Bytes::from_static(b"probe");
     // Everything that was asked of it before comes first.
-    store.settle().await;
+    settle(store).await?;
     store.put(key, content.clone());
-    store.settle().await;
+    settle(store).await?;
     let is_kept = store.contains(key)
         && matches!(store.load(key).await, Ok(Some(found)) if found.content == content);
     store.delete(key);
-    is_kept
+    Ok(is_kept)
 }

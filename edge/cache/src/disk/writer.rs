@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::head;
-use super::medium::{RecordStore, Trouble};
+use super::medium::{RecordStore, Trouble, settle};
 use super::metrics::Written;
 use super::queue::{Job, Work};
 use super::record::{RECORD_BYTES_MAX, RecordKey};
@@ -63,7 +63,7 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    /// Writes every chunk; false when the disk is too slow to go on.
+    /// Writes every chunk; false when the disk is left alone from here on.
     async fn chunks(&mut self, batch: &[Arc<Job>]) -> bool {
         for job in batch {
             match &job.work {
@@ -97,7 +97,7 @@ impl Writing<'_> {
         self.settle().await
     }
 
-    /// Writes the slots' records, and notes how each job ended; false when the disk is too slow to go on.
+    /// Writes the slots' records, and notes how each job ended; false when the disk is left alone from here on.
     async fn slots(&mut self, batch: &[Arc<Job>], outcomes: &mut [Written]) -> bool {
         let mut handed_over = Vec::with_capacity(batch.len());
         for (job, outcome) in batch.iter().zip(outcomes.iter_mut()) {
@@ -193,7 +193,7 @@ impl Writing<'_> {
         }
     }
 
-    /// Sees to it that the storage engine's buffer has room for `content`; false when the disk is too slow.
+    /// Sees to it that the storage engine's buffer has room for `content`; false when the disk is left alone from here on.
     async fn make_room(&mut self, content: &Bytes) -> bool {
         let bytes = (content.len() as u64 + PAGE_BYTES).next_multiple_of(PAGE_BYTES);
         if self.unsettled_bytes + bytes > BATCH_BYTES && !self.settle().await {
@@ -203,26 +203,26 @@ impl Writing<'_> {
         true
     }
 
-    /// Waits until what was put is written or lost; false when that takes too long, and then the disk is slow.
+    /// Waits until what was put is written or lost; false when that takes too long, or cannot be said, and then the disk is
+    /// left alone.
     async fn settle(&mut self) -> bool {
         if self.unsettled_bytes == 0 {
             return true;
         }
         self.unsettled_bytes = 0;
         let timeout = self.shared.write_timeout;
-        let is_settled = tokio::time::timeout(timeout, self.store.settle())
-            .await
-            .is_ok();
-        if !is_settled {
-            self.shared.degrade(
+        match tokio::time::timeout(timeout, settle(self.store)).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(panicked)) => self.shared.degrade(Trouble::Failed, panicked.to_string()),
+            Err(_) => self.shared.degrade(
                 Trouble::Slow,
                 format!(
                     "a batch of writes took longer than {} ms",
                     whole_ms(timeout)
                 ),
-            );
+            ),
         }
-        is_settled
+        false
     }
 }
 

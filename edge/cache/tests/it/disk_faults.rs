@@ -108,6 +108,22 @@ async fn a_disk_that_keeps_nothing_is_opened_anew() {
 }
 
 #[tokio::test]
+async fn a_storage_engine_that_panics_is_opened_anew() {
+    let setup = Setup::new(60_000).await;
+    setup.faults.mood.send_replace(Mood::Disordered);
+    let (head, chunks) = response("/new", 2, 1 << 20);
+    assert_eq!(
+        setup.disk.store(slot("/new"), head, chunks),
+        Accepted::Queued
+    );
+    setup.is_degraded("failed", "engine panicked").await;
+    setup.disk.settled().await;
+    setup.faults.mood.send_replace(Mood::Well);
+    setup.comes_back().await;
+    assert_eq!(*setup.faults.opened.lock(), 2);
+}
+
+#[tokio::test]
 async fn a_disk_that_refuses_reads_is_opened_anew() {
     let setup = Setup::new(60_000).await;
     setup.faults.mood.send_replace(Mood::Unreadable);

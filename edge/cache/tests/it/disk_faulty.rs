@@ -31,6 +31,8 @@ pub(crate) enum Mood {
     Lossy,
     /// Reads are refused.
     Unreadable,
+    /// The storage engine has come into disorder, and panics when it is waited for.
+    Disordered,
     /// As a file system that went read-only on an error: what is there can be read, nothing can be written.
     ReadOnly,
 }
@@ -165,6 +167,7 @@ impl RecordStore for FaultyStore {
 
     async fn settle(&self) {
         self.faults.pass().await;
+        assert_ne!(self.faults.mood(), Mood::Disordered, "as it was told to");
         self.real.settle().await;
         self.being_written.lock().clear();
     }
