@@ -204,7 +204,8 @@ impl ProxyMetrics {
             left_alone: counters(
                 "mcsp_edge_origin_left_alone_total",
                 "What an origin was not asked, since it had failed several times for the same object within 2 s: fetch (an object), \
-                 rest (what is missing of a body), resume (a body that broke off).",
+                 refresh (whether one that is served meanwhile is still good), rest (what is missing of a body), resume (a body that \
+                 broke off).",
                 &["what"],
             )?,
             not_waited: counters(

@@ -46,6 +46,7 @@ mod shield_refusals;
 mod signals;
 mod silent_origin;
 mod slow;
+mod standing_in;
 mod storage;
 mod telling;
 mod tls;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use mcsp_edge_cache::engine::{Entity, FailureKind, FetchFailure, Key, Lead};
+use mcsp_edge_cache::engine::{Entity, FailureKind, FetchFailure, Key, KeyHash, Lead};
 use mcsp_edge_fetch::{FetchError, FetchErrorKind};
 
 use super::answering;
@@ -78,25 +78,33 @@ impl<C: ClientStream> Flow<'_, C> {
     /// The right to fetch, unless the origin is to be left alone: then nothing, and all who wait know.
     pub(super) fn unless_left_alone(&self, lead: Lead) -> Option<Lead> {
         let key = Key::new(self.asking.key).hash();
-        if !self.edge.setbacks.are_many(key, self.edge.clock.now_ms()) {
+        if !self.is_left_alone(key, "fetch") {
             return Some(lead);
         }
-        self.edge.metrics.left_alone("fetch");
         lead.fail(LEFT_ALONE);
         None
     }
 
-    /// May this client ask for himself what an origin broke off? Each who does counts as one more that it might.
-    pub(super) fn may_ask_alone(&self, entity: &Entity) -> bool {
-        if !slices::was_cut(entity) {
-            return true;
+    /// Has an object's origin failed so often just now that it is not asked for it? Then `what` it is not asked is counted.
+    pub(super) fn is_left_alone(&self, key: KeyHash, what: &str) -> bool {
+        let is_left_alone = self.edge.setbacks.are_many(key, self.edge.clock.now_ms());
+        if is_left_alone {
+            self.edge.metrics.left_alone(what);
         }
-        let (key, now_ms) = (entity.key().hash(), self.edge.clock.now_ms());
-        if self.edge.setbacks.are_many(key, now_ms) {
-            self.edge.metrics.left_alone("rest");
+        is_left_alone
+    }
+
+    /// May this client ask for himself what is missing of a body? Where its origin broke it off, or failed a moment ago to give
+    /// the rest, each who does counts as one more that it might fail.
+    pub(super) fn may_ask_alone(&self, entity: &Entity) -> bool {
+        let key = entity.key().hash();
+        if self.is_left_alone(key, "rest") {
             return false;
         }
-        self.edge.setbacks.note(key, now_ms);
+        let (setbacks, now_ms) = (&self.edge.setbacks, self.edge.clock.now_ms());
+        if slices::was_cut(entity) || setbacks.are_any(key, now_ms) {
+            setbacks.note(key, now_ms);
+        }
         true
     }
 
@@ -113,7 +121,7 @@ impl<C: ClientStream> Flow<'_, C> {
     }
 
     /// What is held stands in, if it may.
-    async fn fail_as(&mut self, kind: FailureKind) -> Result<(), SendFault> {
+    pub(super) async fn fail_as(&mut self, kind: FailureKind) -> Result<(), SendFault> {
         match self.stale.take().filter(|stale| self.stands_in(stale)) {
             Some(stale) => Box::pin(self.cover(&stale, Duration::ZERO)).await,
             None => self.fail(answering::of_kind(kind)).await,

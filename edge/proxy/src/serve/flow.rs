@@ -87,7 +87,8 @@ impl<C: ClientStream> Flow<'_, C> {
                 )
                 .await;
             }
-            self.stale.clone_from(&known);
+            // What lacks the part that is asked for stands in for nothing: to find that out, the origin would be asked again.
+            self.stale = known.clone().filter(|_| forward != Forward::Partial);
             patience = self.patience(known.as_ref(), forward, patience);
             if patience.is_some()
                 && let Some(known) = known.as_ref().filter(|_| self.is_origin_silent())
@@ -95,7 +96,7 @@ impl<C: ClientStream> Flow<'_, C> {
                 return Box::pin(self.serve_unasked(known)).await;
             }
             if self.asking.is_head && self.asking.plain().is_some() {
-                return Box::pin(self.pass(forward, None)).await;
+                return Box::pin(self.pass_head(forward, patience)).await;
             }
             if self.context.is_ahead() && !edge.prefetcher.work().may_run() {
                 return Box::pin(self.fail(answering::later())).await;
@@ -297,13 +298,13 @@ impl<C: ClientStream> Flow<'_, C> {
         counter.with_label_values(&[reason]).inc();
     }
 
-    /// Validates in the background, unless somebody does, or the origin was asked just now and is silent.
+    /// Validates in the background, unless somebody does, or the origin was asked just now and is silent, or is left alone.
     pub(super) fn refresh(&self, entity: &Arc<Entity>) {
-        if !self.may_ask_beside() {
+        let key = Key::new(self.asking.key);
+        if self.is_left_alone(key.hash(), "refresh") || !self.may_ask_beside() {
             return;
         }
         let cache = &self.edge.cache;
-        let key = Key::new(self.asking.key);
         let ticket = cache.ticket();
         if let Join::Lead(lead) = cache.join(key, &self.asking.selects, ticket, Some(entity))
             && let Some(errand) = Errand::new(
@@ -427,16 +428,9 @@ impl<C: ClientStream> Flow<'_, C> {
             return self.fail(answering::no_origin()).await;
         };
         let _underway = self.edge.viewer_fetches.enter();
-        let ticket = self.edge.cache.ticket();
         let started = tokio::time::Instant::now();
         match passing::fetch(self.edge, self.client, &request, &way).await? {
             Ok(response) => {
-                if self.asking.is_head
-                    && let Some(stored) = self.stale.take()
-                    && let Some(errand) = Errand::new(self.edge, self.asking, self.context, None)
-                {
-                    errand.learn_from_head(&stored, ticket, &response);
-                }
                 let report = Report {
                     forward: Some(forward),
                     forward_status: Some(response.head.status.as_u16()),

@@ -60,8 +60,16 @@ impl Setbacks {
 
     /// Is its origin to be left alone at `now_ms`?
     pub(crate) fn are_many(&self, key: KeyHash, now_ms: i64) -> bool {
-        let held = self.place(key).load(Ordering::Relaxed);
-        count_of(held, key, now_ms) >= SETBACKS_MAX
+        self.count(key, now_ms) >= SETBACKS_MAX
+    }
+
+    /// Was there one of late, at `now_ms`?
+    pub(crate) fn are_any(&self, key: KeyHash, now_ms: i64) -> bool {
+        self.count(key, now_ms) > 0
+    }
+
+    fn count(&self, key: KeyHash, now_ms: i64) -> u64 {
+        count_of(self.place(key).load(Ordering::Relaxed), key, now_ms)
     }
 
     fn place(&self, key: KeyHash) -> &AtomicU64 {
@@ -103,8 +111,11 @@ mod tests {
 
     #[test]
     fn an_origin_is_left_alone_for_the_rest_of_the_time_and_then_asked_again() {
+        let (setbacks, key) = noted(0);
+        assert!(!setbacks.are_any(key, NOW_MS));
         let (setbacks, key) = noted(SETBACKS_MAX - 1);
-        assert!(!setbacks.are_many(key, NOW_MS));
+        assert!(!setbacks.are_many(key, NOW_MS) && setbacks.are_any(key, NOW_MS + 1_999));
+        assert!(!setbacks.are_any(key, NOW_MS + 2_000));
         // The time runs from the first.
         setbacks.note(key, NOW_MS + 1_500);
         assert!(setbacks.are_many(key, NOW_MS + 1_999));

@@ -11,7 +11,7 @@ use http::header::{IF_RANGE, RANGE};
 use mcsp_edge_cache::engine::{
     Claim, Entity, FillError, Filling, ReadError, Reader, Refused, Slice,
 };
-use mcsp_edge_fetch::{BodyLength, FetchRequest, Response};
+use mcsp_edge_fetch::{BodyLength, FetchError, FetchErrorKind, FetchRequest, Response};
 use mcsp_edge_policy::range::{ContentRange, RangeRequest, RangeSpec, range_value};
 
 use super::errand::validators_of;
@@ -202,8 +202,13 @@ async fn ask(
     let range = range_value(wanted.start, wanted.end.checked_sub(1));
     request.headers.insert(RANGE, range);
     request.headers.insert(IF_RANGE, etag);
-    let Ok(response) = way.fetch(edge, &request, &mut |_| {}).await else {
-        return Answer::Other;
+    let response = match way.fetch(edge, &request, &mut |_| {}).await {
+        Ok(response) => response,
+        Err(error) => {
+            // All who wait for this part find a hole now, and might each ask for himself.
+            note_failure(edge, entity, &error);
+            return Answer::Other;
+        }
     };
     if is_same_whole(entity, &response) {
         return Answer::Whole(Box::new(response));
@@ -228,6 +233,16 @@ async fn ask(
         }
     };
     Answer::Part(slice.begin(total), Box::new(response))
+}
+
+/// Counts a part that an origin failed to give, unless that says nothing of the origin.
+fn note_failure(edge: &Edge, entity: &Entity, error: &FetchError) {
+    use FetchErrorKind::{Overloaded, Request};
+    tracing::debug!(%error, "an origin failed to give what a body lacks");
+    if !matches!(error.kind, Overloaded | Request) {
+        let key = entity.key().hash();
+        edge.setbacks.note(key, edge.clock.now_ms());
+    }
 }
 
 /// Is it all of the representation that is held: the same strong entity tag, the same length?

@@ -14,6 +14,9 @@ use super::client::{ClientStream, SendFault};
 use super::errand::Errand;
 use super::failing::kind_of;
 use super::flow::Flow;
+use crate::edge::Edge;
+use crate::outage::Outage;
+use crate::shield::is_stand_in;
 
 /// How long is waited.
 #[derive(Debug, Clone, Copy)]
@@ -157,19 +160,30 @@ impl<C: ClientStream> Flow<'_, C> {
 impl Errand {
     /// What an answer, or that there is none, says of its upstream.
     pub(super) fn note_word(&self, asked_ms: i64, answer: &Result<Response, FetchError>) {
-        let Some(outage) = &self.outage else { return };
-        match answer {
-            // A parent's own is not its origin's.
-            Ok(response) if crate::shield::is_stand_in(&response.head) => {}
-            Ok(_) => self.edge.upstream_answered(outage),
-            Err(error) => {
-                let is_silence = matches!(
-                    kind_of(error),
-                    FailureKind::Unreachable | FailureKind::TimedOut
-                );
-                if is_silence {
-                    self.edge.upstream_is_silent(outage, asked_ms);
-                }
+        if let Some(outage) = &self.outage {
+            note_word(&self.edge, outage, asked_ms, answer);
+        }
+    }
+}
+
+/// What an answer to a question of `asked_ms`, or that there is none, says of its upstream.
+pub(super) fn note_word(
+    edge: &Edge,
+    outage: &Outage,
+    asked_ms: i64,
+    answer: &Result<Response, FetchError>,
+) {
+    match answer {
+        // A parent's own is not its origin's.
+        Ok(response) if is_stand_in(&response.head) => {}
+        Ok(_) => edge.upstream_answered(outage),
+        Err(error) => {
+            let is_silence = matches!(
+                kind_of(error),
+                FailureKind::Unreachable | FailureKind::TimedOut
+            );
+            if is_silence {
+                edge.upstream_is_silent(outage, asked_ms);
             }
         }
     }
