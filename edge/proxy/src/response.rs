@@ -1,10 +1,10 @@
 //! `response`: what every answer gets before it goes to the client.
 
-use http::HeaderMap;
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, HeaderName, SERVER,
     STRICT_TRANSPORT_SECURITY,
 };
+use http::{HeaderMap, HeaderValue};
 use mcsp_api::headers::{PRIVATE_PREFIX, TRACEPARENT};
 use mcsp_edge_cache::engine::SURROGATE_KEY;
 use mcsp_edge_limits::{RATE_LIMIT, RATE_LIMIT_POLICY};
@@ -16,9 +16,21 @@ use crate::edge::Edge;
 
 pub(crate) const CACHE_STATUS: &str = "cache-status";
 pub(crate) const SERVER_NAME: &str = "mcsp-edge";
-/// What pages of other origins may read beside the safe-listed headers.
-pub(crate) const EXPOSED: &str = "Accept-Ranges, Age, Cache-Status, Content-Length, Content-Range, Date, ETag, Location, \
-                       RateLimit, RateLimit-Policy, Retry-After, Traceparent";
+/// What pages of other origins may read beside the safe-listed headers; players among them how media came (CTA-5006).
+const EXPOSED: &str = "Accept-Ranges, Age, Cache-Status, CMSD-Dynamic, CMSD-Static, Content-Length, Content-Range, Date, \
+                       ETag, Location, RateLimit, RateLimit-Policy, Retry-After, Server-Timing, Traceparent";
+/// Lets pages of other origins see the timing of what they load, `Server-Timing` with it (W3C Resource Timing).
+const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
+
+/// What an answer says that pages of other origins may read. It stands for whatever an origin said of that.
+pub(crate) static CROSS_ORIGIN: [(HeaderName, HeaderValue); 3] = [
+    (ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+    (
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static(EXPOSED),
+    ),
+    (TIMING_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+];
 
 /// Takes away what is for our own nodes, and adds what the edge says for itself.
 pub(crate) fn decorate(
@@ -39,8 +51,9 @@ pub(crate) fn decorate(
         header.append_header(renewed.0.clone(), renewed.1.clone())?;
     }
     if context.is_cross_origin() {
-        header.insert_header(ACCESS_CONTROL_ALLOW_ORIGIN, "*")?;
-        header.insert_header(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED)?;
+        for (name, value) in &CROSS_ORIGIN {
+            header.insert_header(name.clone(), value.clone())?;
+        }
     }
     // Refusals bring their own; origins may have limits too.
     if let Some(standing) = &context.standing
@@ -99,11 +112,11 @@ mod tests {
         assert_eq!(get("server"), Some("mcsp-edge"));
         assert_eq!((get("surrogate-key"), get("x-mcsp-secret")), (None, None));
         assert_eq!(get("access-control-allow-origin"), Some("*"));
-        assert!(
-            get("access-control-expose-headers")
-                .unwrap()
-                .contains("ETag")
-        );
+        let exposed = get("access-control-expose-headers").unwrap();
+        for name in ["ETag", "CMSD-Dynamic", "Cache-Status"] {
+            assert!(exposed.split(", ").any(|word| word == name), "{name}");
+        }
+        assert_eq!(get("timing-allow-origin"), Some("*"));
         assert_eq!(get("strict-transport-security"), Some("max-age=31536000"));
         assert_eq!(get("cache-status"), Some("lhr1; hit"));
         assert!(get("traceparent").is_some());

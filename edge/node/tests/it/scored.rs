@@ -37,6 +37,9 @@ async fn an_event_tells_the_score_and_a_safe_excerpt() {
         assert_eq!(ids, [1001, 1002, 1003], "{event}");
         assert_eq!(matches[0]["data"], "attack\\x0a\\xc3\\xa9", "{event}");
         let cut = matches[1]["data"].as_str().unwrap();
-        assert!(cut.starts_with("attack and more and") && cut.len() < 300, "{event}");
+        assert!(
+            cut.starts_with("attack and more and") && cut.len() < 300,
+            "{event}"
+        );
     }
 }

@@ -18,6 +18,11 @@ async fn media_tell_players_where_the_time_went() {
     for is_hit in [false, true] {
         let answer = get(&node, &path).await;
         assert_eq!(cache_status(&answer).contains("; hit"), is_hit);
+        // For pages of other origins, too.
+        let exposed = header(answer.headers(), "access-control-expose-headers").unwrap();
+        assert!(exposed.split(", ").any(|name| name == "CMSD-Dynamic"));
+        let timing_for = header(answer.headers(), "timing-allow-origin");
+        assert_eq!(timing_for, Some("*"));
         let told = header(answer.headers(), "cmsd-dynamic").unwrap();
         let delay = told.strip_prefix("\"los1\";rd=");
         assert!(

@@ -1,10 +1,7 @@
 //! What the edge answers by itself on cached routes.
 
 use bytes::Bytes;
-use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_TYPE, DATE,
-    SERVER,
-};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, DATE, SERVER};
 use http::{HeaderValue, StatusCode};
 use mcsp_api::{Problem, ProblemKind};
 use mcsp_edge_cache::engine::{FailureKind, ReadError};
@@ -18,7 +15,7 @@ use super::report::put_common;
 use crate::answer::Answer;
 use crate::context::RequestContext;
 use crate::edge::Edge;
-use crate::response::{EXPOSED, SERVER_NAME};
+use crate::response::{CROSS_ORIGIN, SERVER_NAME};
 use crate::shield::Child;
 
 /// There is no way to the origin.
@@ -113,11 +110,9 @@ pub(super) async fn send<C: ClientStream>(
         None => Vec::new(),
     };
     if context.is_cross_origin() {
-        head.field(&ACCESS_CONTROL_ALLOW_ORIGIN, &HeaderValue::from_static("*"));
-        head.field(
-            &ACCESS_CONTROL_EXPOSE_HEADERS,
-            &HeaderValue::from_static(EXPOSED),
-        );
+        for (name, value) in &CROSS_ORIGIN {
+            head.field(name, value);
+        }
     }
     if context.route.is_some() {
         let status = CacheStatus {

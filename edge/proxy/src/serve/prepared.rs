@@ -3,10 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::header::{
-    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AGE, CONTENT_LENGTH,
-    HeaderName, SERVER,
-};
+use http::header::{ACCEPT_RANGES, AGE, CONTENT_LENGTH, HeaderName, SERVER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use mcsp_api::headers::PRIVATE_PREFIX;
 use mcsp_edge_cache::engine::{Entity, StoredHead};
@@ -14,7 +11,7 @@ use mcsp_edge_h1::{FieldLines, belongs_to_connection};
 use mcsp_edge_policy::conditional::Validators;
 
 use crate::context::RequestContext;
-use crate::response::{EXPOSED, SERVER_NAME};
+use crate::response::{CROSS_ORIGIN, SERVER_NAME};
 use crate::shield::fields_for_child;
 
 /// Fields that are for our own nodes, or that each answer gets anew.
@@ -61,7 +58,7 @@ pub(crate) fn public_fields(
     stored: &HeaderMap,
     is_cross_origin: bool,
 ) -> HeaderMap {
-    let mut fields = HeaderMap::with_capacity(stored.len() + 4);
+    let mut fields = HeaderMap::with_capacity(stored.len() + 5);
     each_public_field(status, stored, is_cross_origin, |name, value| {
         fields.append(name.clone(), value.clone());
     });
@@ -75,13 +72,8 @@ fn each_public_field(
     is_cross_origin: bool,
     mut put: impl FnMut(&HeaderName, &HeaderValue),
 ) {
-    let is_replaced = |name: &HeaderName| {
-        is_cross_origin
-            && matches!(
-                *name,
-                ACCESS_CONTROL_ALLOW_ORIGIN | ACCESS_CONTROL_EXPOSE_HEADERS
-            )
-    };
+    let is_replaced =
+        |name: &HeaderName| is_cross_origin && CROSS_ORIGIN.iter().any(|(own, _)| own == name);
     let mut tells_ranges = false;
     for (name, value) in stored {
         if is_public(name) && !matches!(*name, AGE | SERVER | CONTENT_LENGTH) && !is_replaced(name)
@@ -95,11 +87,9 @@ fn each_public_field(
         put(&ACCEPT_RANGES, &HeaderValue::from_static("bytes"));
     }
     if is_cross_origin {
-        put(&ACCESS_CONTROL_ALLOW_ORIGIN, &HeaderValue::from_static("*"));
-        put(
-            &ACCESS_CONTROL_EXPOSE_HEADERS,
-            &HeaderValue::from_static(EXPOSED),
-        );
+        for (name, value) in &CROSS_ORIGIN {
+            put(name, value);
+        }
     }
 }
 
@@ -116,7 +106,7 @@ impl<'h> Prepared<'h> {
         let forms = self.forms;
         was_set(&forms.is_known_to_h2).then(|| {
             let pairs = forms.pairs.get_or_init(|| {
-                let mut pairs = Vec::with_capacity(self.head.headers.len() + 4);
+                let mut pairs = Vec::with_capacity(self.head.headers.len() + 5);
                 self.each(|name, value| {
                     if !belongs_to_connection(name) {
                         pairs.push((name.clone(), value.clone()));
@@ -247,10 +237,8 @@ mod tests {
                 ("accept-ranges", "bytes"),
             ]);
             if is_cross_origin {
-                expected.extend([
-                    ("access-control-allow-origin", "*"),
-                    ("access-control-expose-headers", EXPOSED),
-                ]);
+                let own = CROSS_ORIGIN.iter();
+                expected.extend(own.map(|(name, value)| (name.as_str(), value.to_str().unwrap())));
             }
             assert_eq!(texts(&first), expected);
         }
