@@ -3,7 +3,9 @@
 //! What the engine does that this file answers for:
 //! - It writes from threads that know the file by its number only. So whatever is dropped keeps its files open until
 //!   its last write is over, on a thread of its own, and nothing is opened again before that.
-//! - It tells nobody of a write that failed. [`RecordStore::contains`] tells, once it has settled.
+//! - It tells nobody of a write that failed. [`RecordStore::contains`] tells, once it has settled. Where one block of two that are
+//!   written together fails, the engine goes on in the other from a wrong place, and writes over what lies there without having
+//!   given it up. So after a loss nothing is sent that was not read and checked: [`RecordStore::distrust`].
 //! - It waits for a disk as long as the disk takes. So it has threads of its own, bounded, and nobody else's wait.
 
 use std::ops::Range;
@@ -342,6 +344,12 @@ impl RecordStore for FoyerStore {
             if let Some(in_place) = &self.in_place {
                 in_place.places.deleted(key);
             }
+        }
+    }
+
+    fn distrust(&self) {
+        if let Some(in_place) = &self.in_place {
+            in_place.places.distrust();
         }
     }
 

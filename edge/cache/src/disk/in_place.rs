@@ -132,7 +132,8 @@ impl InPlace {
     /// need not be read to be written again.
     pub(super) fn lying(&self, key: RecordKey, within: Range<usize>) -> Option<FilePart> {
         let place = self.places.find(key)?;
-        if !place.is_checked || self.places.is_leaving(place.block) {
+        if !place.is_checked || self.places.are_distrusted() || self.places.is_leaving(place.block)
+        {
             return None;
         }
         let range = place.extent.part(within)?;

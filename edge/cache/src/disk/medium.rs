@@ -169,6 +169,10 @@ pub trait RecordStore: Send + Sync + Debug {
         None
     }
 
+    /// A write was lost, and what else it harmed nobody knows: from here on nothing goes out as it lies, and each read is checked,
+    /// until the disk is opened again.
+    fn distrust(&self) {}
+
     /// Bytes of memory that lie idle until something is read into them.
     fn spare_bytes(&self) -> u64 {
         0

@@ -15,6 +15,7 @@ use std::hash::BuildHasher as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use foyer::DefaultHasher;
 use mcsp_edge_mapped::MappedFile;
@@ -75,6 +76,8 @@ pub(super) struct Places {
     /// One looks at a time: how far the block that is not full was looked at.
     looking: Mutex<Option<(u32, Mark)>>,
     pub(super) mapped: Mapped,
+    /// A block may be written over that was not given up.
+    is_distrusted: AtomicBool,
 }
 
 impl Places {
@@ -86,6 +89,7 @@ impl Places {
             pending: Mutex::default(),
             looking: Mutex::default(),
             mapped: Mapped::default(),
+            is_distrusted: AtomicBool::new(false),
         })
     }
 
@@ -131,6 +135,22 @@ impl Places {
         for (file, _) in blocks.values() {
             file.give_up();
         }
+    }
+
+    /// Nothing more is sent of any block as it lies: one may be written over that was not given up. What is read is checked.
+    pub(super) fn distrust(&self) {
+        if self.is_distrusted.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        // Whoever has found a place before this keeps its file, and sends nothing of that from here on.
+        for (file, _) in self.state.read().blocks.values() {
+            file.give_up();
+        }
+    }
+
+    /// See [`Self::distrust`].
+    pub(super) fn are_distrusted(&self) -> bool {
+        self.is_distrusted.load(Ordering::Acquire)
     }
 
     pub(super) fn is_leaving(&self, block: u32) -> bool {

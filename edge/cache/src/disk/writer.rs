@@ -239,6 +239,9 @@ async fn judge(shared: &Shared, outcomes: &[Written]) {
         shared.health.lock().batch_written();
         return;
     }
+    if let Some(store) = shared.live() {
+        store.distrust();
+    }
     match tokio::time::timeout(shared.write_timeout, shared.medium.probe()).await {
         Ok(Ok(())) => {
             let is_enough = shared.health.lock().batch_lost();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mcsp_edge_cache::engine::{Accepted, DiskError, DiskRecord, DiskState, DiskTier};
 
 use crate::disk_faulty::{Mood, Setup};
-use crate::disk_support::{Found, look, response, slot, until};
+use crate::disk_support::{CHUNK, Found, look, response, slot, until};
 
 /// Longer than the longest wait between two probes.
 const A_WHILE: Duration = Duration::from_secs(61);
@@ -105,6 +105,34 @@ async fn a_disk_that_keeps_nothing_is_opened_anew() {
     setup.faults.mood.send_replace(Mood::Well);
     setup.comes_back().await;
     assert_eq!(*setup.faults.opened.lock(), 2);
+}
+
+/// The engine says nothing of a write that failed, and may then write over what it still has elsewhere.
+#[tokio::test]
+async fn after_a_lost_write_nothing_is_sent_that_was_not_read() {
+    let setup = Setup::new(60_000).await;
+    let lying = || setup.disk.chunk_lying(1, 0, 0..CHUNK);
+    // A kernel may take away what was read, and then it was not.
+    for tries in 0.. {
+        assert_eq!(look(&setup.disk, "/old").await, Found::Whole(1));
+        if lying().is_some_and(|part| part.is_here()) {
+            break;
+        }
+        assert!(tries < 100);
+    }
+    let part = lying().unwrap();
+    setup.faults.mood.send_replace(Mood::Lossy);
+    let (head, chunks) = response("/lost", 10, 1000);
+    setup.disk.store(slot("/lost"), head, chunks);
+    setup.disk.settled().await;
+    assert!(!part.is_here(), "what was begun is not gone on with");
+    setup.faults.mood.send_replace(Mood::Well);
+    for _ in 0..3 {
+        assert!(lying().is_none());
+        assert_eq!(look(&setup.disk, "/old").await, Found::Whole(1));
+    }
+    // The next process knows nothing of it.
+    setup.disk.close().await;
 }
 
 #[tokio::test]

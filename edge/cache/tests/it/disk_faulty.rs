@@ -1,6 +1,7 @@
 //! A disk tier on a disk whose faults the test decides.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use mcsp_edge_cache::disk::{
     Disk, DiskConfig, FoyerFolder, Loaded, Medium, MediumError, RecordKey, RecordStore, Trouble,
 };
 use mcsp_edge_cache::engine::{Accepted, DiskError, DiskState, DiskTier};
+use mcsp_edge_mapped::Part;
 use mcsp_runtime::ManualClock;
 use parking_lot::Mutex;
 use prometheus::Registry;
@@ -143,6 +145,27 @@ impl RecordStore for FaultyStore {
 
     fn blocks_unmapped(&self) -> u64 {
         *self.faults.unmapped.lock()
+    }
+
+    async fn load_part(
+        &self,
+        key: RecordKey,
+        within: Range<usize>,
+    ) -> Result<Option<Loaded>, MediumError> {
+        let is_being_written = self.being_written.lock().contains_key(&key);
+        if self.faults.mood() == Mood::Well && !is_being_written {
+            return self.real.load_part(key, within).await;
+        }
+        let loaded = self.load(key).await?;
+        Ok(loaded.and_then(|loaded| loaded.part(within)))
+    }
+
+    fn lying(&self, key: RecordKey, within: Range<usize>) -> Option<Part> {
+        self.real.lying(key, within)
+    }
+
+    fn distrust(&self) {
+        self.real.distrust();
     }
 
     fn contains(&self, key: RecordKey) -> bool {
