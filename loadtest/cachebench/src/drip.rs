@@ -25,7 +25,7 @@ const PIECE: [u8; 1024] = [b'd'; 1024];
 const PACE: Duration = Duration::from_millis(100);
 /// How long the origin thinks before it says anything, so that all have asked by then.
 const PAUSE: Duration = Duration::from_millis(300);
-/// Objects; medians are reported.
+/// Objects; of the delays the median is reported, and of the fetches the most that one of them took.
 const OBJECTS: usize = 5;
 /// The goal, ms.
 const FIRST_BYTE_MS_MAX: f64 = 5.0;
@@ -66,7 +66,8 @@ pub async fn run(options: &Options<'_>, say: &dyn Fn(&str)) -> Result<Vec<Row>, 
             fetches.push(origin.take().len() as f64);
         }
         server.stop().await;
-        let figure = (kind, median(&fetches), median(&delays_ms));
+        let most = fetches.iter().copied().fold(0.0, f64::max);
+        let figure = (kind, most, median(&delays_ms));
         say(&format!(
             "{CASE}: {kind}: {} fetches, the last first byte {:.1} ms after the origin's",
             figure.1, figure.2

@@ -33,7 +33,8 @@ impl Holding {
             "SecRule ARGS:hold \"@faultHold {path}\" \"id:1100,phase:2,pass,nolog\"\n\
              SecRule ARGS:q \"@contains attack\" \"id:1101,phase:2,deny,log,msg:'Attack'\"\n\
              SecRule REQUEST_FILENAME \"@streq /large\" \"id:1102,phase:4,pass,nolog,chain\"\n\
-             SecRule RESPONSE_BODY \"@faultHold {path}\" \"\"\n"
+             SecRule RESPONSE_BODY \"@faultHold {path}\" \"\"\n\
+             SecRule REQUEST_HEADERS:X-Odd \"@streq 1\" \"id:1103,phase:1,pass,log,msg:'Odd'\"\n"
         );
         Self {
             site: Site::on_one_worker(&rules, waf).await,
@@ -204,7 +205,7 @@ async fn a_client_that_goes_leaves_its_place_to_others() {
     let mut second = TcpStream::connect(holding.site.node.plain).unwrap();
     write!(
         second,
-        "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        "POST / HTTP/1.1\r\nHost: a\r\nX-Odd: 1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
     .unwrap();
@@ -215,6 +216,12 @@ async fn a_client_that_goes_leaves_its_place_to_others() {
     drop(second);
     holding.are_there(1.0).await;
     assert_eq!(holding.came_to("left").await, 1.0);
+    // What rules had found by then is told, and counted.
+    let event = holding.site.event(0).await;
+    assert_eq!(event["matches"][0]["id"], 1103, "{event}");
+    let node = &holding.site.node;
+    node.counts("mcsp_edge_waf_requests_total", &["outcome=\"left\""], 1.0)
+        .await;
     let fourth = holding.post(1, "hold=1");
     holding.are_there(2.0).await;
     holding.let_go();

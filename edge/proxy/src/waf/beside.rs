@@ -81,6 +81,23 @@ fn nobody_waits(firewall: &Firewall, route: &str, turn: Turn) {
     firewall.conclude(route, guarded, outcome, 0);
 }
 
+/// What is told of a step to who waits for it. When he is gone, what was told meanwhile is for nobody.
+struct Told<'f> {
+    firewall: &'f Firewall,
+    route: &'f str,
+    turn: oneshot::Receiver<Turn>,
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        // From here on who tells it learns that nobody waits.
+        self.turn.close();
+        if let Ok(turn) = self.turn.try_recv() {
+            nobody_waits(self.firewall, self.route, turn);
+        }
+    }
+}
+
 /// What the firewall has under way beside the workers, while this lives.
 struct Counted<'f>(&'f Firewall);
 
@@ -113,7 +130,13 @@ impl Firewall {
             return Some(Turn::Had(guarded, verdict));
         };
         let _counted = Counted::new(self);
-        let (tell, mut told) = oneshot::channel();
+        let (tell, turn) = oneshot::channel();
+        // Dropped after the place below, which tells of what is taken back.
+        let mut told = Told {
+            firewall: self,
+            route,
+            turn,
+        };
         let task = Task {
             firewall: self.clone(),
             route: route.clone(),
@@ -123,11 +146,11 @@ impl Firewall {
         };
         let mut place = beside.enter(client, Box::new(task));
         let wait = Duration::from_millis(self.guard.site().config().beside.wait_ms_max);
-        let turn = match tokio::time::timeout(wait, &mut told).await {
+        let turn = match tokio::time::timeout(wait, &mut told.turn).await {
             Ok(turn) => turn,
             Err(_) => {
                 place.give_up();
-                told.await
+                (&mut told.turn).await
             }
         };
         if turn.is_err() {

@@ -8,7 +8,8 @@ use crate::limits::LimitError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Overload {
-    /// It passes without the rules that it waited for, is counted and told: as for every failure of inspection.
+    /// It passes without the rules that it waited for, is counted and told: as for every failure of inspection. Some clients at once
+    /// can bring this about for one more.
     Pass,
     /// It is refused with 503.
     Refuse,
