@@ -1,5 +1,6 @@
 //! `conformance`: our own rows and the public suite against one server.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -121,6 +122,12 @@ async fn own(args: &Args, kind: Kind) -> Result<Part, BenchError> {
     if let Some(only) = &args.only {
         rows.retain(|row| row.title().contains(only));
     }
+    if rows.is_empty() {
+        // Of nothing, everything would hold.
+        let only = args.only.as_deref().unwrap_or_default();
+        let reason = format!("no own row has {only:?} in its title");
+        return Err(BenchError::Answer(reason));
+    }
     let started = Instant::now();
     let verdicts = suite::run(server.plain, &origin, rows).await;
     server.stop().await;
@@ -175,12 +182,15 @@ async fn public(args: &Args, kind: Kind, folder: &Path) -> Result<Vec<Part>, Ben
         "",
         &format!("{tests} tests of http-tests/cache-tests in {of}: {seconds:.0} s"),
     );
+    let kinds = judged(&counts)?;
     let mut parts = Vec::new();
-    for (name, may_fail) in PUBLIC_GOALS {
-        let Some(of_kind) = counts.get(name) else {
-            continue;
-        };
-        let goal = may_fail.map_or(0, |may_fail| of_kind.total.saturating_sub(may_fail));
+    for Judged {
+        name,
+        of_kind,
+        is_demanded,
+        goal,
+    } in kinds
+    {
         let more = if of_kind.failed.is_empty() {
             ""
         } else {
@@ -188,7 +198,7 @@ async fn public(args: &Args, kind: Kind, folder: &Path) -> Result<Vec<Part>, Ben
         };
         let (passed, total) = (of_kind.passed(), of_kind.total);
         println!("  {name}: {passed} of {total} passed{more}");
-        not_passed(of_kind, may_fail.is_some());
+        not_passed(of_kind, is_demanded);
         parts.push(Part {
             suite: format!("{kind}: cache-tests, {name}"),
             passed: of_kind.passed(),
@@ -199,6 +209,53 @@ async fn public(args: &Args, kind: Kind, folder: &Path) -> Result<Vec<Part>, Ben
         });
     }
     Ok(parts)
+}
+
+/// The public suite's tests of one kind, and what they are judged by.
+#[derive(Debug)]
+struct Judged<'a> {
+    name: &'static str,
+    of_kind: &'a Counts,
+    is_demanded: bool,
+    /// How many have to pass.
+    goal: usize,
+}
+
+/// By what each kind is judged.
+///
+/// # Errors
+/// When a kind that is demanded has no more tests than may fail, or none at all, and when there is one that has no goal here: what
+/// was not run, or not looked at, has not passed.
+fn judged(counts: &BTreeMap<String, Counts>) -> Result<Vec<Judged<'_>>, BenchError> {
+    let fault = |reason: String| {
+        Err(BenchError::Answer(format!(
+            "http-tests/cache-tests: {reason}"
+        )))
+    };
+    if let Some(other) = counts
+        .keys()
+        .find(|name| !PUBLIC_GOALS.iter().any(|(known, _)| known == name))
+    {
+        return fault(format!("tests of the kind {other:?} have no goal here"));
+    }
+    let mut kinds = Vec::new();
+    for (name, may_fail) in PUBLIC_GOALS {
+        let of_kind = counts.get(name);
+        let total = of_kind.map_or(0, |of_kind| of_kind.total);
+        if let Some(may_fail) = may_fail.filter(|may_fail| total <= *may_fail) {
+            return fault(format!(
+                "{total} tests of the kind {name:?}, of which {may_fail} may fail"
+            ));
+        }
+        // Kinds that nobody demands may be absent.
+        kinds.extend(of_kind.map(|of_kind| Judged {
+            name,
+            of_kind,
+            is_demanded: may_fail.is_some(),
+            goal: may_fail.map_or(0, |may_fail| total.saturating_sub(may_fail)),
+        }));
+    }
+    Ok(kinds)
 }
 
 /// A test that did not pass, for the report.
@@ -258,5 +315,58 @@ fn table(parts: &[Part]) {
             "{:<50} {:>6} {:>6} {goal:>6}  {met}",
             part.suite, part.passed, part.total
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(kinds: &[(&str, usize)]) -> BTreeMap<String, Counts> {
+        let of = |total| Counts {
+            total,
+            failed: Vec::new(),
+        };
+        let kinds = kinds.iter();
+        kinds
+            .map(|(name, total)| ((*name).to_owned(), of(*total)))
+            .collect()
+    }
+
+    #[test]
+    fn kinds_that_are_demanded_have_to_be_there() {
+        let whole = counts(&[("required", 200), ("optimal", 78), ("check", 70)]);
+        let found = judged(&whole).unwrap();
+        let found = found
+            .iter()
+            .map(|kind| (kind.name, kind.is_demanded, kind.goal));
+        assert_eq!(
+            found.collect::<Vec<_>>(),
+            [
+                ("required", true, 200),
+                ("optimal", true, 73),
+                ("check", false, 0)
+            ]
+        );
+        assert!(judged(&counts(&[("required", 1), ("optimal", 6)])).is_ok());
+        for (kinds, named) in [
+            (&[][..], "0 tests of the kind \"required\""),
+            (&[("optimal", 78)], "0 tests of the kind \"required\""),
+            (&[("required", 200)], "0 tests of the kind \"optimal\""),
+            (
+                &[("required", 200), ("optimal", 5)],
+                "5 tests of the kind \"optimal\", of which 5 may fail",
+            ),
+        ] {
+            let reason = judged(&counts(kinds)).unwrap_err().to_string();
+            assert!(reason.contains(named), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_kind_that_is_new_is_not_passed_over() {
+        let kinds = [("required", 200), ("optimal", 78), ("recommended", 1)];
+        let reason = judged(&counts(&kinds)).unwrap_err().to_string();
+        assert!(reason.contains("\"recommended\""), "{reason}");
     }
 }
