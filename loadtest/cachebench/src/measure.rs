@@ -44,9 +44,30 @@ pub(crate) struct EdgeCache {
     /// Add to what earlier runs with the same data folder measured, so that a run can be done in parts
     #[arg(long)]
     add: bool,
-    /// Measure nothing: only tell what earlier runs measured
+    /// Measure nothing: only tell what earlier runs measured of hits. All of it has to be there, or what else --only and --quick
+    /// choose; --no-stock where they had none
     #[arg(long)]
     tell: bool,
+}
+
+impl EdgeCache {
+    /// The cases that are asked for.
+    fn cases(&self) -> Vec<bench::Case> {
+        let mut cases = bench::cases();
+        cases.retain(|case| {
+            let name = case.name();
+            let is_asked = self.only.iter().all(|part| name.contains(part.as_str()));
+            let is_quick = case.tier == bench::Tier::Memory && case.connections == 32;
+            is_asked && (!self.quick || is_quick)
+        });
+        cases
+    }
+
+    /// Is the object that drips asked for? What it takes is measured each time, and not kept.
+    fn has_drip(&self) -> bool {
+        let is_asked = |part: &String| drip::CASE.contains(part.as_str());
+        !self.tell && self.only.iter().all(is_asked)
+    }
 }
 
 /// What `hit-ratio` is told.
@@ -86,16 +107,17 @@ pub(crate) fn make(folder: &std::path::Path) -> Result<(), BenchError> {
     })
 }
 
-/// Measures hits; true when everything holds that is required.
+/// Measures hits; true when everything is there that was asked for, and holds that is required.
 pub(crate) async fn edge_cache(args: &EdgeCache) -> Result<bool, BenchError> {
+    let cases = args.cases();
+    if cases.is_empty() && !args.has_drip() {
+        // Of nothing, everything would hold.
+        return Err(BenchError::Answer(format!(
+            "no case has all of {:?} in its name",
+            args.only
+        )));
+    }
     make(&args.places.data_dir)?;
-    let mut cases = bench::cases();
-    cases.retain(|case| {
-        let name = case.name();
-        let is_asked = args.only.iter().all(|part| name.contains(part.as_str()));
-        let is_quick = case.tier == bench::Tier::Memory && case.connections == 32;
-        is_asked && (!args.quick || is_quick)
-    });
     let mut peers = vec![
         Kind::NginxStock,
         Kind::NginxTuned,
@@ -115,21 +137,24 @@ pub(crate) async fn edge_cache(args: &EdgeCache) -> Result<bool, BenchError> {
         data_dir: &args.places.data_dir,
         passes,
         window: Duration::from_millis(window_ms),
-        cases: if args.tell { Vec::new() } else { cases },
+        cases,
         peers,
-        adds: args.add || args.tell,
+        adds: args.add,
+        only_tells: args.tell,
     };
-    let bench::Found { mut rows, table } = bench::run(&options, &say).await?;
+    let bench::Found {
+        mut rows,
+        table,
+        missing,
+    } = bench::run(&options, &say).await?;
     println!("{table}");
-    if !args.tell
-        && args
-            .only
-            .iter()
-            .all(|part| drip::CASE.contains(part.as_str()))
-    {
+    if args.has_drip() {
         rows.extend(drip::run(&options, &say).await?);
     }
-    conclude(&args.places, &rows)
+    for line in &missing {
+        println!("MISSING: {line}");
+    }
+    Ok(conclude(&args.places, &rows)? && missing.is_empty())
 }
 
 /// Measures hit ratios; true when every goal is met.

@@ -35,6 +35,9 @@ pub struct Row {
     pub acceptable: bool,
     /// Every peer's median.
     pub peers: BTreeMap<String, f64>,
+    /// Peers that failed, all the time or now and then, and how: who has no median could not do it at all.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub failed: BTreeMap<String, String>,
 }
 
 /// Which way is better.
@@ -85,6 +88,7 @@ impl Row {
             required: Some(goal),
             acceptable: met,
             peers: peers.iter().cloned().collect(),
+            failed: BTreeMap::new(),
         })
     }
 

@@ -37,6 +37,9 @@ pub(crate) struct Row {
     /// Every peer's figure, where there are several and `peer` is the best of them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) peers: BTreeMap<String, f64>,
+    /// Peers that failed, all the time or now and then, and how.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) failed: BTreeMap<String, String>,
 }
 
 impl Row {
@@ -64,6 +67,7 @@ impl Row {
             required: None,
             acceptable: None,
             peers: BTreeMap::new(),
+            failed: BTreeMap::new(),
         }
     }
 }

@@ -93,16 +93,16 @@ pub(super) struct Sample {
 }
 
 impl Load<'_> {
-    /// Runs it; `None` when the server does not speak the protocol.
+    /// Runs it.
     ///
     /// # Errors
-    /// When h2load fails, or a request does.
-    pub(super) async fn run(&self, server: &Server) -> Result<Option<Sample>, BenchError> {
-        let Some(address) = self.protocol.address(server) else {
-            return Ok(None);
-        };
+    /// When the server does not speak the protocol, h2load fails, or a request does, and when the server's work is not seen.
+    pub(super) async fn run(&self, server: &Server) -> Result<Sample, BenchError> {
         let fault =
             |reason: String| BenchError::tool("h2load", format!("{}: {reason}", server.kind));
+        let Some(address) = self.protocol.address(server) else {
+            return Err(fault(format!("no {} here", self.protocol.name())));
+        };
         let scheme = if self.protocol == Protocol::Plain {
             "http"
         } else {
@@ -177,7 +177,11 @@ impl Load<'_> {
         let seconds = (after.0 - before.0) as f64 / 1e6;
         let requests = latencies.len() as f64;
         let cpu_s = after.1 - before.1;
-        Ok(Some(Sample {
+        // Nobody answers for nothing, and nothing would be the best of all figures.
+        if cpu_s <= 0.0 {
+            return Err(fault("no processor time was seen".to_owned()));
+        }
+        Ok(Sample {
             requests_s: requests / seconds,
             cpu_us: cpu_s * 1e6 / requests,
             cpu_s_gb: cpu_s * 1e9 / (requests * self.object_bytes as f64),
@@ -185,7 +189,7 @@ impl Load<'_> {
             p99_us: percentile(&latencies, 0.99),
             p999_us: percentile(&latencies, 0.999),
             resident_mib: resident as f64 / f64::from(1 << 20),
-        }))
+        })
     }
 }
 

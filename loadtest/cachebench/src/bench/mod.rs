@@ -1,6 +1,9 @@
 //! What a hit costs: our node beside its peers, interleaved, each on one core, the load on another.
+//!
+//! A run has to have all that it was asked for: `missing` says what that is, and what follows where a peer cannot do a case.
 
 mod load;
+mod missing;
 mod samples;
 mod table;
 
@@ -10,7 +13,7 @@ use std::time::Duration;
 
 pub use load::Protocol;
 use load::{Load, Sample};
-use samples::Samples;
+use samples::{Measured, Samples};
 use serde::{Deserialize, Serialize};
 
 use crate::client::{self, Request};
@@ -158,12 +161,14 @@ pub struct Options<'a> {
     pub passes: usize,
     /// How long each measures.
     pub window: Duration,
-    /// The cases.
+    /// The cases that have to be in the table.
     pub cases: Vec<Case>,
-    /// The peers.
+    /// The peers that have to be in each.
     pub peers: Vec<Kind>,
     /// Adds to what earlier runs in the same folder measured; a case that is measured again takes the place of the former.
     pub adds: bool,
+    /// Measures nothing, and tells what earlier runs measured.
+    pub only_tells: bool,
 }
 
 /// What a run found.
@@ -173,6 +178,8 @@ pub struct Found {
     pub rows: Vec<Row>,
     /// All of it for a person.
     pub table: String,
+    /// What has to be in the table and is not, each in a line. With any of it, nothing is met.
+    pub missing: Vec<String>,
 }
 
 /// Runs everything, with what is told on the way printed by `say`.
@@ -181,16 +188,17 @@ pub struct Found {
 /// When a server does not start, or fails a request.
 pub async fn run(options: &Options<'_>, say: &dyn Fn(&str)) -> Result<Found, BenchError> {
     let kept = options.data_dir.join(SAMPLES_FILE);
-    let mut samples = match options.adds {
+    let mut samples = match options.adds || options.only_tells {
         true => Samples::load(&kept)?,
         false => Samples::default(),
     };
-    if !options.cases.is_empty() {
+    if !options.only_tells && !options.cases.is_empty() {
         measure(options, &mut samples, say).await?;
     }
     Ok(Found {
         rows: rows(&samples),
         table: table::table(&samples),
+        missing: missing::missing(&options.cases, &options.peers, &samples),
     })
 }
 
@@ -233,6 +241,8 @@ async fn measure(
         for case in &cases {
             samples.forget(case);
         }
+        // What is not measured anew after all is missing, and not as it was.
+        samples.save(&options.data_dir.join(SAMPLES_FILE))?;
         measure_tier(options, &cases, &servers, &region, samples, say).await?;
         for server in servers {
             server.stop().await;
@@ -294,28 +304,27 @@ async fn measure_tier(
                     core: LOAD_CORE,
                     folder: PathBuf::from(options.data_dir),
                 };
-                let sample = match load.run(server).await {
-                    Ok(Some(sample)) => sample,
-                    Ok(None) => continue,
-                    // What a peer cannot do has no figure; ours has to do everything.
-                    Err(error) if server.kind != Kind::Node => {
-                        say(&format!("{}: {error}", case.name()));
-                        continue;
-                    }
+                let tried = match load.run(server).await {
+                    Ok(sample) => Ok(sample),
+                    // What a peer cannot do has no figure, and the table says why; ours has to do everything.
+                    Err(error) if server.kind != Kind::Node => Err(error.to_string()),
                     Err(error) => return Err(error),
                 };
-                say(&format!(
-                    "pass {pass} of {}: {:<34} {:<18} {:>9.0}/s {:>9.2} µs CPU {:>7.3} s/GB  p50 {:>7.0} p99 {:>8.0} µs",
-                    options.passes,
-                    case.name(),
-                    contender.name(),
-                    sample.requests_s,
-                    sample.cpu_us,
-                    sample.cpu_s_gb,
-                    sample.p50_us,
-                    sample.p99_us
-                ));
-                samples.add(*case, *contender, sample);
+                say(&match &tried {
+                    Err(reason) => format!("{}: {reason}", case.name()),
+                    Ok(sample) => format!(
+                        "pass {pass} of {}: {:<34} {:<18} {:>9.0}/s {:>9.2} µs CPU {:>7.3} s/GB  p50 {:>7.0} p99 {:>8.0} µs",
+                        options.passes,
+                        case.name(),
+                        contender.name(),
+                        sample.requests_s,
+                        sample.cpu_us,
+                        sample.cpu_s_gb,
+                        sample.p50_us,
+                        sample.p99_us
+                    ),
+                });
+                samples.add(*case, *contender, tried);
                 samples.save(&options.data_dir.join(SAMPLES_FILE))?;
             }
         }
@@ -387,26 +396,32 @@ fn rows(samples: &Samples) -> Vec<Row> {
 }
 
 /// One metric of ours beside the best peer's.
-fn row(
-    case: &Case,
-    measured: &[(Contender, &[Sample])],
-    contender: Contender,
-    at: usize,
-) -> Option<Row> {
+fn row(case: &Case, measured: &Measured<'_>, contender: Contender, at: usize) -> Option<Row> {
     let (name, unit, better, _) = METRICS.get(at)?;
     let middle = |samples: &[Sample]| figures_of(samples)[at].1;
-    let ours = measured.iter().find(|(who, _)| *who == contender)?.1;
+    let with_figures = || {
+        measured
+            .iter()
+            .filter(|(_, tried)| !tried.samples.is_empty())
+    };
+    let (_, ours) = with_figures().find(|(who, _)| *who == contender)?;
     // What nginx serves lies in the kernel's memory, which is nobody's resident memory.
     let holds_objects =
         |kind| *name != "resident" || !matches!(kind, Kind::NginxStock | Kind::NginxTuned);
-    let theirs: Vec<(String, f64)> = measured
-        .iter()
+    let theirs: Vec<(String, f64)> = with_figures()
         .filter(|(who, _)| who.kind() != Kind::Node && holds_objects(who.kind()))
-        .map(|(who, samples)| (who.name(), middle(samples)))
+        .map(|(who, tried)| (who.name(), middle(&tried.samples)))
         .collect();
     let title = format!("{}: {}", case.name(), contender.name());
-    let row = Row::best_of(&title, name, unit, middle(ours), &theirs, (*better, GOAL))?;
-    Some(row.required(required(case, name)))
+    let ours = middle(&ours.samples);
+    let row = Row::best_of(&title, name, unit, ours, &theirs, (*better, GOAL))?;
+    let failed = measured
+        .iter()
+        .filter_map(|(who, tried)| Some((who.name(), tried.failed()?)));
+    Some(Row {
+        failed: failed.collect(),
+        ..row.required(required(case, name))
+    })
 }
 
 /// What a metric's ratio must not pass; nothing where only the CPU matters.
@@ -434,7 +449,7 @@ impl fmt::Display for Verdict {
 }
 
 /// The verdict on each of our routes.
-fn judge(case: &Case, measured: &[(Contender, &[Sample])]) -> Vec<(Contender, Verdict)> {
+fn judge(case: &Case, measured: &Measured<'_>) -> Vec<(Contender, Verdict)> {
     measured
         .iter()
         .filter(|(contender, _)| contender.kind() == Kind::Node)

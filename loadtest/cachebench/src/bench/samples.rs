@@ -10,15 +10,51 @@ use super::load::Sample;
 use super::{Case, Contender};
 use crate::error::BenchError;
 
-/// Samples of each case and contender, in the order in which they were taken.
+/// What came of one contender's passes in one case.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Tried {
+    /// In the order in which they were taken.
+    pub(super) samples: Vec<Sample>,
+    /// Why each pass failed that has no sample.
+    #[serde(default)]
+    pub(super) failures: Vec<String>,
+}
+
+impl Tried {
+    /// What is said of the passes that failed, in a line; nothing where none did.
+    pub(super) fn failed(&self) -> Option<String> {
+        let mut reasons: Vec<&str> = Vec::new();
+        for failure in &self.failures {
+            let first = failure.lines().next().unwrap_or_default();
+            if !reasons.contains(&first) {
+                reasons.push(first);
+            }
+        }
+        let (count, reasons) = (self.failures.len(), reasons.join("; "));
+        match (count, self.samples.len()) {
+            (0, _) => None,
+            (_, 0) => Some(format!("failed: {reasons}")),
+            (_, passed) => Some(format!(
+                "failed in {count} of {} passes: {reasons}",
+                count + passed
+            )),
+        }
+    }
+}
+
+/// Who was tried in a case, and what came of it.
+pub(super) type Measured<'a> = [(Contender, &'a Tried)];
+
+/// What came of each case and contender that was tried.
 #[derive(Debug, Default)]
-pub(super) struct Samples(BTreeMap<(Case, Contender), Vec<Sample>>);
+pub(super) struct Samples(BTreeMap<(Case, Contender), Tried>);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     case: Case,
     contender: Contender,
-    samples: Vec<Sample>,
+    #[serde(flatten)]
+    tried: Tried,
 }
 
 impl Samples {
@@ -38,7 +74,7 @@ impl Samples {
             .map_err(|error| BenchError::Answer(format!("{}: {error}", path.display())))?;
         let samples = records
             .into_iter()
-            .map(|record| ((record.case, record.contender), record.samples));
+            .map(|record| ((record.case, record.contender), record.tried));
         Ok(Self(samples.collect()))
     }
 
@@ -50,10 +86,10 @@ impl Samples {
         let records: Vec<Record> = self
             .0
             .iter()
-            .map(|((case, contender), samples)| Record {
+            .map(|((case, contender), tried)| Record {
                 case: *case,
                 contender: *contender,
-                samples: samples.clone(),
+                tried: tried.clone(),
             })
             .collect();
         crate::report::write_json(path, &records)
@@ -64,27 +100,33 @@ impl Samples {
         self.0.retain(|(known, _), _| known != case);
     }
 
-    pub(super) fn add(&mut self, case: Case, contender: Contender, sample: Sample) {
-        self.0.entry((case, contender)).or_default().push(sample);
+    /// Adds what came of a pass: a sample, or why there is none.
+    pub(super) fn add(&mut self, case: Case, contender: Contender, pass: Result<Sample, String>) {
+        let tried = self.0.entry((case, contender)).or_default();
+        match pass {
+            Ok(sample) => tried.samples.push(sample),
+            Err(reason) => tried.failures.push(reason),
+        }
     }
 
-    /// Every case, and who was measured in it.
-    pub(super) fn cases(&self) -> BTreeMap<Case, Vec<(Contender, &[Sample])>> {
-        let mut cases: BTreeMap<Case, Vec<(Contender, &[Sample])>> = BTreeMap::new();
-        for ((case, contender), samples) in &self.0 {
-            cases.entry(*case).or_default().push((*contender, samples));
+    /// Every case, and who was tried in it.
+    pub(super) fn cases(&self) -> BTreeMap<Case, Vec<(Contender, &Tried)>> {
+        let mut cases: BTreeMap<Case, Vec<(Contender, &Tried)>> = BTreeMap::new();
+        for ((case, contender), tried) in &self.0 {
+            cases.entry(*case).or_default().push((*contender, tried));
         }
         cases
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::bench::{Protocol, Tier};
     use crate::server::Kind;
 
-    fn sample(cpu_us: f64) -> Sample {
+    /// One with this figure.
+    pub(in crate::bench) fn sample(cpu_us: f64) -> Sample {
         Sample {
             requests_s: 1.0,
             cpu_us,
@@ -111,17 +153,42 @@ mod tests {
             samples.forget(&case(connections));
             for contender in [Contender::Media, Contender::Plain(Kind::Varnish)] {
                 for cpu_us in [1.0, 2.0] {
-                    samples.add(case(connections), contender, sample(cpu_us));
+                    samples.add(case(connections), contender, Ok(sample(cpu_us)));
                 }
             }
+            let failed = Err("h2load: not done in time\nand more".to_owned());
+            samples.add(
+                case(connections),
+                Contender::Plain(Kind::Varnish),
+                failed.clone(),
+            );
+            samples.add(
+                case(connections),
+                Contender::Plain(Kind::NginxTuned),
+                failed,
+            );
             samples.save(&path).unwrap();
         }
         let samples = Samples::load(&path).unwrap();
         let cases = samples.cases();
         assert_eq!(cases.len(), 2);
         for measured in cases.values() {
-            assert_eq!(measured.len(), 2);
-            assert!(measured.iter().all(|(_, samples)| samples.len() == 2));
+            let found = measured
+                .iter()
+                .map(|(who, tried)| (*who, tried.samples.len(), tried.failed()));
+            let failed = |how: &str| Some(format!("failed{how}: h2load: not done in time"));
+            assert_eq!(
+                found.collect::<Vec<_>>(),
+                [
+                    (Contender::Media, 2, None),
+                    (Contender::Plain(Kind::NginxTuned), 0, failed("")),
+                    (
+                        Contender::Plain(Kind::Varnish),
+                        2,
+                        failed(" in 1 of 3 passes")
+                    ),
+                ]
+            );
         }
     }
 }
