@@ -47,6 +47,8 @@ const BOUNDS_US: [(&str, f64); 4] = [
 const MEDIA_CASE: &str = "media GET, one client in twenty new";
 /// What the lane for media may add to a request, p99, microseconds: all that stands before a cached segment has as much.
 const MEDIA_P99_US: f64 = 50.0;
+/// What a rule set takes in memory.
+const MEMORY_CASE: &str = "one rule set";
 /// Memory that one rule set may take, MiB.
 const MEMORY_MIB: f64 = 64.0;
 
@@ -151,7 +153,11 @@ pub(crate) fn bench(options: &[&str]) -> Result<(), Failure> {
     println!("{peer_name}, of which the calls from Python: {binding:.0?} us");
     let rows = rows(&ours, &theirs, peer_name);
     report::publish("waf", load, &rows)?;
-    let unmeasured = unmeasured(&ours);
+    conclude(&unmeasured(&ours), &rows)
+}
+
+/// A goal of what was not measured is missed like one that was, and ends the command in the same way.
+fn conclude(unmeasured: &[&str], rows: &[Row]) -> Result<(), Failure> {
     if !unmeasured.is_empty() {
         let unmeasured = unmeasured.join("; ");
         return Err(Failure::Other(format!(
@@ -166,7 +172,8 @@ pub(crate) fn bench(options: &[&str]) -> Result<(), Failure> {
     ))
 }
 
-/// What a run of ours left out: without a lane for media, there is nothing of it to measure, and its goals are not met.
+/// What a run of ours left out: without a lane for media, there is nothing of it to measure, and its goals are not met. Nothing that
+/// is bounded here takes nothing, so that a figure of zero is no figure.
 fn unmeasured(ours: &[Figures]) -> Vec<&'static str> {
     let is_there =
         |run: &Figures, name: &str| run.cases.iter().any(|(case, us)| case == name && *us > 0.0);
@@ -174,8 +181,12 @@ fn unmeasured(ours: &[Figures]) -> Vec<&'static str> {
     let mut left_out: Vec<&str> = cases
         .filter(|name| !ours.iter().all(|run| is_there(run, name)))
         .collect();
-    if ours.iter().any(|run| run.media_p99_us.is_none()) {
+    let has_p99 = |run: &Figures| run.media_p99_us.is_some_and(|us| us > 0.0);
+    if !ours.iter().all(has_p99) {
         left_out.push(MEDIA_CASE);
+    }
+    if !ours.iter().all(|run| run.resident_kib > 0.0) {
+        left_out.push(MEMORY_CASE);
     }
     left_out
 }
@@ -214,7 +225,7 @@ fn rows(ours: &[Figures], theirs: &[Figures], peer_name: &str) -> Vec<Row> {
             .collect::<Vec<_>>()
     };
     rows.push(row(
-        "one rule set",
+        MEMORY_CASE,
         "resident",
         "MiB",
         &mib(ours),
@@ -352,18 +363,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_measured_is_named() {
-        let run = |cases: &[&str], media_p99_us| Figures {
+    fn what_is_not_measured_is_named_and_missed() {
+        let run = |cases: &[&str], us, media_p99_us, resident_kib| Figures {
             engine: String::new(),
-            resident_kib: 1.0,
+            resident_kib,
             binding_us: 0.0,
             media_p99_us,
-            cases: cases.iter().map(|case| ((*case).to_owned(), 1.0)).collect(),
+            cases: cases.iter().map(|case| ((*case).to_owned(), us)).collect(),
         };
         let all = BOUNDS_US.map(|(name, _)| name);
-        assert!(unmeasured(&[run(&all, Some(1.0))]).is_empty());
+        let whole = || run(&all, 1.0, Some(1.0), 1.0);
+        let end = |ours: &[Figures]| conclude(&unmeasured(ours), &rows(ours, &[], "a peer"));
+        assert!(unmeasured(&[whole()]).is_empty());
+        assert!(end(&[whole()]).is_ok());
         let (some, left) = all.split_at(2);
-        let named = unmeasured(&[run(&all, Some(1.0)), run(some, None)]);
-        assert_eq!(named, [left, &[MEDIA_CASE]].concat());
+        let lane = [left, &[MEDIA_CASE]].concat();
+        let timed = [&all[..], &[MEDIA_CASE]].concat();
+        for (other, named) in [
+            (run(some, 1.0, None, 1.0), lane),
+            (run(&all, 0.0, Some(0.0), 1.0), timed),
+            (run(&all, 1.0, Some(1.0), 0.0), vec![MEMORY_CASE]),
+        ] {
+            let ours = [whole(), other];
+            assert_eq!(unmeasured(&ours), named);
+            // Although no row that is there misses its goal.
+            assert!(rows(&ours, &[], "a peer").iter().all(|row| row.met));
+            let told = end(&ours).expect_err("not measured").to_string();
+            assert_eq!(
+                told,
+                format!("bench waf: not measured: {}", named.join("; "))
+            );
+        }
     }
 }
