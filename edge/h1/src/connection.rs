@@ -207,9 +207,10 @@ impl<H: Handler> Connection<'_, H> {
         refusal: Refusal,
         parts: &mut Parts,
     ) -> Option<(HeadInfo, Bytes)> {
-        Oddity::of(refusal).filter(|oddity| self.handler.may_take(*oddity))?;
-        let mended = mend(head, &mut self.scanner, refusal, self.limits, parts)?;
-        let is_taken = self.handler.takes(mended.oddity, parts, &self.peer);
+        let oddity = Oddity::of(head, &self.scanner, refusal)
+            .filter(|oddity| self.handler.may_take(*oddity))?;
+        let mended = mend(head, &mut self.scanner, oddity, self.limits, parts)?;
+        let is_taken = self.handler.takes(oddity, parts, &self.peer);
         is_taken.then_some((mended.info, mended.head))
     }
 

@@ -54,7 +54,7 @@ pub struct RouteConfig {
     /// Requests whose heads are refused elsewhere, and are read here in one way: see [`Oddity`]. Each is shown to the firewall
     /// as it was sent, reaches the origin in the form in which it was read, past the cache, and ends its connection. For origins
     /// with clients that cannot be mended, and for tests of rules. Default `[]`; any of `"length-and-coding"`, `"version"`,
-    /// `"target-characters"`, `"connect"`.
+    /// `"target-characters"`, `"target-without-path"`, `"connect"`.
     #[serde(default)]
     pub takes: Vec<Oddity>,
     /// The largest body of a request, bytes. Default 16 MiB; 0 to 5 GiB.

@@ -25,18 +25,24 @@ pub enum Oddity {
     /// `"`, `<` or `>` in a target in origin form, which none may have. Given on escaped (RFC 9112 section 3 would have a redirect to that, lest
     /// such a target gets past filters: rules are shown it as it was sent).
     TargetCharacters,
+    /// A target that begins with its query, as of an address without a path. Given on with `/` before it, as clients must send it
+    /// (RFC 9112 section 3.2.1).
+    TargetWithoutPath,
     /// `CONNECT` for a host and port (RFC 9112 section 3.2.3). Given on to the route's own origin, as an origin server may take
     /// it (RFC 9110 section 9.3.6); there never is a tunnel.
     Connect,
 }
 
 impl Oddity {
-    /// What a refused head may be taken for.
-    pub(crate) const fn of(refusal: Refusal) -> Option<Self> {
+    /// What a complete head that was refused may be taken for.
+    pub(crate) fn of(head: &Bytes, scanner: &Scanner, refusal: Refusal) -> Option<Self> {
+        let [_, target, _] = words(head.get(line(scanner)?)?)?;
         match refusal {
             Refusal::LengthAndCoding => Some(Self::LengthAndCoding),
             Refusal::Version | Refusal::RequestLine => Some(Self::Version),
-            Refusal::Target => Some(Self::TargetCharacters),
+            Refusal::Target if target.starts_with(b"?") => Some(Self::TargetWithoutPath),
+            // Of the path and query alone: a host that is none stays none.
+            Refusal::Target if target.starts_with(b"/") => Some(Self::TargetCharacters),
             Refusal::Connect => Some(Self::Connect),
             _ => None,
         }
@@ -48,30 +54,41 @@ impl Oddity {
 pub(crate) struct Mended {
     pub(crate) info: HeadInfo,
     pub(crate) head: Bytes,
-    pub(crate) oddity: Oddity,
 }
 
-/// Reads a complete head that was refused as what it may be taken for, and fills `parts` anew. What comes of it is judged
+/// Where the request line is.
+fn line(scanner: &Scanner) -> Option<std::ops::Range<usize>> {
+    let (start, end) = scanner.lines().first()?;
+    Some(*start as usize..*end as usize)
+}
+
+/// Its method, target and version.
+fn words(line: &[u8]) -> Option<[&[u8]; 3]> {
+    let mut words = line.splitn(3, |byte| *byte == b' ');
+    Some([words.next()?, words.next()?, words.next()?])
+}
+
+/// Reads a complete head that was refused as what it is taken for, and fills `parts` anew. What comes of it is judged
 /// as any head is, so that one oddity at most is taken, and nothing else with it.
 pub(crate) fn mend(
     head: &Bytes,
     scanner: &mut Scanner,
-    refusal: Refusal,
+    oddity: Oddity,
     limits: &Limits,
     parts: &mut Parts,
 ) -> Option<Mended> {
-    let oddity = Oddity::of(refusal)?;
-    let ((start, end), rest) = scanner.lines().split_first()?;
-    let line = head.slice(*start as usize..*end as usize);
-    let mut words = line.splitn(3, |byte| *byte == b' ');
-    let (method, target, version) = (words.next()?, words.next()?, words.next()?);
+    let line = head.slice(line(scanner)?);
+    let [method, target, version] = words(&line)?;
+    let rest = scanner.lines().get(1..)?;
     let mut form = BytesMut::with_capacity(head.len() + 64);
     form.put_slice(method);
     form.put_u8(b' ');
     match oddity {
-        // Of the path and query alone: a host that is none stays none.
-        Oddity::TargetCharacters if target.starts_with(b"/") => put_escaped(&mut form, target),
-        Oddity::TargetCharacters => return None,
+        Oddity::TargetCharacters => put_escaped(&mut form, target),
+        Oddity::TargetWithoutPath => {
+            form.put_u8(b'/');
+            form.put_slice(target);
+        }
         _ => form.put_slice(target),
     }
     form.put_u8(b' ');
@@ -102,11 +119,7 @@ pub(crate) fn mend(
         version: line.slice_ref(version),
         oddity: Some(oddity),
     });
-    Some(Mended {
-        info,
-        head: form,
-        oddity,
-    })
+    Some(Mended { info, head: form })
 }
 
 fn put_fields(form: &mut BytesMut, head: &Bytes, lines: &[Line], oddity: Oddity, target: &[u8]) {

@@ -14,10 +14,11 @@ use tokio::sync::watch;
 
 use crate::site::statuses;
 
-const ALL: [Oddity; 4] = [
+const ALL: [Oddity; 5] = [
     Oddity::LengthAndCoding,
     Oddity::Version,
     Oddity::TargetCharacters,
+    Oddity::TargetWithoutPath,
     Oddity::Connect,
 ];
 
@@ -101,7 +102,7 @@ async fn taken(takes: &[Oddity], request: &str) -> (Arc<Taking>, Vec<u16>) {
 }
 
 /// (oddity, as it is sent, as it is given on, the target and version as sent)
-const TAKEN: [(Oddity, &str, &str, (&str, &str)); 9] = [
+const TAKEN: [(Oddity, &str, &str, (&str, &str)); 11] = [
     (
         Oddity::LengthAndCoding,
         "POST /a HTTP/1.1\r\nHost: a\r\ncontent-LENGTH: 3\r\nTransfer-Encoding: chunked\r\nX: 1\r\n\r\n2\r\nxy\r\n0\r\n\r\n",
@@ -143,6 +144,18 @@ const TAKEN: [(Oddity, &str, &str, (&str, &str)); 9] = [
         "GET /<p> HTTP/1.0\r\nHost: a\r\n\r\n",
         "GET /%3Cp%3E HTTP/1.0\r\nHost: a\r\n\r\n",
         ("/<p>", "HTTP/1.0"),
+    ),
+    (
+        Oddity::TargetWithoutPath,
+        "POST ?a=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
+        "POST /?a=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
+        ("?a=1", "HTTP/1.1"),
+    ),
+    (
+        Oddity::TargetWithoutPath,
+        "GET ? HTTP/1.0\r\nHost: a\r\n\r\n",
+        "GET /? HTTP/1.0\r\nHost: a\r\n\r\n",
+        ("?", "HTTP/1.0"),
     ),
     (
         Oddity::Connect,
@@ -237,6 +250,9 @@ async fn nothing_else_is_taken_with_it() {
         ),
         (Refusal::RequestLine, "GET / \r\nHost: a\r\n\r\n"),
         (Refusal::RequestLine, "GET /\r\nHost: a\r\n\r\n"),
+        (Refusal::Target, "GET a?b HTTP/1.1\r\nHost: a\r\n\r\n"),
+        (Refusal::Target, "GET ?<b> HTTP/1.1\r\nHost: a\r\n\r\n"),
+        (Refusal::Target, "GET ?a#b HTTP/1.1\r\nHost: a\r\n\r\n"),
         (Refusal::Target, "GET /a#<b> HTTP/1.1\r\nHost: a\r\n\r\n"),
         (Refusal::Target, "GET /<\u{7f}> HTTP/1.1\r\nHost: a\r\n\r\n"),
         (

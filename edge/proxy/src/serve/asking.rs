@@ -242,12 +242,17 @@ impl<'r> Asking<'r> {
         Some(request)
     }
 
-    /// What the origin is asked for this client alone.
-    pub(crate) fn own_request(
+    /// What is asked for this client alone, and whom; nothing when there is no way to the origin.
+    pub(super) fn alone(
         &self,
         edge: &Edge,
         context: &RequestContext,
-    ) -> Option<FetchRequest> {
+    ) -> Option<(FetchRequest, Way)> {
+        Some((self.own_request(edge, context)?, self.way(edge, context)?))
+    }
+
+    /// What the origin is asked for this client alone.
+    fn own_request(&self, edge: &Edge, context: &RequestContext) -> Option<FetchRequest> {
         let path = match self.plain() {
             Some(plain) => plain.origin_path(),
             None => self.key,

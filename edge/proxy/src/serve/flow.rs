@@ -422,9 +422,7 @@ impl<C: ClientStream> Flow<'_, C> {
         forward: Forward,
         detail: Option<&'static str>,
     ) -> Result<(), SendFault> {
-        let request = self.asking.own_request(self.edge, self.context);
-        let way = self.asking.way(self.edge, self.context);
-        let (Some(request), Some(way)) = (request, way) else {
+        let Some((request, way)) = self.asking.alone(self.edge, self.context) else {
             return self.fail(answering::no_origin()).await;
         };
         let _underway = self.edge.viewer_fetches.enter();

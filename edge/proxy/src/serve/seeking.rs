@@ -80,11 +80,10 @@ impl<C: ClientStream> Flow<'_, C> {
         report: Report,
     ) -> Result<(), SendFault> {
         let asked = (
-            self.asking.own_request(self.edge, self.context),
-            self.asking.way(self.edge, self.context),
+            self.asking.alone(self.edge, self.context),
             entity.seek_past(SEEKS_MAX),
         );
-        let (Some(request), Some(way), Some(_place)) = asked else {
+        let (Some((request, way)), Some(_place)) = asked else {
             return self.wait_for_fill(entity, report).await;
         };
         let _underway = self.edge.viewer_fetches.enter();
