@@ -66,6 +66,11 @@ impl Extent {
         self.content().is_some_and(|(len, _)| len == content_len)
     }
 
+    /// Where the entry lies in its block.
+    pub(super) fn range(self) -> Range<u64> {
+        u64::from(self.offset)..self.end()
+    }
+
     /// Where the entry ends in its block.
     pub(super) fn end(self) -> u64 {
         u64::from(self.offset) + u64::from(self.len)
@@ -184,11 +189,23 @@ impl Part {
     }
 }
 
-/// Has the kernel begin to fetch a record that is likely to be read next. Blocks the thread for a moment.
-pub(super) fn fetch_ahead(file: &File, extent: Extent) {
-    let len = NonZeroU64::new(u64::from(extent.len));
+/// Has the kernel begin to fetch what is likely to be read next. Blocks the thread for a moment.
+pub(super) fn fetch_ahead(file: &File, range: Range<u64>) {
+    let len = NonZeroU64::new(range.end.saturating_sub(range.start));
     // Whether it can does not matter: it is read all the same.
-    let _ = fadvise(file, u64::from(extent.offset), len, Advice::WillNeed);
+    let _ = fadvise(file, range.start, len, Advice::WillNeed);
+}
+
+/// Returns when the kernel has read what it was told to fetch, or cannot. Blocks the thread.
+pub(super) fn wait_for(file: &File, range: Range<u64>) {
+    let mut piece = [0; 16 << 10];
+    let mut at = range.start;
+    while at < range.end {
+        match file.read_at(&mut piece, at) {
+            Ok(read) if read > 0 => at += read as u64,
+            Ok(_) | Err(_) => return,
+        }
+    }
 }
 
 /// The checksums before a content.

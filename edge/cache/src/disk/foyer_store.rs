@@ -181,18 +181,30 @@ impl FoyerStore {
         in_place.part_loaded(lying, read)
     }
 
-    /// A record where it is known to lie, on a thread that may wait for it. The engine would hand it from one to another.
+    /// A record where it is known to lie, on a thread that may wait for it, and which also has the kernel fetch what is likely to
+    /// be asked for next. The engine would hand it from one thread to another.
     async fn whole_in_place(&self, key: RecordKey) -> Option<Loaded> {
         let (remains, in_place) = (self.remains.as_ref()?, self.in_place.as_ref()?);
         let lying = in_place.find_whole(key)?;
         let permit = Arc::clone(&self.reads).acquire_owned().await.ok()?;
         let places = Arc::clone(&in_place.places);
         let read = remains.runtime.spawn_blocking(move || {
+            let fetched = lying.fetch_after(&places);
             let read = lying.read(&places);
             drop(permit);
-            (lying, read)
+            (lying, read, fetched)
         });
-        let (lying, read) = read.await.ok()?;
+        let (lying, read, fetched) = read.await.ok()?;
+        if let Some(fetched) = fetched
+            && let Ok(permit) = Arc::clone(&self.reads).try_acquire_owned()
+        {
+            // Nobody waits for it.
+            let places = Arc::clone(&in_place.places);
+            remains.runtime.spawn_blocking(move || {
+                places.keep_fetched(fetched);
+                drop(permit);
+            });
+        }
         in_place.whole_loaded(&lying, read)
     }
 }

@@ -7,7 +7,7 @@ use mcsp_edge_mapped::Part as FilePart;
 
 use super::direct::{self, Part, Unread, Wait, Whole};
 use super::medium::Loaded;
-use super::places::{Place, Places};
+use super::places::{Fetched, Place, Places};
 use super::record::RecordKey;
 use super::spare::Spare;
 
@@ -34,6 +34,11 @@ impl WholeLying {
             self.key,
             Wait::No,
         )
+    }
+
+    /// Has the kernel fetch what is likely to be asked for next. Blocks its thread for a moment.
+    pub(super) fn fetch_after(&self, places: &Places) -> Option<Fetched> {
+        places.fetch_after(self.key, &self.place)
     }
 
     /// Reads and checks it, and has the kernel keep it. Blocks its thread.
@@ -151,7 +156,7 @@ impl InPlace {
         Some(move || {
             // Nobody checks what comes so.
             places.note_checked(next, &place, false);
-            direct::fetch_ahead(place.file.file(), place.extent);
+            direct::fetch_ahead(place.file.file(), place.extent.range());
         })
     }
 

@@ -15,16 +15,19 @@ use std::hash::BuildHasher as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use foyer::DefaultHasher;
 use mcsp_edge_mapped::MappedFile;
 use parking_lot::{Mutex, RwLock};
 
 use super::blocks::{self, Entry, Mark};
-use super::direct::Extent;
+use super::direct::{self, Extent};
 use super::mapped::Mapped;
 use super::record::RecordKey;
+
+/// How much after a record is fetched with it, where records are read one after the other.
+const AHEAD_BYTES: u64 = 128 << 10;
 
 /// One record's place.
 #[derive(Debug, Clone)]
@@ -36,6 +39,13 @@ pub(super) struct Place {
     pub(super) print: Option<u64>,
     /// All of it that the kernel has in memory was checked.
     pub(super) is_checked: bool,
+}
+
+/// What the kernel was told to fetch.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    file: Arc<MappedFile>,
+    range: Range<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,8 +61,27 @@ struct Known {
 #[derive(Debug, Default)]
 struct State {
     known: HashMap<u64, Known>,
-    /// What was found in each block, and the open file.
-    blocks: HashMap<u32, (Arc<MappedFile>, Vec<u64>)>,
+    blocks: HashMap<u32, Block>,
+}
+
+/// A block that was looked at.
+#[derive(Debug)]
+struct Block {
+    file: Arc<MappedFile>,
+    /// What was found in it, in the order in which it was written.
+    hashes: Vec<u64>,
+    /// Where what was fetched from the disk last ends; far from everything before that.
+    fetched_to: AtomicU64,
+}
+
+impl Block {
+    fn new(file: Arc<MappedFile>) -> Self {
+        Self {
+            file,
+            hashes: Vec::new(),
+            fetched_to: AtomicU64::new(u64::MAX),
+        }
+    }
 }
 
 /// What the engine said of its blocks and nobody has looked at yet.
@@ -115,10 +144,10 @@ impl Places {
             pending.unfinished.take_if(|written| *written == block);
         }
         let mut state = self.state.write();
-        let Some((file, hashes)) = state.blocks.remove(&block) else {
+        let Some(left) = state.blocks.remove(&block) else {
             return;
         };
-        for hash in hashes {
+        for hash in left.hashes {
             let is_there = |known: &Known| known.at.is_some_and(|(at, _)| at == block);
             if state.known.get(&hash).is_some_and(is_there) {
                 // What is older under its key has left before.
@@ -126,14 +155,14 @@ impl Places {
             }
         }
         drop(state);
-        file.give_up();
+        left.file.give_up();
     }
 
     /// Nothing more is sent of any block: others may write over them.
     pub(super) fn give_up(&self) {
         let blocks = std::mem::take(&mut self.state.write().blocks);
-        for (file, _) in blocks.values() {
-            file.give_up();
+        for block in blocks.values() {
+            block.file.give_up();
         }
     }
 
@@ -143,8 +172,8 @@ impl Places {
             return;
         }
         // Whoever has found a place before this keeps its file, and sends nothing of that from here on.
-        for (file, _) in self.state.read().blocks.values() {
-            file.give_up();
+        for block in self.state.read().blocks.values() {
+            block.file.give_up();
         }
     }
 
@@ -168,6 +197,67 @@ impl Places {
         self.mapped.keep_read(&place.file, range);
     }
 
+    /// A record is about to be read from the disk. If what lies shortly before it was read before, others are likely to be asked for
+    /// in the order in which they were written, too: has the kernel begin to fetch those up to [`AHEAD_BYTES`] after it. Blocks
+    /// its thread for a moment.
+    pub(super) fn fetch_after(&self, key: RecordKey, place: &Place) -> Option<Fetched> {
+        let range = self.after(key, place)?;
+        let file = Arc::clone(&place.file);
+        direct::fetch_ahead(file.file(), range.clone());
+        Some(Fetched { file, range })
+    }
+
+    /// Has the kernel keep what it was to fetch, once that has come. Blocks its thread until then.
+    pub(super) fn keep_fetched(&self, fetched: Fetched) {
+        let Fetched { file, range } = fetched;
+        direct::wait_for(file.file(), range.clone());
+        self.mapped.keep_read(&file, range);
+    }
+
+    /// See [`Self::fetch_after`]: where that lies in the block. From here on none of it is known to be checked.
+    fn after(&self, key: RecordKey, place: &Place) -> Option<Range<u64>> {
+        let Range {
+            start: from,
+            end: to,
+        } = place.extent.range();
+        let last = {
+            let state = self.state.read();
+            let block = state.blocks.get(&place.block)?;
+            block.fetched_to.swap(to, Ordering::Relaxed)
+        };
+        if from.abs_diff(last) > AHEAD_BYTES {
+            return None;
+        }
+        let mut state = self.state.write();
+        let State { known, blocks } = &mut *state;
+        let block = blocks.get(&place.block)?;
+        let hash = hash_of(key);
+        let index = block.hashes.iter().rposition(|there| *there == hash)?;
+        let mut end = to;
+        for next in block.hashes.iter().skip(index + 1) {
+            // What has another place by now is not asked for here.
+            let Some(known) = known.get_mut(next) else {
+                continue;
+            };
+            let Some((_, extent)) = known.at.filter(|(at, _)| *at == place.block) else {
+                continue;
+            };
+            if extent.end() > to + AHEAD_BYTES {
+                break;
+            }
+            // Nobody checks what comes so.
+            known.checked_for = None;
+            end = end.max(extent.end());
+        }
+        block.fetched_to.store(end, Ordering::Relaxed);
+        (end > to).then_some(to..end)
+    }
+
+    fn file_of(&self, block: u32) -> Option<Arc<MappedFile>> {
+        let state = self.state.read();
+        Some(Arc::clone(&state.blocks.get(&block)?.file))
+    }
+
     /// Reads what lies in the blocks of an earlier process. Blocks its thread.
     pub(super) fn recover(&self) {
         let _looking = self.looking.lock();
@@ -189,7 +279,7 @@ impl Places {
         let Some((block, mut mark)) = marked.or_else(|| self.find_unfinished()) else {
             return;
         };
-        let known = (self.state.read().blocks.get(&block)).map(|(file, _)| Arc::clone(file));
+        let known = self.file_of(block);
         let file = match known {
             Some(file) => file,
             None => match blocks::open(&self.dir, block) {
@@ -220,7 +310,7 @@ impl Places {
 
     /// Has the kernel keep what it has in memory of some of a block, if that is known.
     fn keep_written(&self, block: u32, range: Range<u64>) {
-        let known = (self.state.read().blocks.get(&block)).map(|(file, _)| Arc::clone(file));
+        let known = self.file_of(block);
         if let Some(file) = known {
             self.mapped.keep_written(&file, range);
         }
@@ -295,7 +385,7 @@ impl Places {
         let mut state = self.state.write();
         // The same place in another file is another record's.
         let is_there = (state.blocks.get(&place.block))
-            .is_some_and(|(file, _)| Arc::ptr_eq(file, &place.file));
+            .is_some_and(|block| Arc::ptr_eq(&block.file, &place.file));
         if let Some(known) = state.known.get_mut(&hash_of(key))
             && known.at == Some((place.block, place.extent))
             && is_there
@@ -308,7 +398,7 @@ impl Places {
         let state = self.state.read();
         let known = state.known.get(&hash_of(key))?;
         let (block, extent) = known.at?;
-        let (file, _) = state.blocks.get(&block)?;
+        let file = &state.blocks.get(&block)?.file;
         Some(Place {
             file: Arc::clone(file),
             block,
@@ -323,7 +413,7 @@ impl State {
     /// Notes what lies in a block, the oldest first. A block that is known has its file already, which is to be given up with it.
     fn enter(&mut self, block: u32, file: Arc<MappedFile>, entries: &[Entry]) {
         let Self { known, blocks } = self;
-        let (_, hashes) = blocks.entry(block).or_insert_with(|| (file, Vec::new()));
+        let Block { hashes, .. } = blocks.entry(block).or_insert_with(|| Block::new(file));
         for entry in entries {
             let known = known.entry(entry.hash).or_default();
             let at = Some((block, entry.extent));
@@ -375,5 +465,39 @@ mod tests {
         drop(state);
         assert!(!places.find(other).unwrap().is_checked);
         assert!(places.find(key).unwrap().is_checked);
+    }
+
+    #[test]
+    fn what_follows_is_wanted_where_reads_go_in_the_order_of_writing() {
+        let places = Places::new(Path::new("nowhere"));
+        let key = |index| RecordKey::Chunk { body_id: 7, index };
+        let extent = |index: u32| Extent {
+            offset: index * 4096,
+            len: 1000,
+        };
+        let entry = |index| Entry {
+            hash: hash_of(key(index)),
+            sequence: u64::from(index),
+            extent: extent(index),
+        };
+        let entries: Vec<Entry> = (1..200).map(entry).collect();
+        let file = Arc::new(MappedFile::new(tempfile::tempfile().unwrap()));
+        places.state.write().enter(3, file, &entries);
+        let after = |index| places.after(key(index), &places.find(key(index)).unwrap());
+        let bytes =
+            |from: u32, to: u32| Some(u64::from(from) * 4096 + 1000..u64::from(to) * 4096 + 1000);
+
+        places.note_checked(key(7), &places.find(key(7)).unwrap(), true);
+        assert_eq!(after(1), None);
+        assert!(places.find(key(7)).unwrap().is_checked);
+        // 32 pages, and no longer known to be checked.
+        assert_eq!(after(5), bytes(5, 37));
+        assert!(!places.find(key(7)).unwrap().is_checked);
+        assert_eq!(after(38), bytes(38, 70));
+        // Far from there.
+        assert_eq!(after(150), None);
+        assert_eq!(after(149), bytes(149, 181));
+        assert_eq!(after(198), bytes(198, 199));
+        assert_eq!(after(199), None);
     }
 }

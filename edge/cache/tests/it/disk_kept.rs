@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::time::Duration;
 
 use mcsp_edge_cache::disk::Disk;
 use mcsp_edge_cache::engine::{DiskRecord, DiskTier as _};
@@ -91,6 +92,59 @@ async fn stays(dir: &Path) -> Result<(), String> {
     store(&disk, "/1", 100, 5000).await;
     give_back(dir);
     are("a later one", at_once(&disk, &[("/1".to_owned(), 100)]), 1)?;
+    disk.close().await;
+    Ok(())
+}
+
+/// Records of some hundred bytes, as playlists and images have: to go to the disk for each is what makes them dear.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_what_is_read_in_the_order_of_writing_is_fetched_with_it() {
+    let root = tempfile::tempdir().unwrap();
+    let mut told = Vec::new();
+    for attempt in 0..10 {
+        match follows(&root.path().join(attempt.to_string())).await {
+            Ok(()) => return,
+            Err(why) => told.push(why),
+        }
+    }
+    panic!("{told:?}");
+}
+
+async fn follows(dir: &Path) -> Result<(), String> {
+    let disk = open(dir).await;
+    let names: Vec<_> = (1..60_u128).map(|n| (format!("/{n}"), n)).collect();
+    for (name, body_id) in &names {
+        store(&disk, name, *body_id, 1000).await;
+    }
+    disk.close().await;
+    drop(disk);
+    give_back(dir);
+
+    let disk = open(dir).await;
+    // Even to ask for it may have it fetched.
+    if at_once(&disk, &names[58..]) > 0 {
+        // A file system that is all memory.
+        return Ok(());
+    }
+    // One alone says nothing of others.
+    assert_eq!(look(&disk, "/1").await, Found::Whole(1));
+    are("after one", at_once(&disk, &names[2..3]), 0)?;
+    assert_eq!(look(&disk, "/4").await, Found::Whole(4));
+    // The kernel tells nobody when it has fetched something, and may fetch what it is asked for: each is asked for once.
+    let mut after = names[4..14].iter();
+    while at_once(
+        &disk,
+        after.next().map(std::slice::from_ref).unwrap_or_default(),
+    ) == 0
+    {
+        if after.len() == 0 {
+            return Err("nothing was fetched".to_owned());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let rest = after.as_slice();
+    are("the rest of them", at_once(&disk, rest), rest.len())?;
+    are("far behind it", at_once(&disk, &names[40..50]), 0)?;
     disk.close().await;
     Ok(())
 }
