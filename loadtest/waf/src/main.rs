@@ -23,7 +23,8 @@ type AnyError = Box<dyn std::error::Error>;
 
 /// The exit status by which it says that tests failed.
 const EXIT_NOT_MET: u8 = 2;
-/// Of all tests, one in so many may be refused on the wire.
+/// Of the tests that count at a level, one in so many may be refused on the wire; or as many as themselves name 400 or an error
+/// as what should come, where those are more: they cannot be passed in another way.
 const REFUSED_ONE_IN: usize = 50;
 /// Tests that nobody can pass: the version in their file's name, the test, how it is not passed (in another way it counts as
 /// failed), and why.
@@ -78,6 +79,8 @@ struct Counts {
     passed: usize,
     total: usize,
     refused: Vec<(String, String)>,
+    /// How many of the refused name that themselves.
+    refused_as_named: usize,
     failed: Vec<(String, String)>,
     /// Those of them that nobody can pass.
     impossible: Vec<(String, String)>,
@@ -91,6 +94,7 @@ impl Counts {
             passed: 0,
             total: 0,
             refused: Vec::new(),
+            refused_as_named: 0,
             failed: Vec::new(),
             impossible: Vec::new(),
             files: BTreeMap::new(),
@@ -100,6 +104,7 @@ impl Counts {
             counts.passed += tally.passed;
             counts.total += total;
             counts.refused.extend(tally.refused);
+            counts.refused_as_named += tally.refused_as_named;
             counts.failed.extend(tally.failed);
             counts.files.insert(file, (tally.passed, total));
         }
@@ -118,7 +123,11 @@ impl Counts {
     }
 
     fn is_met(&self) -> bool {
-        self.failed.is_empty() && self.refused.len() * REFUSED_ONE_IN <= self.total
+        self.failed.is_empty() && self.refused.len() <= self.refused_max()
+    }
+
+    fn refused_max(&self) -> usize {
+        (self.total / REFUSED_ONE_IN).max(self.refused_as_named)
     }
 
     fn print(&self, level: u8) {
@@ -135,10 +144,12 @@ impl Counts {
             println!("  not passed, nor by anybody: {title} {reason}");
         }
         println!(
-            "paranoia {level}: {} of {} passed, {} of them refused on the wire",
+            "paranoia {level}: {} of {} passed, {} of them refused on the wire ({} name that themselves; at most {})",
             self.passed,
             self.total,
-            self.refused.len()
+            self.refused.len(),
+            self.refused_as_named,
+            self.refused_max()
         );
     }
 }

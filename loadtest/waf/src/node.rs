@@ -97,6 +97,7 @@ impl Node {
                     "length-and-coding",
                     "version",
                     "target-characters",
+                    "target-without-path",
                     "connect",
                 ],
             }],
