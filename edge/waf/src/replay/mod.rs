@@ -64,6 +64,20 @@ impl Statuses {
     }
 }
 
+impl Case {
+    /// Whether it names 400 or an error as what should come of it.
+    fn names_refusal(&self) -> bool {
+        self.stages.iter().any(Stage::names_refusal)
+    }
+}
+
+impl Stage {
+    fn names_refusal(&self) -> bool {
+        let status = self.status.as_ref();
+        self.expect_error || status.is_some_and(|status| status.allows(400))
+    }
+}
+
 /// Counts of one rule file, and why the others failed.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -71,6 +85,8 @@ pub struct Tally {
     pub passed: usize,
     /// Of those, refused on the wire: (title, reason).
     pub refused: Vec<(String, String)>,
+    /// How many of the refused are tests that name 400 or an error as what should come.
+    pub refused_as_named: usize,
     /// (title, reason)
     pub failed: Vec<(String, String)>,
 }
@@ -90,20 +106,6 @@ pub fn read_cases(text: &str) -> Result<Vec<Case>, serde_json::Error> {
 pub const SETTINGS: &str = "SecAction \"id:900005,phase:1,nolog,pass,ctl:ruleRemoveById=910000,\
      setvar:tx.crs_validate_utf8_encoding=1,setvar:tx.arg_name_length=100,setvar:tx.arg_length=400,\
      setvar:tx.total_arg_length=64000,setvar:tx.max_num_args=255,setvar:tx.max_file_size=64100,\
-impl Case {
-    /// Whether it names 400 or an error as what should come of it.
-    fn names_refusal(&self) -> bool {
-        self.stages.iter().any(Stage::names_refusal)
-    }
-}
-
-impl Stage {
-    fn names_refusal(&self) -> bool {
-        let status = self.status.as_ref();
-        self.expect_error || status.is_some_and(|status| status.allows(400))
-    }
-}
-
      setvar:tx.combined_file_sizes=65535,setvar:tx.crs_xml_attr_inspect=1\"\n";
 
 /// How a folder of rules is loaded for the tests at a paranoia level.
@@ -111,8 +113,6 @@ impl Stage {
 pub fn rules(folder: &Path, paranoia: u8) -> RulesConfig {
     RulesConfig {
         files: vec![folder.to_path_buf()],
-    /// How many of the refused are tests that name 400 or an error as what should come.
-    pub refused_as_named: usize,
         paranoia,
         methods: Vec::new(),
         content_types: Vec::new(),
@@ -180,6 +180,7 @@ pub fn replay_by(
             Ok(()) => {
                 tally.passed += 1;
                 if let Some(reason) = refused {
+                    tally.refused_as_named += usize::from(case.names_refusal());
                     tally.refused.push((case.title.clone(), reason));
                 }
             }
@@ -206,7 +207,6 @@ fn run(policy: &Policy, environment: &Arc<Environment>, raw: &[u8]) -> Observati
     let request = match request::parse(raw) {
         Ok(request) => request,
         Err(reason) => {
-                    tally.refused_as_named += usize::from(case.names_refusal());
             return Observation {
                 refused: Some(reason.to_owned()),
                 ..Observation::default()
