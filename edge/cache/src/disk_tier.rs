@@ -87,6 +87,19 @@ pub enum DiskRecord {
     },
 }
 
+/// What a slot of the disk tier holds, and how much of the body that it names: for those who look at it and take nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Examined {
+    /// The record.
+    pub record: DiskRecord,
+    /// Chunks of the body that are there; none of a body that is in the record itself.
+    pub chunks: u32,
+    /// Chunks that the body has. Those who read are given the record only when all of them are there.
+    pub chunks_total: u32,
+    /// Bytes of the body that are there.
+    pub bytes: u64,
+}
+
 /// Whether the disk serves. For the admin port: `{"state":"healthy"}`, or `"degraded"` with what is below.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
@@ -159,6 +172,13 @@ pub trait DiskTier: Send + Sync + Debug {
     /// # Errors
     /// When the disk is degraded, slow or failing. A record that cannot be read back whole is `Ok(None)`.
     async fn load(&self, slot: KeyHash) -> Result<Option<DiskRecord>, DiskError>;
+
+    /// The record under `slot`, and how much of its body is there, for those who only look: what leaves soon is not kept longer
+    /// for them, and what has begun to leave is told of, too. Chunks are counted, not read.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    async fn examine(&self, slot: KeyHash) -> Result<Option<Examined>, DiskError>;
 
     /// The bytes `within` chunk `index` of a body, all of it or slices of 32 KiB; `Ok(None)` when they are not there whole.
     ///

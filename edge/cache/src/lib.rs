@@ -69,13 +69,14 @@ pub mod engine {
     pub use crate::crowd::{FailureKind, FetchFailure, InVain};
     pub use crate::disk_tier::{
         Accepted, DiskError, DiskHead, DiskLifetimes, DiskRecord, DiskReport, DiskState, DiskTier,
+        Examined,
     };
     pub use crate::entity::{Entity, SeekPast};
     pub use crate::filling::{BodyPlan, FillError, Filling, NewResponse, Refused, Stored};
     pub use crate::flight::{FillTicket, Follow, Followed, Join, Lead};
     pub use crate::head::{Lifetimes, StoredHead};
     pub use crate::history::PurgeRecord;
-    pub use crate::inspection::{Inspection, VariantInspection};
+    pub use crate::inspection::{DiskInspection, HeldIn, Inspection, OnDisk, VariantInspection};
     pub use crate::key::{Key, KeyHash, OwnedKey};
     pub use crate::memories::MissReason;
     pub use crate::past::{InvalidationRecord, LogRecord, PURGE_BYTES_MAX};

@@ -25,6 +25,8 @@ pub enum MissReason {
     FillFailed,
     /// The last response could not be stored or shared.
     NotShareable,
+    /// Memory has nothing, and what the disk has could not be said: only inspections tell of it.
+    DiskUnknown,
 }
 
 impl MissReason {
@@ -38,6 +40,7 @@ impl MissReason {
             Self::Variant => "variant",
             Self::FillFailed => "fill-failed",
             Self::NotShareable => "not-shareable",
+            Self::DiskUnknown => "disk-unknown",
         }
     }
 }

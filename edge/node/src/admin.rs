@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::routing::get;
 use axum::{Json, Router};
 use mcsp_auth_edge::{MediaKeyring, TokenVerifier};
 use mcsp_edge_cache::engine::{Cache, DiskReport, Inspection, Key};
-use mcsp_edge_proxy::{Edge, FeedState, Firewall, ShieldState, UpstreamState};
+use mcsp_edge_proxy::{Edge, FeedState, Firewall, ShieldState, UpstreamState, selecting};
 use mcsp_telemetry::{Readiness, TelemetryLayer, admin_router};
-use serde::Deserialize;
 use tokio::net::TcpListener;
 
 use crate::boot::{BootError, Prepared};
@@ -76,17 +76,35 @@ impl Health {
     }
 }
 
-#[derive(Debug, Deserialize)]
-struct InspectQuery {
-    /// A cache key, such as `/media/global/c_ng_…/manifest.m3u8`.
-    key: String,
-}
-
+/// `key`: a cache key, such as `/media/global/c_ng_…/manifest.m3u8`. `header`, any number of times: a field of the request whose
+/// variant is looked for on the disk, `name: value`.
 async fn inspect(
     State(cache): State<Cache>,
-    Query(query): Query<InspectQuery>,
-) -> Json<Inspection> {
-    Json(cache.inspect(Key::new(&query.key)))
+    Query(query): Query<Vec<(String, String)>>,
+) -> Result<Json<Inspection>, (StatusCode, String)> {
+    let (key, fields) = inspected(&query).map_err(|fault| (StatusCode::BAD_REQUEST, fault))?;
+    Ok(Json(
+        cache.inspect(Key::new(key), &selecting(&fields)).await,
+    ))
+}
+
+fn inspected(query: &[(String, String)]) -> Result<(&str, HeaderMap), String> {
+    let (mut key, mut fields) = (None, HeaderMap::new());
+    for (name, value) in query {
+        match name.as_str() {
+            "key" => key = Some(value.as_str()),
+            "header" => {
+                let fault = || format!("header = {value}: expected name: value");
+                let (name, value) = value.split_once(':').ok_or_else(fault)?;
+                let name = HeaderName::from_bytes(name.trim().as_bytes());
+                let value = HeaderValue::from_str(value.trim());
+                fields.append(name.map_err(|_| fault())?, value.map_err(|_| fault())?);
+            }
+            _ => return Err(format!("{name}: expected key and header")),
+        }
+    }
+    let key = key.ok_or_else(|| "key: expected a cache key".to_owned())?;
+    Ok((key, fields))
 }
 
 /// Whether the cache's disk serves, and if not, what was seen; what of it cannot be mapped; null on a node without one.

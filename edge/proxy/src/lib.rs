@@ -55,7 +55,7 @@ pub use feed_state::FeedState;
 pub use lifecycle::EdgeProxy;
 pub use outage::{UpstreamAddressState, UpstreamState};
 pub use plain::{QueryConfig, QueryWord, RouteConfig};
-pub use serve::{Door, DoorConfig};
+pub use serve::{Door, DoorConfig, selecting};
 pub use shield::{
     FeedPositionState, ParentConfig, ParentState, ShieldConfig, ShieldDoor, ShieldListenerConfig,
     ShieldState,

@@ -8,7 +8,7 @@ use super::metrics::Read;
 use super::queue::{Job, Work};
 use super::record::RecordKey;
 use super::tier::{Shared, chunk_keys, whole_ms};
-use crate::disk_tier::{DiskError, DiskRecord};
+use crate::disk_tier::{DiskError, DiskRecord, Examined};
 use crate::key::KeyHash;
 
 impl Shared {
@@ -85,6 +85,40 @@ impl Shared {
             None => self.metrics.read(Read::Damaged),
         }
         record
+    }
+
+    /// What a slot's record says, also when its chunks have begun to leave, and how many of them are there. Nothing is kept
+    /// longer for it.
+    pub(super) fn examined(
+        &self,
+        slot: KeyHash,
+        store: &dyn RecordStore,
+        loaded: &Loaded,
+    ) -> Option<Examined> {
+        if self.queue.hides(slot) || !store.contains(RecordKey::Slot(slot.0)) {
+            return None;
+        }
+        let Ok(record) = head::decode(&loaded.content) else {
+            self.metrics.read(Read::Damaged);
+            return None;
+        };
+        let mut examined = Examined {
+            record,
+            chunks: 0,
+            chunks_total: 0,
+            bytes: 0,
+        };
+        if let DiskRecord::Head(head) = &examined.record {
+            examined.bytes = head.body.as_ref().map_or(0, |body| body.len() as u64);
+            for (index, chunk) in chunk_keys(head).enumerate() {
+                examined.chunks_total += 1;
+                if store.contains(chunk) {
+                    examined.chunks += 1;
+                    examined.bytes += head::chunk_len(head, index).unwrap_or(0) as u64;
+                }
+            }
+        }
+        Some(examined)
     }
 
     /// Sees to it that a record that was just read does not leave with the oldest.

@@ -25,7 +25,7 @@ use super::metrics::{DiskMetrics, Read, Written};
 use super::queue::{Job, Work, WriteQueue};
 use super::record::{RECORD_BYTES_MAX, RecordKey};
 use crate::cache::Backing;
-use crate::disk_tier::{Accepted, DiskError, DiskHead, DiskRecord, DiskState, DiskTier};
+use crate::disk_tier::{Accepted, DiskError, DiskHead, DiskRecord, DiskState, DiskTier, Examined};
 use crate::key::KeyHash;
 use crate::purge_file::PurgeFile;
 
@@ -303,6 +303,24 @@ impl DiskTier for Disk {
             return Err(DiskError::Degraded);
         };
         Ok(self.shared.record_of(slot, &*store, &loaded))
+    }
+
+    async fn examine(&self, slot: KeyHash) -> Result<Option<Examined>, DiskError> {
+        let key = RecordKey::Slot(slot.0);
+        let Some(store) = self.shared.live() else {
+            return Err(DiskError::Degraded);
+        };
+        // Not counted as a read that found nothing: a request would not have come so far.
+        if self.shared.queue.hides(slot) || !store.contains(key) {
+            return Ok(None);
+        }
+        let Some(loaded) = self.shared.read(key, None).await? else {
+            return Ok(None);
+        };
+        let Some(store) = self.shared.live() else {
+            return Err(DiskError::Degraded);
+        };
+        Ok(self.shared.examined(slot, &*store, &loaded))
     }
 
     fn load_now(&self, slot: KeyHash) -> Option<DiskRecord> {

@@ -123,7 +123,7 @@ async fn no_number_of_invalidations_takes_memory_or_what_they_do_not_name() {
         assert!(is_served(&harness, key).await, "{key}");
     }
     assert!(!is_served(&harness, TAKEN).await);
-    let missed = harness.cache.inspect(Key::new(TAKEN)).missed;
+    let missed = harness.cache.inspect(Key::new(TAKEN), &any()).await.missed;
     assert_eq!(missed, Some(MissReason::Purged));
     // What is fetched after it is kept again.
     harness.store(TAKEN, b"new", &[]).await;

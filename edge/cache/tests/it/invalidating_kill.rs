@@ -49,7 +49,10 @@ async fn client() {
     let cache = &harness.cache;
     loop {
         // Goes up over runs.
-        let version = cache.inspect(Key::new("/")).generation;
+        let version = cache
+            .inspect(Key::new("/"), &HeaderMap::new())
+            .await
+            .generation;
         for number in 0..KEYS {
             let text = key(number);
             let join = cache.join(Key::new(&text), &request(number), cache.ticket(), None);

@@ -17,6 +17,7 @@ mod disk_kill;
 mod disk_support;
 mod fills;
 mod holes;
+mod inspecting;
 mod invalidating;
 mod invalidating_kill;
 mod lying;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use mcsp_edge_cache::engine::{
-    Accepted, DiskError, DiskHead, DiskRecord, DiskState, DiskTier, KeyHash,
+    Accepted, DiskError, DiskHead, DiskRecord, DiskState, DiskTier, Examined, KeyHash,
 };
 use parking_lot::Mutex;
 
@@ -121,6 +121,34 @@ impl DiskTier for MemoryDisk {
         }
         state.record_loads += 1;
         Ok(state.records.get(&slot).cloned())
+    }
+
+    async fn examine(&self, slot: KeyHash) -> Result<Option<Examined>, DiskError> {
+        tokio::task::yield_now().await;
+        let state = self.0.lock();
+        if state.fails {
+            return Err(failed());
+        }
+        let Some(record) = state.records.get(&slot).cloned() else {
+            return Ok(None);
+        };
+        let (mut held, mut chunks_total) = (Vec::new(), 0);
+        if let DiskRecord::Head(head) = &record {
+            held.extend(head.body.clone());
+            if head.body.is_none() {
+                chunks_total = head.total_len.div_ceil(u64::from(head.chunk_bytes)) as u32;
+            }
+            let index = 0..chunks_total;
+            held.extend(
+                index.filter_map(|index| state.chunks.get(&(head.body_id, index)).cloned()),
+            );
+        }
+        Ok(Some(Examined {
+            record,
+            chunks: chunks_total.min(held.len() as u32),
+            chunks_total,
+            bytes: held.iter().map(|bytes| bytes.len() as u64).sum(),
+        }))
     }
 
     fn load_chunk_now(&self, body_id: u128, index: u32, within: Range<u32>) -> Option<Bytes> {

@@ -251,7 +251,7 @@ async fn a_miss_says_why() {
         harness.store(&format!("/{n}"), &[0; 1 << 20], &[]).await;
     }
     assert_eq!(why("/evicted"), MissReason::Evicted);
-    let inspection = harness.cache.inspect(Key::new("/evicted"));
+    let inspection = harness.cache.inspect(Key::new("/evicted"), &any()).await;
     assert_eq!(inspection.missed, Some(MissReason::Evicted));
     assert!(inspection.variants.is_empty());
 }
@@ -262,7 +262,7 @@ async fn an_inspection_tells_what_is_held() {
     harness
         .store("/a", b"0123456789", &[("cache-tag", "t1,t2")])
         .await;
-    let inspection = harness.cache.inspect(Key::new("/a"));
+    let inspection = harness.cache.inspect(Key::new("/a"), &any()).await;
     assert_eq!(inspection.missed, None);
     let [variant] = inspection.variants.as_slice() else {
         panic!("{inspection:?}");
@@ -272,7 +272,7 @@ async fn an_inspection_tells_what_is_held() {
     assert_eq!(variant.surrogate_keys, ["t1", "t2"]);
     let _filling = harness.begin("/b", None);
     assert_eq!(
-        harness.cache.inspect(Key::new("/b")).variants[0].state,
+        harness.cache.inspect(Key::new("/b"), &any()).await.variants[0].state,
         "filling"
     );
 }

@@ -136,7 +136,11 @@ async fn a_purge_holds_over_restarts() {
         } else {
             assert!(found.is_none(), "{selector:?}");
             assert_eq!(
-                harness.cache.inspect(Key::new("/media/ng/c/a")).missed,
+                harness
+                    .cache
+                    .inspect(Key::new("/media/ng/c/a"), &any())
+                    .await
+                    .missed,
                 Some(MissReason::Purged)
             );
         }

@@ -54,7 +54,15 @@ async fn each_request_gets_its_own_variant() {
         harness.cache.lookup(Key::new("/a"), &other),
         Lookup::Miss(MissReason::Variant)
     ));
-    assert_eq!(harness.cache.inspect(Key::new("/a")).variants.len(), 4);
+    assert_eq!(
+        harness
+            .cache
+            .inspect(Key::new("/a"), &any())
+            .await
+            .variants
+            .len(),
+        4
+    );
     // White space and the number of fields make no difference.
     let spaced = headers(&[("accept-encoding", "  gzip ")]);
     assert_eq!(body(&harness, "/a", &spaced), Some("v0".to_owned()));
@@ -108,7 +116,15 @@ async fn a_response_that_does_not_vary_takes_the_place_of_all_and_the_other_way_
     store(&harness, "/a", &gzip, &[ACCEPT_ENCODING], "varies").await;
     store(&harness, "/a", &any(), &[], "same").await;
     assert_eq!(body(&harness, "/a", &gzip), Some("same".to_owned()));
-    assert_eq!(harness.cache.inspect(Key::new("/a")).variants.len(), 1);
+    assert_eq!(
+        harness
+            .cache
+            .inspect(Key::new("/a"), &any())
+            .await
+            .variants
+            .len(),
+        1
+    );
     store(&harness, "/a", &gzip, &[ACCEPT_ENCODING], "again").await;
     assert_eq!(body(&harness, "/a", &gzip), Some("again".to_owned()));
     assert_eq!(body(&harness, "/a", &any()), None);
@@ -121,7 +137,7 @@ async fn a_key_has_a_bounded_number_of_variants() {
         let request = headers(&[("accept-language", &format!("l{n}"))]);
         store(&harness, "/a", &request, &[ACCEPT_LANGUAGE], "x").await;
     }
-    let inspection = harness.cache.inspect(Key::new("/a"));
+    let inspection = harness.cache.inspect(Key::new("/a"), &any()).await;
     assert_eq!(inspection.variants.len(), 4);
     let newest = headers(&[("accept-language", "l49")]);
     assert!(harness.hit_for("/a", &newest).is_some());

@@ -69,6 +69,14 @@ async fn a_node_whose_disk_does_not_work_serves_and_says_so() {
     }
     let held = answer_key(&node);
     assert_eq!(node.state(&held).await, "fresh");
+    // What the disk has nobody can say, and why that is so an operator is told of each key.
+    for (key, missed) in [(&*held, None), ("/never", Some("disk_unknown"))] {
+        let told = node.inspect(key).await;
+        assert_eq!(told["disk"]["state"], "unknown", "{told}");
+        let why = told["disk"]["reason"].as_str().unwrap_or_default();
+        assert!(why.contains("degraded: failed: "), "{told}");
+        assert_eq!(told["missed"].as_str(), missed, "{told}");
+    }
     std::fs::remove_file(&folder).unwrap();
     wait_for("a disk that works", async || {
         node.admin_json("/cache/disk").await["state"] == "healthy"

@@ -6,8 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
 use reqwest::Method;
+use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::harness::{Node, cache_status, get, header, wait_for};
@@ -21,10 +25,17 @@ fn body() -> Vec<u8> {
 
 /// Counts who asks.
 async fn origin(asked: &Arc<AtomicUsize>) -> SocketAddr {
-    let answer = |State(asked): State<Arc<AtomicUsize>>| async move {
+    let answer = |State(asked): State<Arc<AtomicUsize>>, uri: Uri| async move {
         asked.fetch_add(1, Ordering::SeqCst);
-        let fields = [("cache-control", "max-age=600"), ("etag", "\"1\"")];
-        (fields, body())
+        let answer = Response::builder()
+            .header("cache-control", "max-age=600")
+            .header("surrogate-key", "a b")
+            .header("etag", "\"1\"");
+        let answer = match uri.path() {
+            "/varied" => answer.header("vary", "accept-encoding"),
+            _ => answer,
+        };
+        answer.body(Body::from(body())).unwrap()
     };
     let router = Router::new().fallback(answer).with_state(Arc::clone(asked));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -52,6 +63,72 @@ async fn ask(node: &Node) -> reqwest::Response {
     request.header("host", "old.example").send().await.unwrap()
 }
 
+/// Waits until what was asked for is written.
+async fn written(node: &Node, key: &str) {
+    wait_for("a record on disk", || async {
+        node.inspect(key).await["disk"]["state"] == "held"
+            && node.metric("mcsp_cache_disk_queue_bytes", &[]).await == 0.0
+    })
+    .await;
+}
+
+/// Nothing of it is in memory, and an operator is told what the disk has, however often he asks.
+async fn told_of_the_disk(node: &Node, key: &str) {
+    for _ in 0..2 {
+        let told = node.inspect(key).await;
+        assert!(told["missed"].is_null(), "a request would not miss: {told}");
+        assert_eq!(told["disk"]["state"], "held", "{told}");
+        assert_eq!(told["variants"].as_array().map(Vec::len), Some(1), "{told}");
+        let variant = &told["variants"][0];
+        assert_eq!(variant["held_in"], "disk", "{told}");
+        assert_eq!(variant["held_bytes"], 0, "{told}");
+        assert_eq!(variant["total_bytes"], BODY_BYTES, "{told}");
+        let all = json!({"bytes": BODY_BYTES, "chunks": 3, "chunks_total": 3, "is_whole": true});
+        assert_eq!(variant["on_disk"], all, "{told}");
+        assert_eq!(variant["state"], "fresh", "{told}");
+        assert_eq!(variant["status"], 200, "{told}");
+        assert_eq!(variant["etag"], "\"1\"", "{told}");
+        assert_eq!(variant["surrogate_keys"], json!(["a", "b"]), "{told}");
+        let ms = |name: &str| variant[name].as_i64().unwrap();
+        // By the origin's clock, which tells whole seconds.
+        let lifetime_ms = ms("fresh_until_ms") - ms("received_ms");
+        assert!((590_000..=600_000).contains(&lifetime_ms), "{told}");
+        assert!((1..=600_000).contains(&ms("fresh_for_ms")), "{told}");
+    }
+    assert_eq!(node.metric("mcsp_cache_bytes", &[]).await, 0.0);
+}
+
+#[tokio::test]
+async fn an_operator_is_told_of_variants_that_only_the_disk_has() {
+    let origin = origin(&Arc::default()).await;
+    let dir = tempfile::TempDir::new().unwrap();
+    let mut node = start(dir.path(), origin).await;
+    let request = node.request(Method::GET, "/varied");
+    let request = request.header("host", "old.example");
+    let answer = request.header("accept-encoding", "gzip").send().await;
+    assert!(answer.unwrap().bytes().await.unwrap() == body());
+    let key = "http://old.example/varied";
+    written(&node, key).await;
+    node.kill();
+    drop(node);
+    let node = start(dir.path(), origin).await;
+    // The disk tells by what its variants are selected, and not which there are.
+    let told = node.inspect(key).await;
+    let disk = json!({"state": "held", "varies_by": [["accept-encoding"]]});
+    assert_eq!(told["disk"], disk, "{told}");
+    assert_eq!(told["missed"], "variant", "{told}");
+    told_of_the_disk(&node, &format!("{key}&header=accept-encoding:%20gzip")).await;
+
+    let told = node.inspect("http://old.example/never").await;
+    assert_eq!(told["disk"], json!({"state": "not_held"}), "{told}");
+    assert_eq!(told["missed"], "never_seen", "{told}");
+    for query in ["", "key=/a&header=none", "key=/a&kay=/b"] {
+        let url = format!("http://{}/cache/inspect?{query}", node.admin);
+        let answer = reqwest::get(url).await.unwrap();
+        assert_eq!(answer.status(), 400, "{query}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_on_disk_is_served_by_the_next_process() {
     let asked = Arc::new(AtomicUsize::new(0));
@@ -60,11 +137,7 @@ async fn what_is_on_disk_is_served_by_the_next_process() {
     let mut node = start(dir.path(), origin).await;
     assert!(ask(&node).await.bytes().await.unwrap() == body());
     let key = "http://old.example/film";
-    wait_for("a record on disk", || async {
-        node.inspect(key).await["may_be_on_disk"] == true
-            && node.metric("mcsp_cache_disk_queue_bytes", &[]).await == 0.0
-    })
-    .await;
+    written(&node, key).await;
     // Told to end, and then without a word.
     for is_told in [true, false] {
         if is_told {
@@ -75,11 +148,7 @@ async fn what_is_on_disk_is_served_by_the_next_process() {
         }
         drop(node);
         node = start(dir.path(), origin).await;
-        assert_eq!(
-            node.inspect(key).await["variants"],
-            serde_json::json!([]),
-            "nothing of it is in memory"
-        );
+        told_of_the_disk(&node, key).await;
         let answer = ask(&node).await;
         let status = cache_status(&answer);
         assert!(status.contains("; hit; ttl="), "told {is_told}: {status}");

@@ -83,6 +83,8 @@ async fn an_operator_is_told_why_there_is_nothing() {
     assert_eq!(variant["state"], "fresh", "{held}");
     assert_eq!(variant["status"], 200, "{held}");
     assert_eq!(variant["total_bytes"], 7, "{held}");
+    assert_eq!(variant["held_in"], "memory", "{held}");
+    assert_eq!(held["disk"]["state"], "absent", "{held}");
     assert_eq!(variant["surrogate_keys"], serde_json::json!(["a", "b"]));
     assert!(held["missed"].is_null(), "{held}");
     let target = Target::Key(key.clone());

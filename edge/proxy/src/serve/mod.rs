@@ -50,9 +50,10 @@ use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::Method;
 use http::request::Parts;
+use http::{HeaderMap, Method};
 use mcsp_api::media_path::MEDIA_PREFIX;
+use mcsp_edge_cache::engine::Selecting;
 use mcsp_telemetry::Outcome;
 
 use self::asking::Asking;
@@ -73,6 +74,13 @@ pub(crate) use underway::Underway;
 
 /// Paths of MCSP's own that are routed, never kept.
 const ROUTED_PREFIXES: [&str; 3] = ["/api/", "/storage/", "/.well-known/"];
+
+/// What selects among variants for a client that sends these fields to a route whose origin is told of them; for those who ask
+/// what a client would get.
+#[must_use]
+pub fn selecting(fields: &HeaderMap) -> impl Selecting + '_ {
+    Selects::Fields(fields)
+}
 
 /// Is this a request for the caching path? What is not goes to pingora's proxy, which runs the same stages.
 fn is_for_cache(edge: &Edge, request: &Parts, is_tls: bool) -> bool {
