@@ -51,7 +51,7 @@ struct Route {
     /// The tests' fields reach the origin as they are.
     underscored_fields: bool,
     /// Tests of rules are no strict requests; those that only say what must not match have to reach the origin.
-    takes: [&'static str; 4],
+    takes: [&'static str; 5],
 }
 
 #[derive(Debug, Deserialize)]
