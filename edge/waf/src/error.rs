@@ -1,4 +1,4 @@
-//! Why a rule set could not be loaded, and where.
+//! Why a rule set could not be loaded, and where; and what of one that was does nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +17,52 @@ pub struct Location {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// Something in a rule file that is taken as it stands and does not do what it says. The set is in force all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Where.
+    pub location: Location,
+    /// The rule's id.
+    pub rule: u64,
+    /// What.
+    pub kind: NoticeKind,
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: rule {}: {}", self.location, self.rule, self.kind)
+    }
+}
+
+/// What does nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// An operator that would wait for a network: nobody is asked.
+    NotAsked {
+        /// The operator, as it was written.
+        operator: String,
+        /// Whether the rule wants that it does not match, which is always so.
+        negated: bool,
+    },
+    /// An action that this engine does not carry out.
+    NotDone(&'static str),
+}
+
+impl fmt::Display for NoticeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAsked { operator, negated } => {
+                let outcome = if *negated { "always" } else { "never" };
+                write!(
+                    f,
+                    "@{operator} would have to ask over the network, which no request waits for: it {outcome} matches"
+                )
+            }
+            Self::NotDone(action) => write!(f, "action {action} is not carried out"),
+        }
     }
 }
 

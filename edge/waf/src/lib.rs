@@ -29,7 +29,7 @@ pub use beside::{Beside, BesideConfig, Overload, Place, TurnedAway, Work};
 pub use body::Processor;
 pub use collections::Collections;
 pub use compile::Loader;
-pub use error::{LoadError, LoadErrorKind, Location};
+pub use error::{LoadError, LoadErrorKind, Location, Notice, NoticeKind};
 pub use guard::{
     BreakerConfig, BreakerState, FailedOpen, FailureKind, Guard, Guarded, RequestLine, Verdict,
     Witness,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::body::Processor;
-use crate::error::Location;
+use crate::error::{Location, Notice};
 use crate::filter::{FilterId, Filters};
 use crate::lang::actions::AllowScope;
 use crate::lang::ast::{EngineMode, RuleSelector};
@@ -27,6 +27,8 @@ pub struct RuleSet {
     pub(crate) settings: Settings,
     /// Heads of chains that ask how long a request's body is, which no processor has to read for that.
     pub(crate) asks_body_length: Vec<u32>,
+    /// What is in the files and does nothing.
+    pub(crate) notices: Vec<Notice>,
 }
 
 /// What the files say beside rules.
@@ -275,6 +277,12 @@ impl RuleSet {
             .iter()
             .flatten()
             .map(|index| self.rules[*index as usize].id)
+    }
+
+    /// What is in the files and does not do what it says, in the order of the rules; the first hundred, if there are more.
+    #[must_use]
+    pub fn notices(&self) -> &[Notice] {
+        &self.notices
     }
 
     /// The rules that are meant.

@@ -332,6 +332,24 @@ async fn a_node_without_usable_rules_serves_and_says_so() {
 }
 
 #[tokio::test]
+async fn what_of_the_rules_does_nothing_is_told_with_its_place() {
+    let asked = "SecRule REMOTE_ADDR \"@rbl dnsbl.example.org\" \"id:1010,phase:1,deny\"\n";
+    let site = Site::with_rules(&format!("{RULES}{asked}"), "").await;
+    assert_eq!(site.get("/?q=one").await, 200);
+    let log = site.node.log();
+    let told: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("rules.conf:8:22"))
+        .collect();
+    let [line] = told.as_slice() else {
+        panic!("not told once: {log}");
+    };
+    for wanted in ["WARN", "1010", "@rbl", "never matches"] {
+        assert!(line.contains(wanted), "{wanted}: {line}");
+    }
+}
+
+#[tokio::test]
 async fn rules_are_replaced_while_requests_run_and_bad_ones_are_not() {
     let site = Site::new("").await;
     site.write_rules(&format!(

@@ -171,6 +171,13 @@ impl Witness for Telling {
                 self.metrics
                     .rules
                     .set(i64::try_from(loaded.rules).unwrap_or(i64::MAX));
+                for notice in &loaded.notices {
+                    tracing::warn!(
+                        place = %notice.location,
+                        rule = notice.rule,
+                        "part of a firewall rule does nothing: {}", notice.kind
+                    );
+                }
                 tracing::info!(
                     rules = loaded.rules,
                     routes = loaded.routes,

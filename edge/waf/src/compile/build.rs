@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::notices::Notices;
 use super::{Item, Loader, operator, select, updates};
-use crate::error::{LoadError, LoadErrorKind, Location};
+use crate::error::{LoadError, LoadErrorKind, Location, NoticeKind};
 use crate::filter::FilterBuilder;
 use crate::lang::actions::{self, Action, Ctl, SetVar};
 use crate::lang::ast::{OperatorAst, Placed, RuleAst, RuleSelector};
@@ -70,6 +71,7 @@ struct Builder {
     jumps: Vec<(u32, usize, usize, String, Location)>,
     pending: Vec<(u32, Pending)>,
     patterns: HashMap<String, Arc<Pattern>>,
+    notices: Notices,
 }
 
 impl Builder {
@@ -210,6 +212,13 @@ impl Builder {
     ) -> Result<Test, LoadError> {
         let compiled = operator::compile(&ast.item, folder)
             .map_err(|kind| LoadError::new(ast.location.clone(), kind))?;
+        if operator::is_never_asked(&ast.item.name) {
+            let kind = NoticeKind::NotAsked {
+                operator: ast.item.name.clone(),
+                negated: ast.item.negated,
+            };
+            self.notices.add(&ast.location, rule.id, kind);
+        }
         let filterable = !ast.item.negated && targets.iter().all(|target| !target.count);
         let filter = if filterable {
             self.filters.add(compiled.requirement)
@@ -285,6 +294,10 @@ impl Builder {
             | Action::Chain
             | Action::Inert(_)
             | Action::Rev(_) => {}
+            Action::NotDone(what) => {
+                let kind = NoticeKind::NotDone(what);
+                self.notices.add(&action.location, rule.id, kind);
+            }
             Action::Block => {}
             Action::Pass => rule.disruptive = Disruptive::Pass,
             Action::Deny => rule.disruptive = Disruptive::Deny,
@@ -464,6 +477,7 @@ impl Builder {
         }
         Ok(RuleSet {
             asks_body_length,
+            notices: self.notices.into_inner(),
             rules: self.rules,
             phases: self.phases,
             names: self.names,

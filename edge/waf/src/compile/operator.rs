@@ -22,6 +22,11 @@ pub(super) struct Compiled {
     pub(super) requirement: Requirement,
 }
 
+/// Whether an operator of this name is taken and never asked: it would wait for a network.
+pub(super) fn is_never_asked(name: &str) -> bool {
+    name.eq_ignore_ascii_case("rbl")
+}
+
 pub(super) fn compile(ast: &OperatorAst, folder: &Path) -> Result<Compiled, LoadErrorKind> {
     let lower = ast.name.to_ascii_lowercase();
     let mut argument = Template::default();
@@ -121,7 +126,8 @@ pub(super) fn compile(ast: &OperatorAst, folder: &Path) -> Result<Compiled, Load
             Operator::Hold
         }
         "unconditionalmatch" => Operator::Always,
-        "nomatch" | "rbl" => Operator::Never,
+        "nomatch" => Operator::Never,
+        name if is_never_asked(name) => Operator::Never,
         _ => return Err(LoadErrorKind::UnknownOperator(ast.name.clone())),
     };
     Ok(Compiled {

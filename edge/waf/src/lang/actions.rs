@@ -39,8 +39,10 @@ pub enum Action {
     Skip(u32),
     SkipAfter(String),
     Ctl(Ctl),
-    /// Accepted and without effect here: `accuracy`, `maturity`, `sanitise…`, `setuid` and their like.
+    /// What only describes a rule: `accuracy`, `maturity`.
     Inert(&'static str),
+    /// Taken and not carried out: `sanitise…`, `setuid` and their like.
+    NotDone(&'static str),
 }
 
 /// How far `allow` reaches.
@@ -255,8 +257,8 @@ fn parse_action(name: &str, value: Option<&str>) -> Result<Action, LoadErrorKind
         | "sanitizerequestheader"
         | "sanitiseresponseheader"
         | "sanitizeresponseheader"
-        | "sanitisematchedbytes" => Action::Inert("sanitise"),
-        "setuid" | "setsid" | "setrsc" | "setenv" => Action::Inert("set"),
+        | "sanitisematchedbytes" => Action::NotDone("sanitise"),
+        "setuid" | "setsid" | "setrsc" | "setenv" => Action::NotDone("set"),
         _ => return Err(LoadErrorKind::UnknownAction(name.to_owned())),
     })
 }

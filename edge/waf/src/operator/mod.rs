@@ -21,7 +21,7 @@ use crate::pattern::{Groups, Pattern};
 pub(crate) enum Operator {
     /// `unconditionalMatch`
     Always,
-    /// `noMatch`, and `rbl` (which would wait for a network).
+    /// `noMatch`, and `rbl` (which would wait for a network; loading says so).
     Never,
     /// `rx`
     Pattern(Pattern),

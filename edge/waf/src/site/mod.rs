@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 pub use config::{RoutePolicyConfig, RulesConfig, WafConfig, own_routes};
 
 use crate::compile::{Loader, beginning};
-use crate::error::{LoadError, LoadErrorKind};
+use crate::error::{LoadError, LoadErrorKind, Notice};
 use crate::policy::{Exclusions, Mode, Policy, PolicyError};
 use crate::ruleset::RuleSet;
 use crate::ticks::Ticks;
@@ -61,6 +61,8 @@ pub struct Loaded {
     pub routes: usize,
     /// Rules that clear plain requests for media; `None` if every one needs all rules.
     pub media_rules: Option<usize>,
+    /// What is in the files and does not do what it says, see [`RuleSet::notices`].
+    pub notices: Vec<Notice>,
     /// How long it took.
     pub took: Duration,
 }
@@ -133,6 +135,7 @@ impl Site {
             rules: set.len(),
             routes: rules.routes.len(),
             media_rules: rules.common.media_rules(),
+            notices: set.notices().to_vec(),
             took: Duration::from_micros(ticks.now_us().saturating_sub(began_us)),
         };
         self.current.store(Some(Arc::new(rules)));

@@ -105,3 +105,41 @@ fn files_without_a_rule_are_none_to_use() {
     // Of settings alone a file may well consist, beside others.
     assert!(load(&[&empty, &settings, &rules]).is_ok());
 }
+
+/// What is taken and does nothing is no mistake, and yet nobody is to believe that it protects them.
+#[test]
+fn what_does_nothing_is_told_with_its_place() {
+    let notices = |text: &str| -> Vec<String> {
+        let set = crate::support::rules(text);
+        set.notices().iter().map(ToString::to_string).collect()
+    };
+    let asked = "\n# a list\nSecRule REMOTE_ADDR \"@rbl dnsbl.example.org\" \"id:7,phase:1,deny,\\\n    sanitiseArg:password\"";
+    let told = notices(asked);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("test.conf:4:5: rule 7: action sanitise is not carried out"));
+    assert!(
+        told[1].starts_with("test.conf:3:22: rule 7: @rbl "),
+        "{told:?}"
+    );
+    assert!(told[1].ends_with("it never matches"), "{told:?}");
+    assert_eq!(crate::support::ids(asked, "/"), Vec::<u64>::new());
+
+    let negated = "SecRule REMOTE_ADDR \"!@RBL dnsbl.example.org\" \"id:7,phase:1,pass\"";
+    assert!(notices(negated)[0].ends_with(
+        "@RBL would have to ask over the network, which no request waits for: it always matches"
+    ));
+    assert_eq!(crate::support::ids(negated, "/"), vec![7]);
+
+    // Meant so, or only a description.
+    for text in [
+        "SecRule ARGS \"@noMatch\" \"id:7,phase:1,deny,accuracy:8,maturity:9\"",
+        "SecRule REMOTE_ADDR \"@rbl x\" \"id:7,phase:1,deny\"\nSecRuleRemoveById 7",
+    ] {
+        assert_eq!(notices(text), Vec::<String>::new(), "{text}");
+    }
+    // A default of many rules is one place, and a set of nothing else is no flood.
+    let default = "SecDefaultAction \"phase:1,pass,log,setenv:x=1\"\nSecAction \"id:1,phase:1\"\nSecAction \"id:2,phase:1\"";
+    assert_eq!(notices(default).len(), 1);
+    let many = (1..=150).map(|id| format!("SecAction \"id:{id},phase:1,setenv:x=1\"\n"));
+    assert_eq!(notices(&many.collect::<String>()).len(), 100);
+}

@@ -20,7 +20,7 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Loads a folder of rules and says how many there are, or where the first mistake is.
+    /// Loads a folder of rules and says how many there are and what of them does nothing, or where the first mistake is.
     Check {
         /// The folder of `*.conf` files.
         rules: PathBuf,
@@ -56,7 +56,10 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Options::parse().command {
         Command::Check { rules } => load_rules(&replay::rules(&rules, 4))
-            .map(|set| println!("{} rules", set.len()))
+            .map(|set| {
+                set.notices().iter().for_each(|notice| println!("{notice}"));
+                println!("{} rules", set.len());
+            })
             .map_err(Into::into),
         Command::Replay {
             rules,
