@@ -7,6 +7,7 @@ use crate::cache;
 use crate::demo::{self, Profile};
 use crate::setup;
 use crate::shell::{Failure, cargo, command, has_program, output, run, say, target_dir};
+use crate::waf;
 
 /// Format and lint, warnings denied.
 fn lint() -> Result<(), Failure> {
@@ -57,6 +58,7 @@ pub(crate) fn test(filter: &[&str]) -> Result<(), Failure> {
     let started = Instant::now();
     setup::system_packages()?;
     let assets = setup::assets()?;
+    let newer_rules = waf::for_tests()?;
     if filter.is_empty() {
         lint()?;
         policy()?;
@@ -65,6 +67,7 @@ pub(crate) fn test(filter: &[&str]) -> Result<(), Failure> {
     let bin_dir = demo::build(Profile::Dev)?;
     say("tests");
     run(runner(filter)
+        .envs(newer_rules)
         // What a test says is the news; forty lines of the runtime's frames under it push it out of short reports.
         .env("RUST_BACKTRACE", "0")
         .env("MCSP_TEST_BIN_DIR", &bin_dir)

@@ -1,17 +1,25 @@
 //! The firewall: the Core Rule Set's tests against a running edge, and its cost beside libmodsecurity.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
 
 use crate::report::{self, Row};
 use crate::setup;
-use crate::shell::{self, Failure, cargo, command, output, root, run, say, target_dir};
+use crate::shell::{
+    self, Failure, cargo, command, has_program, output, root, run, say, target_dir,
+};
 
 /// The peer, as Python's package index has it.
 const PEER: &str = "libmodsecurity==3.0.15";
+/// Where the newer rules and the tests are if nobody says: beside the project.
+const BESIDE: &str = "../shared/data/crs";
+/// The folder of rules in it.
+const NEWER: &str = "rules-4.25.1";
+/// By this name tests are told where that is, and a person tells us of another place.
+const BESIDE_NAME: &str = "MCSP_CRS_DIR";
 /// Where the rules are if nobody says: beside the project, or Debian's.
 const RULES: [&str; 2] = [
     "../shared/data/crs/rules-4.25.1",
@@ -30,6 +38,8 @@ const SETS: [(&str, &str, &str); 2] = [
         "/usr/share/modsecurity-crs/rules",
     ),
 ];
+/// What stands in where none of these is here: tests that the project writes itself, of Debian's rules.
+const OWN: (&str, &str) = ("our own, of 3.3.4", "edge/waf/tests/own/requests.jsonl");
 /// The exit status by which `mcsp-crs` says that tests failed.
 const EXIT_NOT_MET: i32 = 2;
 /// Requests of each kind in one run of ours; the peer does a twentieth.
@@ -99,6 +109,34 @@ pub(crate) fn rules(named: Option<&str>) -> Result<PathBuf, Failure> {
     }
     setup::system_packages()?;
     Ok(PathBuf::from(RULES[1]))
+}
+
+/// What tests are told of the newer rules, a name and a folder, where these are at hand. Where they are not, the person is told.
+pub(crate) fn for_tests() -> Result<Option<(&'static str, PathBuf)>, Failure> {
+    let named = std::env::var_os(BESIDE_NAME).map(PathBuf::from);
+    let found = beside(named.as_deref(), &root().join(BESIDE))?;
+    if found.is_none() {
+        say(&format!(
+            "the Core Rule Set 4.25.1 is not at {BESIDE}, nor is {BESIDE_NAME} set: the firewall's tests have Debian's 3.3.4 alone"
+        ));
+    }
+    Ok(found.map(|folder| (BESIDE_NAME, folder)))
+}
+
+/// The folder that is named, which has to have the rules, or the usual one if it has them.
+fn beside(named: Option<&Path>, usual: &Path) -> Result<Option<PathBuf>, Failure> {
+    let has_rules = |folder: &Path| folder.join(NEWER).is_dir();
+    match named {
+        Some(folder) if !has_rules(folder) => {
+            let folder = folder.display();
+            Err(Failure::Usage(format!(
+                "{BESIDE_NAME} is {folder}, where no {NEWER} is"
+            )))
+        }
+        Some(folder) => Ok(Some(std::fs::canonicalize(folder)?)),
+        None if has_rules(usual) => Ok(Some(std::fs::canonicalize(usual)?)),
+        None => Ok(None),
+    }
 }
 
 fn build() -> Result<PathBuf, Failure> {
@@ -235,8 +273,8 @@ fn rows(ours: &[Figures], theirs: &[Figures], peer_name: &str) -> Vec<Row> {
     rows
 }
 
-/// The Core Rule Set's regression tests against a running edge, at every paranoia level. Without them, the tests that the project
-/// writes itself, on Debian's rules.
+/// The Core Rule Set's regression tests against a running edge, at every paranoia level. Without them, the tests of attacks that the
+/// project writes itself, on Debian's rules, in the same way, and the firewall's own.
 pub(crate) fn conformance(options: &[&str]) -> Result<(), Failure> {
     let (mut named_rules, mut named_tests, mut passed_on) = (None, None, Vec::new());
     let mut words = options.iter();
@@ -252,15 +290,8 @@ pub(crate) fn conformance(options: &[&str]) -> Result<(), Failure> {
             }
         }
     }
-    let sets = match (named_tests, named_rules) {
-        (None, None) => {
-            let sets = SETS.map(|(name, tests, rules)| Set {
-                name: name.to_owned(),
-                tests: root().join(tests),
-                rules: root().join(rules),
-            });
-            sets.into_iter().filter(|set| set.tests.is_file()).collect()
-        }
+    let mut sets: Vec<Set> = match (named_tests, named_rules) {
+        (None, None) => public_sets(Path::is_file),
         (tests, named_rules) => {
             let tests = tests.map_or_else(|| root().join(SETS[0].1), PathBuf::from);
             let rules = rules(named_rules)?;
@@ -270,18 +301,10 @@ pub(crate) fn conformance(options: &[&str]) -> Result<(), Failure> {
         }
     };
     setup::system_packages()?;
-    if sets.is_empty() {
-        say("the regression tests are not here: our own, on Debian's rules");
-        return run(&mut cargo(&[
-            "nextest",
-            "run",
-            "--package",
-            "mcsp-edge-waf",
-            "--package",
-            "mcsp-edge-node",
-            "-E",
-            "package(mcsp-edge-waf) + test(/^waf|^scored/)",
-        ]));
+    let stands_in = sets.is_empty();
+    if stands_in {
+        say("the rule set's regression tests are not here: our own, on Debian's rules");
+        sets.push(own_set());
     }
     say("building mcsp-edge and mcsp-crs");
     shell::run(&mut cargo(&[
@@ -310,12 +333,49 @@ pub(crate) fn conformance(options: &[&str]) -> Result<(), Failure> {
         report::write_conformance("crs", load, &counts)?;
     }
     if missed.is_empty() {
-        return Ok(());
+        return if stands_in { own_tests() } else { Ok(()) };
     }
     let missed = missed.join(", ");
     Err(Failure::Other(format!(
         "conformance crs: not every test of {missed} passes"
     )))
+}
+
+/// The rule set's own tests, of both generations, as far as they are here.
+fn public_sets(is_here: impl Fn(&Path) -> bool) -> Vec<Set> {
+    let sets = SETS.map(|(name, tests, rules)| Set {
+        name: name.to_owned(),
+        tests: root().join(tests),
+        rules: root().join(rules),
+    });
+    sets.into_iter().filter(|set| is_here(&set.tests)).collect()
+}
+
+/// What stands in for them.
+fn own_set() -> Set {
+    Set {
+        name: OWN.0.to_owned(),
+        tests: root().join(OWN.1),
+        rules: PathBuf::from(RULES[1]),
+    }
+}
+
+/// The firewall's tests that need no rule set's.
+fn own_tests() -> Result<(), Failure> {
+    say("the firewall's own tests");
+    if !has_program("cargo-nextest") {
+        return run(&mut cargo(&["test", "--package", "mcsp-edge-waf"]));
+    }
+    run(&mut cargo(&[
+        "nextest",
+        "run",
+        "--package",
+        "mcsp-edge-waf",
+        "--package",
+        "mcsp-edge-node",
+        "-E",
+        "package(mcsp-edge-waf) + test(/^waf|^scored/)",
+    ]))
 }
 
 /// Tests and the rules that they are of.
@@ -361,6 +421,40 @@ fn replay(set: &Set, passed_on: &[&str]) -> Result<(bool, serde_json::Value), Fa
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn newer_rules_are_looked_for_where_they_are_named_or_beside_the_project() {
+        let place = std::env::temp_dir().join(format!("mcsp-xtask-rules-{}", std::process::id()));
+        let (with, without) = (place.join("with"), place.join("without"));
+        std::fs::create_dir_all(with.join(NEWER)).expect("a folder");
+        std::fs::create_dir_all(&without).expect("a folder");
+        let found = |named: Option<&Path>, usual: &Path| beside(named, usual);
+        let whole = std::fs::canonicalize(&with).expect("a folder");
+        let roundabout = without.join("../with");
+        assert_eq!(
+            found(None, &roundabout).expect("found"),
+            Some(whole.clone())
+        );
+        assert_eq!(found(Some(&with), &without).expect("found"), Some(whole));
+        assert_eq!(found(None, &without).expect("none"), None);
+        // Whoever names a place means it.
+        assert!(found(Some(&without), &with).is_err());
+        std::fs::remove_dir_all(place).expect("removed");
+    }
+
+    #[test]
+    fn where_no_public_tests_are_ours_are_there() {
+        let names = |sets: Vec<Set>| sets.into_iter().map(|set| set.name).collect::<Vec<_>>();
+        assert!(names(public_sets(|_| false)).is_empty());
+        assert_eq!(names(public_sets(|_| true)), SETS.map(|(name, ..)| name));
+        let own = own_set();
+        assert!(own.tests.is_file(), "{}", own.tests.display());
+        assert_eq!(
+            own.rules,
+            Path::new(SETS[1].2),
+            "they are of Debian's rules"
+        );
+    }
 
     #[test]
     fn what_is_not_measured_is_named_and_missed() {

@@ -11,6 +11,7 @@ mod guard;
 mod lane;
 mod lane_rules;
 mod ordinary;
+mod own;
 mod properties;
 mod regression;
 mod rules;

@@ -10,18 +10,23 @@ use mcsp_edge_waf::{
 };
 use serde::Deserialize;
 
-use crate::crs;
 use crate::support::{client, environment};
+use crate::{crs, own};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request {
+    #[serde(default = "get")]
     method: String,
     target: String,
     #[serde(default)]
     headers: BTreeMap<String, String>,
     json: Option<serde_json::Value>,
     body: Option<String>,
+}
+
+fn get() -> String {
+    "GET".to_owned()
 }
 
 /// What a browser sends unless a request says otherwise.
@@ -214,6 +219,27 @@ fn is_known(folder: &Path, request: &Request, event: &AuditEvent) -> bool {
         && REFUSED_BY_33.iter().any(|(rule, part)| {
             event.matches.iter().any(|found| found.id == *rule) && text.contains(part)
         })
+}
+
+/// What stands beside attacks and is harmless is not refused either, by any rules.
+#[test]
+fn the_neighbours_of_attacks_are_not_refused() {
+    let environment = environment(Limits {
+        budget_us: 1_000_000,
+        ..Limits::default()
+    });
+    let mut refused = Vec::new();
+    for folder in crs::folders() {
+        let site = site(&folder);
+        for (title, request) in own::harmless() {
+            let request: Request = serde_json::from_value(request).expect("a request");
+            if let Some(event) = request.refusal(&site, &environment) {
+                let ids = event.matches.iter().map(|found| found.id);
+                refused.push((folder.clone(), title, ids.collect::<Vec<_>>()));
+            }
+        }
+    }
+    assert!(refused.is_empty(), "{refused:#?}");
 }
 
 #[test]

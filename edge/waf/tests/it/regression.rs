@@ -1,6 +1,6 @@
 //! The public regression tests of the OWASP Core Rule Set, where they are at hand.
 //!
-//! `MCSP_CRS_DIR` names a folder with `rules-4.25.1/` and `tests-4.25.1.jsonl`. Without it nothing is replayed, and the tests
+//! `MCSP_CRS_DIR` names a folder with `rules-4.25.1/` and `tests-4.25.1.jsonl`. Without them nothing is replayed, and the tests
 //! beside this one are what there is.
 
 use std::path::PathBuf;
@@ -16,13 +16,16 @@ const CONTRADICTIONS: [(&str, &str); 1] = [(
 #[test]
 #[allow(clippy::print_stderr)] // Why nothing was replayed is for the person who ran the tests.
 fn the_core_rule_set_passes_its_tests_at_every_level() {
-    let Some(folder) = std::env::var_os("MCSP_CRS_DIR").map(PathBuf::from) else {
+    let folder = std::env::var_os("MCSP_CRS_DIR").map(PathBuf::from);
+    // Rules may be there without tests.
+    let tests = |folder: &PathBuf| folder.join("tests-4.25.1.jsonl");
+    let Some(folder) = folder.filter(|folder| tests(folder).is_file()) else {
         eprintln!(
             "skipped: MCSP_CRS_DIR does not name a folder with the rule set's regression tests"
         );
         return;
     };
-    let text = std::fs::read_to_string(folder.join("tests-4.25.1.jsonl")).expect("the tests");
+    let text = std::fs::read_to_string(tests(&folder)).expect("the tests");
     let cases = replay::read_cases(&text).expect("tests as JSON lines");
     let rules = folder.join("rules-4.25.1");
     let all = load_rules(&replay::rules(&rules, 4)).expect("the rules");
