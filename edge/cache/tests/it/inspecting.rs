@@ -290,7 +290,7 @@ async fn looking_at_what_is_about_to_leave_the_disk_keeps_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let disk = disk_support::open(dir.path()).await;
     disk_support::store(&disk, "/looked-at", 1, 2 << 20).await;
-    let mut last = 8;
+    let (mut last, mut is_there) = (8, true);
     // Twice what fits.
     for body_id in 10..74_u128 {
         disk_support::store(&disk, &format!("/{body_id}"), body_id, 2 << 20).await;
@@ -300,11 +300,12 @@ async fn looking_at_what_is_about_to_leave_the_disk_keeps_nothing() {
             assert_eq!(found.chunks_total, 8);
             assert_eq!(found.bytes, u64::from(found.chunks) << 18);
         }
+        is_there = found.is_some();
         let chunks = found.map_or(0, |found| found.chunks);
         assert!(chunks <= last, "nothing of it is written again");
         last = chunks;
     }
-    assert_eq!(last, 0);
+    assert_eq!((last, is_there), (0, false), "its head left, too");
     disk.close().await;
 }
 
