@@ -185,12 +185,20 @@ impl JwksRefresher {
         let Ok(_place) = self.waiting.try_acquire() else {
             return first;
         };
-        match self.refresh(&region).await {
-            Some(Fetched::Done) => self.shared.verifier.verify(token),
-            Some(_) => Err(TokenError::KeysUnavailable),
-            // It did not answer a moment ago, so that its key cannot be known, or it did and has no such key.
-            None if self.shared.is_failing(&region) => Err(TokenError::KeysUnavailable),
-            None => first,
+        let fetched = self.refresh(&region).await;
+        if matches!(fetched, Some(Fetched::Running | Fetched::Failed)) {
+            return Err(TokenError::KeysUnavailable);
+        }
+        // Too early to ask is not too late to know: a fetch may have ended after the token was looked at.
+        match self.shared.verifier.verify(token) {
+            // It did not answer a moment ago, so that its key cannot be known.
+            Err(TokenError::UnknownKey | TokenError::NoKeys)
+                if fetched.is_none() && self.shared.is_failing(&region) =>
+            {
+                Err(TokenError::KeysUnavailable)
+            }
+            // Or it did, and has no such key.
+            verified => verified,
         }
     }
 
@@ -238,7 +246,9 @@ impl Shared {
             }
             gate.running = None;
         }
-        if now_ms < gate.not_before_ms {
+        // Further ahead than any pause is what the clock has been set back by.
+        let early_ms = gate.not_before_ms.saturating_sub(now_ms);
+        if early_ms > 0 && early_ms <= self.config.interval_max_ms.into() {
             return None;
         }
         let (ended, fetched) = watch::channel(Fetched::Running);

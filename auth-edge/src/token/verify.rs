@@ -294,6 +294,12 @@ impl TokenVerifier {
             return Err(TokenError::Revoked);
         }
         let confirmed_ms = verified.keys_confirmed_ms.load(Ordering::Relaxed);
+        if confirmed_ms > now_ms {
+            // The clock was set back. Their age counts from now on, or they would be believed for longer by as much.
+            verified
+                .keys_confirmed_ms
+                .fetch_min(now_ms, Ordering::Relaxed);
+        }
         let age_ms = now_ms.saturating_sub(confirmed_ms);
         match self.keys_age_max_ms {
             Some(age_max_ms) if age_ms > age_max_ms => Err(TokenError::KeysUnavailable),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mcsp_auth_edge::token::{JwksFetch, JwksFetchError, JwksRefresher, RefreshConfig};
 use mcsp_auth_edge::{TokenError, TokenPolicy, TokenVerifier};
-use mcsp_runtime::ManualClock;
+use mcsp_runtime::{Clock, ManualClock};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -214,6 +214,84 @@ async fn who_finds_the_room_full_does_not_wait() {
     );
     world.answer(1);
     assert!(waiting.await.expect("it ends").is_ok());
+}
+
+/// Runs something when it is asked the time.
+struct Hooked(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl std::fmt::Debug for Hooked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hooked")
+    }
+}
+
+impl Clock for Hooked {
+    fn now_ms(&self) -> i64 {
+        let hook = self.0.lock().take();
+        if let Some(hook) = hook {
+            hook();
+        }
+        NOW_S * 1000
+    }
+}
+
+/// The key arrives after the token was looked at and before its issuer could be asked, which is too early then.
+#[tokio::test]
+async fn a_key_that_arrives_meanwhile_is_no_unknown_one() {
+    let (old, new) = (ed25519("old"), ed25519("new"));
+    let policy = TokenPolicy::for_regions([NG]);
+    let verifier = Arc::new(TokenVerifier::new(policy, ManualClock::new(NOW_S * 1000)));
+    let issuer = Arc::new(Issuer {
+        jwks: Mutex::new(Some(jwks(&[&old.jwk]))),
+        asked: AtomicUsize::new(0),
+        permits: Semaphore::new(1),
+    });
+    let clock = Arc::new(Hooked(Mutex::new(None)));
+    let refresher = JwksRefresher::new(
+        verifier.clone(),
+        issuer.clone(),
+        clock.clone(),
+        RefreshConfig::default(),
+    );
+    refresher.refresh_all().await;
+    let both = jwks(&[&old.jwk, &new.jwk]);
+    *clock.0.lock() = Some(Box::new(move || {
+        verifier.set_keys(NG, &both).expect("keys");
+    }));
+    let verified = refresher.verify(&sign(&new, &claims())).await;
+    assert!(verified.is_ok(), "{verified:?}");
+    assert_eq!(issuer.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_does_not_put_off_the_next_question() {
+    let world = World::new(RefreshConfig::default());
+    world.answer(10);
+    *world.issuer.jwks.lock() = Some(jwks(&[&world.old.jwk]));
+    world.clock.set((NOW_S + 3_600) * 1000);
+    world.refresher.refresh_all().await;
+    world.clock.set(NOW_S * 1000);
+    *world.issuer.jwks.lock() = Some(jwks(&[&world.old.jwk, &world.new.jwk]));
+    let verified = world.refresher.verify(&sign(&world.new, &claims())).await;
+    assert!(verified.is_ok(), "{verified:?}");
+    assert_eq!(world.asked(), 2);
+}
+
+/// What was confirmed in an hour that is still to come counts as confirmed now, not for an hour and five minutes.
+#[test]
+fn a_clock_that_is_set_back_does_not_make_keys_younger() {
+    let key = ed25519("k");
+    let clock = ManualClock::new((NOW_S + 3_600) * 1000);
+    let verifier = TokenVerifier::new(TokenPolicy::for_regions([NG]), clock.clone())
+        .with_keys_age_max(Duration::from_secs(300));
+    verifier.set_keys(NG, &jwks(&[&key.jwk])).expect("keys");
+    let token = sign(&key, &claims_with("exp", json!(NOW_S + 90_000)));
+    clock.set(NOW_S * 1000);
+    assert!(verifier.verify(&token).is_ok());
+    clock.advance(Duration::from_secs(300));
+    assert!(verifier.verify(&token).is_ok());
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(verifier.verify(&token), Err(TokenError::KeysUnavailable));
 }
 
 #[tokio::test]
