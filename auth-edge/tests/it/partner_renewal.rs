@@ -165,6 +165,21 @@ fn common_access_tokens_are_renewed_by_redirect_cookie_or_header() {
         None,
     ));
     assert_eq!(renewal(&evil), Renewal::Over);
+    // Nor one by which the answer itself is read, or that means something to everybody.
+    for name in [
+        "Content-Length",
+        "transfer-encoding",
+        "Connection",
+        "Set-Cookie",
+        "Access-Control-Allow-Origin",
+        "Strict-Transport-Security",
+        "Location",
+    ] {
+        let evil = token(catr::header_renewal(120, None, Some(name), None));
+        assert_eq!(renewal(&evil), Renewal::Over, "{name}");
+    }
+    let own = token(catr::header_renewal(120, None, Some("X-Token"), None));
+    assert!(matches!(renewal(&own), Renewal::Header { name, .. } if name == "X-Token"));
     base.clock.set((NOW_S + 90) * 1000);
     assert_eq!(renewal(&redirect), Renewal::Over);
 }

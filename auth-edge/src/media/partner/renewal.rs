@@ -81,10 +81,12 @@ impl CatRenewal {
             CatRenewalKind::Header => of(4),
             _ => None,
         };
+        let is_free = |name: &str| kind != CatRenewalKind::Header || !has_a_meaning(name);
         let name = match name {
             None => None,
             Some(name) => {
-                let name = name.as_text().filter(|name| is_token(name));
+                let name = name.as_text();
+                let name = name.filter(|name| is_token(name) && is_free(name));
                 Some(name.ok_or(MediaTokenError::Malformed)?.to_owned())
             }
         };
@@ -101,6 +103,54 @@ impl CatRenewal {
 fn is_token(name: &str) -> bool {
     let is_char = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     (1..=64).contains(&name.len()) && name.bytes().all(is_char)
+}
+
+/// Is it the name of a field that says how an answer is to be read, kept, or followed? What a token names so would be another's
+/// word about what is answered here: RFC 9110, 9111 and 9112, RFC 6797, RFC 7838, Fetch.
+fn has_a_meaning(name: &str) -> bool {
+    const BEGINNINGS: [&str; 8] = [
+        "accept-",
+        "access-control-",
+        "cache-",
+        "cdn-",
+        "content-",
+        "cross-origin-",
+        "proxy-",
+        "sec-",
+    ];
+    const NAMES: [&str; 26] = [
+        "age",
+        "alt-svc",
+        "authorization",
+        "clear-site-data",
+        "connection",
+        "cookie",
+        "date",
+        "etag",
+        "expires",
+        "host",
+        "keep-alive",
+        "last-modified",
+        "link",
+        "location",
+        "permissions-policy",
+        "referrer-policy",
+        "refresh",
+        "retry-after",
+        "server",
+        "set-cookie",
+        "strict-transport-security",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "vary",
+    ];
+    let name = name.to_ascii_lowercase();
+    NAMES.contains(&&*name)
+        || BEGINNINGS
+            .iter()
+            .any(|beginning| name.starts_with(beginning))
 }
 
 /// Renews a token that is good for the request, if half of what a renewal gives is gone.
