@@ -22,6 +22,8 @@ const STREAMS_SHARE: u32 = 10;
 pub enum Busy {
     /// This client has as much under way as it may.
     Address,
+    /// The wider IPv6 network that it is in has.
+    Aggregate,
     /// The class of requests has.
     Class,
     /// The node has.
@@ -34,6 +36,7 @@ impl Busy {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Address => "busy-address",
+            Self::Aggregate => "busy-aggregate",
             Self::Class => "busy-class",
             Self::Node => "busy-node",
         }
@@ -42,7 +45,7 @@ impl Busy {
     /// Is it the client's own doing, and so a 429, or the node's state, a 503?
     #[must_use]
     pub fn is_clients(self) -> bool {
-        self == Self::Address
+        matches!(self, Self::Address | Self::Aggregate)
     }
 }
 
@@ -68,7 +71,20 @@ struct Bounds {
     max: ConcurrencyConfig,
     exempt: Vec<IpNet>,
     ipv6_prefix: u8,
+    ipv6_aggregate_prefix: u8,
+    ipv6_aggregate_factor: u32,
 }
+
+/// Whose it is. Who owns many networks that count as one client each has them counted together as well: a second bound, wider
+/// than the first.
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    client: u128,
+    aggregate: Option<u128>,
+}
+
+/// Marks the number of a wider network, so that it is nobody's own.
+const AGGREGATE: u128 = 1 << 65;
 
 impl ConcurrencyConfig {
     /// Requests of its kind, all together.
@@ -89,14 +105,28 @@ impl Bounds {
             max: config.concurrency.clone(),
             exempt: config.exempt.clone(),
             ipv6_prefix: config.ipv6_prefix,
+            ipv6_aggregate_prefix: config.ipv6_aggregate_prefix,
+            ipv6_aggregate_factor: config.ipv6_aggregate_factor,
         }
     }
 
     /// Who is counted; nobody whose address is not known or is exempt.
-    fn client(&self, address: Option<IpAddr>) -> Option<u128> {
+    fn owner(&self, address: Option<IpAddr>) -> Option<Owner> {
         let address = address?.to_canonical();
-        let is_exempt = self.exempt.iter().any(|network| network.contains(&address));
-        (!is_exempt).then(|| Network::of(address, self.ipv6_prefix).number())
+        if self.exempt.iter().any(|network| network.contains(&address)) {
+            return None;
+        }
+        let client = Network::of(address, self.ipv6_prefix);
+        let aggregate = client.aggregate(self.ipv6_aggregate_prefix);
+        Some(Owner {
+            client: client.number(),
+            aggregate: aggregate.map(|wider| wider.number() | AGGREGATE),
+        })
+    }
+
+    /// Of a wider network, where one client may have so many.
+    fn aggregate_max(&self, client_max: u32) -> u32 {
+        client_max.saturating_mul(self.ipv6_aggregate_factor)
     }
 }
 
@@ -105,7 +135,7 @@ impl Bounds {
 #[must_use]
 pub struct ConnectionGuard {
     occupancy: Arc<Occupancy>,
-    client: Option<u128>,
+    owner: Option<Owner>,
 }
 
 /// A request, until it is dropped.
@@ -113,7 +143,7 @@ pub struct ConnectionGuard {
 #[must_use]
 pub struct RequestGuard {
     occupancy: Arc<Occupancy>,
-    client: Option<u128>,
+    owner: Option<Owner>,
     class: Class,
 }
 
@@ -138,15 +168,17 @@ impl Occupancy {
     /// Begins a connection.
     ///
     /// # Errors
-    /// [`Busy::Address`].
+    /// [`Busy::Address`] and [`Busy::Aggregate`].
     pub fn connection(self: &Arc<Self>, address: Option<IpAddr>) -> Result<ConnectionGuard, Busy> {
         let bounds = self.bounds.load();
-        let client = bounds.client(address);
+        let owner = bounds.owner(address);
         let max = bounds.max.connections_address_max;
-        self.enter(client, |client| raise(&mut client.connections, max))?;
+        self.enter(owner, [max, bounds.aggregate_max(max)], |of| {
+            &mut of.connections
+        })?;
         Ok(ConnectionGuard {
             occupancy: Arc::clone(self),
-            client,
+            owner,
         })
     }
 
@@ -173,7 +205,7 @@ impl Occupancy {
         // From here on the guard gives back what was taken, as far as it was.
         let mut guard = RequestGuard {
             occupancy: Arc::clone(self),
-            client: None,
+            owner: None,
             class: Class::Plain,
         };
         if let (Some(count), Some(max)) = (of_class, class_max) {
@@ -182,10 +214,12 @@ impl Occupancy {
             }
             guard.class = class;
         }
-        let client = bounds.client(address);
+        let owner = bounds.owner(address);
         let max = bounds.max.requests_address_max;
-        self.enter(client, |client| raise(&mut client.requests, max))?;
-        guard.client = client;
+        self.enter(owner, [max, bounds.aggregate_max(max)], |of| {
+            &mut of.requests
+        })?;
+        guard.owner = owner;
         Ok(guard)
     }
 
@@ -204,7 +238,11 @@ impl Occupancy {
     /// Clients with something under way.
     #[must_use]
     pub fn clients(&self) -> usize {
-        self.clients.iter().map(|shard| shard.lock().len()).sum()
+        let of_shard = |shard: &Mutex<HashMap<u128, OfAddress>>| {
+            let shard = shard.lock();
+            shard.keys().filter(|key| *key & AGGREGATE == 0).count()
+        };
+        self.clients.iter().map(of_shard).sum()
     }
 
     fn of_class(&self, class: Class) -> Option<&AtomicU32> {
@@ -222,32 +260,53 @@ impl Occupancy {
         &self.clients[(mixed >> 59) as usize % SHARDS]
     }
 
+    /// Counts one for a client and for the wider network that it is in, or for neither.
     fn enter(
         &self,
-        client: Option<u128>,
-        raise: impl FnOnce(&mut OfAddress) -> bool,
+        owner: Option<Owner>,
+        [client_max, aggregate_max]: [u32; 2],
+        count: impl Fn(&mut OfAddress) -> &mut u32,
     ) -> Result<(), Busy> {
-        let Some(client) = client else {
+        let Some(Owner { client, aggregate }) = owner else {
             return Ok(());
         };
-        let mut shard = self.shard(client).lock();
-        // Who has nothing under way may begin something: every bound is at least one.
-        if raise(shard.entry(client).or_default()) {
-            Ok(())
-        } else {
-            Err(Busy::Address)
+        if !self.enter_one(client, client_max, &count) {
+            return Err(Busy::Address);
+        }
+        match aggregate {
+            Some(wider) if !self.enter_one(wider, aggregate_max, &count) => {
+                self.leave_one(client, &count);
+                Err(Busy::Aggregate)
+            }
+            _ => Ok(()),
         }
     }
 
-    fn leave(&self, client: Option<u128>, lower: impl FnOnce(&mut OfAddress)) {
-        let Some(client) = client else { return };
-        let mut shard = self.shard(client).lock();
-        let Some(of_address) = shard.get_mut(&client) else {
+    fn enter_one(&self, key: u128, max: u32, count: &impl Fn(&mut OfAddress) -> &mut u32) -> bool {
+        let mut shard = self.shard(key).lock();
+        // Who has nothing under way may begin something: every bound is at least one.
+        raise(count(shard.entry(key).or_default()), max)
+    }
+
+    fn leave(&self, owner: Option<Owner>, count: impl Fn(&mut OfAddress) -> &mut u32) {
+        let Some(Owner { client, aggregate }) = owner else {
             return;
         };
-        lower(of_address);
+        self.leave_one(client, &count);
+        if let Some(wider) = aggregate {
+            self.leave_one(wider, &count);
+        }
+    }
+
+    fn leave_one(&self, key: u128, count: &impl Fn(&mut OfAddress) -> &mut u32) {
+        let mut shard = self.shard(key).lock();
+        let Some(of_address) = shard.get_mut(&key) else {
+            return;
+        };
+        let left = count(of_address);
+        *left = left.saturating_sub(1);
         if of_address.connections == 0 && of_address.requests == 0 {
-            shard.remove(&client);
+            shard.remove(&key);
         }
         // A flood's memory is given back.
         if shard.capacity() > 1_024 && shard.len() < shard.capacity() / 8 {
@@ -272,18 +331,14 @@ fn raise_shared(count: &AtomicU32, max: u32) -> bool {
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        self.occupancy.leave(self.client, |client| {
-            client.connections = client.connections.saturating_sub(1);
-        });
+        self.occupancy.leave(self.owner, |of| &mut of.connections);
     }
 }
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
         let occupancy = &self.occupancy;
-        occupancy.leave(self.client, |client| {
-            client.requests = client.requests.saturating_sub(1);
-        });
+        occupancy.leave(self.owner, |of| &mut of.requests);
         if let Some(count) = occupancy.of_class(self.class) {
             count.fetch_sub(1, Ordering::Relaxed);
         }

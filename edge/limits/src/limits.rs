@@ -13,7 +13,7 @@ use crate::class::Class;
 use crate::concurrency::{Busy, ConnectionGuard, Occupancy, RequestGuard};
 use crate::config::{LimitsConfig, LimitsConfigError};
 use crate::frames::{FrameMeter, FrameRules};
-use crate::key::Fingerprint;
+use crate::key::{Fingerprint, Network};
 use crate::limiter::{Holder, Limiter, LimiterError, Verdict};
 use crate::running::RunningSessions;
 use crate::shed::Shedder;
@@ -262,9 +262,7 @@ fn standing_of(verdict: Verdict) -> Result<Option<Standing>, Turned> {
     }
 }
 
+/// A network of one customer is one client: who could be many by his addresses would push others out.
 fn client_of(address: IpAddr) -> Fingerprint {
-    match address.to_canonical() {
-        IpAddr::V4(address) => Fingerprint::of(&address.octets()),
-        IpAddr::V6(address) => Fingerprint::of(&address.octets()),
-    }
+    Fingerprint::of(&Network::of(address, 64).number().to_be_bytes())
 }

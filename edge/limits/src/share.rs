@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::key::Network;
+
 /// Of the time that everything else takes, one part in so many.
 const ONE_IN: i64 = 4;
 
@@ -67,6 +69,11 @@ impl Share {
 /// Clients' lines. Those of one line wait for each other first, so that a client that wants many turns has few places among
 /// those who wait for a processor. It is about those places alone: where nobody else waits, one client may have all processors.
 const LINES: usize = 64;
+/// An IPv6 network of 64 bits has one line, as an IPv4 address has. All that are in one of 48 bits, which may be one customer's, have
+/// so many together.
+const AGGREGATE_LINES: u64 = 8;
+const CLIENT_PREFIX: u8 = 64;
+const AGGREGATE_PREFIX: u8 = 48;
 
 /// Less than any work takes: one piece is done each time.
 const ONE_PIECE_NS: i64 = 1;
@@ -135,11 +142,23 @@ impl Turns {
         polled
     }
 
+    /// The number of a client's line.
+    fn line_of(&self, client: Option<IpAddr>) -> usize {
+        let network = client.map(|client| Network::of(client, CLIENT_PREFIX));
+        let own = self.seed.hash_one(network);
+        let aggregate = network.and_then(|network| network.aggregate(AGGREGATE_PREFIX));
+        let number = match aggregate {
+            Some(wider) => self
+                .seed
+                .hash_one(wider)
+                .wrapping_add(own % AGGREGATE_LINES),
+            None => own,
+        };
+        number as usize % LINES
+    }
+
     async fn turn(&self, client: Option<IpAddr>) -> Turn<'_> {
-        let number = self
-            .seed
-            .hash_one(client.map(|client| client.to_canonical()));
-        let line = self.lines.get(number as usize % LINES);
+        let line = self.lines.get(self.line_of(client));
         // They are never closed.
         let line = match line {
             Some(line) => line.acquire().await.ok(),
@@ -249,10 +268,8 @@ mod tests {
         let turns = std::sync::Arc::new(Turns::new(1));
         let order = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         // Somebody who is not in the same line.
-        let other = (2..=255).find(|number| {
-            let line = |number| turns.seed.hash_one(client(number)) as usize % LINES;
-            line(*number) != line(1)
-        });
+        let other =
+            (2..=255).find(|number| turns.line_of(client(*number)) != turns.line_of(client(1)));
         let other = other.unwrap();
         let mut tasks = Vec::new();
         for number in [1; 100].into_iter().chain([other]) {
@@ -268,6 +285,28 @@ mod tests {
         let order = order.lock().unwrap();
         let place = order.iter().position(|number| *number == other).unwrap();
         assert!(order.len() == 101 && place <= 3, "{place}");
+    }
+
+    #[test]
+    fn who_has_many_addresses_has_few_lines() {
+        let turns = Turns::new(1);
+        let lines = |addresses: &dyn Fn(u16) -> String| {
+            let line = |at| turns.line_of(Some(addresses(at).parse().unwrap()));
+            (0..10_000)
+                .map(line)
+                .collect::<std::collections::BTreeSet<_>>()
+                .len()
+        };
+        assert_eq!(lines(&|at| format!("2001:db8:1:2::{at:x}")), 1);
+        assert_eq!(lines(&|at| format!("2001:db8:1:{at:x}::1")), 8);
+        assert_eq!(lines(&|at| format!("2001:db8:{at:x}::1")), LINES);
+        let [high, low] = [|at: u16| at >> 8, |at: u16| at & 255];
+        assert_eq!(
+            lines(&|at| format!("192.0.{}.{}", high(at), low(at))),
+            LINES
+        );
+        let mapped = "::ffff:192.0.2.1".parse().ok();
+        assert_eq!(turns.line_of(mapped), turns.line_of(client(1)));
     }
 
     /// Parts of one upload come by several connections of one client, and a load balancer may be everybody's address.

@@ -114,7 +114,9 @@ impl Answer {
         };
         let text = match turned {
             Turned::Rate(_) => "more requests than are allowed; try again later",
-            Turned::Busy(Busy::Address) => "more requests at once than are allowed",
+            Turned::Busy(Busy::Address | Busy::Aggregate) => {
+                "more requests at once than are allowed"
+            }
             Turned::Busy(_) | Turned::Shed { .. } => {
                 "too much to do here right now; try again later"
             }

@@ -50,10 +50,10 @@ pub struct LimitsConfig {
     pub exempt: Vec<IpNet>,
     /// IPv6 addresses with as many leading bits in common are one client. Default 64; 32 to 64.
     pub ipv6_prefix: u8,
-    /// IPv6 networks of this length have a limit of their own, against clients that own many of the above. Default 48; 16 to
-    /// `ipv6_prefix`.
+    /// IPv6 networks of this length have limits of their own, of rates and of what is served at once, against clients that own many
+    /// of the above. Default 48; 16 to `ipv6_prefix`.
     pub ipv6_aggregate_prefix: u8,
-    /// Which is that of one address this many times. Default 16; 1 to 65536.
+    /// Which are those of one address this many times. Default 16; 1 to 65536.
     pub ipv6_aggregate_factor: u32,
     /// Addresses of which something is kept, 32 bytes each, all taken at the start. Default 131072; 1024 to 16777216.
     pub address_keys_max: usize,

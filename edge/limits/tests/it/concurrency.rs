@@ -115,3 +115,35 @@ fn threads_never_hold_more_than_there_may_be() {
     });
     assert_eq!((occupancy.clients(), occupancy.requests()), (0, 0));
 }
+
+/// Each of these networks counts as a client of its own, and one customer has thousands of them.
+#[test]
+fn who_owns_many_networks_has_only_so_much_under_way() {
+    let mut config = config();
+    config.concurrency.requests_max = 1_000;
+    config.ipv6_aggregate_factor = 2;
+    let occupancy = Occupancy::new(&config);
+    let of_network = |number: u32| address(&format!("2001:db8:1:{number:x}::1"));
+    let connections: Vec<_> = (0..100)
+        .filter_map(|number| occupancy.connection(of_network(number)).ok())
+        .collect();
+    assert_eq!(connections.len(), 6, "twice what one may have");
+    let refused = occupancy.connection(of_network(100)).unwrap_err();
+    assert_eq!(
+        (refused, refused.is_clients(), refused.reason()),
+        (Busy::Aggregate, true, "busy-aggregate")
+    );
+    let requests: Vec<_> = (0..100)
+        .filter_map(|number| occupancy.request(Class::Web, of_network(number)).ok())
+        .collect();
+    assert_eq!((requests.len(), occupancy.requests()), (16, 16));
+    assert_eq!(occupancy.clients(), 16, "who is refused leaves nothing");
+    // Those beside it are others, and so is everybody of IPv4.
+    for other in ["2001:db8:2::1", "192.0.2.1", "192.0.3.1"] {
+        assert!(occupancy.connection(address(other)).is_ok(), "{other}");
+        assert!(occupancy.request(Class::Web, address(other)).is_ok());
+    }
+    drop((connections, requests));
+    assert_eq!((occupancy.clients(), occupancy.requests()), (0, 0));
+    assert!(occupancy.connection(of_network(100)).is_ok());
+}

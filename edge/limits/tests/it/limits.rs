@@ -151,3 +151,23 @@ fn who_floods_pays_with_its_next_connections_and_never_more_than_there_are() {
     limits.flooded(flood, address("2001:db8::1"));
     assert_eq!(let_in("2001:db8::ffff:2", 200), 70);
 }
+
+/// One customer has more addresses than there are places to remember clients in.
+#[test]
+fn one_customers_many_addresses_push_nobodys_stream_out() {
+    let mut config = config(&[]);
+    config.shed.running_max = 1_024;
+    let (limits, _clock) = limits(&config);
+    let old = address("192.0.2.7");
+    assert!(limits.request(Class::Plain, old).is_ok());
+    for host in 0..20_000 {
+        let from = address(&format!("2001:db8:1:2::{host:x}"));
+        assert!(limits.request(Class::Plain, from).is_ok());
+    }
+    overload(&limits, Level::OtherStreams);
+    assert!(limits.request(Class::Plain, old).is_ok(), "it runs");
+    let sibling = address("2001:db8:1:2:ffff::1");
+    assert!(limits.request(Class::Plain, sibling).is_ok(), "so does it");
+    let other = address("2001:db8:1:3::1");
+    assert!(limits.request(Class::Plain, other).is_err());
+}
