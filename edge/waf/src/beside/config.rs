@@ -29,7 +29,8 @@ pub struct BesideConfig {
     pub response_bytes_min: usize,
     /// Most that waits or is under way. Default 64; 1 to 10000.
     pub places_max: usize,
-    /// Of it, of one client: an IPv4 address or an IPv6 network of 64 bits. More is refused with 429. Where all clients have one
+    /// Of it, of one client: an IPv4 address or an IPv6 network of 64 bits. More is refused with 429. All clients of one IPv6 network of
+    /// 48 bits have four times as many together, and what is beyond one client's gives way to others. Where all clients have one
     /// address, such as that of a load balancer that does not tell theirs, as many as `places_max`. Default 8; 1 to 10000.
     pub client_places_max: usize,
     /// Longest wait for a turn, milliseconds. Default 1000; 1 to 60000.

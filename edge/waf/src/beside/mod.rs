@@ -60,6 +60,9 @@ impl TurnedAway {
     }
 }
 
+/// An IPv6 network of 48 bits has as many times the places of one client.
+const WIDER_PLACES: usize = 4;
+
 struct Shared {
     state: Mutex<State>,
     /// There is something to do, or nothing ever again.
@@ -96,6 +99,10 @@ impl Beside {
         let bounds = Bounds {
             places_max: config.places_max,
             client_places_max: config.client_places_max,
+            wider_places_max: config
+                .client_places_max
+                .saturating_mul(WIDER_PLACES)
+                .min(config.places_max),
             // The other half is for everybody else.
             client_running_max: config.threads.div_ceil(2),
         };

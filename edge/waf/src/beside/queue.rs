@@ -17,6 +17,13 @@ const REMEMBERED_MAX: usize = 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Whose(u128);
 
+impl Whose {
+    /// The IPv6 network of 48 bits that it is in, of which one customer may have all; IPv4 has none.
+    fn wider(self) -> Option<u128> {
+        (self.0 as u64 == 0).then_some(self.0 >> 80)
+    }
+}
+
 impl From<IpAddr> for Whose {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
@@ -33,6 +40,8 @@ pub(super) struct Bounds {
     pub(super) places_max: usize,
     /// Of it, of one client.
     pub(super) client_places_max: usize,
+    /// Of it, of all clients of one wider IPv6 network. What is beyond `client_places_max` of them gives way to others.
+    pub(super) wider_places_max: usize,
     /// Of one client, under way at once.
     pub(super) client_running_max: usize,
 }
@@ -47,7 +56,8 @@ pub(super) struct Ticket {
 #[derive(Debug)]
 struct Waiting<T> {
     number: u64,
-    /// It is its client's only one, and its client has had no more than the others.
+    /// It is its client's only one, its client has had no more than the others, and the wider network that its client is in has no
+    /// more than one client may have.
     is_modest: bool,
     work: T,
 }
@@ -110,8 +120,11 @@ impl<T> Queue<T> {
     pub(super) fn enter(&mut self, whose: Whose, work: T) -> Entered<T> {
         let known = self.lines.iter().find(|line| line.whose == whose);
         let places = known.map_or(0, Line::places);
-        let is_modest = places == 0 && known.is_none_or(|line| line.time <= self.now);
-        if places >= self.bounds.client_places_max {
+        let wider = self.places_of_wider(whose);
+        let is_modest = places == 0
+            && wider < self.bounds.client_places_max
+            && known.is_none_or(|line| line.time <= self.now);
+        if places >= self.bounds.client_places_max || wider >= self.bounds.wider_places_max {
             return Entered::No(TurnedAway::Share, work);
         }
         let mut displaced = None;
@@ -143,6 +156,16 @@ impl<T> Queue<T> {
         }
     }
 
+    /// What all have here that are in the wider network of this client.
+    fn places_of_wider(&self, whose: Whose) -> usize {
+        let Some(wider) = whose.wider() else {
+            return 0;
+        };
+        let of_wider = self.lines.iter();
+        let of_wider = of_wider.filter(|line| line.whose.wider() == Some(wider));
+        of_wider.map(Line::places).sum()
+    }
+
     /// The last of a client that takes more of the queue, or has had more of late, than who comes.
     fn displace(&mut self, is_modest: bool, places: usize) -> Option<T> {
         let gives_way = |line: &&mut Line<T>| {
@@ -160,10 +183,12 @@ impl<T> Queue<T> {
     pub(super) fn next(&mut self) -> Option<(Ticket, T)> {
         let running_max = self.bounds.client_running_max;
         let ready = self.lines.iter_mut().filter_map(|line| {
-            let first = line.waiting.front()?.number;
-            (line.running < running_max).then_some((line.time, first, line))
+            let first = line.waiting.front()?;
+            // Of those who have had as much, who brings little goes first.
+            let place = (line.time, !first.is_modest, first.number);
+            (line.running < running_max).then_some((place, line))
         });
-        let (time, _, line) = ready.min_by_key(|(time, first, _)| (*time, *first))?;
+        let ((time, ..), line) = ready.min_by_key(|(place, _)| *place)?;
         let first = line.waiting.pop_front()?;
         line.running += 1;
         let ticket = Ticket {
@@ -241,6 +266,7 @@ mod tests {
     const BOUNDS: Bounds = Bounds {
         places_max: 6,
         client_places_max: 4,
+        wider_places_max: 5,
         client_running_max: 1,
     };
 
@@ -418,6 +444,43 @@ mod tests {
         assert_ne!(client(1), client(2));
         assert_eq!(whose("2001:db8::1"), whose("2001:db8::ffff:1"));
         assert_ne!(whose("2001:db8::1"), whose("2001:db8:0:1::1"));
+    }
+
+    /// Each of its networks of 64 bits brings one piece, as a client does who brings little.
+    #[test]
+    fn who_owns_many_networks_is_not_many_clients() {
+        let mut queue = Queue::new(Bounds {
+            places_max: 8,
+            client_places_max: 2,
+            ..BOUNDS
+        });
+        let of_network = |number: u16| whose(&format!("2001:db8:1:{number:x}::1"));
+        let mut tickets = Vec::new();
+        for number in 0..5 {
+            let Entered::Yes(ticket) = queue.enter(of_network(number), "a") else {
+                panic!("a place for {number}");
+            };
+            tickets.push(ticket);
+        }
+        let refused = queue.enter(of_network(5), "a");
+        assert!(
+            matches!(refused, Entered::No(TurnedAway::Share, "a")),
+            "{refused:?}"
+        );
+        // What waits too long is its own doing, but for what one client may have.
+        let late = [0, 4].map(|at| queue.withdraw(tickets[at]).unwrap().0);
+        assert_eq!(late, [TurnedAway::Late, TurnedAway::Share]);
+        // Others go before the rest of it, and have its places when there are no more.
+        for number in 1..=5 {
+            enters(&mut queue, number, "b");
+        }
+        let beside = whose("2001:db8:2::1");
+        for (other, name) in [(beside, "c"), (client(6), "d")] {
+            let entered = queue.enter(other, name);
+            assert!(matches!(entered, Entered::For(_, "a")), "{entered:?}");
+        }
+        let done = all(&mut queue, |_| 10);
+        assert_eq!(done, ["a", "b", "b", "b", "b", "b", "c", "d"]);
     }
 
     #[test]
