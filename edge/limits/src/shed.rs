@@ -190,7 +190,7 @@ fn next_level(
     }
     if load.is_overloaded(level) {
         history.calm_since_ms = None;
-        let since_ms = *history.overloaded_since_ms.get_or_insert(now_ms);
+        let since_ms = since(&mut history.overloaded_since_ms, now_ms);
         if now_ms.saturating_sub(since_ms) < i64::from(config.step_ms) {
             return level;
         }
@@ -202,12 +202,20 @@ fn next_level(
         history.calm_since_ms = None;
         return level;
     }
-    let since_ms = *history.calm_since_ms.get_or_insert(now_ms);
+    let since_ms = since(&mut history.calm_since_ms, now_ms);
     if now_ms.saturating_sub(since_ms) < i64::from(config.calm_ms) {
         return level;
     }
     history.calm_since_ms = Some(now_ms);
     level.below()
+}
+
+/// Since when it has been so. A clock that was set back begins anew: nothing has been so since a time that is still to come, and to
+/// wait for that would keep the level for as long.
+fn since(known_ms: &mut Option<i64>, now_ms: i64) -> i64 {
+    let since_ms = known_ms.map_or(now_ms, |known_ms| known_ms.min(now_ms));
+    *known_ms = Some(since_ms);
+    since_ms
 }
 
 /// Pressure as shares of what is too much.
@@ -291,6 +299,25 @@ mod tests {
             after(&LATE, 300);
             assert_eq!(after(&CALM, 100), Level::None);
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_no_level_up_and_none_down() {
+        let shedder = Shedder::new(&ShedConfig::default());
+        let hour_ms = 3_600_000;
+        let mut now_ms = 10 * hour_ms;
+        assert_eq!(after(&shedder, &LATE, &mut now_ms, 600), Level::NewSessions);
+        now_ms -= hour_ms;
+        assert_eq!(
+            after(&shedder, &LATE, &mut now_ms, 5_000),
+            Level::OtherStreams
+        );
+        assert_eq!(
+            after(&shedder, &CALM, &mut now_ms, 1_000),
+            Level::OtherStreams
+        );
+        now_ms -= hour_ms;
+        assert_eq!(after(&shedder, &CALM, &mut now_ms, 20_400), Level::None);
     }
 
     #[test]
