@@ -15,6 +15,7 @@ mod crowd;
 mod disk_troubles;
 mod feed;
 mod framed;
+mod frames;
 mod freshness;
 mod grants;
 mod harness;
