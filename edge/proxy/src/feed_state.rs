@@ -70,7 +70,12 @@ impl FeedState {
     /// Milliseconds since the feed was last heard of.
     #[must_use]
     pub fn age_ms(&self) -> Option<u64> {
-        let age_ms = self.clock.now_ms().saturating_sub(self.contact_ms()?);
+        let (contact_ms, now_ms) = (self.contact_ms()?, self.clock.now_ms());
+        if contact_ms > now_ms {
+            // The clock was set back. Silence counts from now on, or what is held would be believed for longer by as much.
+            self.contact_ms.fetch_min(now_ms, Ordering::AcqRel);
+        }
+        let age_ms = now_ms.saturating_sub(contact_ms);
         Some(u64::try_from(age_ms).unwrap_or(0))
     }
 
@@ -129,6 +134,22 @@ mod tests {
         assert!(feed.is_within(10_001) && !feed.is_within(10_000));
         feed.restore(i64::MAX);
         assert_eq!(feed.age_ms(), Some(0));
+    }
+
+    /// What was heard in an hour that is still to come counts as heard now, not for an hour longer.
+    #[test]
+    fn a_clock_that_is_set_back_does_not_make_silence_younger() {
+        let clock = ManualClock::new(1_000_000);
+        let feed = FeedState::new(clock.clone());
+        assert_eq!(feed.age_ms(), None, "nothing was heard");
+        clock.advance(Duration::from_secs(3_600));
+        feed.touch();
+        clock.set(1_000_000);
+        assert_eq!(feed.age_ms(), Some(0));
+        clock.advance(Duration::from_millis(10_001));
+        assert_eq!(feed.age_ms(), Some(10_001));
+        assert!(!feed.is_within(10_000));
+        assert!(feed.needs_revalidation(0, 10_000));
     }
 
     #[test]
