@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -11,6 +12,10 @@ use tokio::sync::{Notify, watch};
 use super::record::RecordKey;
 use crate::disk_tier::DiskRecord;
 use crate::key::KeyHash;
+
+/// How long the first of a batch waits for others. Whatever one batch has, the engine writes a page that tells what lies where,
+/// waits for both, and that page is read again: ten times what a small record costs.
+const GATHERING: Duration = Duration::from_millis(50);
 
 /// What is to be written.
 #[derive(Debug)]
@@ -87,6 +92,8 @@ pub(super) struct WriteQueue {
     bytes_max: u64,
     state: Mutex<State>,
     wake: Notify,
+    /// How many wait until nothing waits: then nobody waits for others.
+    hurrying: AtomicUsize,
     /// True while nothing waits and nothing is being written.
     idle: watch::Sender<bool>,
 }
@@ -97,6 +104,7 @@ impl WriteQueue {
             bytes_max,
             state: Mutex::default(),
             wake: Notify::new(),
+            hurrying: AtomicUsize::new(0),
             idle: watch::Sender::new(true),
         }
     }
@@ -135,15 +143,24 @@ impl WriteQueue {
         true
     }
 
-    /// Waits for jobs, and takes as many as make `bytes`, or one. What it returns must be given to [`Self::finish`].
+    /// Waits for jobs, a little longer for more of them, and takes as many as make `bytes`, or one. What it returns must be given
+    /// to [`Self::finish`].
     pub(super) async fn next_batch(&self, bytes: u64) -> Vec<Arc<Job>> {
-        loop {
-            let batch = self.take(bytes);
-            if !batch.is_empty() {
-                return batch;
-            }
+        while self.state.lock().waiting.is_empty() {
             self.wake.notified().await;
         }
+        let is_enough = || {
+            let is_hurried = self.hurrying.load(Ordering::Acquire) > 0;
+            is_hurried || self.state.lock().bytes >= bytes
+        };
+        let gathered = async {
+            while !is_enough() {
+                self.wake.notified().await;
+            }
+        };
+        // More than enough is as good as enough.
+        let _ = tokio::time::timeout(GATHERING, gathered).await;
+        self.take(bytes)
     }
 
     fn take(&self, bytes_max: u64) -> Vec<Arc<Job>> {
@@ -221,7 +238,68 @@ impl WriteQueue {
 
     /// Returns once nothing waits and nothing is being written.
     pub(super) async fn wait_idle(&self) {
+        let _hurry = Hurry::of(self);
         // The sender is held by `self`.
         let _ = self.idle.subscribe().wait_for(|idle| *idle).await;
+    }
+}
+
+/// Somebody waits until everything is written.
+struct Hurry<'q>(&'q WriteQueue);
+
+impl<'q> Hurry<'q> {
+    fn of(queue: &'q WriteQueue) -> Self {
+        queue.hurrying.fetch_add(1, Ordering::AcqRel);
+        queue.wake.notify_one();
+        Self(queue)
+    }
+}
+
+impl Drop for Hurry<'_> {
+    fn drop(&mut self) {
+        self.0.hurrying.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    fn job(index: u32) -> Job {
+        let key = RecordKey::Chunk { body_id: 1, index };
+        let content = Bytes::from_static(b"1");
+        Job::new(Work::Keep { key, content }, 1)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_shortly_after_is_written_with_it() {
+        let queue = WriteQueue::new(100);
+        let push = async {
+            for index in 0..3 {
+                assert!(queue.push(job(index)));
+                sleep(GATHERING / 4).await;
+            }
+        };
+        let (batch, ()) = tokio::join!(queue.next_batch(50), push);
+        assert_eq!(batch.len(), 3);
+        queue.finish(&batch, 1);
+
+        // Enough is not waited with.
+        let started = Instant::now();
+        for index in 0..10 {
+            assert!(queue.push(job(index)));
+        }
+        let batch = queue.next_batch(4).await;
+        assert_eq!((batch.len(), started.elapsed()), (4, Duration::ZERO));
+        queue.finish(&batch, 2);
+        // Nor is anybody kept waiting by it.
+        let write = async {
+            let batch = queue.next_batch(100).await;
+            queue.finish(&batch, 3);
+        };
+        tokio::join!(queue.wait_idle(), write);
+        assert_eq!(started.elapsed(), Duration::ZERO);
     }
 }
