@@ -14,12 +14,15 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::BenchError;
 use crate::server::Server;
+use crate::sized::SizedOrigin;
 
 /// Connecting, before the window; more with many TLS connections.
 const LEAD_IN: Duration = Duration::from_millis(700);
 const LEAD_IN_MANY: Duration = Duration::from_millis(2500);
 /// After the window.
 const LEAD_OUT: Duration = Duration::from_millis(300);
+/// Longest that a server may take to have everything.
+const WARMING_MAX: Duration = Duration::from_secs(120);
 /// Longest over the planned time.
 const OVERTIME: Duration = Duration::from_secs(30);
 
@@ -90,6 +93,9 @@ pub(super) struct Sample {
     pub(super) p999_us: f64,
     /// The server's resident memory at the window's end, MiB.
     pub(super) resident_mib: f64,
+    /// What the origin was asked while it ran. Samples of before do not say.
+    #[serde(default)]
+    pub(super) origin_requests: u64,
 }
 
 impl Load<'_> {
@@ -97,24 +103,15 @@ impl Load<'_> {
     ///
     /// # Errors
     /// When the server does not speak the protocol, h2load fails, or a request does, and when the server's work is not seen.
-    pub(super) async fn run(&self, server: &Server) -> Result<Sample, BenchError> {
+    pub(super) async fn run(
+        &self,
+        server: &Server,
+        origin: &SizedOrigin,
+    ) -> Result<Sample, BenchError> {
         let fault =
             |reason: String| BenchError::tool("h2load", format!("{}: {reason}", server.kind));
-        let Some(address) = self.protocol.address(server) else {
-            return Err(fault(format!("no {} here", self.protocol.name())));
-        };
-        let scheme = if self.protocol == Protocol::Plain {
-            "http"
-        } else {
-            "https"
-        };
-        let list: String = self
-            .paths
-            .iter()
-            .map(|path| format!("{scheme}://{address}{path}\n"))
-            .collect();
-        let list_file = self.folder.join("h2load-paths.txt");
-        std::fs::write(&list_file, list).map_err(|source| BenchError::file(&list_file, source))?;
+        let list_file = self.list(server)?;
+        let (asked_before, _) = origin.asked();
         let log_file = self.folder.join("h2load.log");
         let _ = std::fs::remove_file(&log_file);
         let lead_in = if self.connections > 100 {
@@ -189,7 +186,57 @@ impl Load<'_> {
             p99_us: percentile(&latencies, 0.99),
             p999_us: percentile(&latencies, 0.999),
             resident_mib: resident as f64 / f64::from(1 << 20),
+            origin_requests: origin.asked().0 - asked_before,
         })
+    }
+
+    /// Asks for each path twice over HTTP/2, so that what is asked for over TLS is there: for some servers scheme and port are
+    /// of the key.
+    ///
+    /// # Errors
+    /// When the server does not speak it, h2load fails, or a request does.
+    pub(super) async fn warm(&self, server: &Server) -> Result<(), BenchError> {
+        let fault =
+            |reason: String| BenchError::tool("h2load", format!("{}: {reason}", server.kind));
+        let list_file = self.list(server)?;
+        // Each connection goes through the whole list.
+        let output = Command::new("h2load")
+            .args(["-t", "1", "-c", "1", "-m", "16"])
+            .args(["-n", &(2 * self.paths.len()).to_string()])
+            .arg("-i")
+            .arg(&list_file)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = timeout(WARMING_MAX, output)
+            .await
+            .map_err(|_| fault("not warm in time".to_owned()))?
+            .map_err(|error| fault(error.to_string()))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            return Err(fault(format!("{}: {text}", output.status)));
+        }
+        failures(&text).map_or(Ok(()), |reason| Err(fault(reason)))
+    }
+
+    /// Writes down what is to be asked for.
+    fn list(&self, server: &Server) -> Result<PathBuf, BenchError> {
+        let Some(address) = self.protocol.address(server) else {
+            let reason = format!("{}: no {} here", server.kind, self.protocol.name());
+            return Err(BenchError::tool("h2load", reason));
+        };
+        let scheme = match self.protocol {
+            Protocol::Plain => "http",
+            Protocol::Tls | Protocol::H2 => "https",
+        };
+        let list: String = self
+            .paths
+            .iter()
+            .map(|path| format!("{scheme}://{address}{path}\n"))
+            .collect();
+        let list_file = self.folder.join("h2load-paths.txt");
+        std::fs::write(&list_file, list).map_err(|source| BenchError::file(&list_file, source))?;
+        Ok(list_file)
     }
 }
 

@@ -6,6 +6,7 @@ mod load;
 mod missing;
 mod samples;
 mod table;
+mod warming;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,6 @@ use load::{Load, Sample};
 use samples::{Measured, Samples};
 use serde::{Deserialize, Serialize};
 
-use crate::client::{self, Request};
 use crate::error::BenchError;
 use crate::region::Region;
 use crate::report::{Better, Row, median};
@@ -33,8 +33,6 @@ const REQUIRED_LARGE_PLAIN: f64 = 1.0;
 const REQUIRED: f64 = 1.5;
 /// What we want it to be, everywhere.
 const GOAL: f64 = 1.0;
-/// Connections that fill a server's cache.
-const WARMING_CONNECTIONS: usize = 16;
 /// Where what was measured so far is kept, in the run's folder.
 const SAMPLES_FILE: &str = "samples.json";
 
@@ -243,7 +241,12 @@ async fn measure(
         }
         // What is not measured anew after all is missing, and not as it was.
         samples.save(&options.data_dir.join(SAMPLES_FILE))?;
-        measure_tier(options, &cases, &servers, &region, samples, say).await?;
+        let around = Around {
+            servers: &servers,
+            region: &region,
+            origin: &origin,
+        };
+        measure_tier(options, &cases, &around, samples, say).await?;
         for server in servers {
             server.stop().await;
         }
@@ -251,14 +254,25 @@ async fn measure(
     Ok(())
 }
 
+/// What runs while a tier is measured.
+struct Around<'a> {
+    servers: &'a [Server],
+    region: &'a Region,
+    origin: &'a SizedOrigin,
+}
+
 async fn measure_tier(
     options: &Options<'_>,
     cases: &[Case],
-    servers: &[Server],
-    region: &Region,
+    around: &Around<'_>,
     samples: &mut Samples,
     say: &dyn Fn(&str),
 ) -> Result<(), BenchError> {
+    let Around {
+        servers,
+        region,
+        origin,
+    } = *around;
     let mut contenders: Vec<(Contender, &Server)> = Vec::new();
     for server in servers {
         if server.kind == Kind::Node {
@@ -284,7 +298,22 @@ async fn measure_tier(
                 contender.name(),
                 case.object_bytes
             ));
-            warm(server, case.tier, &paths(*contender, case)).await?;
+            let paths = paths(*contender, case);
+            warming::warm(server, case.tier, &paths).await?;
+            let is_alike = |other: &&Case| other.object_bytes == case.object_bytes;
+            let mut alike = cases.iter().filter(is_alike);
+            if alike.any(|case| case.protocol != Protocol::Plain) {
+                let load = Load {
+                    protocol: Protocol::H2,
+                    ..load_of(options, case, &paths)
+                };
+                match load.warm(server).await {
+                    Ok(()) => {}
+                    // It has no figure then where it turns out not to be warm.
+                    Err(error) if server.kind != Kind::Node => say(&error.to_string()),
+                    Err(error) => return Err(error),
+                }
+            }
         }
     }
     for pass in 1..=options.passes {
@@ -295,16 +324,10 @@ async fn measure_tier(
         }
         for case in cases {
             for (contender, server) in &contenders {
-                let load = Load {
-                    protocol: case.protocol,
-                    connections: case.connections,
-                    paths: &paths(*contender, case),
-                    object_bytes: case.object_bytes,
-                    window: options.window,
-                    core: LOAD_CORE,
-                    folder: PathBuf::from(options.data_dir),
-                };
-                let tried = match load.run(server).await {
+                let paths = paths(*contender, case);
+                let load = load_of(options, case, &paths);
+                let run = load.run(server, origin).await;
+                let tried = match run.and_then(|sample| of_hits(sample, server, options.window)) {
                     Ok(sample) => Ok(sample),
                     // What a peer cannot do has no figure, and the table says why; ours has to do everything.
                     Err(error) if server.kind != Kind::Node => Err(error.to_string()),
@@ -334,27 +357,29 @@ async fn measure_tier(
 
 /// Asks for every object twice, and where all are to be in memory three times: some peers take an object there only when it is
 /// asked for again.
-async fn warm(server: &Server, tier: Tier, paths: &[String]) -> Result<(), BenchError> {
-    let requests: Vec<Request> = paths.iter().map(|path| Request::new("GET", path)).collect();
-    let rounds = match tier {
-        Tier::Memory => 3,
-        Tier::Disk => 2,
-    };
-    let share = requests.len().div_ceil(WARMING_CONNECTIONS).max(1);
-    for _ in 0..rounds {
-        let shares = requests.chunks(share).map(|share| {
-            client::send_all(server.plain, share, |request, answer| {
-                match answer.status == 200 && answer.is_complete {
-                    true => Ok(()),
-                    false => Err(format!("{} answered {}", request.target, answer.status)),
-                }
-            })
-        });
-        futures::future::try_join_all(shares)
-            .await
-            .map_err(|reason| BenchError::Answer(format!("{}: {reason}", server.kind)))?;
+fn load_of<'a>(options: &Options<'_>, case: &Case, paths: &'a [String]) -> Load<'a> {
+    Load {
+        protocol: case.protocol,
+        connections: case.connections,
+        paths,
+        object_bytes: case.object_bytes,
+        window: options.window,
+        core: LOAD_CORE,
+        folder: PathBuf::from(options.data_dir),
     }
-    Ok(())
+}
+
+/// The sample, if it is one of hits: of a hundred requests one may have been asked of the origin.
+fn of_hits(sample: Sample, server: &Server, window: Duration) -> Result<Sample, BenchError> {
+    let requests = sample.requests_s * window.as_secs_f64();
+    if sample.origin_requests as f64 > requests / 100.0 {
+        let reason = format!(
+            "{}: of {requests:.0} requests {} were asked of the origin: these are no hits",
+            server.kind, sample.origin_requests
+        );
+        return Err(BenchError::Answer(reason));
+    }
+    Ok(sample)
 }
 
 /// A metric of a sample: its name, its unit, which way is better.

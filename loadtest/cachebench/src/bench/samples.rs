@@ -135,6 +135,7 @@ pub(super) mod tests {
             p99_us: 1.0,
             p999_us: 1.0,
             resident_mib: 1.0,
+            origin_requests: 0,
         }
     }
 
