@@ -213,6 +213,9 @@ fn claims_are_held_to_the_rfc() {
             Some(MediaTokenError::Rendition),
         ),
         (set("mcsp_height", json!(-1)), Some(Malformed)),
+        // A limit that limits nothing is no limit that anybody means.
+        (set("mcsp_height", json!(0)), Some(Malformed)),
+        (set("mcsp_audio_kbps", json!(0)), Some(Malformed)),
     ] {
         let token = raw(&header, &claims);
         assert_eq!(world.fault(&token, &Ask::default()), fault, "{claims}");

@@ -133,14 +133,14 @@ pub struct UriClaims {
         skip_serializing_if = "Option::is_none"
     )]
     pub mcsp_session: Option<MediaSessionId>,
-    /// Ours: the highest picture, pixels.
+    /// Ours: the highest picture, pixels; at least 1.
     #[serde(
         default,
         deserialize_with = "said",
         skip_serializing_if = "Option::is_none"
     )]
     pub mcsp_height: Option<u32>,
-    /// Ours: the highest rate of sound, kb/s.
+    /// Ours: the highest rate of sound, kb/s; at least 1.
     #[serde(
         default,
         deserialize_with = "said",
@@ -226,8 +226,8 @@ impl UriClaims {
             not_before_s: begins.transpose()?.unwrap_or(i64::MIN),
             expires_s: date(self.exp.ok_or(MediaTokenError::Malformed)?, f64::floor)?,
             limits: RenditionLimits {
-                max_height: self.mcsp_height.unwrap_or(0),
-                max_audio_kbps: self.mcsp_audio_kbps.unwrap_or(0),
+                max_height: limit(self.mcsp_height)?,
+                max_audio_kbps: limit(self.mcsp_audio_kbps)?,
             },
             constraints,
             renewal,
@@ -325,6 +325,14 @@ fn container(text: &str) -> Result<Match, MediaTokenError> {
     hash.filter(|hash| hash.len() == 32)
         .map(Match::Sha256)
         .ok_or(MediaTokenError::Malformed)
+}
+
+/// A rendition's limit, 0 where there is none. One that says 0 is refused: it would be read as none here.
+fn limit(said: Option<u32>) -> Result<u32, MediaTokenError> {
+    match said {
+        Some(0) => Err(MediaTokenError::Malformed),
+        said => Ok(said.unwrap_or(0)),
+    }
 }
 
 fn date(seconds: f64, round: fn(f64) -> f64) -> Result<i64, MediaTokenError> {
