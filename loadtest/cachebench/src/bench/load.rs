@@ -190,8 +190,7 @@ impl Load<'_> {
         })
     }
 
-    /// Asks for each path twice over HTTP/2, so that what is asked for over TLS is there: for some servers scheme and port are
-    /// of the key.
+    /// Asks for each path once over HTTP/2.
     ///
     /// # Errors
     /// When the server does not speak it, h2load fails, or a request does.
@@ -202,7 +201,7 @@ impl Load<'_> {
         // Each connection goes through the whole list.
         let output = Command::new("h2load")
             .args(["-t", "1", "-c", "1", "-m", "16"])
-            .args(["-n", &(2 * self.paths.len()).to_string()])
+            .args(["-n", &self.paths.len().to_string()])
             .arg("-i")
             .arg(&list_file)
             .stdin(Stdio::null())

@@ -299,20 +299,18 @@ async fn measure_tier(
                 case.object_bytes
             ));
             let paths = paths(*contender, case);
-            warming::warm(server, case.tier, &paths).await?;
             let is_alike = |other: &&Case| other.object_bytes == case.object_bytes;
             let mut alike = cases.iter().filter(is_alike);
-            if alike.any(|case| case.protocol != Protocol::Plain) {
-                let load = Load {
-                    protocol: Protocol::H2,
-                    ..load_of(options, case, &paths)
-                };
-                match load.warm(server).await {
-                    Ok(()) => {}
-                    // It has no figure then where it turns out not to be warm.
-                    Err(error) if server.kind != Kind::Node => say(&error.to_string()),
-                    Err(error) => return Err(error),
-                }
+            let over_tls = alike.any(|case| case.protocol != Protocol::Plain);
+            let over_tls = over_tls.then(|| Load {
+                protocol: Protocol::H2,
+                ..load_of(options, case, &paths)
+            });
+            match warming::warm(server, case.tier, &paths, origin, over_tls.as_ref()).await {
+                Ok(()) => {}
+                // It has no figure then where it turns out not to be warm.
+                Err(error) if server.kind != Kind::Node => say(&error.to_string()),
+                Err(error) => return Err(error),
             }
         }
     }
