@@ -15,10 +15,10 @@ use tokio::time::{Instant, sleep};
 /// The pause of a viewer between an answer and the next request: what the second figure is exact to.
 const VIEWER_PAUSE: Duration = Duration::from_millis(10);
 /// Longest wait for anything here.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 const BODY_BYTES: usize = 16 * 1024;
 
-fn now_ms() -> f64 {
+pub(crate) fn now_ms() -> f64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0.0, |since| since.as_secs_f64() * 1e3)
@@ -122,7 +122,7 @@ struct Samples {
     served_after_acknowledgement: usize,
 }
 
-fn of(samples: &[f64]) -> Value {
+pub(crate) fn of(samples: &[f64]) -> Value {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
     let at = |share: f64| {
@@ -248,7 +248,7 @@ async fn coming_back(fleet: &mut Fleet, number: u64) -> Result<Value, ClusterErr
     }))
 }
 
-async fn measure(fleet: &mut Fleet, purges: u64) -> Result<Value, ClusterError> {
+async fn measure(fleet: &mut Fleet, purges: u64, revocations: u64) -> Result<Value, ClusterError> {
     fleet.put(version(0)).await?;
     for node in fleet.nodes() {
         get(&fleet.http(), &node.url).await?;
@@ -257,6 +257,7 @@ async fn measure(fleet: &mut Fleet, purges: u64) -> Result<Value, ClusterError> 
     for number in 1..=purges {
         round(fleet, number, &mut samples).await?;
     }
+    let revoked = crate::bench_revoke::measure(fleet, revocations).await?;
     let came_back = coming_back(fleet, purges + 1).await?;
     Ok(json!({
         "nodes": fleet.nodes().len(),
@@ -265,18 +266,24 @@ async fn measure(fleet: &mut Fleet, purges: u64) -> Result<Value, ClusterError> 
         "acknowledged_ms": of(&samples.acknowledged),
         "unserved_ms": of(&samples.unserved),
         "served_after_acknowledgement": samples.served_after_acknowledgement,
+        "revoked": revoked,
         "came_back": came_back,
     }))
 }
 
 /// Measures in an empty folder and prints the figures as JSON.
-pub(crate) async fn run(layout: Layout, nodes: usize, purges: u64) -> Result<(), ClusterError> {
+pub(crate) async fn run(
+    layout: Layout,
+    nodes: usize,
+    purges: u64,
+    revocations: u64,
+) -> Result<(), ClusterError> {
     if layout.data_dir.exists() {
         std::fs::remove_dir_all(&layout.data_dir)
             .map_err(|source| ClusterError::file(&layout.data_dir, source))?;
     }
     let mut fleet = Fleet::start(&layout, nodes).await?;
-    let measured = measure(&mut fleet, purges).await;
+    let measured = measure(&mut fleet, purges, revocations).await;
     fleet.stop().await;
     println!("{}", measured?);
     Ok(())

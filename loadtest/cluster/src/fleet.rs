@@ -51,6 +51,8 @@ pub struct Fleet {
 pub struct FleetNode {
     /// As the feed knows it.
     pub name: String,
+    /// Where it listens, a URL without a path.
+    pub base: String,
     /// The one object's URL, signed.
     pub url: String,
     process: Process,
@@ -133,6 +135,7 @@ impl Fleet {
             let prefix = Residency::Global.prefix();
             nodes.push(FleetNode {
                 name: format!("{pop}/1"),
+                base: format!("http://{public}"),
                 url: format!("http://{public}/media/{token}/{prefix}/{CONTENT}/{OBJECT}"),
                 process: launch(layout, pop, "mcsp-edge", &config, admin)?,
             });

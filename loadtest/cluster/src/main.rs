@@ -4,6 +4,7 @@
 
 mod bench;
 mod bench_purge;
+mod bench_revoke;
 mod demo;
 mod load_target;
 mod soak;
@@ -70,7 +71,7 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         first_seed: u64,
     },
-    /// Measure a purge to every node of a fleet, and print it as JSON
+    /// Measure a purge, and a session's end, to every node of a fleet, and print it as JSON
     BenchPurge {
         /// The folder with mcsp-origin and mcsp-edge
         #[arg(long)]
@@ -84,6 +85,9 @@ enum Command {
         /// How many purges
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
         purges: u64,
+        /// How many sessions are ended
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+        revocations: u64,
     },
     /// Measure upload-complete to playable once, and print it as JSON
     BenchFirstPlay {
@@ -115,13 +119,14 @@ async fn main() -> ExitCode {
             data_dir,
             nodes,
             purges,
+            revocations,
         } => {
             let layout = Layout {
                 site: bin_dir.clone(),
                 bin_dir,
                 data_dir,
             };
-            bench_purge::run(layout, usize::from(nodes), purges).await
+            bench_purge::run(layout, usize::from(nodes), purges, revocations).await
         }
     };
     match result {

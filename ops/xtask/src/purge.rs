@@ -1,4 +1,4 @@
-//! `cargo xtask bench purge`: a purge to every node of a fleet on this machine.
+//! `cargo xtask bench purge`: a purge to every node of a fleet on this machine, and the end of a session.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +12,8 @@ use crate::shell::{self, Failure, cargo, output, say, target_dir};
 const GOAL_MS: f64 = 150.0;
 /// What the slowest must not pass, in units of the goal.
 const MAX_GOAL: f64 = 10.0;
+/// When the last node must refuse a session that was ended, ms.
+const REVOKED_MS_MAX: f64 = 1_000.0;
 /// How long a node that was away may take from its start, ms.
 const BACK_MS_MAX: f64 = 10_000.0;
 const PACKAGES: [&str; 3] = [
@@ -29,7 +31,16 @@ struct Figures {
     acknowledged_ms: Spread,
     unserved_ms: Spread,
     served_after_acknowledgement: u32,
+    revoked: Revoked,
     came_back: CameBack,
+}
+
+/// Sessions that were ended.
+#[derive(Debug, Deserialize)]
+struct Revoked {
+    revocations: u32,
+    refused_ms: Spread,
+    accepted_after_refusal: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -37,6 +48,7 @@ struct Spread {
     p50: f64,
     p99: f64,
     max: f64,
+    samples: u32,
 }
 
 /// The node that was away during a purge.
@@ -80,6 +92,13 @@ fn row(case: &str, metric: &str, ms: f64, goal: f64) -> Row {
     Row::new(case, metric, "ms", &[ms], bound, goal)
 }
 
+/// A figure of sessions that were ended.
+fn revoked(metric: &str, ms: f64) -> Row {
+    let case = "session ended → refused by a node";
+    let bound = ("the bound of 1 s", &[REVOKED_MS_MAX][..]);
+    Row::new(case, metric, "ms", &[ms], bound, 1.0)
+}
+
 /// A figure of the node that was away, from its start.
 fn came_back(what: &str, ms: f64) -> Row {
     let case = format!("node that was away: start → {what}");
@@ -95,13 +114,15 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     while let Some(word) = words.next() {
         match (*word, words.clone().next()) {
             ("--dev", _) => is_dev = true,
-            ("--purges" | "--nodes", Some(count)) if count.parse::<u32>().is_ok() => {
+            ("--purges" | "--revocations" | "--nodes", Some(count))
+                if count.parse::<u32>().is_ok() =>
+            {
                 passed_on.extend([*word, *count]);
                 words.next();
             }
             (other, _) => {
                 return Err(Failure::Usage(format!(
-                    "bench purge takes --purges N, --nodes N and --dev, not {other:?}"
+                    "bench purge takes --purges N, --revocations N, --nodes N and --dev, not {other:?}"
                 )));
             }
         }
@@ -124,18 +145,34 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
             ]
         })
         .chain([
+            revoked("p50", told.revoked.refused_ms.p50),
+            revoked("p99", told.revoked.refused_ms.p99),
+            revoked("max", told.revoked.refused_ms.max),
             came_back("first answer", told.came_back.first_answer_ms),
             came_back("acknowledged", told.came_back.acknowledged_ms),
         ])
         .collect();
-    println!("{} nodes, {} purges", told.nodes, told.purges);
+    println!(
+        "{} nodes, {} purges, {} sessions ended",
+        told.nodes, told.purges, told.revoked.revocations
+    );
     report::publish("purge", load, &rows)?;
     println!(
         "answers with what was purged, after the acknowledgement: {}; by the node that was away: {}",
         told.served_after_acknowledgement, told.came_back.served_what_was_purged
     );
-    let is_met = rows.iter().all(|row| row.met)
+    println!(
+        "answers to an ended session after a node's first refusal: {}",
+        told.revoked.accepted_after_refusal
+    );
+    let spreads = cases.iter().map(|(_, spread)| *spread);
+    let has_all = spreads
+        .chain([&told.revoked.refused_ms])
+        .all(|spread| spread.samples > 0);
+    let is_met = has_all
+        && rows.iter().all(|row| row.met)
         && told.served_after_acknowledgement == 0
+        && told.revoked.accepted_after_refusal == 0
         && !told.came_back.served_what_was_purged
         && told.came_back.is_complete;
     if is_met {

@@ -32,6 +32,33 @@ async fn refused(client: &Client, path: &str) {
     assert!(answer.headers().contains_key("cache-status"), "{path}");
 }
 
+/// Waits until every PoP answers so, those of the other region, too, and looks whether each still does then.
+async fn everywhere(stage: &Stage, viewer: &Client, path: &str, wanted: StatusCode) {
+    let pops = ["los1", "abv1", "lhr1"].map(|pop| viewer.at(&stage.cluster.pop_url(pop)));
+    let status = async |there: &Client| {
+        let answer = there.send(Method::GET, path, None).await;
+        answer.expect("an answer").status()
+    };
+    let until = tokio::time::Instant::now() + std::time::Duration::from_secs(120);
+    for there in &pops {
+        loop {
+            let status = status(there).await;
+            if status == wanted {
+                break;
+            }
+            let base = there.base();
+            assert!(
+                tokio::time::Instant::now() < until,
+                "{base}{path} still answers {status}, not {wanted}"
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+    for there in &pops {
+        assert_eq!(status(there).await, wanted, "{}{path}", there.base());
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_signed_for_this_item_and_this_time_is_refused() {
     let stage = Stage::start("tokens").await;
@@ -71,33 +98,16 @@ async fn what_is_not_signed_for_this_item_and_this_time_is_refused() {
     }
     refused(&viewer, &format!("/media/none/global/{first}/v360/1.m4s")).await;
 
-    // Ended by its viewer, the session is refused on every node, and within moments.
+    // Ended by its viewer, the session is refused on every node, and within moments: also on those that have it accepted before.
+    let path = &media_paths(token, &first)[3];
+    everywhere(&stage, &viewer, path, StatusCode::OK).await;
     let end = format!("/api/v1/play/sessions/{}", session.media_session_id);
     let ended = viewer
         .send(Method::DELETE, &end, None)
         .await
         .expect("an answer");
     assert!(ended.status().is_success(), "{}", ended.status());
-    for pop in ["los1", "abv1", "lhr1"] {
-        let there = viewer.at(&stage.cluster.pop_url(pop));
-        let path = &media_paths(token, &first)[3];
-        let until = tokio::time::Instant::now() + std::time::Duration::from_secs(120);
-        loop {
-            let status = there
-                .send(Method::GET, path, None)
-                .await
-                .expect("an answer")
-                .status();
-            if status == StatusCode::FORBIDDEN {
-                break;
-            }
-            assert!(
-                tokio::time::Instant::now() < until,
-                "{pop} still answers {status}"
-            );
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-    }
+    everywhere(&stage, &viewer, path, StatusCode::FORBIDDEN).await;
     stage.stop().await;
 }
 
@@ -189,19 +199,13 @@ async fn forged_tokens_and_headers_stop_at_the_edge() {
         assert!(body.contains("victim@example.com"), "{body}");
     }
 
-    // Logged out, the token is refused although it has not expired.
+    // Logged out, the token is refused although it has not expired, also where it was accepted before.
+    everywhere(&stage, &viewer, me, StatusCode::OK).await;
     let out = viewer
         .send(Method::POST, "/api/v1/auth/logout", None)
         .await
         .expect("an answer");
     assert!(out.status().is_success(), "{}", out.status());
-    let until = tokio::time::Instant::now() + std::time::Duration::from_secs(120);
-    while status(&viewer).await != StatusCode::UNAUTHORIZED {
-        assert!(
-            tokio::time::Instant::now() < until,
-            "a revoked session is still served"
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    everywhere(&stage, &viewer, me, StatusCode::UNAUTHORIZED).await;
     stage.stop().await;
 }
