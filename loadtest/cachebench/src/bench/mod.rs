@@ -3,6 +3,7 @@
 //! A run has to have all that it was asked for: `missing` says what that is, and what follows where a peer cannot do a case.
 
 mod load;
+mod loopback;
 mod missing;
 mod samples;
 mod table;
@@ -353,8 +354,7 @@ async fn measure_tier(
     Ok(())
 }
 
-/// Asks for every object twice, and where all are to be in memory three times: some peers take an object there only when it is
-/// asked for again.
+/// The load of a case.
 fn load_of<'a>(options: &Options<'_>, case: &Case, paths: &'a [String]) -> Load<'a> {
     Load {
         protocol: case.protocol,

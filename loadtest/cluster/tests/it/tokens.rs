@@ -4,7 +4,11 @@ use mcsp_loadtest_cluster::Client;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::harness::{Stage, clip, picture_and_sound};
+use crate::harness::{PUBLISH_LIMIT, Stage, clip, picture_and_sound};
+
+/// The PoPs that hold the keys that sign in Lagos, and all of them.
+const LAGOS: [&str; 2] = ["los1", "abv1"];
+const ALL: [&str; 3] = ["los1", "abv1", "lhr1"];
 
 /// Every path a media byte could be asked by, with this token.
 fn media_paths(token: &str, id: &str) -> [String; 4] {
@@ -32,9 +36,14 @@ async fn refused(client: &Client, path: &str) {
     assert!(answer.headers().contains_key("cache-status"), "{path}");
 }
 
-/// Waits until every PoP answers so, those of the other region, too, and looks whether each still does then.
-async fn everywhere(stage: &Stage, viewer: &Client, path: &str, wanted: StatusCode) {
-    let pops = ["los1", "abv1", "lhr1"].map(|pop| viewer.at(&stage.cluster.pop_url(pop)));
+/// Waits until each of these PoPs answers so, and looks whether each still does then.
+async fn everywhere<const N: usize>(
+    stage: &Stage,
+    viewer: &Client,
+    path: &str,
+    (pops, wanted): ([&str; N], StatusCode),
+) {
+    let pops = pops.map(|pop| viewer.at(&stage.cluster.pop_url(pop)));
     let status = async |there: &Client| {
         let answer = there.send(Method::GET, path, None).await;
         answer.expect("an answer").status()
@@ -100,15 +109,36 @@ async fn what_is_not_signed_for_this_item_and_this_time_is_refused() {
 
     // Ended by its viewer, the session is refused on every node, and within moments: also on those that have it accepted before.
     let path = &media_paths(token, &first)[3];
-    everywhere(&stage, &viewer, path, StatusCode::OK).await;
-    let end = format!("/api/v1/play/sessions/{}", session.media_session_id);
-    let ended = viewer
-        .send(Method::DELETE, &end, None)
-        .await
-        .expect("an answer");
-    assert!(ended.status().is_success(), "{}", ended.status());
-    everywhere(&stage, &viewer, path, StatusCode::FORBIDDEN).await;
+    everywhere(&stage, &viewer, path, (LAGOS, StatusCode::OK)).await;
+    // What one secret both signs and checks is good where that secret is, and nowhere else.
+    let london = viewer.at(&stage.cluster.pop_url("lhr1"));
+    refused(&london, path).await;
+    end(&viewer, &session.media_session_id).await;
+    everywhere(&stage, &viewer, path, (LAGOS, StatusCode::FORBIDDEN)).await;
+
+    // What is signed for a PoP without that secret is good at all.
+    let published = london.wait_published(&first, PUBLISH_LIMIT).await;
+    published.expect("the other region's record");
+    let session = london.play(&first).await.expect("a session");
+    let path = format!("{}/v360/1.m4s", below_host(&session.media_base_url));
+    everywhere(&stage, &viewer, &path, (ALL, StatusCode::OK)).await;
+    end(&london, &session.media_session_id).await;
+    everywhere(&stage, &viewer, &path, (ALL, StatusCode::FORBIDDEN)).await;
     stage.stop().await;
+}
+
+/// The path of a folder's URL.
+fn below_host(url: &str) -> &str {
+    let at = url.find("/media/").expect("a media URL");
+    url[at..].trim_end_matches('/')
+}
+
+/// Ends a session, as its viewer.
+async fn end(viewer: &Client, session: &str) {
+    let path = format!("/api/v1/play/sessions/{session}");
+    let answer = viewer.send(Method::DELETE, &path, None).await;
+    let status = answer.expect("an answer").status();
+    assert!(status.is_success(), "{status}");
 }
 
 /// A token with its header or claims replaced; the signature stays.
@@ -200,12 +230,12 @@ async fn forged_tokens_and_headers_stop_at_the_edge() {
     }
 
     // Logged out, the token is refused although it has not expired, also where it was accepted before.
-    everywhere(&stage, &viewer, me, StatusCode::OK).await;
+    everywhere(&stage, &viewer, me, (ALL, StatusCode::OK)).await;
     let out = viewer
         .send(Method::POST, "/api/v1/auth/logout", None)
         .await
         .expect("an answer");
     assert!(out.status().is_success(), "{}", out.status());
-    everywhere(&stage, &viewer, me, StatusCode::UNAUTHORIZED).await;
+    everywhere(&stage, &viewer, me, (ALL, StatusCode::UNAUTHORIZED)).await;
     stage.stop().await;
 }
