@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::loopback::delivered_bytes;
 use crate::error::BenchError;
 use crate::server::Server;
 use crate::sized::SizedOrigin;
