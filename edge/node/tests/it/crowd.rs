@@ -12,6 +12,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use crate::harness::{Node, within};
 
 const READERS: usize = 10_000;
+/// File descriptors beside one for each reader: connections between node and origin, files, listeners.
+const OTHERS: u64 = 3000;
 /// What most want.
 const HOT_OBJECTS: usize = 50;
 /// One in so many wants what nobody else does: more than fits, so that what readers still take has to leave the cache.
@@ -28,18 +30,48 @@ const OPENING: usize = 256;
 /// The sockets' own buffers are the kernel's; small ones, so that what the node cannot send stays with it.
 const RECEIVE_BYTES: u32 = 4096;
 
-/// Lets this process and the node that it starts have as many sockets as both need; how many readers that allows.
-fn raise_limit() -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = READERS as u64 + 3000;
-    let allowed = limit.maximum.unwrap_or(u64::MAX).min(wanted);
-    let raised = Rlimit {
-        current: Some(limit.current.unwrap_or(u64::MAX).max(allowed)),
-        maximum: limit.maximum,
-    };
+/// Lets this process and the node that it starts have as many sockets as both need.
+fn raise_limit() {
+    let raised = raised(getrlimit(Resource::Nofile)).unwrap_or_else(|fault| panic!("{fault}"));
     setrlimit(Resource::Nofile, raised).unwrap();
-    let readers = allowed.saturating_sub(3000).min(READERS as u64);
-    usize::try_from(readers).unwrap()
+}
+
+/// All that a process may have, or what is wrong where that is not enough: fewer readers would prove less.
+fn raised(limit: Rlimit) -> Result<Rlimit, String> {
+    let wanted = READERS as u64 + OTHERS;
+    match limit.maximum {
+        Some(hard) if hard < wanted => Err(format!(
+            "{READERS} readers take {wanted} file descriptors, and the hard limit of this process (RLIMIT_NOFILE, \
+             `ulimit -Hn`) is {hard}: raise it"
+        )),
+        hard => Ok(Rlimit {
+            current: hard,
+            maximum: hard,
+        }),
+    }
+}
+
+#[test]
+fn too_low_a_limit_is_named_and_never_means_fewer_readers() {
+    let limit = |current, maximum| Rlimit {
+        current: Some(current),
+        maximum,
+    };
+    let said = raised(limit(1024, Some(4096))).unwrap_err();
+    assert!(
+        said.contains("RLIMIT_NOFILE") && said.contains("is 4096") && said.contains("13000"),
+        "{said}"
+    );
+    assert_eq!(
+        raised(limit(1024, Some(13_000))),
+        Ok(limit(13_000, Some(13_000)))
+    );
+    assert_eq!(
+        raised(limit(1024, Some(1 << 20))),
+        Ok(limit(1 << 20, Some(1 << 20)))
+    );
+    let unbounded = raised(limit(1024, None)).unwrap();
+    assert_eq!(unbounded.current, None);
 }
 
 /// Answers every path with an object of its own.
@@ -129,19 +161,19 @@ fn resident(pid: u32) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_slow_readers_take_no_more_memory_than_is_configured() {
-    let count = raise_limit();
+    raise_limit();
     let (node, _dir) = node(origin().await).await;
     let before = resident(node.pid());
     let address = node.plain;
-    let mut readers: Vec<TcpStream> = stream::iter(0..count)
+    let mut readers: Vec<TcpStream> = stream::iter(0..READERS)
         .map(|number| begin(address, number))
         .buffer_unordered(OPENING)
         .filter_map(std::future::ready)
         .collect()
         .await;
     assert!(
-        readers.len() > count / 10 * 9,
-        "{} of {count}",
+        readers.len() > READERS / 10 * 9,
+        "{} of {READERS}",
         readers.len()
     );
     let mut most = 0;
@@ -153,7 +185,7 @@ async fn ten_thousand_slow_readers_take_no_more_memory_than_is_configured() {
     }
     let used = node.metric("mcsp_cache_used_bytes", &[]).await;
     assert!(used <= MEMORY_BYTES as f64, "the cache counts {used} bytes");
-    let bound = before + MEMORY_BYTES + count as u64 * CONNECTION_BYTES + PASSING * PASSING_BYTES;
+    let bound = before + MEMORY_BYTES + READERS as u64 * CONNECTION_BYTES + PASSING * PASSING_BYTES;
     eprintln!(
         "{} readers: {} MiB resident, {} MiB before, {} MiB allowed, {:.0} MiB in the cache",
         readers.len(),
