@@ -146,6 +146,28 @@ async fn what_may_not_be_shared_each_asks_for() {
     assert_eq!(with(&told(crowd).await, "\r\n\r\nown"), CROWD);
 }
 
+/// An origin that has no such part of an object may well have the object.
+#[tokio::test]
+async fn a_part_that_is_not_there_keeps_nobody_from_sharing_the_whole() {
+    let mut origin = RawOrigin::start().await;
+    let (node, _dir) = origin.node(CALM).await;
+    let part = ask(node.plain, "/a", "Range: bytes=786432-\r\n");
+    let asked_part = soon("a request", origin.asked()).await;
+    assert_eq!(asked_part.field("range"), ["bytes=786432-"]);
+    let crowd = crowd(&node, "/a");
+    following(&node, CROWD).await;
+    asked_part.refuse(416).await;
+    // One of those who wait for the part asks for the whole, and the others wait for that.
+    let asked = soon("a request", origin.asked()).await;
+    assert!(asked.field("range").is_empty());
+    following(&node, CROWD + CROWD - 1).await;
+    asked.answer("Cache-Control: max-age=60\r\n", "had").await;
+    assert_eq!(with(&told(crowd).await, "\r\n\r\nhad"), CROWD);
+    assert!(origin.is_idle());
+    let part = soon("an answer", part).await.unwrap();
+    assert!(part.starts_with("HTTP/1.1 416 "), "{part}");
+}
+
 #[tokio::test]
 async fn an_origin_that_cannot_be_reached_is_tried_once_for_all_who_wait() {
     // Takes no connection, and refuses none while it is there: as many wait as may.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::RANGE;
 use http::response::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use mcsp_edge_cache::engine::{BodyPlan, Entity, FillTicket, Lead, NewResponse, StoredHead};
@@ -28,6 +29,9 @@ use crate::shield::{Way, detail_of, is_stand_in};
 
 /// Interim answers that wait for the client to be told.
 const INTERIM_WAITING_MAX: usize = 16;
+
+/// What those learn who waited for a part that is not there; see [`Lead::not_shareable`].
+pub(super) const NO_SUCH_PART: &str = "no-such-part";
 
 /// What an origin is to be asked, and what is done with its answer.
 #[derive(Debug, Clone)]
@@ -331,9 +335,12 @@ impl Errand {
                 // What is about this request alone says nothing of the next one.
                 let is_lasting =
                     !matches!(refusal, Refusal::RequestNoStore | Refusal::Authorization);
-                match self.failure_told(response.head.status) {
+                let status = response.head.status;
+                match self.failure_told(status) {
                     // An origin that has failed is not one whose answers are somebody's own.
                     Some(failure) => lead.fail(failure),
+                    // One that has no such part may well have the whole.
+                    None if self.lacks_part(status) => lead.not_shareable(NO_SUCH_PART, false),
                     None => lead.not_shareable("not-shareable", is_lasting),
                 }
                 return private(response, refusal_word(refusal));
@@ -356,6 +363,11 @@ impl Errand {
             }
             Err(refused) => private(response, refused.as_str()),
         }
+    }
+
+    /// Does the answer say no more than that there is no such part as was asked for in place of the whole?
+    fn lacks_part(&self, status: StatusCode) -> bool {
+        status == StatusCode::RANGE_NOT_SATISFIABLE && self.request.headers.contains_key(RANGE)
     }
 
     fn new_response(

@@ -16,7 +16,7 @@ use mcsp_edge_prefetch::Work as _;
 use super::answering;
 use super::asking::Asking;
 use super::client::{ClientStream, SendFault, unless_gone};
-use super::errand::{Awaited, Errand, Fetched, Outcome};
+use super::errand::{Awaited, Errand, Fetched, NO_SUCH_PART, Outcome};
 use super::failing::UNREACHABLE;
 use super::finding::find;
 use super::life;
@@ -136,6 +136,9 @@ impl<C: ClientStream> Flow<'_, C> {
                                 return self.send(&entity, report).await;
                             }
                         }
+                        // That somebody else wanted a part that is not there says nothing of the whole.
+                        Followed::NotShareable(NO_SUCH_PART)
+                            if self.part_to_ask_for(known.as_ref()).is_none() => {}
                         Followed::NotShareable(reason) => {
                             return Box::pin(self.pass(forward, Some(reason))).await;
                         }

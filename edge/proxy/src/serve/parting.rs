@@ -39,6 +39,11 @@ impl<C: ClientStream> Flow<'_, C> {
         }
     }
 
+    /// What is asked for in place of the whole; nothing where the whole is.
+    pub(super) fn part_to_ask_for(&self, known: Option<&Arc<Entity>>) -> Option<http::HeaderValue> {
+        self.first_slice(known).or_else(|| self.rest_of(known))
+    }
+
     /// The slice to begin with, where nothing is held and a client wants what is far from the beginning.
     pub(super) fn first_slice(&self, known: Option<&Arc<Entity>>) -> Option<http::HeaderValue> {
         let headers = &self.asking.request.headers;
