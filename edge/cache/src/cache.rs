@@ -217,8 +217,9 @@ impl Cache {
             .unwrap_or(MissReason::NeverSeen)
     }
 
-    /// Brings back into memory what the disk has, after [`Lookup::OnDisk`]. [`Lookup::Hit`] or [`Lookup::Miss`]. Ends
-    /// within the disk tier's deadline.
+    /// Brings back into memory what the disk has, after [`Lookup::OnDisk`]. [`Lookup::Hit`] or [`Lookup::Miss`], with
+    /// [`MissReason::Variant`] where the disk has had responses for other selecting headers. Ends within the disk tier's
+    /// deadline.
     pub async fn load(&self, key: Key<'_>, request: &dyn Selecting) -> Lookup {
         if let Some(entity) = self.store.restore_now(key) {
             return Lookup::Hit(entity);

@@ -123,12 +123,9 @@ impl Store {
         let asked = self.generation.load(Ordering::Acquire);
         let found = match &self.kept {
             Some(kept) => self.find(kept, key, request, asked).await,
-            None => None,
+            None => Err(MissReason::NeverSeen),
         };
-        let Some(mut found) = found else {
-            self.metrics.disk("absent");
-            return Err(MissReason::NeverSeen);
-        };
+        let mut found = found.inspect_err(|_| self.metrics.disk("absent"))?;
         let (subject, head) = parse(key, &mut found).ok_or(MissReason::NeverSeen)?;
         // It is little, and without it there is no answer from the disk at all.
         let bytes = weight(&subject, &head, &found);
@@ -178,21 +175,20 @@ impl Store {
         key: Key<'_>,
         request: &dyn Selecting,
         asked: u64,
-    ) -> Option<Found> {
-        match self.record(kept, key.hash()).await? {
-            DiskRecord::Head(head) => {
-                let is_it = *head.key == *key.text() && head.vary.is_empty();
-                is_it.then_some(Found {
+    ) -> Result<Found, MissReason> {
+        match self.record(kept, key.hash()).await {
+            Some(DiskRecord::Head(head)) if *head.key == *key.text() && head.vary.is_empty() => {
+                Ok(Found {
                     slot: key.hash(),
                     head,
                     since: 0,
                 })
             }
-            DiskRecord::Rules {
+            Some(DiskRecord::Rules {
                 key: text,
                 rules,
                 since,
-            } if text == key.text() => {
+            }) if text == key.text() => {
                 self.note_variants(key, since, asked);
                 for slot in slots_by_rules(key.hash(), &rules, request) {
                     if kept.tier.may_hold(slot)
@@ -200,12 +196,15 @@ impl Store {
                         && *head.key == *key.text()
                         && head.body_generation >= since
                     {
-                        return Some(Found { slot, head, since });
+                        return Ok(Found { slot, head, since });
                     }
                 }
-                None
+                // Which others there are it does not know: whoever may be given another looks for that one.
+                Err(MissReason::Variant)
             }
-            DiskRecord::Rules { .. } => None,
+            Some(DiskRecord::Head(_) | DiskRecord::Rules { .. }) | None => {
+                Err(MissReason::NeverSeen)
+            }
         }
     }
 

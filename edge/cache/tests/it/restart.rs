@@ -188,12 +188,24 @@ async fn variants_outlive_a_restart() {
         filling.complete().unwrap();
     }
     let harness = machine.start();
+    // Of what is there for others it is told that it is there, whether any of it is in memory or none.
+    let is_told = async || {
+        let found = harness.cache.load(Key::new("/a"), &any()).await;
+        assert!(
+            matches!(found, Lookup::Miss(MissReason::Variant)),
+            "{found:?}"
+        );
+    };
+    is_told().await;
     for coding in ["br", "gzip"] {
         let request = headers(&[("accept-encoding", coding)]);
         let entity = harness.hit_or_load("/a", &request).await.unwrap();
         assert_eq!(drain(whole(&entity)).await, Ok(coding.as_bytes().to_vec()));
     }
     assert!(harness.hit_or_load("/a", &any()).await.is_none());
+    is_told().await;
+    let found = harness.cache.load(Key::new("/b"), &any()).await;
+    assert!(matches!(found, Lookup::Miss(MissReason::NeverSeen)));
 }
 
 #[tokio::test]

@@ -33,6 +33,9 @@ async fn origin(asked: &Arc<AtomicUsize>) -> SocketAddr {
             .header("etag", "\"1\"");
         let answer = match uri.path() {
             "/varied" => answer.header("vary", "accept-encoding"),
+            "/spoken" => answer
+                .header("vary", "accept-language")
+                .header("content-language", "de"),
             _ => answer,
         };
         answer.body(Body::from(body())).unwrap()
@@ -162,4 +165,38 @@ async fn what_is_on_disk_is_served_by_the_next_process() {
     assert!(new.bytes().await.unwrap() == body());
     assert_eq!(asked.load(Ordering::SeqCst), 2);
     assert_eq!(get(&node, "/film").await.status(), 404, "no other host's");
+}
+
+#[tokio::test]
+async fn a_variant_in_a_language_is_found_on_disk_by_all_who_want_that_language() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let origin = origin(&asked).await;
+    let dir = tempfile::TempDir::new().unwrap();
+    let mut node = start(dir.path(), origin).await;
+    let get = async |node: &Node, languages: &'static str| {
+        let request = node.request(Method::GET, "/spoken");
+        let request = request.header("host", "old.example");
+        let answer = request.header("accept-language", languages).send().await;
+        let answer = answer.unwrap();
+        let status = cache_status(&answer);
+        assert!(answer.bytes().await.unwrap() == body());
+        status
+    };
+    let status = get(&node, "de, en;q=0.5").await;
+    assert!(status.contains("fwd=uri-miss"), "{status}");
+    written(&node, "http://old.example/spoken").await;
+    // In memory, with the disk behind it.
+    let status = get(&node, "de, it;q=0.5").await;
+    assert!(status.contains("; hit; ttl="), "{status}");
+    node.kill();
+    drop(node);
+    node = start(dir.path(), origin).await;
+    assert_eq!(node.metric("mcsp_cache_bytes", &[]).await, 0.0);
+    let status = get(&node, "fr;q=0.5, de").await;
+    assert!(status.contains("; hit; ttl="), "{status}");
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    // Whoever wants another is told that there are some, and asks for his.
+    let status = get(&node, "yo").await;
+    assert!(status.contains("fwd=vary-miss"), "{status}");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
 }
