@@ -156,6 +156,7 @@ pub struct Filling {
     ragged: u64,
     may_stream: bool,
     streams: bool,
+    is_lent: bool,
     over: bool,
 }
 
@@ -180,8 +181,15 @@ impl Filling {
             ragged: 0,
             may_stream,
             streams: false,
+            is_lent: false,
             over: false,
         }
+    }
+
+    /// For those alone who waited for its head: some of them may not have come to read it yet.
+    pub(crate) fn lent(mut self) -> Self {
+        self.is_lent = true;
+        self
     }
 
     /// What is being filled.
@@ -218,7 +226,10 @@ impl Filling {
     /// Is anybody going to read what comes: a reader now, or newcomers?
     #[must_use]
     pub fn is_wanted(&self) -> bool {
-        !self.entity.is_withdrawn() || self.entity.body.let_go().1 > 0
+        !self.entity.is_withdrawn()
+            || self.entity.body.let_go().1 > 0
+            // Nobody finds it any more who does not have it.
+            || self.is_lent && Arc::strong_count(&self.entity) > 1
     }
 
     /// Takes the next bytes. Waits only when the body streams through: for its slowest reader, and for that a bounded

@@ -39,6 +39,7 @@ impl FillTicket {
 pub(crate) enum Outcome {
     Open,
     Shared(Arc<Entity>),
+    Lent(Arc<Entity>),
     NotShareable(&'static str),
     Failed(FetchFailure),
     AskAgain,
@@ -170,6 +171,8 @@ impl Drop for Lead {
 pub enum Followed {
     /// Read this. It may still be in flight.
     Shared(Arc<Entity>),
+    /// Read this, which is for those who waited alone: nobody who comes later finds it.
+    Lent(Arc<Entity>),
     /// Go to the origin yourself; the reason is fit for `Cache-Status`.
     NotShareable(&'static str),
     /// The fetch died, a purge came, or the response is for other selecting headers: take a new ticket and join again, a
@@ -244,13 +247,18 @@ impl Follow {
             {
                 Followed::Shared(entity)
             }
+            Outcome::Lent(entity) if !entity.is_purged() && entity.variant().matches(request) => {
+                Followed::Lent(entity)
+            }
             Outcome::NotShareable(reason) => Followed::NotShareable(reason),
             Outcome::Failed(failure) => {
                 let overdue = None;
                 Followed::Failed(failure, InVain { crowd, overdue })
             }
             Outcome::TooMany => Followed::TooMany,
-            Outcome::Shared(_) | Outcome::AskAgain | Outcome::Open => Followed::AskAgain,
+            Outcome::Shared(_) | Outcome::Lent(_) | Outcome::AskAgain | Outcome::Open => {
+                Followed::AskAgain
+            }
         }
     }
 }

@@ -43,6 +43,7 @@ mod inspection;
 mod joining;
 mod key;
 mod ledger;
+mod lending;
 mod marks;
 mod memories;
 mod memory;

@@ -54,7 +54,7 @@ impl CacheMetrics {
             fills: IntCounterVec::new(
                 Opts::new(
                     "mcsp_cache_fills_total",
-                    "Fills by how they went: complete, part, superseded, streamed, or the reason of their failure.",
+                    "Fills by how they went: complete, part, superseded, streamed, lent, or the reason of their failure.",
                 ),
                 &["outcome"],
             )?,

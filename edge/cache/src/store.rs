@@ -217,6 +217,19 @@ impl Store {
         lead: &Lead,
         new: NewResponse,
     ) -> Result<Filling, Refused> {
+        self.begin_as(lead, new, |entity| {
+            self.unshared.forget(lead.flight.slot);
+            self.list(entity, lead.ticket)
+        })
+    }
+
+    /// `outcome` is what those learn who wait.
+    pub(crate) fn begin_as(
+        self: &Arc<Self>,
+        lead: &Lead,
+        new: NewResponse,
+        outcome: impl FnOnce(&Arc<Entity>) -> Outcome,
+    ) -> Result<Filling, Refused> {
         let NewResponse {
             head,
             body,
@@ -262,8 +275,7 @@ impl Store {
         ));
         let claim = entity.body.promise(start, end);
         entity.fillings.fetch_add(1, Ordering::AcqRel);
-        self.unshared.forget(lead.flight.slot);
-        let outcome = self.list(&entity, lead.ticket);
+        let outcome = outcome(&entity);
         self.end_flight(&lead.flight);
         lead.flight.settle(outcome);
         Ok(Filling::new(

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use mcsp_edge_cache::engine::{
     CacheConfig, FailureKind, FetchFailure, Follow, Followed, InVain, Join, Key, Lookup,
-    NewResponse, PurgeSelector, Variant,
+    NewResponse, PurgeSelector, Stored, Variant,
 };
 
 use crate::support::{Harness, any, drain, headers, lead, small, whole};
@@ -121,6 +121,59 @@ async fn what_could_not_be_shared_is_not_waited_for_until_it_is_stored() {
     let first = harness.lead("/b");
     let second = harness.lead("/b");
     drop((first, second));
+}
+
+#[tokio::test]
+async fn what_is_lent_is_for_those_who_wait_and_nobody_else() {
+    let harness = Harness::new();
+    let lead = harness.lead("/a");
+    let waits: Vec<_> = (0..3).map(|_| follow(&harness, "/a")).collect();
+    let mut filling = lead.lend(harness.whole(Some(4), &[])).unwrap();
+    assert!(filling.is_wanted(), "they have not come to read it");
+    let found = harness.cache.lookup(Key::new("/a"), &any());
+    assert!(matches!(found, Lookup::Miss(_)), "{found:?}");
+    let newcomer = harness.lead("/a");
+    let mut entities = Vec::new();
+    for follow in waits {
+        match follow.wait(&any(), LONG).await {
+            Followed::Lent(entity) => entities.push(entity),
+            other => panic!("{other:?}"),
+        }
+    }
+    filling.write(Bytes::from_static(b"body")).await.unwrap();
+    assert!(filling.is_wanted(), "they still have it");
+    assert_eq!(filling.complete(), Ok(Stored::Not));
+    for entity in entities {
+        assert_eq!(drain(whole(&entity)).await, Ok(b"body".to_vec()));
+    }
+    assert!(harness.hit("/a").is_none());
+    // Nor is it brought for nobody.
+    let filling = newcomer.lend(harness.whole(Some(4), &[])).unwrap();
+    assert!(!filling.is_wanted());
+}
+
+#[tokio::test]
+async fn a_purge_reaches_what_is_lent() {
+    let harness = Harness::new();
+    let tagged = || harness.whole(Some(4), &[("surrogate-key", "t")]);
+    let purge = || harness.purge(PurgeSelector::SurrogateKey("t".into()), false);
+    // While it comes.
+    let lead = harness.lead("/a");
+    let waits = follow(&harness, "/a");
+    let mut filling = lead.lend(tagged()).unwrap();
+    let Followed::Lent(entity) = waits.wait(&any(), LONG).await else {
+        panic!("it is lent");
+    };
+    filling.write(Bytes::from_static(b"bo")).await.unwrap();
+    purge();
+    assert!(entity.is_purged());
+    assert!(filling.write(Bytes::from_static(b"dy")).await.is_err());
+    // And before its head, which tells that it is reached.
+    let lead = harness.lead("/a");
+    let waits = follow(&harness, "/a");
+    purge();
+    let _filling = lead.lend(tagged()).unwrap();
+    assert!(matches!(waits.wait(&any(), LONG).await, Followed::AskAgain));
 }
 
 /// RFC 9111 section 4.1: a variant that is in use is not lost to a crowd of others.

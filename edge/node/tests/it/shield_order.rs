@@ -1,8 +1,12 @@
 //! The shield tier and time: what is purged does not come back through a parent, nor does what is stale pass for fresh.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use futures::future::{join, join_all};
 use mcsp_api::Residency::Global;
 use mcsp_api::proto::feed::purge::Target;
+use tokio::sync::Semaphore;
 
 use crate::harness::tier::{
     LISTENER, REST, address_of, ask, body, caches, children_of, fallbacks, position_of, segment,
@@ -145,18 +149,23 @@ async fn a_soft_purge_is_not_undone_by_what_a_parent_may_still_serve() {
     assert_eq!(fallbacks(child, "").await, 0.0);
 }
 
-#[tokio::test]
-async fn what_stands_in_for_a_failed_origin_is_served_and_not_kept() {
-    let world = World::new().await;
-    let (_parent, children) = tier(&world, 2).await;
-    let name = origin_path(Global, REST);
+/// A segment that is stale at once, and may stand in.
+fn soon_stale() -> Serve {
     let serve = segment().with("cache-control", "max-age=0, stale-if-error=600");
     let headers = serve
         .headers
         .iter()
         .filter(|(_, value)| value != "public, max-age=600");
     let headers: Vec<_> = headers.cloned().collect();
-    world.origin.serve(&name, Serve { headers, ..serve });
+    Serve { headers, ..serve }
+}
+
+#[tokio::test]
+async fn what_stands_in_for_a_failed_origin_is_served_and_not_kept() {
+    let world = World::new().await;
+    let (_parent, children) = tier(&world, 2).await;
+    let name = origin_path(Global, REST);
+    world.origin.serve(&name, soon_stale());
     let path = world.media_path(Global, REST);
     assert_eq!(
         get(&children[0], &path).await.bytes().await.unwrap(),
@@ -177,6 +186,40 @@ async fn what_stands_in_for_a_failed_origin_is_served_and_not_kept() {
         (own.status().as_u16(), own.bytes().await.unwrap()),
         (200, body())
     );
+}
+
+#[tokio::test]
+async fn what_stands_in_at_a_parent_is_asked_for_once_for_all_who_wait() {
+    const CROWD: usize = 20;
+    let world = World::new().await;
+    // Nobody's wait ends by itself.
+    let patient = format!("{LISTENER}[proxy]\nstale_wait_ms = 60000\n");
+    let parent = world.node_with("los1-p", &patient).await;
+    let children = children_of(&[("p", address_of(&parent))]);
+    let extra = children.replace("head_timeout_ms = 8000", "head_timeout_ms = 60000");
+    let extra = format!("{extra}[proxy]\ncollapse_wait_ms = 60000\n");
+    let child = world.node_with("abv1", &extra).await;
+    let name = origin_path(Global, REST);
+    let path = world.media_path(Global, REST);
+    world.origin.serve(&name, soon_stale());
+    assert_eq!(get(&parent, &path).await.bytes().await.unwrap(), body());
+    let turn = Arc::new(Semaphore::new(0));
+    world.origin.serve(&name, Serve::status(503).in_turn(&turn));
+    let crowd = join_all((0..CROWD).map(|_| get(&child, &path)));
+    let fails = async {
+        let (joins, following) = ("mcsp_cache_joins_total", (CROWD - 1) as f64);
+        child.counts(joins, &["\"follow\""], following).await;
+        turn.add_permits(CROWD);
+    };
+    let (crowd, ()) = join(crowd, fails).await;
+    for answer in crowd {
+        assert_eq!(answer.status(), 200);
+        let status = caches(&answer);
+        assert!(status.contains("; detail=stale-parent"), "{status}");
+        assert_eq!(answer.bytes().await.unwrap(), body());
+    }
+    assert_eq!(tries(&child, "stale").await, 1.0);
+    assert_eq!(child.state(&name).await, "absent");
 }
 
 #[tokio::test]

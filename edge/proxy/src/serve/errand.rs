@@ -62,6 +62,8 @@ pub(crate) struct Errand {
 pub(crate) enum Outcome {
     /// It is being stored; read it. Of a part: which.
     Stored(Arc<Entity>, Option<ByteRange>),
+    /// A parent's own, in place of what its origin should have said: read it, as all do who wait. It is not stored.
+    Lent(Arc<Entity>),
     /// The origin said 304: what is held is good.
     Validated(Arc<Entity>),
     /// The origin failed; what is held may stand in.
@@ -239,8 +241,7 @@ impl Errand {
                 lead.share(stale);
                 return (Outcome::Covered(Arc::clone(stale)), None);
             }
-            lead.not_shareable("stale-parent", false);
-            return (Outcome::Private(Box::new(response), "stale-parent"), None);
+            return self.lend(lead, response);
         }
         if let Some(stale) = &self.stale {
             // Also one with another entity tag: RFC 9111 section 4.3.4 would have it asked again, the public suite has it
@@ -286,7 +287,7 @@ impl Errand {
         }
     }
 
-    fn plan(
+    pub(super) fn plan(
         &self,
         status: StatusCode,
         fields: &HeaderMap,
@@ -370,7 +371,7 @@ impl Errand {
         status == StatusCode::RANGE_NOT_SATISFIABLE && self.request.headers.contains_key(RANGE)
     }
 
-    fn new_response(
+    pub(super) fn new_response(
         &self,
         plan: &StorePlan,
         response: &Response,

@@ -136,6 +136,15 @@ impl<C: ClientStream> Flow<'_, C> {
                                 return self.send(&entity, report).await;
                             }
                         }
+                        Followed::Lent(entity) => {
+                            if self.has_what_is_asked(&entity) {
+                                let report = Report {
+                                    is_collapsed: true,
+                                    ..self.report_of_lent(&entity, forward)
+                                };
+                                return self.send(&entity, report).await;
+                            }
+                        }
                         // That somebody else wanted a part that is not there says nothing of the whole.
                         Followed::NotShareable(NO_SUCH_PART)
                             if self.part_to_ask_for(known.as_ref()).is_none() => {}
@@ -360,7 +369,10 @@ impl<C: ClientStream> Flow<'_, C> {
         else {
             return self.fail(answering::internal()).await;
         };
-        if matches!(outcome, Outcome::Stored(..) | Outcome::Validated(_)) {
+        if matches!(
+            outcome,
+            Outcome::Stored(..) | Outcome::Validated(_) | Outcome::Lent(_)
+        ) {
             self.context.own_fields = own;
         }
         let report = Report {
@@ -385,6 +397,14 @@ impl<C: ClientStream> Flow<'_, C> {
                 let part = part.filter(|_| asked.is_some() && asked == slice.as_ref());
                 let now_ms = self.edge.clock.now_ms();
                 self.send_part(&entity, report, part, now_ms).await
+            }
+            Outcome::Lent(entity) => {
+                let report = Report {
+                    forward_status: Some(entity.head().status.as_u16()),
+                    origin_wait: Some(wait),
+                    ..self.report_of_lent(&entity, forward)
+                };
+                self.send(&entity, report).await
             }
             Outcome::Validated(entity) => {
                 let report = Report {
@@ -414,7 +434,7 @@ impl<C: ClientStream> Flow<'_, C> {
         }
     }
 
-    fn age_of(&self, entity: &Entity) -> Option<u32> {
+    pub(super) fn age_of(&self, entity: &Entity) -> Option<u32> {
         let now_ms = self.edge.clock.now_ms();
         Some(self.freshness(entity).age_s(now_ms)).filter(|age_s| *age_s > 0)
     }

@@ -7,6 +7,7 @@
 //!                  ├─ stale ─ join ─ lead ─ errand ─ 304 ────▶ merge, send
 //!                  │            │             ├ 5xx, no answer ▶ send what is held, if it may stand in
 //!                  └─ nothing ──┤             ├ storable ─────▶ store, send as it comes
+//!                               │             ├ lent ─────────▶ send as it comes to all who wait, keep nothing
 //!                               │             └ private ──────▶ pass on
 //!                               └ follow ─ shared ───────────▶ send as it comes
 //!                                        ├ not shareable ────▶ ask for this client alone
@@ -30,6 +31,7 @@ mod finding;
 mod flow;
 mod kept;
 mod lately;
+mod lending;
 mod life;
 mod of_head;
 mod parting;
