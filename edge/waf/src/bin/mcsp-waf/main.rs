@@ -11,6 +11,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mcsp_edge_waf::{load_rules, replay};
 
+/// The node's, so that what is measured here is what a request costs there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The WAF engine on rules and tests.
 #[derive(Debug, Parser)]
 struct Options {
