@@ -26,7 +26,7 @@ pub enum Oddity {
     /// such a target gets past filters: rules are shown it as it was sent).
     TargetCharacters,
     /// A target that begins with its query, as of an address without a path. Given on with `/` before it, as clients must send it
-    /// (RFC 9112 section 3.2.1).
+    /// (RFC 9112 section 3.2.1), and escaped as of `TargetCharacters`: whoever forgets the one forgets the other.
     TargetWithoutPath,
     /// `CONNECT` for a host and port (RFC 9112 section 3.2.3). Given on to the route's own origin, as an origin server may take
     /// it (RFC 9110 section 9.3.6); there never is a tunnel.
@@ -87,7 +87,7 @@ pub(crate) fn mend(
         Oddity::TargetCharacters => put_escaped(&mut form, target),
         Oddity::TargetWithoutPath => {
             form.put_u8(b'/');
-            form.put_slice(target);
+            put_escaped(&mut form, target);
         }
         _ => form.put_slice(target),
     }

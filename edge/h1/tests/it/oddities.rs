@@ -102,7 +102,7 @@ async fn taken(takes: &[Oddity], request: &str) -> (Arc<Taking>, Vec<u16>) {
 }
 
 /// (oddity, as it is sent, as it is given on, the target and version as sent)
-const TAKEN: [(Oddity, &str, &str, (&str, &str)); 11] = [
+const TAKEN: [(Oddity, &str, &str, (&str, &str)); 12] = [
     (
         Oddity::LengthAndCoding,
         "POST /a HTTP/1.1\r\nHost: a\r\ncontent-LENGTH: 3\r\nTransfer-Encoding: chunked\r\nX: 1\r\n\r\n2\r\nxy\r\n0\r\n\r\n",
@@ -156,6 +156,12 @@ const TAKEN: [(Oddity, &str, &str, (&str, &str)); 11] = [
         "GET ? HTTP/1.0\r\nHost: a\r\n\r\n",
         "GET /? HTTP/1.0\r\nHost: a\r\n\r\n",
         ("?", "HTTP/1.0"),
+    ),
+    (
+        Oddity::TargetWithoutPath,
+        "GET ?a=1))>0} HTTP/1.0\r\nHost: a\r\n\r\n",
+        "GET /?a=1))%3E0} HTTP/1.0\r\nHost: a\r\n\r\n",
+        ("?a=1))>0}", "HTTP/1.0"),
     ),
     (
         Oddity::Connect,
@@ -251,7 +257,7 @@ async fn nothing_else_is_taken_with_it() {
         (Refusal::RequestLine, "GET / \r\nHost: a\r\n\r\n"),
         (Refusal::RequestLine, "GET /\r\nHost: a\r\n\r\n"),
         (Refusal::Target, "GET a?b HTTP/1.1\r\nHost: a\r\n\r\n"),
-        (Refusal::Target, "GET ?<b> HTTP/1.1\r\nHost: a\r\n\r\n"),
+        (Refusal::Target, "GET ?<b>#c HTTP/1.1\r\nHost: a\r\n\r\n"),
         (Refusal::Target, "GET ?a#b HTTP/1.1\r\nHost: a\r\n\r\n"),
         (Refusal::Target, "GET /a#<b> HTTP/1.1\r\nHost: a\r\n\r\n"),
         (Refusal::Target, "GET /<\u{7f}> HTTP/1.1\r\nHost: a\r\n\r\n"),
