@@ -3,10 +3,14 @@
 use super::{BodyError, Fields};
 use crate::transform::hex_pair;
 
+/// All paths together may have so many bytes, or twice the text's where that is more. A long member's name is of the path of all
+/// that is within it: without a bound a short text would fill what a request may take, and all rules be over with it.
+const PATH_BYTES_MAX: usize = 256 << 10;
+
 /// Hands over every scalar with the path to it.
 ///
 /// # Errors
-/// Text that is no JSON, nesting deeper than `depth_max`, or more values than there is room for.
+/// Text that is no JSON, nesting deeper than `depth_max`, paths longer than a text needs them, or more values than there is room for.
 pub(crate) fn parse(text: &[u8], depth_max: usize, fields: Fields<'_>) -> Result<(), BodyError> {
     // RFC 8259 section 8.1: a reader may pass over a byte order mark, and many do.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
@@ -14,6 +18,7 @@ pub(crate) fn parse(text: &[u8], depth_max: usize, fields: Fields<'_>) -> Result
         text,
         at: 0,
         depth_left: depth_max,
+        path_bytes_left: PATH_BYTES_MAX.max(text.len().saturating_mul(2)),
         path: b"json".to_vec(),
         value: Vec::new(),
         fields,
@@ -31,6 +36,7 @@ struct Parser<'a, 'f> {
     text: &'a [u8],
     at: usize,
     depth_left: usize,
+    path_bytes_left: usize,
     path: Vec<u8>,
     value: Vec<u8>,
     fields: Fields<'f>,
@@ -89,6 +95,10 @@ impl Parser<'_, '_> {
     }
 
     fn emit(&mut self) -> Result<(), BodyError> {
+        self.path_bytes_left = self
+            .path_bytes_left
+            .checked_sub(self.path.len())
+            .ok_or(error("long names around many values"))?;
         if (self.fields)(&self.path, &self.value) {
             Ok(())
         } else {
@@ -230,16 +240,7 @@ impl Parser<'_, '_> {
             Some(b'r') => b'\r',
             Some(b't') => b'\t',
             Some(b'u') => {
-                let first = self.unit()?;
-                let paired =
-                    (0xd800..0xdc00).contains(&first) && self.text[self.at..].starts_with(b"\\u");
-                let point = if paired {
-                    self.at += 2;
-                    let second = self.unit()?;
-                    0x10000 + ((first - 0xd800) << 10) + second.wrapping_sub(0xdc00) % 0x400
-                } else {
-                    first
-                };
+                let point = self.point()?;
                 let letter = char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER);
                 out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
                 return Ok(());
@@ -247,6 +248,22 @@ impl Parser<'_, '_> {
             _ => return Err(error("an unknown escape")),
         });
         Ok(())
+    }
+
+    /// What one escape says, or two that are a pair (RFC 8259 section 7). Half a pair is no letter, and takes nothing with it that
+    /// other readers see.
+    fn point(&mut self) -> Result<u32, BodyError> {
+        let first = self.unit()?;
+        let after = self.at;
+        if (0xd800..0xdc00).contains(&first) && self.text[after..].starts_with(b"\\u") {
+            self.at += 2;
+            let second = self.unit()?;
+            if (0xdc00..0xe000).contains(&second) {
+                return Ok(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00));
+            }
+            self.at = after;
+        }
+        Ok(first)
     }
 
     fn unit(&mut self) -> Result<u32, BodyError> {
@@ -290,6 +307,40 @@ mod tests {
         for text in ["\"x\"", "\u{feff}\"x\""] {
             assert_eq!(flat(text).unwrap(), vec![("json".into(), "x".into())]);
         }
+    }
+
+    #[test]
+    fn half_a_pair_hides_nothing() {
+        for (text, value) in [
+            (r#""\ud800\u003cscript""#, "\u{fffd}<script"),
+            (r#""\ud800\ud83d\ude00""#, "\u{fffd}\u{1f600}"),
+            (r#""\ude00\u0027""#, "\u{fffd}'"),
+            (r#""\ud800x""#, "\u{fffd}x"),
+        ] {
+            assert_eq!(flat(text).unwrap(), vec![("json".into(), value.into())]);
+        }
+        assert!(flat(r#""\ud800\u00""#).is_err());
+    }
+
+    #[test]
+    fn long_names_are_bounded_with_all_that_is_within_them() {
+        let within = |length: usize, count: usize| {
+            let ones = vec!["1"; count].join(",");
+            let text = format!("{{\"{}\":[{ones}]}}", "n".repeat(length));
+            let mut bytes = 0;
+            let done = parse(text.as_bytes(), 8, &mut |name, _| {
+                bytes += name.len();
+                true
+            });
+            (done, bytes)
+        };
+        let (done, _) = within(200, 1000);
+        assert_eq!(done, Ok(()));
+        // One long value's name is no more than the text.
+        assert_eq!(within(1 << 20, 1).0, Ok(()));
+        let (done, bytes) = within(33_600, 1000);
+        assert_eq!(done, Err(error("long names around many values")));
+        assert!(bytes <= PATH_BYTES_MAX, "{bytes}");
     }
 
     #[test]

@@ -250,6 +250,9 @@ impl<'a> Lines<'a> {
 struct Part {
     name: Option<Vec<u8>>,
     file_name: Option<Vec<u8>>,
+    /// It has a `filename` with something in it. Without one, or with `filename*` alone (RFC 7578 section 4.2 has none), readers
+    /// differ on whether it is a file, and its content is a field's as well.
+    is_surely_file: bool,
     value: Vec<u8>,
     size: usize,
     pending: &'static [u8],
@@ -258,7 +261,7 @@ struct Part {
 impl Part {
     fn push(&mut self, line: &[u8], ending: Ending) {
         self.size += self.pending.len() + line.len();
-        if self.file_name.is_none() {
+        if !self.is_surely_file {
             self.value.extend_from_slice(self.pending);
             self.value.extend_from_slice(line);
         }
@@ -276,13 +279,12 @@ impl Part {
         };
         if let Some(file_name) = self.file_name {
             form.files.push(File {
-                name,
+                name: name.clone(),
                 file_name,
                 size: self.size,
             });
-            return Ok(());
         }
-        if fields(&name, &self.value) {
+        if self.is_surely_file || fields(&name, &self.value) {
             Ok(())
         } else {
             Err(beyond("too many arguments"))
@@ -371,6 +373,7 @@ fn content_disposition(value: &[u8], part: &mut Part, flags: &mut Flags) {
         if name.eq_ignore_ascii_case(b"name") {
             flags.invalid_part |= part.name.replace(text).is_some();
         } else if name.eq_ignore_ascii_case(b"filename") {
+            part.is_surely_file = !text.is_empty();
             flags.invalid_part |= part.file_name.replace(text).is_some();
         } else if name.eq_ignore_ascii_case(b"filename*") && part.file_name.is_none() {
             part.file_name = Some(text);

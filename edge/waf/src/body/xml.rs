@@ -1,6 +1,7 @@
 //! XML 1.0: the text of the document as one value, and every attribute's value.
 //!
-//! Strict on nesting and quoting. A document type's entities are never resolved: a reference to one stays as it is written.
+//! Strict on nesting and quoting. A document type that declares entities is refused, since what a reference to one comes to is only
+//! seen by who resolves it; what else is quoted there, such as defaults of attributes, is of the text.
 
 use super::BodyError;
 
@@ -131,10 +132,42 @@ impl<'a> Parser<'a> {
         let subset = self.rest[end] == b'[';
         self.rest = &self.rest[end + 1..];
         if subset {
-            self.through(b"]")?;
+            self.subset()?;
             self.through(b">")?;
         }
         Ok(())
+    }
+
+    /// The rest of a document type's internal subset, through its bracket.
+    fn subset(&mut self) -> Result<(), BodyError> {
+        loop {
+            let at = self
+                .rest
+                .iter()
+                .position(|b| matches!(b, b'<' | b']' | b'"' | b'\''))
+                .ok_or(error("markup without end"))?;
+            let (found, rest) = (self.rest[at], &self.rest[at + 1..]);
+            self.rest = rest;
+            match found {
+                b']' => return Ok(()),
+                b'<' => {
+                    if rest.starts_with(b"!ENTITY") {
+                        return Err(error("a document type that declares entities"));
+                    }
+                    for (start, end) in [(&b"!--"[..], &b"-->"[..]), (b"?", b"?>")] {
+                        if let Some(rest) = rest.strip_prefix(start) {
+                            self.rest = rest;
+                            self.through(end)?;
+                        }
+                    }
+                }
+                quote => {
+                    let quoted = self.through(&[quote])?;
+                    unescape(quoted, &mut self.out.text);
+                    self.out.text.push(b' ');
+                }
+            }
+        }
     }
 
     fn start_tag(&mut self) -> Result<(), BodyError> {
@@ -218,8 +251,10 @@ fn unescape(text: &[u8], out: &mut Vec<u8>) {
     while let Some(at) = memchr::memchr(b'&', rest) {
         out.extend_from_slice(&rest[..at]);
         rest = &rest[at..];
-        let end = memchr::memchr(b';', &rest[..rest.len().min(12)]);
-        let decoded = end.and_then(|end| reference(&rest[1..end]).map(|letter| (letter, end + 1)));
+        let end = 1 + reference_length(&rest[1..]);
+        let is_ended = rest.get(end) == Some(&b';');
+        let letter = is_ended.then(|| reference(&rest[1..end])).flatten();
+        let decoded = letter.map(|letter| (letter, end + 1));
         match decoded {
             Some((letter, used)) => {
                 out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
@@ -232,6 +267,12 @@ fn unescape(text: &[u8], out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(rest);
+}
+
+/// How long a reference may be: a number has as many zeros before it as it likes.
+fn reference_length(text: &[u8]) -> usize {
+    let is_of_it = |b: &&u8| b.is_ascii_alphanumeric() || **b == b'#';
+    text.iter().take_while(is_of_it).count()
 }
 
 fn reference(name: &[u8]) -> Option<char> {
@@ -259,11 +300,35 @@ mod tests {
 
     #[test]
     fn text_and_attributes_are_collected() {
-        let text = br#"<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x "y">]>
+        let text = br#"<?xml version="1.0"?><!DOCTYPE a [<!ELEMENT a ANY>]>
             <a b='1&lt;' xmlns="urn:x"><c d="2"/>t&amp;<![CDATA[<u>]]><!-- no --></a>"#;
         let document = parse(text, 4, 4).unwrap();
         assert_eq!(document.text, b"t&<u>");
         assert_eq!(document.attributes, vec![b"1<".to_vec(), b"2".to_vec()]);
+    }
+
+    #[test]
+    fn references_may_have_zeros_before_them() {
+        let text =
+            b"<a b='&#x0000000000000027;'>&#000000000000000060;&lt;&#x110000;&nothing;&# &</a>";
+        let document = parse(text, 4, 4).unwrap();
+        assert_eq!(document.text, b"<<&#x110000;&nothing;&# &");
+        assert_eq!(document.attributes, vec![b"'".to_vec()]);
+    }
+
+    #[test]
+    fn a_document_type_hides_nothing() {
+        let text =
+            br#"<!DOCTYPE a [<!-- ' ] --><?x ' ] ?><!ATTLIST a b CDATA "]>&#x27; or 1">]><a>t</a>"#;
+        assert_eq!(parse(text, 4, 4).unwrap().text, b"]>' or 1 t");
+        for text in [
+            r#"<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>"#,
+            r#"<!DOCTYPE a [<!ENTITY % x "]"> <!ENTITY y "z">]><a/>"#,
+            r#"<!DOCTYPE a [<!ATTLIST a b CDATA "]>]><a/>"#,
+            "<!DOCTYPE a [<!-- ]><a/>",
+        ] {
+            assert!(parse(text.as_bytes(), 4, 4).is_err(), "{text}");
+        }
     }
 
     #[test]

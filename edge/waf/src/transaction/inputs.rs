@@ -101,6 +101,11 @@ impl Transaction {
         if name.eq_ignore_ascii_case(b"cookie") {
             self.cookies(value);
         } else if name.eq_ignore_ascii_case(b"content-type") {
+            // One would say how the body is read here, and another how behind us (RFC 9110 section 8.3 has one).
+            let earlier = self.content_type.replace(value_id);
+            if earlier.is_some_and(|earlier| self.values.get(earlier) != value) {
+                self.fail_body("more than one Content-Type");
+            }
             self.processor = Processor::for_content_type(value);
         } else if name.eq_ignore_ascii_case(b"host") {
             let end = value

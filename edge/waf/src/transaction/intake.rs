@@ -1,7 +1,7 @@
 //! The request's body to variables.
 
 use super::Transaction;
-use super::values::NONE;
+use super::values::{NONE, ValueId};
 use crate::body::{BodyError, Processor, json, multipart, xml};
 use crate::lang::variables::Variable;
 
@@ -138,8 +138,14 @@ impl Transaction {
             self.store.add(Variable::MultipartFilename, name, file_name);
             self.store.add(Variable::MultipartName, name, name);
         }
-        for (name, line) in &form.part_headers {
-            let name = self.values.push(name);
+        // All lines of a part come one after the other, with one name, which may be long.
+        let mut last: Option<(&[u8], ValueId)> = None;
+        for (part, line) in &form.part_headers {
+            let name = match last {
+                Some((same, id)) if same == part.as_slice() => id,
+                _ => self.values.push(part),
+            };
+            last = Some((part, name));
             let line = self.values.push(line);
             self.store.add(Variable::MultipartPartHeaders, name, line);
         }

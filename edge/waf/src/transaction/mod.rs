@@ -35,7 +35,7 @@ use budget::Spent;
 use store::Store;
 pub(crate) use store::is_stored;
 pub(crate) use trace::Step;
-use values::Values;
+use values::{ValueId, Values};
 use vars::Vars;
 
 /// What all transactions of a node share beside the rules.
@@ -89,6 +89,8 @@ pub struct Transaction {
     engine: EngineMode,
     audit: bool,
     processor: Option<Processor>,
+    /// The last field of that name.
+    content_type: Option<ValueId>,
     force_request_body: bool,
     request_body_access: bool,
     response_body_access: bool,
@@ -174,6 +176,7 @@ impl Transaction {
             engine: set.settings.engine,
             audit: true,
             processor: None,
+            content_type: None,
             force_request_body: false,
             request_body_access: set.settings.request_body,
             response_body_access: set.settings.response_body,

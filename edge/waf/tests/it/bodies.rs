@@ -47,6 +47,61 @@ fn bodies_become_arguments() {
     }
 }
 
+/// What no rule would be run on any more, if it were read.
+#[test]
+fn long_names_around_many_values_are_a_body_that_cannot_be_read() {
+    let rules = r#"
+        SecRule REQBODY_ERROR "@eq 1" "id:1,phase:2,pass"
+        SecRule ARGS|ARGS_NAMES "@contains attack" "id:2,phase:2,pass,t:urlDecodeUni,t:lowercase"
+    "#;
+    let body = format!(
+        r#"{{"{}":["attack"{}]}}"#,
+        "Na%6De".repeat(5_600),
+        ",1".repeat(990)
+    );
+    assert_eq!(
+        ids_of_body(rules, "application/json", body.as_bytes()),
+        vec![1, 2]
+    );
+}
+
+#[test]
+fn a_file_that_some_take_for_a_field_is_one_too() {
+    let rule = r#"SecRule ARGS_POST:a "@streq b" "id:1,phase:2,pass""#;
+    for (file_name, is_field) in [
+        ("; filename=\"\"", true),
+        ("; filename*=UTF-8''x", true),
+        ("; filename=\"\"; filename*=UTF-8''x", true),
+        ("; filename=\"x\"", false),
+    ] {
+        let body = format!(
+            "--X\r\nContent-Disposition: form-data; name=\"a\"{file_name}\r\n\r\nb\r\n--X--\r\n"
+        );
+        let ids = ids_of_body(rule, "multipart/form-data; boundary=X", body.as_bytes());
+        assert_eq!(!ids.is_empty(), is_field, "{file_name}");
+    }
+    let rule = r#"SecRule FILES_NAMES "@streq a" "id:1,phase:2,pass""#;
+    let body = b"--X\r\nContent-Disposition: form-data; name=a; filename=\"\"\r\n\r\n\r\n--X--\r\n";
+    assert_eq!(
+        ids_of_body(rule, "multipart/form-data; boundary=X", body),
+        vec![1]
+    );
+}
+
+#[test]
+fn two_types_are_a_body_that_cannot_be_read() {
+    let rule = r#"SecRule REQBODY_ERROR "@eq 1" "id:1,phase:2,pass""#;
+    for (second, is_error) in [("application/json", false), ("text/plain", true)] {
+        let mut transaction = begin(rule, "/");
+        transaction.request_header(b"Content-Type", second.as_bytes());
+        transaction.request_header(b"content-type", b"application/json");
+        transaction.request_head_done();
+        transaction.request_body(b"{}");
+        transaction.request_body_done();
+        assert_eq!(transaction.finish().is_some(), is_error, "{second}");
+    }
+}
+
 #[test]
 fn xml_text_and_attributes_are_apart() {
     let body = b"<a b='attribute'>te<c/>xt</a>";
