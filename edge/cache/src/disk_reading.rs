@@ -49,6 +49,7 @@ impl<'a> Loading<'a> {
 
     fn end(self, keeper: &dyn Keeper, bytes: Bytes, share: Share) {
         let entity = self.entity;
+        entity.note_copied(keeper);
         entity.body.put(self.claim, &counted(bytes, share));
         drop(self);
         entity.body.seal();
@@ -102,6 +103,7 @@ pub(crate) async fn read_past(
     let end = end_of_piece(position, (least, most), share.bytes());
     let share = share.split(end - position).ok_or(hole)?;
     let bytes = read(disk, position..end).await.ok_or(hole)?;
+    entity.note_copied(&*keeper);
     Ok(counted(bytes, share))
 }
 
@@ -125,6 +127,7 @@ pub(crate) fn read_past_now(
     let end = end_of_piece(position, (least, most), share.bytes());
     let share = share.split(end - position)?;
     let bytes = read_now(disk, position..end)?;
+    entity.note_copied(&*keeper);
     Some(counted(bytes, share))
 }
 

@@ -63,6 +63,9 @@ pub(crate) trait Keeper: Debug + Send + Sync {
 
     /// An entity that is stored has grown.
     fn reweigh(&self, entity: &Entity);
+
+    /// Some of what the disk has for a slot is copied into memory, for one reader or all.
+    fn copied(&self, slot: KeyHash);
 }
 
 /// Where the disk tier has the body.
@@ -101,6 +104,8 @@ pub struct Entity {
     pub(crate) disk: OnceLock<DiskBody>,
     /// It is not stored in memory: each who reads it has the disk's chunks for himself, and lets go of them.
     passes: AtomicBool,
+    /// Some of it was copied from the disk.
+    copied: AtomicBool,
     /// Its origin does not know ranges.
     whole_only: AtomicBool,
     /// Parts of it that its origin is asked for past the cache.
@@ -164,6 +169,7 @@ impl Entity {
             last_use: AtomicU64::new(0),
             disk: OnceLock::new(),
             passes: AtomicBool::new(false),
+            copied: AtomicBool::new(false),
             whole_only: AtomicBool::new(false),
             seeks: AtomicUsize::new(0),
             wait,
@@ -387,6 +393,13 @@ impl Entity {
     /// Is it read without being stored in memory?
     pub(crate) fn passes(&self) -> bool {
         self.passes.load(Ordering::Acquire)
+    }
+
+    /// Some of it is copied from the disk: its keeper is told of the first time.
+    pub(crate) fn note_copied(&self, keeper: &dyn Keeper) {
+        if !self.copied.swap(true, Ordering::Relaxed) {
+            keeper.copied(self.subject.slot);
+        }
     }
 
     /// The generation in which its head was asked for.

@@ -41,6 +41,7 @@ mod history;
 mod index;
 mod inspection;
 mod joining;
+mod keeping;
 mod key;
 mod ledger;
 mod lending;

@@ -307,17 +307,22 @@ impl Store {
         Ok(entity)
     }
 
-    /// Is what was read from the disk to be stored in memory? Where that would push out something else it must have been read
+    /// Is what was read from the disk to be stored in memory? Where that would push out something else it must have been copied
     /// before, of late. What may be about to change is stored, so that all who want it see it change.
     fn is_worth_memory(&self, entity: &Entity) -> bool {
-        let bytes = entity.total_len().unwrap_or(0).max(entity.held_bytes());
-        let was_read = self
+        let (len, held_bytes) = (entity.total_len().unwrap_or(0), entity.held_bytes());
+        let bytes = len.max(held_bytes);
+        let was_copied = self
             .again
             .lock()
-            .note(entity.subject.slot, bytes + READ_BYTES);
+            .read(entity.subject.slot, bytes + READ_BYTES);
+        if held_bytes >= len {
+            // A short body came with its head.
+            entity.note_copied(self);
+        }
         let memory = self.config.memory_bytes;
         let is_free = self.account.used() + bytes <= memory - memory / FREE_PART;
-        was_read || is_free || !entity.variant().is_none() || !entity.is_fresh(self.now_ms())
+        was_copied || is_free || !entity.variant().is_none() || !entity.is_fresh(self.now_ms())
     }
 }
 

@@ -383,6 +383,37 @@ async fn a_reader_goes_on_behind_what_was_sent_as_it_lies() {
     harness.cache.close().await;
 }
 
+/// Memory holds what would have to be copied otherwise: what is sent as it lies costs no more than from there.
+#[tokio::test]
+async fn what_is_sent_as_it_lies_is_not_copied_into_memory_however_often() {
+    let dir = tempfile::tempdir().unwrap();
+    let body = pattern(1 << 20);
+    let (harness, disk, entity) = engine(dir.path(), &body).await;
+    drop(entity);
+    // It was copied once, to be checked. That is long ago once so much else was read as memory holds.
+    for n in (0..7).chain(0..7) {
+        harness.hit_or_load(&format!("/f/{n}"), &any()).await;
+        let key = format!("/g/{n}");
+        harness.store(&key, &pattern(1 << 20), &[]).await;
+        // Memory is given back once it was written.
+        disk.settled().await;
+    }
+    for round in 0..20 {
+        let entity = harness.hit_or_load("/a", &any()).await.unwrap();
+        let found = entity.reader(0..1 << 20).try_lying().unwrap();
+        assert_eq!(found.bytes(), 1 << 20);
+        assert!(sent(&found) == body);
+        assert_eq!(entity.held_bytes(), 0, "round {round}");
+    }
+    // Who cannot send it so copies it, and is not the only one.
+    for is_stored in [false, true] {
+        let entity = harness.hit_or_load("/a", &any()).await.unwrap();
+        assert!(drain(whole(&entity)).await.unwrap() == body);
+        assert_eq!(entity.held_bytes() > 0, is_stored);
+    }
+    harness.cache.close().await;
+}
+
 #[tokio::test]
 async fn what_is_purged_is_sent_no_further() {
     let dir = tempfile::tempdir().unwrap();
