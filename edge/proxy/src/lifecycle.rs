@@ -130,6 +130,9 @@ impl ProxyHttp for EdgeProxy {
         request: &mut RequestHeader,
         context: &mut RequestContext,
     ) -> Result<()> {
+        if let Some(inspection) = &mut context.inspection {
+            inspection.begin_request_again();
+        }
         self.prepare_request(session, request, context)
     }
 

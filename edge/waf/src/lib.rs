@@ -31,8 +31,8 @@ pub use collections::Collections;
 pub use compile::Loader;
 pub use error::{LoadError, LoadErrorKind, Location, Notice, NoticeKind};
 pub use guard::{
-    BreakerConfig, BreakerState, FailedOpen, FailureKind, Guard, Guarded, RequestLine, Verdict,
-    Witness,
+    BreakerConfig, BreakerState, FailedOpen, FailureKind, Guard, Guarded, RequestLine, Unfinished,
+    Verdict, Witness,
 };
 pub use lane::MediaHead;
 pub use limits::{Beyond, LimitError, Limits};
@@ -45,4 +45,4 @@ pub use site::{
 pub use ticks::{MonotonicTicks, ThreadTicks, Ticks};
 pub use transaction::{Client, Environment, SIGNALS, Transaction};
 pub use transform::Transformation;
-pub use verdict::{AuditEvent, Block, Outcome, RuleMatch, Scores, excerpt};
+pub use verdict::{AuditEvent, Block, LetThrough, Outcome, RuleMatch, Scores, excerpt};

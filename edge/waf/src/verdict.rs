@@ -59,7 +59,18 @@ pub struct Scores {
     pub outbound: i64,
 }
 
-/// Everything worth keeping of a transaction in which a rule matched.
+/// Why a request, or the rest of it, was let through without its rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LetThrough {
+    /// `panic`, `overrun`, `unloaded`, `overload`, `lost` or `bypassed` (inspection was given up for a while).
+    pub reason: String,
+    /// What the engine said.
+    pub detail: String,
+    /// Requests let through for this reason since the last such event, of which there is none.
+    pub untold: u64,
+}
+
+/// Everything worth keeping of a transaction in which a rule matched, or of a request that was let through without one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEvent {
     /// The transaction's id.
@@ -92,6 +103,38 @@ pub struct AuditEvent {
     pub overrun: bool,
     /// Why the request's body, or the response's, could not be read, if so.
     pub body_error: Option<String>,
+    /// Rules that gave up on a value, since their pattern took all its steps: to them it does not match. At most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfinished: Vec<u64>,
+    /// Why rules did not see all of it, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub let_through: Option<LetThrough>,
+}
+
+impl AuditEvent {
+    /// The event of a request of which nothing is known but who sent it, and when.
+    #[must_use]
+    pub fn bare(id: String, time_ms: i64, client: String) -> Self {
+        Self {
+            id,
+            time_ms,
+            client,
+            method: String::new(),
+            target: String::new(),
+            host: String::new(),
+            status: None,
+            matches: Vec::new(),
+            matches_left_out: 0,
+            scores: Scores::default(),
+            block: None,
+            enforced: false,
+            body_cut: false,
+            overrun: false,
+            body_error: None,
+            unfinished: Vec::new(),
+            let_through: None,
+        }
+    }
 }
 
 /// Printable ASCII as it is, everything else as `\xHH`; at most `bytes_max` bytes of the value.

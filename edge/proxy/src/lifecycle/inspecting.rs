@@ -13,7 +13,7 @@ use super::{EdgeProxy, of_client, refused};
 use crate::answer::Answer;
 use crate::context::RequestContext;
 use crate::stage::Flow;
-use crate::waf::Inspection;
+use crate::waf::{self, Inspection};
 
 /// Most bytes that pingora keeps of a body that was read before its origin is asked.
 const READ_AHEAD_BYTES_MAX: usize = 64 << 10;
@@ -22,7 +22,7 @@ const REFUSES: &str = "the firewall refuses it";
 
 impl EdgeProxy {
     /// Reads and judges a short body before anybody else hears of the request. A longer one, and one of unknown length, is judged
-    /// as it passes: its origin gets the head, and the body once it is judged.
+    /// as it passes: its origin gets the head, once that is judged by itself, and the body once it is.
     pub(super) async fn inspect_ahead(
         &self,
         session: &mut Session,
@@ -46,7 +46,7 @@ impl EdgeProxy {
             return ended(session, inspection).await;
         }
         if !is_short(&session.req_header().headers) {
-            return Ok(ControlFlow::Continue(()));
+            return Ok(waf::foresee(&self.edge, session.req_header(), context).await);
         }
         let timeout_ms = self.edge.config.limits.client_read_timeout_ms;
         let reading = read(session, inspection);

@@ -90,6 +90,10 @@ impl Audit {
 /// Tokens, sessions and signatures are not for the log, wherever a rule found them.
 fn redact(event: &mut AuditEvent) {
     event.target = redact_text(&event.target);
+    if let Some(let_through) = &mut event.let_through {
+        // A panic's words may quote what it was about.
+        let_through.detail = redact_text(&let_through.detail);
+    }
     for found in &mut event.matches {
         let variable = found.variable.to_ascii_lowercase();
         if SECRETS.iter().any(|secret| variable.contains(secret)) {

@@ -1,12 +1,15 @@
 //! Long steps of an inspection, on the threads beside the workers.
 //!
 //! What is inspected goes there as a whole and comes back with the verdict: nothing is copied. A client that does not wait for it
-//! leaves its place to others; what was found by then is told.
+//! leaves its place to others, also in the middle of it; what was found by then is told. What is lost with its thread comes back as
+//! well, and is no request that rules have passed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mcsp_edge_waf::{Guarded, TurnedAway, Verdict, Work};
+use prometheus::IntGauge;
 use tokio::sync::oneshot;
 
 use super::Firewall;
@@ -46,28 +49,59 @@ pub(super) enum Turn {
 struct Task {
     firewall: Arc<Firewall>,
     route: Arc<str>,
-    guarded: Guarded,
     step: Step,
-    tell: oneshot::Sender<Turn>,
+    /// Nobody waits for it any more.
+    left: Arc<AtomicBool>,
+    /// Until it is told what came of it.
+    handed: Option<(Guarded, oneshot::Sender<Turn>)>,
 }
 
-impl Work for Task {
-    fn run(mut self: Box<Self>) {
-        if self.tell.is_closed() {
-            return self.turned_away(TurnedAway::Left);
-        }
-        let verdict = self.step.run(&mut self.guarded);
-        self.firewall.metrics.beside("inspected").inc();
-        if let Err(turn) = self.tell.send(Turn::Had(self.guarded, verdict)) {
+impl Task {
+    fn tell(&mut self, outcome: &str, turn: impl FnOnce(Guarded) -> Turn) {
+        let Some((guarded, tell)) = self.handed.take() else {
+            return;
+        };
+        self.firewall.metrics.beside(outcome).inc();
+        if let Err(turn) = tell.send(turn(guarded)) {
             nobody_waits(&self.firewall, &self.route, turn);
         }
     }
 
-    fn turned_away(self: Box<Self>, why: TurnedAway) {
-        self.firewall.metrics.beside(why.name()).inc();
-        if let Err(turn) = self.tell.send(Turn::None(self.guarded, why)) {
-            nobody_waits(&self.firewall, &self.route, turn);
+    fn turn_away(&mut self, why: TurnedAway) {
+        self.tell(why.name(), |guarded| Turn::None(guarded, why));
+    }
+}
+
+impl Work for Task {
+    fn run(mut self: Box<Self>) {
+        let Some((guarded, tell)) = &mut self.handed else {
+            return;
+        };
+        if tell.is_closed() {
+            return self.turn_away(TurnedAway::Left);
         }
+        guarded.heed(Some(self.left.clone()));
+        let verdict = self.step.run(guarded);
+        // What comes after this step is not for who waited for it.
+        guarded.heed(None);
+        let outcome = match guarded.has_ended_early() {
+            true => TurnedAway::Left.name(),
+            false => INSPECTED,
+        };
+        self.tell(outcome, |guarded| Turn::Had(guarded, verdict));
+    }
+
+    fn turned_away(mut self: Box<Self>, why: TurnedAway) {
+        self.turn_away(why);
+    }
+}
+
+/// The word for what had its turn, in metrics.
+pub(super) const INSPECTED: &str = "inspected";
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.turn_away(TurnedAway::Lost);
     }
 }
 
@@ -75,7 +109,10 @@ impl Work for Task {
 fn nobody_waits(firewall: &Firewall, route: &str, turn: Turn) {
     let (guarded, outcome) = match turn {
         Turn::Had(guarded, Verdict::Block(_)) => (guarded, Some("blocked")),
-        Turn::Had(guarded, Verdict::Pass) => (guarded, None),
+        Turn::Had(guarded, Verdict::Pass) => {
+            let outcome = guarded.has_ended_early().then_some("left");
+            (guarded, outcome)
+        }
         Turn::None(guarded, _) => (guarded, Some("left")),
     };
     firewall.conclude(route, guarded, outcome, 0);
@@ -85,11 +122,13 @@ fn nobody_waits(firewall: &Firewall, route: &str, turn: Turn) {
 struct Told<'f> {
     firewall: &'f Firewall,
     route: &'f str,
+    left: Arc<AtomicBool>,
     turn: oneshot::Receiver<Turn>,
 }
 
 impl Drop for Told<'_> {
     fn drop(&mut self) {
+        self.left.store(true, Ordering::Relaxed);
         // From here on who tells it learns that nobody waits.
         self.turn.close();
         if let Ok(turn) = self.turn.try_recv() {
@@ -99,23 +138,62 @@ impl Drop for Told<'_> {
 }
 
 /// What the firewall has under way beside the workers, while this lives.
-struct Counted<'f>(&'f Firewall);
+struct Counted(IntGauge);
 
-impl<'f> Counted<'f> {
-    fn new(firewall: &'f Firewall) -> Self {
-        firewall.metrics.beside_now.inc();
-        Self(firewall)
+impl Counted {
+    fn new(firewall: &Firewall) -> Self {
+        let gauge = firewall.metrics.beside_now.clone();
+        gauge.inc();
+        Self(gauge)
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.metrics.beside_now.dec();
+        self.0.dec();
+    }
+}
+
+/// A request that is answered already, and that rules see for their event.
+struct Sight {
+    firewall: Arc<Firewall>,
+    route: Arc<str>,
+    status: u16,
+    guarded: Option<Guarded>,
+    _counted: Counted,
+}
+
+impl Sight {
+    fn conclude(&mut self, counted: &str, outcome: Option<&'static str>) {
+        if let Some(guarded) = self.guarded.take() {
+            self.firewall.metrics.beside(counted).inc();
+            let Self { route, status, .. } = self;
+            self.firewall.conclude(route, guarded, outcome, *status);
+        }
+    }
+}
+
+impl Work for Sight {
+    fn run(mut self: Box<Self>) {
+        let guarded = self.guarded.as_mut();
+        let verdict = guarded.map(|guarded| Step::Request.run(guarded));
+        let outcome = matches!(verdict, Some(Verdict::Block(_))).then_some("blocked");
+        self.conclude(INSPECTED, outcome);
+    }
+
+    fn turned_away(mut self: Box<Self>, why: TurnedAway) {
+        self.conclude(why.name(), Some("turned-away"));
+    }
+}
+
+impl Drop for Sight {
+    fn drop(&mut self) {
+        self.conclude(TurnedAway::Lost.name(), Some("turned-away"));
     }
 }
 
 impl Firewall {
-    /// Does a step: beside the workers if it is long, and here otherwise. Nothing comes back of what was lost with its thread.
+    /// Does a step: beside the workers if it is long, and here otherwise. Nothing comes back if not even its loss is told.
     pub(super) async fn take_turn(
         self: &Arc<Self>,
         route: &Arc<str>,
@@ -131,31 +209,55 @@ impl Firewall {
         };
         let _counted = Counted::new(self);
         let (tell, turn) = oneshot::channel();
+        let left = Arc::new(AtomicBool::new(false));
         // Dropped after the place below, which tells of what is taken back.
         let mut told = Told {
             firewall: self,
             route,
+            left: left.clone(),
             turn,
         };
         let task = Task {
             firewall: self.clone(),
             route: route.clone(),
-            guarded,
             step,
-            tell,
+            left,
+            handed: Some((guarded, tell)),
         };
         let mut place = beside.enter(client, Box::new(task));
-        let wait = Duration::from_millis(self.guard.site().config().beside.wait_ms_max);
-        let turn = match tokio::time::timeout(wait, &mut told.turn).await {
-            Ok(turn) => turn,
+        match tokio::time::timeout(self.wait(), &mut told.turn).await {
+            Ok(turn) => turn.ok(),
             Err(_) => {
                 place.give_up();
-                (&mut told.turn).await
+                (&mut told.turn).await.ok()
             }
-        };
-        if turn.is_err() {
-            self.metrics.beside("lost").inc();
         }
-        turn.ok()
+    }
+
+    /// The end of a request that is answered already, and of which rules have still to see the whole: beside the workers if that is
+    /// long, as soon as there is a turn.
+    pub(super) fn see_out(self: &Arc<Self>, route: &Arc<str>, mut guarded: Guarded, status: u16) {
+        let beside = self.beside.as_ref();
+        let (Some(beside), Some(client)) = (
+            beside.filter(|_| Step::Request.is_long(&guarded)),
+            guarded.client(),
+        ) else {
+            let verdict = Step::Request.run(&mut guarded);
+            let outcome = matches!(verdict, Verdict::Block(_)).then_some("blocked");
+            return self.conclude(route, guarded, outcome, status);
+        };
+        let sight = Sight {
+            firewall: self.clone(),
+            route: route.clone(),
+            status,
+            guarded: Some(guarded),
+            _counted: Counted::new(self),
+        };
+        beside.enter(client, Box::new(sight)).stay();
+    }
+
+    /// Longest wait for a turn.
+    pub(super) fn wait(&self) -> Duration {
+        Duration::from_millis(self.guard.site().config().beside.wait_ms_max)
     }
 }

@@ -2,13 +2,15 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use mcsp_api::ProblemKind;
 use mcsp_edge_waf::{Block, Client, Guarded, Overload, RequestLine, TurnedAway, Verdict};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
+use tokio::time::Instant;
 
 use super::Firewall;
 use super::beside::{Step, Turn};
@@ -20,10 +22,15 @@ const DETAIL: &str = "waf";
 /// And for one because nobody had time to look.
 const BUSY: &str = "waf-busy";
 
+/// How often an answer whose client has too much beside the workers looks whether that is still so.
+const SHARE_POLL: Duration = Duration::from_millis(10);
+
 /// What is inspected of a body, and the bytes that wait for what comes of it.
 #[derive(Debug, Default)]
 struct Held {
     bytes: BytesMut,
+    /// Of what comes next, that much is here already.
+    known: usize,
     is_decided: bool,
 }
 
@@ -81,6 +88,11 @@ impl Inspection {
         self.judge(|guarded| guarded.request_head(line, fields))
     }
 
+    /// Whether rules look at it at all.
+    pub(super) fn is_inspected(&self) -> bool {
+        self.guarded.as_ref().is_some_and(Guarded::is_inspected)
+    }
+
     /// Whether rules have still to see the request as a whole.
     pub(crate) fn awaits_request_end(&self) -> bool {
         !self.request.is_decided
@@ -127,8 +139,7 @@ impl Inspection {
                 self.guarded = Some(guarded);
                 Err(why)
             }
-            // Its thread is gone, and inspection with it.
-            None => Ok(Verdict::Pass),
+            None => Err(TurnedAway::Lost),
         }
     }
 
@@ -174,7 +185,10 @@ impl Inspection {
             .as_ref()
             .is_some_and(Guarded::wants_request_body);
         let room = self.room(|limits| limits.request_body_bytes_max);
-        let bytes = piece.take().unwrap_or_default();
+        let mut bytes = piece.take().unwrap_or_default();
+        let known = self.request.known.min(bytes.len());
+        self.request.known -= known;
+        bytes.advance(known);
         let is_full = self.request.bytes.len() + bytes.len() > room;
         self.request.bytes.extend_from_slice(&bytes);
         if wants {
@@ -186,6 +200,11 @@ impl Inspection {
             return ControlFlow::Continue(false);
         }
         ControlFlow::Continue(true)
+    }
+
+    /// Another origin is asked, and the body comes from its beginning again: what is held of it, rules have seen.
+    pub(crate) fn begin_request_again(&mut self) {
+        self.request.known = self.request.bytes.len();
     }
 
     /// What was held back goes on.
@@ -255,22 +274,60 @@ impl Inspection {
         ControlFlow::Continue(true)
     }
 
-    /// The answer's body is complete. What the origin has done is not answered with "come again", and nothing that rules have not
-    /// seen goes out: without a turn it is looked at here.
+    /// The answer's body is complete. Nothing that rules have not seen goes out. Who has brought too much himself waits for what is his
+    /// own, and is refused if that takes too long, as with a request (what can wait are answers to GET and HEAD, which may be asked
+    /// for again); without a turn through no fault of its client's an answer is looked at here.
     async fn response_end(&mut self) -> Flow {
-        let verdict = match self.take_turn(Step::Response).await {
-            Ok(verdict) => verdict,
-            Err(_) if may_block() => {
-                let here = || self.guarded.as_mut().map(Guarded::response_body_done);
-                block_in_place(here).unwrap_or(Verdict::Pass)
+        let until = Instant::now() + self.firewall.wait();
+        loop {
+            self.share_left(until).await;
+            match self.take_turn(Step::Response).await {
+                Ok(verdict) => return self.decide(verdict),
+                Err(why) if self.guarded.is_none() => return self.without_turn(why),
+                Err(TurnedAway::Share) if Instant::now() < until => {
+                    tokio::time::sleep(SHARE_POLL).await;
+                }
+                Err(TurnedAway::Share) => return self.without_turn(TurnedAway::Share),
+                Err(_) if may_block() => {
+                    let here = || self.guarded.as_mut().map(Guarded::response_body_done);
+                    let verdict = block_in_place(here).unwrap_or(Verdict::Pass);
+                    return self.decide(verdict);
+                }
+                Err(_) => return self.judge(Guarded::response_body_done),
             }
-            Err(_) => return self.judge(Guarded::response_body_done),
+        }
+    }
+
+    /// Waits until the client has less than its share beside the workers, but not for longer than until then.
+    async fn share_left(&self, until: Instant) {
+        let client = self.guarded.as_ref().and_then(Guarded::client);
+        let beside = self.firewall.beside.as_ref();
+        let (Some(beside), Some(client)) = (beside, client) else {
+            return;
         };
-        self.decide(verdict)
+        if !self.is_long(Step::Response) {
+            return;
+        }
+        while !beside.has_share_left(client) && Instant::now() < until {
+            tokio::time::sleep(SHARE_POLL).await;
+        }
     }
 
     fn room(&self, of: impl FnOnce(&mcsp_edge_waf::Limits) -> usize) -> usize {
         of(&self.firewall.guard.site().config().limits)
+    }
+
+    /// The end of a request that was answered whatever rules say, after its head: they see the rest for its event.
+    pub(super) fn see_out(mut self, judged: Flow, status: u16) {
+        match self.guarded.take() {
+            Some(guarded) if judged.is_continue() => {
+                self.firewall.see_out(&self.route, guarded, status);
+            }
+            guarded => {
+                self.guarded = guarded;
+                self.finish(status);
+            }
+        }
     }
 
     /// The end: counts, and writes the event if there is one. `status` is what the client got; 0 for nothing.
@@ -296,13 +353,14 @@ impl Firewall {
         outcome: Option<&'static str>,
         status: u16,
     ) {
-        if !guarded.is_inspected() {
-            // Told as a failure, or not inspected on purpose.
-            drop(guarded.finish());
+        let is_let_through = guarded.is_let_through();
+        if !guarded.is_inspected() && !is_let_through {
+            // On purpose.
             return;
         }
         let event = guarded.finish();
         let outcome = outcome.unwrap_or(match &event {
+            _ if is_let_through => "let-through",
             Some(event) if !event.matches.is_empty() => "matched",
             _ => "passed",
         });

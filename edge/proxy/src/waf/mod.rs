@@ -9,6 +9,8 @@ mod beside;
 mod inspection;
 mod refused;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod witness;
 
 use std::io;
@@ -23,7 +25,7 @@ use serde::Serialize;
 
 pub(crate) use inspection::Inspection;
 pub(crate) use refused::{see as see_refused, see_request as see_refused_request, tell_malformed};
-pub(crate) use stage::run;
+pub(crate) use stage::{foresee, run};
 
 use crate::access_log::AccessLog;
 use audit::Audit;

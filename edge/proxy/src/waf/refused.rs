@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::header::HOST;
 use http::request::Parts;
-use mcsp_edge_waf::{AuditEvent, Client, RequestLine, Scores};
+use mcsp_edge_waf::{AuditEvent, Client, RequestLine};
 use mcsp_telemetry::TraceContext;
 
 use super::{Firewall, Inspection};
@@ -77,11 +77,9 @@ pub(crate) fn see(
         target: head.target,
         protocol: head.protocol,
     };
-    if inspection.head(line, head.fields).is_continue() {
-        // The answer does not depend on it.
-        let _ = inspection.request_end_here();
-    }
-    inspection.finish(StatusCode::BAD_REQUEST.as_u16());
+    // The answer does not depend on it.
+    let judged = inspection.head(line, head.fields);
+    inspection.see_out(judged, StatusCode::BAD_REQUEST.as_u16());
 }
 
 /// Shows rules a request of HTTP/2 that is answered 400. What they say changes nothing but the event.
@@ -109,10 +107,8 @@ pub(crate) fn see_request(
         .headers
         .iter()
         .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-    if inspection.head(line, fields.chain(host)).is_continue() {
-        let _ = inspection.request_end_here();
-    }
-    inspection.finish(StatusCode::BAD_REQUEST.as_u16());
+    let judged = inspection.head(line, fields.chain(host));
+    inspection.see_out(judged, StatusCode::BAD_REQUEST.as_u16());
 }
 
 /// Tells that a stream was reset, and why; no rule has seen anything of it.
@@ -124,22 +120,11 @@ pub(crate) fn tell_malformed(
 ) {
     let trace = TraceContext::root(&*edge.entropy, edge.config.trace_sample_ratio);
     firewall.count(REFUSED, "malformed");
+    let client = peer.map_or_else(String::new, |peer| peer.ip().to_string());
+    let event = AuditEvent::bare(trace.trace_id_hex(), edge.clock.now_ms(), client);
     firewall.audit.write(AuditEvent {
-        id: trace.trace_id_hex(),
-        time_ms: edge.clock.now_ms(),
-        client: peer.map_or_else(String::new, |peer| peer.ip().to_string()),
-        method: String::new(),
-        target: String::new(),
-        host: String::new(),
-        status: None,
-        matches: Vec::new(),
-        matches_left_out: 0,
-        scores: Scores::default(),
-        block: None,
-        enforced: false,
-        body_cut: false,
-        overrun: false,
         body_error: Some(format!("malformed HTTP/2 request: {why}")),
+        ..event
     });
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
@@ -24,18 +25,56 @@ pub(crate) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) ->
         return ControlFlow::Continue(());
     };
     let address = client_address(context);
-    let name = match &*route {
-        Route::Media(_) => MEDIA,
-        other => other.label(),
-    };
     let signals = context.visitor.signals.variables().map(|(_, text)| text);
     let has_body = context.has_body || says_body(request);
     if route.is_media() && !has_body && is_cleared(firewall, request, address, &signals) {
         firewall.metrics.cleared.inc();
         return ControlFlow::Continue(());
     }
+    let (mut inspection, mut judged) = begin(edge, firewall, &route, request, context);
+    // Of a long head the rest is for who can wait.
+    if judged.is_continue() && !has_body && !inspection.is_request_long() {
+        judged = inspection.request_end_here();
+    }
+    context.inspection = Some(Box::new(inspection));
+    judged
+}
+
+/// What rules say of a request whose body takes its time, as if it had none: an origin gets the head of such a request, and may act
+/// on that and wait for no more of it. What they say of the whole is known later, and counts. A refusal is the request's.
+pub(crate) async fn foresee(edge: &Edge, request: &Parts, context: &mut RequestContext) -> Flow {
+    let first = context.inspection.as_ref();
+    // Where it was let through, that is told already.
+    if !first.is_some_and(|first| first.awaits_request_end() && first.is_inspected()) {
+        return ControlFlow::Continue(());
+    }
+    let (Some(firewall), Some(route)) = (&edge.firewall, context.route.clone()) else {
+        return ControlFlow::Continue(());
+    };
+    let (mut foreseen, mut judged) = begin(edge, firewall, &route, request, context);
+    if judged.is_continue() {
+        judged = foreseen.request_end().await;
+    }
+    if judged.is_break() {
+        context.inspection = Some(Box::new(foreseen));
+    }
+    judged
+}
+
+/// Begins an inspection with the request's head.
+fn begin(
+    edge: &Edge,
+    firewall: &Arc<Firewall>,
+    route: &Route,
+    request: &Parts,
+    context: &RequestContext,
+) -> (Inspection, Flow) {
+    let name = match route {
+        Route::Media(_) => MEDIA,
+        other => other.label(),
+    };
     let client = Client {
-        address,
+        address: client_address(context),
         port: context.peer.map_or(0, |peer| peer.port()),
         server: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         server_port: if context.is_tls { 443 } else { 80 },
@@ -43,7 +82,7 @@ pub(crate) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) ->
             .place
             .country
             .map(|country| country.as_str().to_owned()),
-        signals,
+        signals: context.visitor.signals.variables().map(|(_, text)| text),
         id: context.trace.trace_id_hex(),
         now_ms: edge.clock.now_ms(),
     };
@@ -74,13 +113,8 @@ pub(crate) fn run(edge: &Edge, request: &Parts, context: &mut RequestContext) ->
     let authority = request.uri.authority().map(|authority| authority.as_str());
     let host = authority.filter(|_| !request.headers.contains_key(HOST));
     let host = host.map(|host| (&b"host"[..], host.as_bytes()));
-    let mut judged = inspection.head(line, fields.chain(host));
-    // Of a long head the rest is for who can wait.
-    if judged.is_continue() && !has_body && !inspection.is_request_long() {
-        judged = inspection.request_end_here();
-    }
-    context.inspection = Some(Box::new(inspection));
-    judged
+    let judged = inspection.head(line, fields.chain(host));
+    (inspection, judged)
 }
 
 /// Whether a request for media that has no body is one that its head clears. What is not ordinary about it needs every rule.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::LimitError;
 
-/// What becomes of a request that finds no place, or waits for too long, through no fault of its client's.
+/// What becomes of a request that finds no place, or waits for too long, through no fault of its client's, or is lost with its thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Overload {

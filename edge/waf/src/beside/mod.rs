@@ -42,11 +42,13 @@ pub enum TurnedAway {
     Late,
     /// Nobody wants it any more.
     Left,
+    /// It was lost with the thread that had it.
+    Lost,
 }
 
 impl TurnedAway {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Share, Self::Full, Self::Late, Self::Left];
+    pub const ALL: [Self; 5] = [Self::Share, Self::Full, Self::Late, Self::Left, Self::Lost];
 
     /// Its name in logs and metrics.
     #[must_use]
@@ -56,6 +58,7 @@ impl TurnedAway {
             Self::Full => "full",
             Self::Late => "late",
             Self::Left => "left",
+            Self::Lost => "lost",
         }
     }
 }
@@ -119,9 +122,20 @@ impl Beside {
         for number in 0..config.threads {
             let shared = beside.shared.clone();
             let thread = std::thread::Builder::new().name(format!("waf-beside-{number}"));
-            thread.spawn(move || serve(&shared))?;
+            // Whatever goes wrong between two pieces of work, the next is not to wait for nobody.
+            thread.spawn(
+                move || {
+                    while catch_unwind(AssertUnwindSafe(|| serve(&shared))).is_err() {}
+                },
+            )?;
         }
         Ok(Some(beside))
+    }
+
+    /// Whether a client has less here than its share.
+    #[must_use]
+    pub fn has_share_left(&self, client: IpAddr) -> bool {
+        self.shared.state.lock().queue.has_share_left(client.into())
     }
 
     /// Hands over a client's work. If there is no place for it, it is turned away before this returns.
@@ -177,6 +191,11 @@ impl Place {
         }
     }
 
+    /// Nobody waits for it, and it is to be done all the same.
+    pub fn stay(mut self) {
+        self.ticket = None;
+    }
+
     fn withdraw(&mut self) -> Option<(TurnedAway, Box<dyn Work>)> {
         let ticket = self.ticket.take()?;
         self.shared.state.lock().queue.withdraw(ticket)
@@ -205,12 +224,30 @@ fn serve(shared: &Shared) {
             }
         };
         drop(state);
+        let mut taken = Taken {
+            shared,
+            ticket,
+            cost_us: 0,
+        };
         let began_us = shared.effort.now_us();
         // What work leaves half done is its own.
         let _ = catch_unwind(AssertUnwindSafe(|| work.run()));
-        let cost_us = shared.effort.now_us().saturating_sub(began_us);
-        shared.state.lock().queue.done(ticket, cost_us);
+        taken.cost_us = shared.effort.now_us().saturating_sub(began_us);
+    }
+}
+
+/// What a thread is at. Whatever becomes of it, its place is free when this is dropped.
+struct Taken<'s> {
+    shared: &'s Shared,
+    ticket: Ticket,
+    cost_us: u64,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let queue = &mut self.shared.state.lock().queue;
+        queue.done(self.ticket, self.cost_us);
         // What its client had waiting behind it may go on, on any thread.
-        shared.changed.notify_one();
+        self.shared.changed.notify_one();
     }
 }

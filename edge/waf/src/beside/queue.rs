@@ -156,6 +156,16 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Whether who comes would not be turned away for what is his own already.
+    pub(super) fn has_share_left(&self, whose: Whose) -> bool {
+        let known = self.lines.iter().find(|line| line.whose == whose);
+        let places = known.map_or(0, Line::places);
+        let is_within = places < self.bounds.client_places_max
+            && self.places_of_wider(whose) < self.bounds.wider_places_max;
+        // In a full queue only who has nothing there is certain of not being told so.
+        is_within && (places == 0 || self.places < self.bounds.places_max)
+    }
+
     /// What all have here that are in the wider network of this client.
     fn places_of_wider(&self, whose: Whose) -> usize {
         let Some(wider) = whose.wider() else {

@@ -27,7 +27,8 @@ pub struct BreakerConfig {
     pub failures_percent: u32,
     /// The window, milliseconds. Default 10000; 100 to 600000.
     pub window_ms: u64,
-    /// How long nobody tries, milliseconds; then one request does at a time. Default 5000; 100 to 600000.
+    /// How long nobody tries, milliseconds; then one request does at a time, and the next after as long again. Default 5000; 100 to
+    /// 600000.
     pub open_ms: u64,
 }
 
@@ -111,7 +112,10 @@ struct Counted {
     suspects: Vec<(Suspect, u32)>,
     /// Nobody tries before; `None`: closed.
     open_until_us: Option<u64>,
-    is_probing: bool,
+    /// The try that is under way: its number, and when the next may begin all the same. Whoever tries may take as long as he likes
+    /// over his request.
+    probing: Option<(u64, u64)>,
+    probes: u64,
 }
 
 impl Counted {
@@ -135,6 +139,14 @@ impl Counted {
             }
         }
         self.failures = self.failures.saturating_add(1);
+    }
+
+    fn is_probing(&self, now_us: u64) -> bool {
+        self.probing.is_some_and(|(_, until_us)| now_us < until_us)
+    }
+
+    fn probe_is_over(&mut self, number: u64) {
+        self.probing = self.probing.filter(|(current, _)| *current != number);
     }
 
     fn begin(&mut self, now_us: u64) {
@@ -177,7 +189,8 @@ impl Breaker {
                 failed: 0,
                 suspects: Vec::new(),
                 open_until_us: None,
-                is_probing: false,
+                probing: None,
+                probes: 0,
             }),
         })
     }
@@ -198,7 +211,7 @@ impl Breaker {
         let mut counted = self.counted.lock();
         match counted.open_until_us {
             None => Admission::Yes,
-            Some(until) if now_us < until || counted.is_probing => Admission::No,
+            Some(until) if now_us < until || counted.is_probing(now_us) => Admission::No,
             Some(until) => {
                 // Whoever made it fail would make it fail again, unless there is nobody else.
                 let are_told_apart = self.config.client_failures_max < self.config.failures_max;
@@ -206,9 +219,12 @@ impl Breaker {
                 if are_told_apart && counted.has_failed(client) && now_us < until + patience_us {
                     return Admission::No;
                 }
-                counted.is_probing = true;
+                counted.probes += 1;
+                let number = counted.probes;
+                counted.probing = Some((number, now_us + patience_us));
                 Admission::Probe(Probe {
                     breaker: self.clone(),
+                    number,
                     is_settled: false,
                 })
             }
@@ -245,37 +261,47 @@ impl Breaker {
         let began_us = counted.window_began_us;
         counted.begin(began_us);
         self.tried.store(0, Ordering::Relaxed);
-        counted.is_probing = false;
+        counted.probing = None;
         self.is_open.store(false, Ordering::Release);
     }
 }
 
-/// The right to try while the breaker is open. One that is dropped without a result leaves the next to try.
+/// The right to try while the breaker is open. One that is dropped without a result leaves the next to try, as does one that has
+/// none after `open_ms`.
 #[derive(Debug)]
 pub(super) struct Probe {
     breaker: Arc<Breaker>,
+    number: u64,
     is_settled: bool,
 }
 
 impl Probe {
-    pub(super) fn succeeded(mut self) {
+    /// True if the breaker closed by it.
+    pub(super) fn succeeded(mut self) -> bool {
         self.is_settled = true;
-        self.breaker.close();
+        let is_open = self.breaker.state() == BreakerState::Open;
+        if is_open {
+            self.breaker.close();
+        }
+        is_open
     }
 
     pub(super) fn failed(mut self, now_us: u64, client: Option<IpAddr>) {
         self.is_settled = true;
         let mut counted = self.breaker.counted.lock();
-        counted.is_probing = false;
+        counted.probe_is_over(self.number);
         counted.count(client, self.breaker.config.client_failures_max);
-        counted.open_until_us = Some(now_us + self.breaker.config.open_ms * 1000);
+        // Another may have succeeded meanwhile.
+        if counted.open_until_us.is_some() {
+            counted.open_until_us = Some(now_us + self.breaker.config.open_ms * 1000);
+        }
     }
 }
 
 impl Drop for Probe {
     fn drop(&mut self) {
         if !self.is_settled {
-            self.breaker.counted.lock().is_probing = false;
+            self.breaker.counted.lock().probe_is_over(self.number);
         }
     }
 }
@@ -333,6 +359,33 @@ mod tests {
             !breaker.failed(404_002, None),
             "it counts from the beginning"
         );
+    }
+
+    /// Whoever tries may be a client that takes its answer by the byte.
+    #[test]
+    fn a_try_that_does_not_end_keeps_nobody_from_the_next() {
+        let breaker = Breaker::new(CONFIG);
+        assert!((0..3).any(|_| breaker.failed(0, None)));
+        let slow = probe(&breaker, 200_000).expect("a try");
+        assert!(probe(&breaker, 399_999).is_none());
+        let second = probe(&breaker, 400_000).expect("another");
+        // One that is long past its time says nothing of who tries now.
+        drop(slow);
+        assert!(probe(&breaker, 400_001).is_none());
+        second.succeeded();
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        assert!(matches!(breaker.admit(400_002, None), Admission::Yes));
+    }
+
+    #[test]
+    fn a_late_failure_does_not_open_what_another_try_has_closed() {
+        let breaker = Breaker::new(CONFIG);
+        assert!((0..3).any(|_| breaker.failed(0, None)));
+        let slow = probe(&breaker, 200_000).expect("a try");
+        probe(&breaker, 400_000).expect("another").succeeded();
+        slow.failed(400_001, None);
+        assert!(matches!(breaker.admit(400_002, None), Admission::Yes));
+        assert_eq!(breaker.counted.lock().open_until_us, None);
     }
 
     #[test]

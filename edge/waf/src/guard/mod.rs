@@ -2,10 +2,12 @@
 //!
 //! A panic, an overrun of the budget and a missing rule set let the request through, are told to the [`Witness`] and count towards
 //! a breaker; while that is open requests pass without inspection, and one at a time tries whether it works again. One client's
-//! requests alone do not open it. What finds no turn on the threads beside the workers is let through and told as well.
+//! requests alone do not open it. What finds no turn on the threads beside the workers is let through and told as well. All that
+//! is let through is counted, and has an event, up to so many a second.
 
 mod breaker;
 mod request;
+mod sample;
 mod witness;
 
 use std::net::IpAddr;
@@ -15,9 +17,10 @@ use std::thread::JoinHandle;
 
 pub use breaker::{BreakerConfig, BreakerState};
 pub use request::{Guarded, RequestLine, Verdict};
-pub use witness::{FailedOpen, FailureKind, Witness};
+pub use witness::{FailedOpen, FailureKind, Unfinished, Witness};
 
 use breaker::{Admission, Breaker, Probe};
+use sample::{Reason, Sampler};
 
 use crate::lane::MediaHead;
 use crate::site::{Loaded, Site, SiteError};
@@ -32,6 +35,7 @@ pub struct Guard {
     breaker: Arc<Breaker>,
     ticks: Arc<dyn Ticks>,
     witness: Arc<dyn Witness>,
+    sampler: Sampler,
 }
 
 impl Guard {
@@ -50,6 +54,7 @@ impl Guard {
             breaker: Breaker::new(breaker),
             ticks,
             witness,
+            sampler: Sampler::default(),
         })
     }
 
@@ -70,32 +75,29 @@ impl Guard {
     pub fn begin(self: &Arc<Self>, route: &str, client: Client) -> Guarded {
         let Some(rules) = self.site.current() else {
             let probe = match self.breaker.admit(self.ticks.now_us(), None) {
-                Admission::No => return self.pass(route, true),
+                Admission::No => return self.bypass(route, &client),
                 Admission::Yes => None,
                 Admission::Probe(probe) => Some(probe),
             };
-            self.fail(
-                FailureKind::Unloaded,
-                route,
-                &client.id,
-                String::new(),
-                (probe, None),
-            );
-            return self.pass(route, false);
+            // Nobody's fault.
+            let mut guarded = Guarded::new(self.clone(), route, Some(&client), probe);
+            guarded.unloaded();
+            return guarded;
         };
         let policy = rules.policy(route);
         if policy.is_off() {
-            return self.pass(route, false);
+            return Guarded::new(self.clone(), route, None, None);
         }
-        let address = client.address;
-        let probe = match self.breaker.admit(self.ticks.now_us(), Some(address)) {
-            Admission::No => return self.pass(route, true),
+        let probe = match self
+            .breaker
+            .admit(self.ticks.now_us(), Some(client.address))
+        {
+            Admission::No => return self.bypass(route, &client),
             Admission::Yes => None,
             Admission::Probe(probe) => Some(probe),
         };
         let environment = &self.environment;
-        let mut guarded =
-            Guarded::new(self.clone(), route, client.id.clone(), Some(address), probe);
+        let mut guarded = Guarded::new(self.clone(), route, Some(&client), probe);
         guarded.start(|| Transaction::under(policy, environment, client));
         guarded
     }
@@ -145,11 +147,16 @@ impl Guard {
         })
     }
 
-    fn pass(self: &Arc<Self>, route: &str, is_bypass: bool) -> Guarded {
-        if is_bypass {
-            self.witness.bypassed();
-        }
-        Guarded::new(self.clone(), route, String::new(), None, None)
+    fn bypass(self: &Arc<Self>, route: &str, client: &Client) -> Guarded {
+        self.witness.bypassed(route, &client.id);
+        let mut guarded = Guarded::new(self.clone(), route, Some(client), None);
+        guarded.bypassed();
+        guarded
+    }
+
+    /// Whether a request that was let through has an event: if so, how many had none since the last.
+    fn sample(&self, reason: Reason) -> Option<u64> {
+        self.sampler.take(reason, self.ticks.now_us())
     }
 
     /// `whose`: the try that it was, if it was one, and the client whose request it is, unless it is nobody's fault.
@@ -169,7 +176,7 @@ impl Guard {
         });
         // The engine is neither broken nor late: to give up what workers still inspect would help nobody, and clients enough could
         // bring it about. A try says nothing then.
-        if kind == FailureKind::Overload {
+        if matches!(kind, FailureKind::Overload | FailureKind::Lost) {
             return;
         }
         let now_us = self.ticks.now_us();
@@ -183,7 +190,8 @@ impl Guard {
     }
 
     fn succeed(&self, probe: Probe) {
-        probe.succeeded();
-        self.witness.breaker(BreakerState::Closed);
+        if probe.succeeded() {
+            self.witness.breaker(BreakerState::Closed);
+        }
     }
 }

@@ -4,11 +4,12 @@ use std::any::Any;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use super::{FailureKind, Guard, Probe};
+use super::{FailureKind, Guard, Probe, Reason, Unfinished};
 use crate::beside::TurnedAway;
-use crate::transaction::Transaction;
-use crate::verdict::{AuditEvent, Block, Outcome};
+use crate::transaction::{Client, Transaction};
+use crate::verdict::{AuditEvent, Block, LetThrough, Outcome, excerpt};
 
 /// The answer after each step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,14 +40,18 @@ pub struct Guarded {
     route: Arc<str>,
     id: String,
     client: Option<IpAddr>,
+    began_ms: i64,
+    is_let_through: bool,
+    /// The event of a request that was let through, if it has one.
+    aloud: Option<Box<AuditEvent>>,
 }
 
 impl Guarded {
+    /// Of `client`, if there is to be any inspection.
     pub(super) fn new(
         guard: Arc<Guard>,
         route: &str,
-        id: String,
-        client: Option<IpAddr>,
+        client: Option<&Client>,
         probe: Option<Probe>,
     ) -> Self {
         Self {
@@ -54,9 +59,26 @@ impl Guarded {
             transaction: None,
             probe,
             route: Arc::from(route),
-            id,
-            client,
+            id: client.map_or_else(String::new, |client| client.id.clone()),
+            client: client.map(|client| client.address),
+            began_ms: client.map_or(0, |client| client.now_ms),
+            is_let_through: false,
+            aloud: None,
         }
+    }
+
+    /// There are no rules, which is no fault of the client's.
+    pub(super) fn unloaded(&mut self) {
+        let kind = FailureKind::Unloaded;
+        self.tell_let_through(Reason::Failed(kind), "", None);
+        let whose = (self.probe.take(), None);
+        self.guard
+            .fail(kind, &self.route, &self.id, String::new(), whose);
+    }
+
+    /// Inspection is given up.
+    pub(super) fn bypassed(&mut self) {
+        self.tell_let_through(Reason::Bypassed, "", None);
     }
 
     pub(super) fn start(&mut self, begin: impl FnOnce() -> Transaction) {
@@ -70,6 +92,26 @@ impl Guarded {
     #[must_use]
     pub fn is_inspected(&self) -> bool {
         self.transaction.is_some()
+    }
+
+    /// Whether it, or the rest of it, was let through without its rules. On a route without inspection it was not.
+    #[must_use]
+    pub fn is_let_through(&self) -> bool {
+        self.is_let_through
+    }
+
+    /// Has rules end early once `left` is set: nobody waits for what comes of them.
+    pub fn heed(&mut self, left: Option<Arc<AtomicBool>>) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.heed(left);
+        }
+    }
+
+    /// Whether rules ended early since nobody waited for them.
+    #[must_use]
+    pub fn has_ended_early(&self) -> bool {
+        let transaction = self.transaction.as_ref();
+        transaction.is_some_and(|transaction| transaction.has_ended_early())
     }
 
     /// Whether what is left to look at of the request is long, and nothing for a worker.
@@ -100,7 +142,11 @@ impl Guarded {
     /// Lets the request through without the rules that are left: there is no turn for them.
     pub fn let_through(&mut self, why: TurnedAway) {
         if self.is_inspected() {
-            self.failed(FailureKind::Overload, why.name().to_owned());
+            let kind = match why {
+                TurnedAway::Lost => FailureKind::Lost,
+                _ => FailureKind::Overload,
+            };
+            self.failed(kind, why.name().to_owned());
         }
     }
 
@@ -110,6 +156,10 @@ impl Guarded {
         line: RequestLine<'_>,
         fields: impl IntoIterator<Item = (&'h [u8], &'h [u8])>,
     ) -> Verdict {
+        if self.aloud.is_some() {
+            self.describe(line, fields);
+            return Verdict::Pass;
+        }
         self.step(|transaction| {
             transaction.request_line(line.method, line.target, line.protocol);
             for (name, value) in fields {
@@ -173,7 +223,9 @@ impl Guarded {
 
     /// The end: phase 5, and the event if there is anything to tell.
     pub fn finish(mut self) -> Option<AuditEvent> {
-        let transaction = self.transaction.as_mut()?;
+        let Some(transaction) = self.transaction.as_mut() else {
+            return self.aloud.map(|event| *event);
+        };
         let is_aloud = self.guard.site.config().audit_all;
         let end = || match is_aloud {
             true => Some(transaction.finish_aloud()),
@@ -181,14 +233,17 @@ impl Guarded {
         };
         match catch_unwind(AssertUnwindSafe(end)) {
             Ok(event) => {
-                if let Some(probe) = self.probe.take() {
+                // One whose rules ended early has tried nothing.
+                let has_tried = !transaction.has_ended_early();
+                if let Some(probe) = self.probe.take().filter(|_| has_tried) {
                     self.guard.succeed(probe);
                 }
+                self.tell_unfinished();
                 event
             }
             Err(panic) => {
                 self.failed(FailureKind::Panic, message(&*panic));
-                None
+                self.aloud.map(|event| *event)
             }
         }
     }
@@ -199,11 +254,13 @@ impl Guarded {
         };
         // What a panic leaves half done is this transaction, which is dropped, and shared counters, which are whole at every
         // moment that one can see them.
-        match catch_unwind(AssertUnwindSafe(|| run(transaction))) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(transaction)));
+        let spent_us = transaction.spent_us();
+        self.tell_unfinished();
+        match outcome {
             Ok(Outcome::Pass) => Verdict::Pass,
             Ok(Outcome::Block(block)) => Verdict::Block(block),
             Ok(Outcome::Overrun) => {
-                let spent_us = transaction.spent_us();
                 self.failed(FailureKind::Overrun, format!("{spent_us} us"));
                 Verdict::Pass
             }
@@ -214,12 +271,67 @@ impl Guarded {
         }
     }
 
+    fn tell_unfinished(&mut self) {
+        let Some(transaction) = &mut self.transaction else {
+            return;
+        };
+        while let Some(rule) = transaction.next_unfinished() {
+            self.guard.witness.unfinished(&Unfinished {
+                rule,
+                route: &self.route,
+                id: &self.id,
+            });
+        }
+    }
+
     fn failed(&mut self, kind: FailureKind, detail: String) {
         let transaction = self.transaction.take();
-        // One that panicked may panic again.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(transaction)));
+        // What rules had found by then. One that panicked may panic again.
+        let tell = || transaction.map(|mut transaction| transaction.event());
+        let event = catch_unwind(AssertUnwindSafe(tell)).ok().flatten();
+        self.tell_let_through(Reason::Failed(kind), &detail, event);
         let whose = (self.probe.take(), self.client);
         self.guard.fail(kind, &self.route, &self.id, detail, whose);
+    }
+
+    /// Keeps an event of it for the end, if there is to be one: always of a request in which a rule matched.
+    fn tell_let_through(&mut self, reason: Reason, detail: &str, event: Option<AuditEvent>) {
+        self.is_let_through = true;
+        let has_matched = event
+            .as_ref()
+            .is_some_and(|event| !event.matches.is_empty());
+        let untold = match has_matched {
+            true => Some(0),
+            false => self.guard.sample(reason),
+        };
+        let Some(untold) = untold else { return };
+        let mut event = event.unwrap_or_else(|| {
+            let client = self
+                .client
+                .map_or_else(String::new, |client| client.to_string());
+            AuditEvent::bare(self.id.clone(), self.began_ms, client)
+        });
+        event.let_through = Some(LetThrough {
+            reason: reason.name().to_owned(),
+            detail: detail.to_owned(),
+            untold,
+        });
+        self.aloud = Some(Box::new(event));
+    }
+
+    /// What is told of a request that no rule looks at.
+    fn describe<'h>(
+        &mut self,
+        line: RequestLine<'_>,
+        fields: impl IntoIterator<Item = (&'h [u8], &'h [u8])>,
+    ) {
+        let Some(event) = &mut self.aloud else { return };
+        let most = self.guard.site.config().limits.excerpt_bytes_max;
+        event.method = excerpt(line.method, most);
+        event.target = excerpt(line.target, most);
+        let mut fields = fields.into_iter();
+        let host = fields.find(|(name, _)| name.eq_ignore_ascii_case(b"host"));
+        event.host = excerpt(host.map_or(b"", |(_, value)| value), most);
     }
 }
 

@@ -17,11 +17,19 @@ pub enum FailureKind {
     Unloaded,
     /// The threads on which it was to be inspected have too much to do.
     Overload,
+    /// It was lost with the thread on which it was inspected.
+    Lost,
 }
 
 impl FailureKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Panic, Self::Overrun, Self::Unloaded, Self::Overload];
+    pub const ALL: [Self; 5] = [
+        Self::Panic,
+        Self::Overrun,
+        Self::Unloaded,
+        Self::Overload,
+        Self::Lost,
+    ];
 
     /// Its name in logs and metrics.
     #[must_use]
@@ -31,6 +39,7 @@ impl FailureKind {
             Self::Overrun => "overrun",
             Self::Unloaded => "unloaded",
             Self::Overload => "overload",
+            Self::Lost => "lost",
         }
     }
 }
@@ -48,13 +57,27 @@ pub struct FailedOpen<'a> {
     pub detail: String,
 }
 
+/// A rule that gave up on a value, since its pattern took all the steps that it may: to the rule the value does not match.
+#[derive(Debug, Clone, Copy)]
+pub struct Unfinished<'a> {
+    /// The rule's id.
+    pub rule: u64,
+    /// The request's route.
+    pub route: &'a str,
+    /// Its transaction's id.
+    pub id: &'a str,
+}
+
 /// Told of everything that is not a verdict. Calls come from requests and must not wait.
 pub trait Witness: Send + Sync + fmt::Debug {
     /// A request was let through because inspection failed.
     fn failed_open(&self, failure: &FailedOpen<'_>);
 
-    /// A request was let through because the breaker was open.
-    fn bypassed(&self);
+    /// A request was let through because the breaker was open: its route, and its id.
+    fn bypassed(&self, route: &str, id: &str);
+
+    /// A rule gave up on a value; once for each rule of a request.
+    fn unfinished(&self, unfinished: &Unfinished<'_>);
 
     /// The breaker opened or closed.
     fn breaker(&self, state: BreakerState);

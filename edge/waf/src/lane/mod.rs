@@ -19,6 +19,7 @@ use judge::{Form, Request};
 use known::Cleared;
 
 use crate::lang::variables::Variable;
+use crate::pattern::take_gave_up;
 use crate::policy::Policy;
 use crate::ruleset::RuleSet;
 use crate::transaction::SIGNALS;
@@ -235,6 +236,7 @@ impl Lane {
         let mut scratch = SCRATCH.try_with(RefCell::take).unwrap_or_default();
         scratch.reset(request.set.filters.words(), SCRATCH_BYTES_MAX);
         let mut form = Form::of(scratch.push(value));
+        take_gave_up();
         let mut cleared = Cleared::ForItself;
         for &chain in &self.by_kind[kind as usize] {
             let chain = &self.chains[chain as usize];
@@ -252,7 +254,8 @@ impl Lane {
                 cleared = Cleared::WithOthers;
             }
         }
-        if scratch.is_full() {
+        // What was cut was not looked at; where a pattern gave up, that is for who counts it.
+        if scratch.is_full() || take_gave_up() {
             cleared = Cleared::No;
         }
         let _ = SCRATCH.try_with(|place| place.replace(scratch));

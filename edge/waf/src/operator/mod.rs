@@ -78,7 +78,8 @@ impl Operator {
                     return None;
                 }
                 match capture {
-                    true => pattern.captures(value).map(Hit::Groups),
+                    // It matches, also where the groups are more than it has steps for.
+                    true => Some(pattern.captures(value).map_or(Hit::Whole, Hit::Groups)),
                     false => Some(Hit::Whole),
                 }
             }

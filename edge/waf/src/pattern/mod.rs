@@ -4,6 +4,7 @@ pub(crate) mod require;
 mod rewrite;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 /// Byte ranges of groups 0 to 9 of a match.
 pub(crate) type Groups = Vec<Option<std::ops::Range<usize>>>;
@@ -14,8 +15,26 @@ const GROUPS_MAX: usize = 10;
 const PATTERN_BYTES_MAX: usize = 16 << 20;
 /// Size of one pattern's lazily built automaton, bytes; beyond it the engine falls back to one that needs no cache.
 const CACHE_BYTES_MAX: usize = 1 << 20;
-/// Steps a backtracking pattern may take on one value; beyond it the value counts as not matching.
+/// Steps a backtracking pattern may take on one value; beyond it the value counts as not matching, and [`take_gave_up`] says so.
 const STEPS_MAX: usize = 100_000;
+
+thread_local! {
+    static GAVE_UP: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a pattern gave up on a value on this thread since this was asked last. A rule runs on one thread from its beginning to its
+/// end: whoever runs it asks when it is over, and nothing that looks at a value has to pass it on.
+pub(crate) fn take_gave_up() -> bool {
+    GAVE_UP.try_with(Cell::take).unwrap_or(false)
+}
+
+/// What a backtracking pattern found, or nothing if it gave up, which is kept for who asks.
+fn found<T>(outcome: Result<T, fancy_regex::Error>) -> Option<T> {
+    if outcome.is_err() {
+        let _ = GAVE_UP.try_with(|gave_up| gave_up.set(true));
+    }
+    outcome.ok()
+}
 
 /// A compiled pattern.
 #[derive(Debug)]
@@ -54,7 +73,7 @@ impl Pattern {
     pub(crate) fn is_match(&self, value: &[u8]) -> bool {
         match self {
             Self::Linear(regex) => regex.is_match(value),
-            Self::Backtracking(regex) => regex.is_match(&as_text(value)).unwrap_or(false),
+            Self::Backtracking(regex) => found(regex.is_match(&as_text(value))).unwrap_or(false),
         }
     }
 
@@ -73,7 +92,7 @@ impl Pattern {
             }
             Self::Backtracking(regex) => {
                 let text = as_text(value);
-                let captures = regex.captures(&text).ok().flatten()?;
+                let captures = found(regex.captures(&text)).flatten()?;
                 let byte_offset = |at: usize| text[..at].chars().count();
                 let range = |group: fancy_regex::Match<'_>| {
                     byte_offset(group.start())..byte_offset(group.end())
@@ -153,6 +172,17 @@ mod tests {
             );
         }
         assert!(Pattern::compile("(").is_err());
+    }
+
+    #[test]
+    fn a_pattern_that_gives_up_says_so_once() {
+        let pattern = Pattern::compile(r"^(?:(?=a)a+)+$").unwrap();
+        assert!(pattern.is_match(b"aaaa") && !pattern.is_match(b"b") && !take_gave_up());
+        let long = [[b'a'; 40].as_slice(), b"!"].concat();
+        assert!(!pattern.is_match(&long));
+        assert!(take_gave_up() && !take_gave_up());
+        assert_eq!(pattern.captures(&long), None);
+        assert!(take_gave_up());
     }
 
     #[test]

@@ -4,7 +4,11 @@
 //! dear to ask for; on one thread it never runs faster than the clock, so that it is asked for when a phase begins, and then
 //! only once the clock says that the budget may be spent.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::Transaction;
+use crate::lang::ast::EngineMode;
 
 /// A phase that took no longer by the clock counts with that, rather than with what it cost by another look at the other.
 const CLOSE_ENOUGH_US: u64 = 1_000;
@@ -32,13 +36,29 @@ impl Transaction {
         self.given
     }
 
+    /// From now on rules end early once this is set, since nobody waits for what comes of them.
+    pub(crate) fn heed(&mut self, left: Option<Arc<AtomicBool>>) {
+        self.left = left;
+    }
+
+    /// Whether they did.
+    pub(crate) fn has_ended_early(&self) -> bool {
+        self.ended_early
+    }
+
     pub(super) fn begin_spending(&mut self) {
         self.spent.began_us = self.environment.ticks.now_us();
         self.spent.effort_began_us = self.environment.effort.now_us();
     }
 
-    /// Looks at the budget, and keeps what comes of it.
+    /// Looks at the budget, and whether anybody waits; keeps what comes of it.
     pub(super) fn is_over_budget(&mut self) -> bool {
+        let left = self.left.as_ref();
+        if left.is_some_and(|left| left.load(Ordering::Relaxed)) {
+            self.ended_early = true;
+            self.engine = EngineMode::Off;
+            return true;
+        }
         let spent_us = self.spent.total_us;
         self.overrun |= self.values.is_full()
             || spent_us.saturating_add(self.passed_us()) > self.budget_us()

@@ -13,11 +13,13 @@ mod run;
 mod store;
 mod text;
 mod trace;
+mod unfinished;
 pub(crate) mod values;
 mod vars;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::body::Processor;
 use crate::body::coding::Decoder;
@@ -35,6 +37,7 @@ use budget::Spent;
 use store::Store;
 pub(crate) use store::is_stored;
 pub(crate) use trace::Step;
+use unfinished::Unfinished;
 use values::{ValueId, Values};
 use vars::Vars;
 
@@ -115,6 +118,10 @@ pub struct Transaction {
     enforced: bool,
     allowed_through: u8,
     overrun: bool,
+    unfinished: Unfinished,
+    /// Set by somebody else once nobody waits for what comes of rules.
+    left: Option<Arc<AtomicBool>>,
+    ended_early: bool,
     /// What rules were given to look at, bytes.
     given: usize,
     spent: Spent,
@@ -198,6 +205,9 @@ impl Transaction {
             enforced: false,
             allowed_through: 0,
             overrun: false,
+            unfinished: Unfinished::default(),
+            left: None,
+            ended_early: false,
             given: 0,
             spent: Spent::default(),
             status: None,
@@ -256,8 +266,9 @@ impl Transaction {
 
     fn outcome(&self) -> Outcome {
         match &self.blocked {
-            _ if self.overrun => Outcome::Overrun,
+            // What was decided in time is not undone by what it took.
             Some(block) if self.enforced => Outcome::Block(block.clone()),
+            _ if self.overrun => Outcome::Overrun,
             _ => Outcome::Pass,
         }
     }

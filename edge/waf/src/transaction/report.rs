@@ -112,7 +112,8 @@ impl Transaction {
         let nothing = self.matches.is_empty()
             && self.blocked.is_none()
             && !self.body_cut
-            && self.body_error.is_none();
+            && self.body_error.is_none()
+            && self.unfinished().is_empty();
         if !self.audit || nothing && self.outcome() != Outcome::Overrun {
             return None;
         }
@@ -125,7 +126,8 @@ impl Transaction {
         self.event()
     }
 
-    fn event(&mut self) -> AuditEvent {
+    /// The event as far as it has come.
+    pub(crate) fn event(&mut self) -> AuditEvent {
         let most = self.environment.limits.excerpt_bytes_max;
         let host = self.store.list(Variable::RequestHeaders).iter();
         let host = host
@@ -148,6 +150,8 @@ impl Transaction {
             body_cut: self.body_cut,
             overrun: self.overrun,
             body_error: self.body_error.clone(),
+            unfinished: self.unfinished().to_vec(),
+            let_through: None,
         }
     }
 }

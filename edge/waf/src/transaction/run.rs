@@ -10,6 +10,7 @@ use crate::filter::FilterId;
 use crate::lang::ast::EngineMode;
 use crate::lang::variables::Variable;
 use crate::operator::{Hit, Operator, leading_number};
+use crate::pattern::take_gave_up;
 use crate::ruleset::{Flow, Member, Rule, RuleSet, Test, Which};
 use crate::transform::Transformation;
 use crate::verdict::Outcome;
@@ -25,6 +26,8 @@ impl Transaction {
         }
         let set = self.set.clone();
         self.begin_spending();
+        // What was before on this thread is somebody else's.
+        take_gave_up();
         self.units.reset(set.units.len(), set.filters.words());
         let heads = &set.phases[usize::from(phase)];
         let mut at = 0;
@@ -38,7 +41,14 @@ impl Transaction {
                     break;
                 }
             }
-            if self.removed.contains(head) || !self.chain(&set, head) {
+            if self.removed.contains(head) {
+                continue;
+            }
+            let matched = self.chain(&set, head);
+            if take_gave_up() {
+                self.leave_unfinished(&set, head);
+            }
+            if !matched {
                 continue;
             }
             self.conclude(&set, head, phase);

@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use mcsp_edge_waf::{Beside, BesideConfig, Place, ThreadTicks, TurnedAway, Work};
+use mcsp_edge_waf::{Beside, BesideConfig, Place, ThreadTicks, Ticks, TurnedAway, Work};
 
 /// Longest wait for another thread; a test that is good waits for none.
 const LONG: Duration = Duration::from_secs(60);
@@ -137,6 +138,17 @@ fn a_place_that_is_given_up_is_free() {
 }
 
 #[test]
+fn what_nobody_waits_for_may_stay() {
+    let bench = Bench::new(config(1));
+    let held = bench.enter(1, "a1");
+    assert_eq!(bench.next(), Told::Begun("a1"));
+    let (place, _let_go) = bench.enter(2, "b1");
+    place.stay();
+    drop(held);
+    assert_eq!(bench.next(), Told::Begun("b1"));
+}
+
+#[test]
 fn work_that_panics_ends_no_thread_and_keeps_no_place() {
     let bench = Bench::new(config(1));
     for _ in 0..5 {
@@ -147,6 +159,58 @@ fn work_that_panics_ends_no_thread_and_keeps_no_place() {
     }
     let _good = bench.enter(1, "a1");
     assert_eq!(bench.next(), Told::Begun("a1"));
+}
+
+/// It says so where it is asked for the cost of work, which is not part of any work.
+#[test]
+fn a_thread_that_fails_beside_its_work_serves_on_and_keeps_no_place() {
+    #[derive(Debug, Default)]
+    struct Failing(AtomicBool);
+    impl Ticks for Failing {
+        fn now_us(&self) -> u64 {
+            assert!(
+                !self.0.swap(false, Ordering::SeqCst),
+                "a fault that was put in"
+            );
+            0
+        }
+    }
+    let failing = Arc::new(Failing::default());
+    let (tell, told) = channel();
+    let beside = Beside::start(&config(1), failing.clone()).unwrap().unwrap();
+    let bench = Bench { beside, tell, told };
+    for _ in 0..5 {
+        failing.0.store(true, Ordering::SeqCst);
+        let (_lost, until) = bench.enter(1, "lost");
+        // It is dropped, undone, and so is its place.
+        assert!(until_is(|| !failing.0.load(Ordering::SeqCst)));
+        drop(until);
+    }
+    let _good = bench.enter(1, "a1");
+    assert_eq!(bench.next(), Told::Begun("a1"));
+}
+
+fn until_is(is_so: impl Fn() -> bool) -> bool {
+    let began = Instant::now();
+    while !is_so() && began.elapsed() < LONG {
+        std::thread::yield_now();
+    }
+    is_so()
+}
+
+#[test]
+fn a_client_knows_whether_its_share_is_taken() {
+    let bench = Bench::new(config(1));
+    let client = |number| IpAddr::from([192, 0, 2, number]);
+    let held = bench.enter(1, "a1");
+    assert_eq!(bench.next(), Told::Begun("a1"));
+    assert!(bench.beside.has_share_left(client(1)));
+    let second = bench.enter(1, "a2");
+    assert!(!bench.beside.has_share_left(client(1)));
+    assert!(bench.beside.has_share_left(client(2)));
+    drop(second);
+    assert!(bench.beside.has_share_left(client(1)));
+    drop(held);
 }
 
 #[test]

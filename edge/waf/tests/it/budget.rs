@@ -72,6 +72,20 @@ fn an_overrun_ends_inspection_and_is_told() {
     assert!(event.overrun && event.block.is_none());
 }
 
+#[test]
+fn a_refusal_in_time_is_not_undone_by_what_it_took() {
+    let limits = Limits {
+        budget_us: 1000,
+        ..Limits::default()
+    };
+    let late = SlowTicks::by(2_000);
+    let environment = environment_of(limits, &late, &late);
+    let set = rules("SecAction \"id:1,phase:1,deny\"");
+    let mut transaction = Transaction::new(&set, &environment, client());
+    let outcome = transaction.request_head_done();
+    assert!(matches!(outcome, Outcome::Block(block) if block.rule == 1));
+}
+
 /// The machine has other things to do, and the rules are no slower for it.
 #[test]
 fn time_in_which_the_thread_did_not_run_is_nobodys_overrun() {
