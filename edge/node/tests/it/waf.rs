@@ -39,6 +39,11 @@ struct Old {
 
 async fn answer(State(old): State<Old>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    if parts.uri.path() == "/hasty" {
+        // It acts on the head, whatever follows.
+        old.asked.fetch_add(1, Ordering::SeqCst);
+        return Response::default();
+    }
     let Ok(body) = to_bytes(body, 64 << 20).await else {
         return Response::default();
     };
@@ -130,6 +135,16 @@ impl Site {
         lines
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
+    }
+
+    /// The first event of a request that was let through for that reason.
+    pub(crate) async fn let_through(&self, reason: &str) -> serde_json::Value {
+        let told = || {
+            let mut events = self.events().into_iter();
+            events.find(|event| event["let_through"]["reason"] == reason)
+        };
+        wait_for("an event of it", || async { told().is_some() }).await;
+        told().unwrap()
     }
 
     pub(crate) async fn event(&self, nth: usize) -> serde_json::Value {

@@ -1,9 +1,10 @@
 //! What takes rules long is done beside the workers: nobody else waits for it, it fails open as all inspection does, and no client
 //! has more than its share.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, TcpStream};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use reqwest::{Method, Response, StatusCode};
 use tempfile::TempDir;
@@ -169,6 +170,50 @@ async fn a_head_that_speaks_of_an_empty_body_is_inspected_as_a_whole() {
     assert!(answer.await.starts_with("HTTP/1.1 403 "));
 }
 
+/// Its origin could act on the head alone.
+#[tokio::test]
+async fn a_head_is_inspected_before_its_origin_has_it_whatever_body_follows() {
+    let holding = Holding::new("").await;
+    for (method, length, status) in [
+        ("POST", "Transfer-Encoding: chunked", 403),
+        ("GET", "Transfer-Encoding: chunked", 403),
+        ("PUT", "Content-Length: 100000", 403),
+    ] {
+        let head = format!("{method} /hasty?q=an+attack HTTP/1.1\r\nHost: a\r\n{length}\r\n\r\n");
+        let mut client = TcpStream::connect(holding.site.node.plain).unwrap();
+        client.write_all(head.as_bytes()).unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        let mut answer = [0; 12];
+        let read = tokio::task::spawn_blocking(move || {
+            client.read_exact(&mut answer).unwrap();
+            answer
+        });
+        let answer = String::from_utf8_lossy(&read.await.unwrap()).into_owned();
+        assert_eq!(answer, format!("HTTP/1.1 {status}"), "{method} {length}");
+    }
+    assert_eq!(holding.site.asked(), 0);
+    let event = holding.site.event(2).await;
+    assert_eq!(
+        (&event["matches"][0]["id"], &event["status"]),
+        (&1101.into(), &403.into())
+    );
+    // What is harmless goes on, and is judged as a whole.
+    let pieces = |last: &str| {
+        let pieces = ["a=1&", "q=", last]
+            .map(str::to_owned)
+            .map(Ok::<_, std::io::Error>);
+        reqwest::Body::wrap_stream(futures::stream::iter(pieces))
+    };
+    assert_eq!(holding.site.post("/", pieces("good")).await, 200);
+    assert_eq!(holding.site.post("/", pieces("attack")).await, 403);
+    let node = &holding.site.node;
+    let passed = ["route=\"old\"", "outcome=\"passed\""];
+    node.counts("mcsp_edge_waf_requests_total", &passed, 1.0)
+        .await;
+}
+
 #[tokio::test]
 async fn a_panic_beside_the_workers_lets_the_request_through() {
     let rules = "SecRule ARGS:q \"@faultPanic crash\" \"id:1100,phase:2,pass,nolog\"\n\
@@ -264,6 +309,86 @@ async fn waits_too_long(overload: &str, other: u16) {
     assert_eq!(log.contains("\"kind\":\"overload\""), overload == "pass");
     // What is short is looked at all the same.
     assert_eq!(holding.site.post("/", "q=an+attack").await, 403);
+    holding.let_go();
+    assert_eq!(status(first).await, 200);
+}
+
+/// What it brought takes no turn from anybody else, though rules were at it already.
+#[tokio::test]
+async fn rules_end_early_when_their_client_goes_in_the_middle_of_them() {
+    let folder = TempDir::new().unwrap();
+    let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+    for path in [&first, &second] {
+        std::fs::write(path, "").unwrap();
+    }
+    // The budget, and whether anybody waits, is looked at between some rules.
+    let between: String = (1200..1240)
+        .map(|id| format!("SecAction \"id:{id},phase:2,pass,nolog\"\n"))
+        .collect();
+    let hold = |id: u32, path: &PathBuf| {
+        let path = path.display();
+        format!("SecRule ARGS:hold \"@faultHold {path}\" \"id:{id},phase:2,pass,nolog\"\n")
+    };
+    let rules = format!("{}{between}{}", hold(1100, &first), hold(1101, &second));
+    let site = Site::on_one_worker(&rules, "").await;
+    let body = padded("hold=1");
+    let mut client = TcpStream::connect(site.node.plain).unwrap();
+    write!(
+        client,
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let begun = |path: &PathBuf| path.with_extension("begun").exists();
+    wait_for("rules to look at it", || async { begun(&first) }).await;
+    drop(client);
+    wait_for("word that it has gone", || async {
+        let places = site.node.metric("mcsp_edge_waf_beside_places", &[]);
+        places.await == 0.0
+    })
+    .await;
+    std::fs::remove_file(&first).unwrap();
+    let node = &site.node;
+    node.counts("mcsp_edge_waf_beside_total", &["outcome=\"left\""], 1.0)
+        .await;
+    node.counts("mcsp_edge_waf_requests_total", &["outcome=\"left\""], 1.0)
+        .await;
+    assert!(!begun(&second) && site.asked() == 0);
+}
+
+/// Not for a worker, which is everybody's.
+#[tokio::test]
+async fn an_answer_beyond_its_clients_share_waits_for_what_is_its_own() {
+    let holding =
+        Holding::new("[waf.beside]\nthreads = 1\nclient_places_max = 1\nwait_ms_max = 60000\n")
+            .await;
+    let first = holding.ask(1, Method::GET, "/large", "");
+    holding.are_there(1.0).await;
+    let second = holding.ask(1, Method::GET, "/large", "");
+    for _ in 0..3 {
+        assert_eq!(holding.site.get("/").await, 200);
+    }
+    assert!(!first.is_finished() && !second.is_finished());
+    holding.let_go();
+    assert_eq!(status(first).await, 200);
+    assert_eq!(status(second).await, 200);
+    let counted = [
+        holding.came_to("inspected").await,
+        holding.came_to("share").await,
+    ];
+    assert_eq!(counted, [2.0, 0.0]);
+}
+
+#[tokio::test]
+async fn an_answer_that_waits_for_its_clients_others_too_long_is_refused() {
+    let holding =
+        Holding::new("[waf.beside]\nthreads = 1\nclient_places_max = 1\nwait_ms_max = 500\n").await;
+    let first = holding.ask(1, Method::GET, "/large", "");
+    holding.are_there(1.0).await;
+    let second = holding.ask(1, Method::GET, "/large", "").await.unwrap();
+    assert_eq!(second.status(), 429);
+    assert!(header(second.headers(), "retry-after").is_some());
+    assert_eq!(holding.site.failed_open("overload").await, 0.0);
     holding.let_go();
     assert_eq!(status(first).await, 200);
 }

@@ -12,6 +12,16 @@ pub(crate) const BREAKER: &str =
 pub(crate) async fn is_given_up_and_comes_back(site: &Site) {
     assert!(site.node.log().contains("\"alert\":\"waf-given-up\""));
     let bypassed = site.get("/?q=an+attack").await;
+    let event = site.let_through("bypassed").await;
+    assert_eq!(
+        (&event["method"], &event["target"], &event["status"]),
+        (&"GET".into(), &"/?q=an+attack".into(), &200.into())
+    );
+    assert_eq!(event["client"], "127.0.0.1");
+    wait_for("word of what passes", || async {
+        site.node.log().contains("\"kind\":\"bypassed\"")
+    })
+    .await;
     wait_for("inspection", || async {
         site.get("/?q=an+attack").await == 403
     })
@@ -41,6 +51,15 @@ async fn an_overrun_lets_the_request_through_until_inspection_is_given_up_and_tr
         .node
         .metric("mcsp_edge_waf_beside_total", &["inspected"]);
     assert_eq!(beside.await, 3.0, "they are long");
+    let event = site.let_through("overrun").await;
+    assert_eq!(
+        (&event["overrun"], &event["method"], &event["status"]),
+        (&true.into(), &"POST".into(), &200.into())
+    );
+    let passed = ["route=\"old\"", "outcome=\"let-through\""];
+    let node = &site.node;
+    node.counts("mcsp_edge_waf_requests_total", &passed, 3.0)
+        .await;
     assert!(site.node.log().contains("waf-fail-open"));
     is_given_up_and_comes_back(&site).await;
 }
@@ -102,4 +121,40 @@ async fn one_client_whose_requests_fail_does_not_switch_inspection_off() {
     assert_eq!(site.get("/?q=an+attack").await, 403);
     assert_eq!(site.node.metric("mcsp_edge_waf_given_up", &[]).await, 0.0);
     assert!(!site.node.log().contains("waf-given-up"));
+}
+
+/// To the rule it is no match, and somebody may have meant it to be none.
+#[tokio::test]
+async fn a_rule_that_gives_up_on_a_value_is_counted_and_told() {
+    let rules = "SecRule ARGS:q \"@rx ^(?:(?=a)a+)+$\" \"id:1100,phase:2,deny\"\n";
+    let site = Site::with_rules(rules, "").await;
+    let node = &site.node;
+    let total = || node.metric("mcsp_edge_waf_pattern_limit_total", &[]);
+    assert_eq!(site.get("/?q=aaaa").await, 403);
+    assert_eq!(total().await, 0.0);
+    let stuck = format!("/?q={}!", "a".repeat(40));
+    assert_eq!(site.get(&stuck).await, 200);
+    assert_eq!(total().await, 1.0);
+    let event = site.event(1).await;
+    assert_eq!(event["unfinished"], serde_json::json!([1100]));
+    wait_for("word of it", || async {
+        let log = node.log();
+        let mut lines = log.lines();
+        lines.any(|line| line.contains("waf-pattern-limit") && line.contains("\"rule\":1100"))
+    })
+    .await;
+}
+
+/// An alert is on the change of a number, which there has to be before.
+#[tokio::test]
+async fn whatever_may_be_let_through_is_counted_from_the_start() {
+    let site = Site::new("").await;
+    for kind in ["panic", "overrun", "unloaded", "overload", "lost"] {
+        let line = format!("mcsp_edge_waf_failed_open_total{{kind=\"{kind}\"}} 0");
+        assert!(site.node.metrics().await.contains(&line), "{line}");
+    }
+    for outcome in ["inspected", "share", "full", "late", "left", "lost"] {
+        let line = format!("mcsp_edge_waf_beside_total{{outcome=\"{outcome}\"}} 0");
+        assert!(site.node.metrics().await.contains(&line), "{line}");
+    }
 }

@@ -49,6 +49,40 @@ async fn heads_that_are_no_request_are_refused_and_told() {
     assert_eq!(site.events().len(), heads.len() + 1);
 }
 
+/// Rules look at it for as long as a file is there, which nobody else on the worker waits for.
+#[tokio::test]
+async fn a_long_head_that_is_no_request_is_looked_at_beside_the_workers() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let hold = folder.path().join("hold");
+    std::fs::write(&hold, "").unwrap();
+    let rules = format!(
+        "SecRule ARGS:hold \"@faultHold {}\" \"id:1100,phase:2,pass,nolog\"\n\
+         SecRule ARGS:q \"@contains attack\" \"id:1101,phase:2,deny,log,msg:'Attack'\"\n",
+        hold.display()
+    );
+    let site = Site::on_one_worker(&rules, "").await;
+    let pad = "x".repeat(9_000);
+    let head = format!("GET /?hold=1&q=attack&pad={pad} HTTP/1.1\r\nHost: a\r\nA : b\r\n\r\n");
+    let mut stream = TcpStream::connect(site.node.plain).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let begun = hold.with_extension("begun");
+    wait_for("rules to look at it", || async { begun.exists() }).await;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert_eq!(site.get("/").await, 200);
+    std::fs::remove_file(&hold).unwrap();
+    let event = site.event(0).await;
+    assert_eq!(
+        (&event["matches"][0]["id"], &event["status"]),
+        (&1101.into(), &400.into())
+    );
+    let blocked = ["route=\"refused\"", "outcome=\"blocked\""];
+    site.node
+        .counts("mcsp_edge_waf_requests_total", &blocked, 1.0)
+        .await;
+}
+
 /// Over HTTP/2: what is answered 400 is shown to rules, and of what is reset an event says why.
 #[tokio::test]
 async fn requests_that_http_2_refuses_are_told() {
