@@ -1,5 +1,5 @@
 //! What everything the shield does adds to a cached segment: the same request to a node with all of it and to one without, in
-//! turn, by one client on one core.
+//! turn, by one client on one core, which looks for its bytes until they are there: see [`Wait::Looking`].
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 
 use super::latencies::Latencies;
 use super::speaker::Speaker;
+use super::wait::Wait;
 use super::{CLIENT_ADDRESS, LOAD_CORE, Options, pin};
 use crate::error::BenchError;
 use crate::random::Random;
@@ -69,7 +70,7 @@ pub(super) async fn run(
                 let address = address.ok_or_else(|| {
                     BenchError::Answer("the node has no such listener".to_owned())
                 })?;
-                let speaker = Speaker::open(CLIENT_ADDRESS, address, tls).await;
+                let speaker = Speaker::open(CLIENT_ADDRESS, address, tls, Wait::Looking).await;
                 speakers.push((speaker.map_err(BenchError::Answer)?, paths));
             }
             let mut windows: [Vec<Sample>; 3] = Default::default();

@@ -9,6 +9,7 @@ mod pin;
 pub mod sink;
 mod speaker;
 mod viewers;
+mod wait;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
-//! A viewer's connection: HTTP/1.1, without TLS or over TLS 1.3, one blocking request after the other. What it costs itself is
+//! A viewer's connection: HTTP/1.1, without TLS or over TLS 1.3, one request after the other. What it costs itself is
 //! little and always the same.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +10,12 @@ use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tokio::net::TcpSocket;
 
+use super::wait::{Socket, Wait};
 use crate::error::BenchError;
 use crate::server::Certificate;
 
 /// Longest wait for a byte; beyond it the viewer has not been served.
-const READ_LIMIT: Duration = Duration::from_secs(5);
+const WAIT_MAX: Duration = Duration::from_secs(5);
 /// Longest head of an answer.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// What is read at once.
@@ -54,8 +55,8 @@ pub(super) async fn dial(from: IpAddr, to: SocketAddr) -> std::io::Result<tokio:
 }
 
 enum Line {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Plain(Socket),
+    Tls(Box<StreamOwned<ClientConnection, Socket>>),
 }
 
 /// An open connection.
@@ -66,7 +67,8 @@ pub(super) struct Speaker {
 }
 
 impl Speaker {
-    /// Connects from `from`, which is one of this machine's addresses; over TLS where there is a configuration for it.
+    /// Connects from `from`, which is one of this machine's addresses; over TLS where there is a configuration for it. `wait` is how
+    /// it waits for bytes.
     ///
     /// # Errors
     /// In words.
@@ -74,12 +76,11 @@ impl Speaker {
         from: IpAddr,
         to: SocketAddr,
         tls: Option<&Arc<ClientConfig>>,
+        wait: Wait,
     ) -> Result<Self, String> {
         let stream = dial(from, to).await.map_err(text)?;
         let stream = stream.into_std().map_err(text)?;
-        stream.set_nonblocking(false).map_err(text)?;
-        stream.set_read_timeout(Some(READ_LIMIT)).map_err(text)?;
-        stream.set_write_timeout(Some(READ_LIMIT)).map_err(text)?;
+        let stream = Socket::new(stream, wait, WAIT_MAX).map_err(text)?;
         let line = match tls {
             None => Line::Plain(stream),
             Some(config) => {

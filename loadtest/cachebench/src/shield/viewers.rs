@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 
 use super::latencies::Latencies;
 use super::speaker::Speaker;
+use super::wait::Wait;
 use super::{LOAD_CORE, pin};
 use crate::error::BenchError;
 use crate::random::Random;
@@ -77,7 +78,7 @@ impl Viewers {
         for (number, prefix) in prefixes.iter().enumerate() {
             let number = u8::try_from(number).unwrap_or(u8::MAX);
             let from = IpAddr::V4(Ipv4Addr::new(127, 1, 0, number.saturating_add(1)));
-            let speaker = Speaker::open(from, address, Some(tls)).await;
+            let speaker = Speaker::open(from, address, Some(tls), Wait::Asleep).await;
             let mut viewer = Viewer {
                 speaker: speaker.map_err(BenchError::Answer)?,
                 from,
@@ -182,7 +183,7 @@ impl Viewer {
     }
 
     fn connect_again(&mut self) {
-        let opened = Speaker::open(self.from, self.address, Some(&self.tls));
+        let opened = Speaker::open(self.from, self.address, Some(&self.tls), Wait::Asleep);
         match self.runtime.block_on(opened) {
             Ok(speaker) => self.speaker = speaker,
             Err(fault) => self.faults.lock().push(fault),
