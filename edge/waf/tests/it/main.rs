@@ -10,6 +10,7 @@ mod errors;
 mod guard;
 mod lane;
 mod lane_rules;
+mod let_through;
 mod ordinary;
 mod own;
 mod properties;
