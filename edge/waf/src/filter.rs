@@ -2,11 +2,8 @@
 
 use std::collections::HashMap;
 
-use aho_corasick::automaton::Automaton;
-use aho_corasick::dfa::DFA;
-use aho_corasick::{Anchored, MatchKind, StartKind};
-
 use crate::bytemap::ByteSet;
+use crate::literals::Literals;
 use crate::pattern::require::Requirement;
 
 /// A filter's number.
@@ -15,7 +12,7 @@ pub(crate) type FilterId = u32;
 /// All filters of a rule set.
 #[derive(Debug)]
 pub(crate) struct Filters {
-    automaton: Option<DFA>,
+    literals: Literals,
     /// By literal: the filters that it satisfies.
     owners: Vec<Vec<FilterId>>,
     /// Filters without literals: always candidates.
@@ -36,23 +33,11 @@ impl Filters {
         for (mine, always) in candidates.iter_mut().zip(&self.always) {
             *mine |= always;
         }
-        let Some(automaton) = &self.automaton else {
-            return;
-        };
-        let Ok(mut state) = automaton.start_state(Anchored::No) else {
-            return;
-        };
-        for byte in value {
-            state = automaton.next_state(Anchored::No, state, *byte);
-            if automaton.is_special(state) && automaton.is_match(state) {
-                for nth in 0..automaton.match_len(state) {
-                    let owners = &self.owners[automaton.match_pattern(state, nth).as_usize()];
-                    for &filter in owners {
-                        candidates[filter as usize / 64] |= 1 << (filter % 64);
-                    }
-                }
+        self.literals.find(value, |literal| {
+            for &filter in &self.owners[literal as usize] {
+                candidates[filter as usize / 64] |= 1 << (filter % 64);
             }
-        }
+        });
     }
 
     /// Whether a value with these bytes and these candidates can match.
@@ -104,32 +89,18 @@ impl FilterBuilder {
     }
 
     /// Builds the filters.
-    ///
-    /// # Errors
-    /// The automaton would be too large.
-    pub(crate) fn build(self) -> Result<Filters, String> {
+    pub(crate) fn build(self) -> Filters {
         let mut always = vec![0u64; self.bytes.len().div_ceil(64)];
         for filter in self.unconditional {
             always[filter as usize / 64] |= 1 << (filter % 64);
         }
         let mut literals: Vec<_> = self.literals.into_iter().collect();
         literals.sort();
-        let automaton = if literals.is_empty() {
-            None
-        } else {
-            let built = DFA::builder()
-                .ascii_case_insensitive(true)
-                .match_kind(MatchKind::Standard)
-                .start_kind(StartKind::Unanchored)
-                .prefilter(false)
-                .build(literals.iter().map(|(literal, _)| literal));
-            Some(built.map_err(|error| error.to_string())?)
-        };
-        Ok(Filters {
-            automaton,
+        Filters {
+            literals: Literals::new(literals.iter().map(|(literal, _)| literal.as_slice())),
             owners: literals.into_iter().map(|(_, owners)| owners).collect(),
             always,
             bytes: self.bytes,
-        })
+        }
     }
 }

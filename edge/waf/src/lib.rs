@@ -14,6 +14,7 @@ mod guard;
 mod lane;
 pub mod lang;
 mod limits;
+mod literals;
 mod operator;
 mod pattern;
 mod policy;

@@ -454,15 +454,7 @@ impl Builder {
             };
             self.rules[rule as usize].effects.push(effect);
         }
-        let nowhere = || Location {
-            file: Arc::from("rules"),
-            line: 1,
-            column: 1,
-        };
-        let filters = self
-            .filters
-            .build()
-            .map_err(|text| LoadError::new(nowhere(), LoadErrorKind::BadPattern(text)))?;
+        let filters = self.filters.build();
         let mut asks_body_length = Vec::new();
         for &head in self.phases.iter().flatten() {
             let mut next = Some(head);
