@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// Rounds of the processor between two looks at a socket: about a microsecond, so that the looks do not get in the way of the
@@ -18,12 +19,19 @@ pub(super) enum Wait {
     Looking,
 }
 
+/// What is taken from the kernel at once, bytes: all that has come of a segment. Whoever takes it record by record, with the time
+/// that each takes in between, gets in the way of what still comes, and how often is chance.
+const READ_BYTES: usize = 256 << 10;
+
 /// A connection that waits in the way it was told, and no longer than its bound.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
     wait: Wait,
     wait_max: Duration,
+    /// What was read, and which of it was not taken yet.
+    buffer: Vec<u8>,
+    left: Range<usize>,
 }
 
 impl Socket {
@@ -37,43 +45,55 @@ impl Socket {
             stream,
             wait,
             wait_max,
+            buffer: vec![0; READ_BYTES],
+            left: 0..0,
         })
     }
+}
 
-    fn until_ready<T>(
-        &mut self,
-        mut attempt: impl FnMut(&mut TcpStream) -> io::Result<T>,
-    ) -> io::Result<T> {
-        let first = attempt(&mut self.stream);
-        if self.wait == Wait::Asleep {
-            return first;
-        }
-        let mut last = first;
-        let started = Instant::now();
-        while let Err(error) = &last
-            && error.kind() == ErrorKind::WouldBlock
-        {
-            if started.elapsed() > self.wait_max {
-                return Err(ErrorKind::TimedOut.into());
-            }
-            for _ in 0..ROUNDS {
-                std::hint::spin_loop();
-            }
-            last = attempt(&mut self.stream);
-        }
-        last
+/// Tries until it need not be waited for any more.
+fn until_ready<T>(
+    (wait, wait_max): (Wait, Duration),
+    mut attempt: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    let mut last = attempt();
+    if wait == Wait::Asleep {
+        return last;
     }
+    let started = Instant::now();
+    while let Err(error) = &last
+        && error.kind() == ErrorKind::WouldBlock
+    {
+        if started.elapsed() > wait_max {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        for _ in 0..ROUNDS {
+            std::hint::spin_loop();
+        }
+        last = attempt();
+    }
+    last
 }
 
 impl Read for Socket {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.until_ready(|stream| stream.read(into))
+        let Self { stream, buffer, .. } = self;
+        if self.left.is_empty() {
+            let read = until_ready((self.wait, self.wait_max), || stream.read(buffer))?;
+            self.left = 0..read;
+        }
+        let taken = self.left.len().min(into.len());
+        let end = self.left.start + taken;
+        into[..taken].copy_from_slice(&self.buffer[self.left.start..end]);
+        self.left.start = end;
+        Ok(taken)
     }
 }
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.until_ready(|stream| stream.write(bytes))
+        let stream = &mut self.stream;
+        until_ready((self.wait, self.wait_max), || stream.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -109,7 +129,10 @@ mod tests {
             });
             question.send(()).unwrap();
             let mut got = [0; 5];
-            socket.read_exact(&mut got).unwrap();
+            // A little at a time, of what came at once.
+            let (begin, rest) = got.split_at_mut(2);
+            socket.read_exact(begin).unwrap();
+            socket.read_exact(rest).unwrap();
             assert_eq!(&got, b"first");
             socket.write_all(b"then").unwrap();
             let mut rest = Vec::new();
