@@ -10,6 +10,7 @@ mod collections;
 mod compile;
 mod error;
 mod filter;
+mod gates;
 mod guard;
 mod lane;
 pub mod lang;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::body::Processor;
 use crate::error::{Location, Notice};
 use crate::filter::{FilterId, Filters};
+use crate::gates::Gates;
 use crate::lang::actions::AllowScope;
 use crate::lang::ast::{EngineMode, RuleSelector};
 use crate::lang::variables::Variable;
@@ -20,6 +21,8 @@ pub struct RuleSet {
     pub(crate) rules: Vec<Rule>,
     /// Heads by phase, in order; phases count from 1.
     pub(crate) phases: [Vec<u32>; 6],
+    /// What says of each head that it need not be looked at.
+    pub(crate) gates: Gates,
     pub(crate) names: Names,
     pub(crate) pipelines: Vec<Vec<Transformation>>,
     pub(crate) units: Vec<Unit>,

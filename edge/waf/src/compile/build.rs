@@ -8,6 +8,7 @@ use super::notices::Notices;
 use super::{Item, Loader, operator, select, updates};
 use crate::error::{LoadError, LoadErrorKind, Location, NoticeKind};
 use crate::filter::FilterBuilder;
+use crate::gates::Gates;
 use crate::lang::actions::{self, Action, Ctl, SetVar};
 use crate::lang::ast::{OperatorAst, Placed, RuleAst, RuleSelector};
 use crate::lang::macros::{Piece, Template};
@@ -469,6 +470,7 @@ impl Builder {
         }
         Ok(RuleSet {
             asks_body_length,
+            gates: Gates::new(&self.phases, &self.rules),
             notices: self.notices.into_inner(),
             rules: self.rules,
             phases: self.phases,

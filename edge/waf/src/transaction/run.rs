@@ -44,6 +44,12 @@ impl Transaction {
             if self.removed.contains(head) {
                 continue;
             }
+            if let Some((filter, units)) = set.gates.get(phase, at - 1)
+                && !self.any_passes(&set, units, filter)
+            {
+                self.note(head, Some(head));
+                continue;
+            }
             let matched = self.chain(&set, head);
             if take_gave_up() {
                 self.leave_unfinished(&set, head);
@@ -95,10 +101,7 @@ impl Transaction {
         };
         if let Some(filter) = test.filter
             && !test.units.is_empty()
-            && !test
-                .units
-                .iter()
-                .any(|unit| self.unit_passes(set, *unit, filter))
+            && !self.any_passes(set, &test.units, filter)
         {
             return false;
         }
@@ -117,7 +120,14 @@ impl Transaction {
         matched
     }
 
+    /// Whether any value of some units may match.
+    fn any_passes(&mut self, set: &RuleSet, units: &[u32], filter: FilterId) -> bool {
+        let mut units = units.iter();
+        units.any(|unit| self.unit_passes(set, *unit, filter))
+    }
+
     /// Whether any value of a unit may match.
+    #[inline]
     fn unit_passes(&mut self, set: &RuleSet, unit: u32, filter: FilterId) -> bool {
         let words = set.filters.words();
         let at = unit as usize;
