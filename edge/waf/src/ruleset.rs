@@ -23,6 +23,8 @@ pub struct RuleSet {
     pub(crate) phases: [Vec<u32>; 6],
     /// What says of each head that it need not be looked at.
     pub(crate) gates: Gates,
+    /// Heads of chains that decide by what was found, and look at nothing else.
+    pub(crate) closing: RuleMask,
     pub(crate) names: Names,
     pub(crate) pipelines: Vec<Vec<Transformation>>,
     pub(crate) units: Vec<Unit>,

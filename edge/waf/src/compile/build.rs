@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::notices::Notices;
-use super::{Item, Loader, operator, select, updates};
+use super::{Item, Loader, closing, operator, select, updates};
 use crate::error::{LoadError, LoadErrorKind, Location, NoticeKind};
 use crate::filter::FilterBuilder;
 use crate::gates::Gates;
@@ -471,6 +471,7 @@ impl Builder {
         Ok(RuleSet {
             asks_body_length,
             gates: Gates::new(&self.phases, &self.rules),
+            closing: closing::mask(&self.rules, self.phases.iter().flatten().copied()),
             notices: self.notices.into_inner(),
             rules: self.rules,
             phases: self.phases,

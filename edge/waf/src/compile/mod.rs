@@ -1,6 +1,7 @@
 //! Syntax trees to a rule set.
 
 mod build;
+mod closing;
 mod notices;
 mod operator;
 mod select;

@@ -4,6 +4,7 @@
 //! skips one skips its rules.
 
 mod budget;
+mod closing;
 mod dynamic;
 mod effects;
 mod inputs;

@@ -38,6 +38,7 @@ impl Transaction {
             if since_check >= RULES_BETWEEN_CHECKS {
                 since_check = 0;
                 if self.is_over_budget() {
+                    at -= 1;
                     break;
                 }
             }
@@ -69,12 +70,15 @@ impl Transaction {
             }
         }
         self.end_spending();
+        if self.overrun && !self.ended_early {
+            self.close(&set, phase, at);
+        }
         self.values.give_back();
         self.outcome()
     }
 
     /// Runs a chain; true if all of it matched.
-    fn chain(&mut self, set: &RuleSet, head: u32) -> bool {
+    pub(super) fn chain(&mut self, set: &RuleSet, head: u32) -> bool {
         self.matched_before.clear();
         self.matched.clear();
         let mut next = Some(head);
@@ -437,7 +441,7 @@ impl<'a> Check<'a> {
 }
 
 /// Where a chain that matched goes on: the last of its rules that says.
-fn flow(set: &RuleSet, head: u32) -> Flow {
+pub(super) fn flow(set: &RuleSet, head: u32) -> Flow {
     let mut found = Flow::Next;
     let mut next = Some(head);
     while let Some(index) = next {

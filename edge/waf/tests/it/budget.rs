@@ -86,6 +86,67 @@ fn a_refusal_in_time_is_not_undone_by_what_it_took() {
     assert!(matches!(outcome, Outcome::Block(block) if block.rule == 1));
 }
 
+/// What was found in time, summed up behind a hundred rules for which there was none.
+fn summed_up(text: &str, detection_only: bool) -> Arc<RuleSet> {
+    let fill: String = (100..200)
+        .map(|id| format!("SecRule REQUEST_URI \"@contains nothing\" \"id:{id},phase:1,deny\"\n"))
+        .collect();
+    let engine = if detection_only {
+        "DetectionOnly"
+    } else {
+        "On"
+    };
+    rules(&format!(
+        "SecRuleEngine {engine}\n\
+         SecRule REQUEST_URI \"@contains attack\" \"id:1,phase:1,pass,setvar:tx.found=+5\"\n{fill}{text}"
+    ))
+}
+
+/// Whoever is to be refused for what was found does not get through by bringing more than there is time for.
+#[test]
+fn what_was_found_in_time_decides_also_when_time_is_over() {
+    let sum = "SecAction \"id:900,phase:2,pass,nolog,setvar:tx.sum=0\"\n\
+        SecRule TX:level \"@eq 9\" \"id:901,phase:2,pass,nolog,skipAfter:END\"\n\
+        SecRule REQUEST_URI \"@rx .\" \"id:902,phase:2,deny,msg:'this is for who has time'\"\n\
+        SecRule TX:found \"@ge 1\" \"id:903,phase:2,pass,nolog,setvar:tx.sum=+%{tx.found}\"\n\
+        SecRule TX:sum \"@ge 5\" \"id:904,phase:2,deny,status:403\"\n\
+        SecMarker END\n";
+    let limits = Limits {
+        budget_us: 1000,
+        ..Limits::default()
+    };
+    let slow = || environment_of(limits.clone(), &SlowTicks::by(300), &SlowTicks::by(1_000));
+    let ask = |set: &Arc<RuleSet>, target: &[u8]| {
+        let mut transaction = Transaction::new(set, &slow(), client());
+        transaction.request_line(b"GET", target, b"HTTP/1.1");
+        let outcome = transaction.request_head_done();
+        (outcome, transaction.finish())
+    };
+    let set = summed_up(sum, false);
+    let (outcome, event) = ask(&set, b"/attack");
+    assert!(
+        matches!(&outcome, Outcome::Block(block) if block.rule == 904),
+        "{outcome:?}"
+    );
+    assert!(event.unwrap().overrun);
+    assert_eq!(ask(&set, b"/ordinary").0, Outcome::Overrun);
+    // It is a part of the phase that was cut off, and no more than that is refused where nothing is.
+    let (outcome, event) = ask(&summed_up(sum, true), b"/attack");
+    assert_eq!(outcome, Outcome::Overrun);
+    assert!(event.unwrap().matches.iter().any(|found| found.id == 904));
+    let skips = format!("SecAction \"id:899,phase:1,pass,nolog,setvar:tx.level=9\"\n{sum}");
+    assert_eq!(
+        ask(&summed_up(&skips, false), b"/attack").0,
+        Outcome::Overrun
+    );
+    let alone =
+        "SecRule TX:found \"@ge 5\" \"id:905,phase:2,deny,chain\"\nSecRule REQUEST_URI \"@rx .\"\n";
+    assert_eq!(
+        ask(&summed_up(alone, false), b"/attack").0,
+        Outcome::Overrun
+    );
+}
+
 /// The machine has other things to do, and the rules are no slower for it.
 #[test]
 fn time_in_which_the_thread_did_not_run_is_nobodys_overrun() {
