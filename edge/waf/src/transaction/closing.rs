@@ -2,6 +2,7 @@
 
 use super::Transaction;
 use super::run::flow;
+use crate::lang::ast::EngineMode;
 use crate::ruleset::{Flow, RuleSet};
 
 impl Transaction {
@@ -22,6 +23,7 @@ impl Transaction {
         while let Some(&head) = heads.get(at)
             && !self.is_blocked()
             && phase > self.allowed_through
+            && self.engine != EngineMode::Off
         {
             at += 1;
             let decides = set.closing.contains(head) && !self.removed.contains(head);
