@@ -18,6 +18,7 @@ mod limits;
 mod literals;
 mod operator;
 mod pattern;
+mod pipeline;
 mod policy;
 pub mod replay;
 mod ruleset;

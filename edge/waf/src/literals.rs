@@ -7,8 +7,10 @@
 /// Longest literal that is compared, bytes: what fits a register. Of longer ones this much of the beginning is asked for.
 const LITERAL_BYTES_MAX: usize = 8;
 
-/// Bits of a map's index: 8 KiB a map.
-const MAP_BITS: u32 = 16;
+/// Bits of the index of a map of two bytes: 8 KiB, of which text uses one.
+const PAIR_BITS: u32 = 16;
+/// Bits of the index of the others: 4 KiB a map. Twice that hold fewer by chance, and do not fit a core's first cache.
+const HASH_BITS: u32 = 15;
 /// Bits of a bucket's index.
 const BUCKET_BITS: u32 = 12;
 /// `2^32` by the golden ratio.
@@ -37,19 +39,33 @@ impl Tail {
         let last = window as u32;
         match self {
             Self::Two => last & 0xffff,
-            Self::Three => (last & 0x00ff_ffff).wrapping_mul(SPREAD) >> (32 - MAP_BITS),
-            Self::Four => last.wrapping_mul(SPREAD) >> (32 - MAP_BITS),
+            Self::Three => (last & 0x00ff_ffff).wrapping_mul(SPREAD) >> (32 - HASH_BITS),
+            Self::Four => last.wrapping_mul(SPREAD) >> (32 - HASH_BITS),
+        }
+    }
+
+    /// The upper bits of a hash are its better ones; those of two bytes are one byte, and so are those of their bucket.
+    #[inline]
+    const fn bucket(self, place: u32) -> u32 {
+        match self {
+            Self::Two => place >> (PAIR_BITS - BUCKET_BITS),
+            Self::Three | Self::Four => place >> (HASH_BITS - BUCKET_BITS),
         }
     }
 }
 
 /// A set of places.
 #[derive(Debug)]
-struct Map(Box<[u64; 1 << (MAP_BITS - 6)]>);
+struct Map<const WORDS: usize>(Box<[u64; WORDS]>);
 
-impl Map {
+/// Of two bytes.
+type PairMap = Map<{ 1 << (PAIR_BITS - 6) }>;
+/// Of more.
+type HashMap = Map<{ 1 << (HASH_BITS - 6) }>;
+
+impl<const WORDS: usize> Map<WORDS> {
     fn new() -> Self {
-        Self(Box::new([0; 1 << (MAP_BITS - 6)]))
+        Self(Box::new([0; WORDS]))
     }
 
     fn insert(&mut self, place: u32) {
@@ -75,9 +91,9 @@ struct Entry {
 /// A set of literals.
 #[derive(Debug)]
 pub(crate) struct Literals {
-    two: Map,
-    three: Map,
-    four: Map,
+    two: PairMap,
+    three: HashMap,
+    four: HashMap,
     /// By bucket: where its entries begin; one more for the end.
     begins: Vec<u32>,
     entries: Vec<Entry>,
@@ -86,7 +102,7 @@ pub(crate) struct Literals {
 impl Literals {
     /// A set; literals are of two bytes at least, and known by their place in the list.
     pub(crate) fn new<'a>(literals: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let (mut two, mut three, mut four) = (Map::new(), Map::new(), Map::new());
+        let (mut two, mut three, mut four) = (PairMap::new(), HashMap::new(), HashMap::new());
         let mut placed = Vec::new();
         for (number, literal) in (0u32..).zip(literals) {
             let literal = &literal[..literal.len().min(LITERAL_BYTES_MAX)];
@@ -106,7 +122,7 @@ impl Literals {
                 length: literal.len(),
                 number,
             };
-            placed.push((bucket(place), entry));
+            placed.push((tail.bucket(place), entry));
         }
         placed.sort_by_key(|(bucket, entry)| (*bucket, entry.number));
         let begin = |bucket| placed.partition_point(|(of, _)| *of < bucket) as u32;
@@ -135,12 +151,17 @@ impl Literals {
     /// Looks at the literals that may end here, after `read` bytes of a value.
     #[inline]
     fn compare(&self, window: u64, read: usize, places: [u32; 3], found: &mut impl FnMut(u32)) {
-        let maps = [&self.two, &self.three, &self.four];
-        for (map, place) in maps.into_iter().zip(places) {
-            if map.bit(place) & 1 == 0 {
+        let [two, three, four] = places;
+        let known = [
+            (Tail::Two, two, self.two.bit(two)),
+            (Tail::Three, three, self.three.bit(three)),
+            (Tail::Four, four, self.four.bit(four)),
+        ];
+        for (tail, place, bit) in known {
+            if bit & 1 == 0 {
                 continue;
             }
-            let bucket = bucket(place) as usize;
+            let bucket = tail.bucket(place) as usize;
             let (begin, end) = (self.begins[bucket], self.begins[bucket + 1]);
             for entry in &self.entries[begin as usize..end as usize] {
                 if window & entry.mask == entry.text && read >= entry.length {
@@ -149,12 +170,6 @@ impl Literals {
             }
         }
     }
-}
-
-/// The upper bits of a hash are its better ones; those of two bytes are one byte, and so are those of their bucket.
-#[inline]
-const fn bucket(place: u32) -> u32 {
-    place >> (MAP_BITS - BUCKET_BITS)
 }
 
 /// The window after one more byte, its letters in lower case.

@@ -12,7 +12,7 @@ use crate::lang::ast::{EngineMode, RuleSelector};
 use crate::lang::variables::Variable;
 use crate::operator::Operator;
 use crate::pattern::Pattern;
-use crate::transform::Transformation;
+use crate::pipeline::Pipeline;
 
 /// Rules, compiled once and shared by all workers. Cheap to clone as an [`Arc`]; never changes.
 #[derive(Debug)]
@@ -26,8 +26,12 @@ pub struct RuleSet {
     /// Heads of chains that decide by what was found, and look at nothing else.
     pub(crate) closing: RuleMask,
     pub(crate) names: Names,
-    pub(crate) pipelines: Vec<Vec<Transformation>>,
+    /// By pattern of names that some rule has: the slots that it means.
+    pub(crate) patterned: Vec<(Arc<Pattern>, Vec<u32>)>,
+    pub(crate) pipelines: Vec<Pipeline>,
     pub(crate) units: Vec<Unit>,
+    /// Units that a rule asks about together.
+    pub(crate) groups: Vec<Vec<u32>>,
     pub(crate) filters: Filters,
     pub(crate) settings: Settings,
     /// Heads of chains that ask how long a request's body is, which no processor has to read for that.
@@ -81,9 +85,10 @@ pub(crate) struct Test {
     pub(crate) operator: Operator,
     pub(crate) negated: bool,
     pub(crate) argument: Text,
-    /// If set: no value of `units` without this filter can match.
+    /// If set: no value without this filter can match.
     pub(crate) filter: Option<FilterId>,
-    pub(crate) units: Vec<u32>,
+    /// The units of all values that it looks at, if they are known before it runs.
+    pub(crate) group: Option<u32>,
 }
 
 /// A target or an exclusion.
@@ -113,6 +118,8 @@ pub(crate) struct Unit {
     pub(crate) pipeline: u32,
     /// Every step's result counts, not only the last one's.
     pub(crate) steps: bool,
+    /// The unit of the same members as they are; itself, if it is that.
+    pub(crate) base: u32,
 }
 
 /// What a rule wants done with the transaction.
@@ -133,6 +140,18 @@ pub(crate) enum Flow {
     Skip(u32),
     /// To this index in the phase's list.
     To(u32),
+}
+
+impl Flow {
+    /// Where it goes on from the index after the rule's. Never back.
+    #[inline]
+    pub(crate) fn from(self, next: usize) -> usize {
+        match self {
+            Self::Next => next,
+            Self::Skip(count) => next.saturating_add(count as usize),
+            Self::To(position) => next.max(position as usize),
+        }
+    }
 }
 
 /// What each match does.

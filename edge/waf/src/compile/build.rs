@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::notices::Notices;
+use super::numbers::{self, Numbered};
 use super::{Item, Loader, closing, operator, select, updates};
 use crate::error::{LoadError, LoadErrorKind, Location, NoticeKind};
 use crate::filter::FilterBuilder;
@@ -16,7 +17,7 @@ use crate::lang::variables::{Selector, Target, Variable};
 use crate::pattern::Pattern;
 use crate::ruleset::{
     Change, Disruptive, Effect, Flow, Member, Name, Names, Rule, RuleSet, TargetRemoval, Test,
-    Text, TextPiece, Unit, Which,
+    Text, TextPiece, Which,
 };
 use crate::transform::Transformation;
 
@@ -61,9 +62,7 @@ struct Builder {
     rules: Vec<Rule>,
     phases: [Vec<u32>; 6],
     names: Names,
-    pipelines: Vec<Vec<Transformation>>,
-    units: Vec<Unit>,
-    unit_index: HashMap<(Target, u32, bool), u32>,
+    numbered: Numbered,
     filters: FilterBuilder,
     ids: HashSet<u64>,
     /// (name, how many heads of each phase come before it)
@@ -234,34 +233,21 @@ impl Builder {
                 .all(|target| crate::transaction::is_stored(target.variable))
         {
             for target in targets {
-                units.push(self.unit(target, rule)?);
+                let member = self
+                    .member(&target)
+                    .map_err(|kind| LoadError::new(rule.location.clone(), kind))?;
+                let by = (rule.pipeline, rule.multi_match);
+                units.push(self.numbered.unit(target, member, by));
             }
         }
+        let group = (!units.is_empty()).then(|| self.numbered.group(units));
         Ok(Test {
             operator: compiled.operator,
             negated: ast.item.negated,
             argument: self.text(&compiled.argument),
             filter,
-            units,
+            group,
         })
-    }
-
-    fn unit(&mut self, target: Target, rule: &Rule) -> Result<u32, LoadError> {
-        let key = (target, rule.pipeline, rule.multi_match);
-        if let Some(unit) = self.unit_index.get(&key) {
-            return Ok(*unit);
-        }
-        let member = self
-            .member(&key.0)
-            .map_err(|kind| LoadError::new(rule.location.clone(), kind))?;
-        let number = u32::try_from(self.units.len()).unwrap_or(u32::MAX);
-        self.units.push(Unit {
-            member,
-            pipeline: rule.pipeline,
-            steps: rule.multi_match,
-        });
-        self.unit_index.insert(key, number);
-        Ok(number)
     }
 
     fn pipeline(&mut self, steps: Vec<Transformation>, place: &Location) -> Result<u32, LoadError> {
@@ -271,15 +257,7 @@ impl Builder {
                 LoadErrorKind::TooMany("transformations", STEPS_MAX),
             ));
         }
-        let known = self
-            .pipelines
-            .iter()
-            .position(|pipeline| *pipeline == steps);
-        let number = known.unwrap_or_else(|| {
-            self.pipelines.push(steps);
-            self.pipelines.len() - 1
-        });
-        Ok(u32::try_from(number).unwrap_or(u32::MAX))
+        Ok(self.numbered.pipeline(steps))
     }
 
     fn action(
@@ -455,6 +433,7 @@ impl Builder {
             };
             self.rules[rule as usize].effects.push(effect);
         }
+        let patterned = numbers::patterned(&self.rules, &self.names);
         let filters = self.filters.build();
         let mut asks_body_length = Vec::new();
         for &head in self.phases.iter().flatten() {
@@ -470,14 +449,16 @@ impl Builder {
         }
         Ok(RuleSet {
             asks_body_length,
-            gates: Gates::new(&self.phases, &self.rules),
+            gates: Gates::new(&self.phases, &self.rules, &self.numbered.pipelines),
             closing: closing::mask(&self.rules, self.phases.iter().flatten().copied()),
             notices: self.notices.into_inner(),
             rules: self.rules,
             phases: self.phases,
             names: self.names,
-            pipelines: self.pipelines,
-            units: self.units,
+            patterned,
+            pipelines: self.numbered.pipelines,
+            units: self.numbered.units,
+            groups: self.numbered.groups,
             filters,
             settings,
         })

@@ -3,6 +3,7 @@
 mod build;
 mod closing;
 mod notices;
+mod numbers;
 mod operator;
 mod select;
 mod updates;

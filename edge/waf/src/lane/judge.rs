@@ -29,7 +29,7 @@ impl Form {
 
     fn by(&mut self, set: &RuleSet, values: &mut Values, pipeline: u32) -> ValueId {
         if self.pipeline != Some(pipeline) {
-            self.made = values.pipeline(self.value, &set.pipelines[pipeline as usize]);
+            self.made = values.pipeline(self.value, pipeline, &set.pipelines[pipeline as usize]);
             self.pipeline = Some(pipeline);
         }
         self.made
@@ -65,7 +65,10 @@ impl Request<'_> {
         let Some((rule, test)) = self.rule(link) else {
             return true;
         };
-        if !self.set.pipelines[rule.pipeline as usize].is_empty() {
+        if !self.set.pipelines[rule.pipeline as usize]
+            .steps()
+            .is_empty()
+        {
             return !counts.is_empty();
         }
         INSPECTED
@@ -108,14 +111,14 @@ impl Request<'_> {
         values: &mut Values,
         id: ValueId,
     ) -> Option<Captures> {
-        let steps = &self.set.pipelines[rule.pipeline as usize];
+        let pipeline = &self.set.pipelines[rule.pipeline as usize];
         if !rule.multi_match {
-            let id = values.pipeline(id, steps);
+            let id = values.pipeline(id, rule.pipeline, pipeline);
             return self.tested(rule, test, argument, values, id);
         }
         let mut found = self.tested(rule, test, argument, values, id);
         let mut id = id;
-        for step in steps {
+        for step in pipeline.steps() {
             let changed = values.transform(id, *step);
             if changed != id {
                 id = changed;
@@ -135,8 +138,8 @@ impl Request<'_> {
     ) -> Option<Captures> {
         let filters = &self.set.filters;
         if let Some(filter) = test.filter {
-            let bytes = *values.set(id);
-            if !filters.passes(filter, values.candidates(id, filters), &bytes) {
+            let (bytes, candidates) = values.sum(id, filters);
+            if !filters.passes(filter, candidates, bytes) {
                 return None;
             }
         }
@@ -196,7 +199,7 @@ impl Request<'_> {
         argument: &[u8],
     ) -> Option<Captures> {
         let mut values = Values::default();
-        values.reset(self.set.filters.words(), SCRATCH_BYTES_MAX);
+        values.reset(self.set, SCRATCH_BYTES_MAX);
         let present = INSPECTED
             .into_iter()
             .filter(|kind| kinds.contains(*kind))
@@ -233,7 +236,7 @@ impl Request<'_> {
             };
             let Some(value) = of(slot) else { continue };
             let mut value = value.to_vec();
-            for step in &self.set.pipelines[rule.pipeline as usize] {
+            for step in self.set.pipelines[rule.pipeline as usize].steps() {
                 let mut changed = Vec::new();
                 step.apply(&value, &mut changed);
                 value = changed;

@@ -234,7 +234,7 @@ impl Lane {
 
     fn judge(&self, request: &Request<'_>, kind: Kind, value: &[u8]) -> Cleared {
         let mut scratch = SCRATCH.try_with(RefCell::take).unwrap_or_default();
-        scratch.reset(request.set.filters.words(), SCRATCH_BYTES_MAX);
+        scratch.reset(request.set, SCRATCH_BYTES_MAX);
         let mut form = Form::of(scratch.push(value));
         take_gave_up();
         let mut cleared = Cleared::ForItself;

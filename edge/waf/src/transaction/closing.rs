@@ -3,7 +3,7 @@
 use super::Transaction;
 use super::run::flow;
 use crate::lang::ast::EngineMode;
-use crate::ruleset::{Flow, RuleSet};
+use crate::ruleset::RuleSet;
 
 impl Transaction {
     /// Runs what is left of the rules that decide by what was found, as far as that came: whoever has brought enough to be refused
@@ -31,11 +31,7 @@ impl Transaction {
                 continue;
             }
             self.conclude(set, head, phase);
-            match flow(set, head) {
-                Flow::Next => {}
-                Flow::Skip(count) => at += count as usize,
-                Flow::To(position) => at = at.max(position as usize),
-            }
+            at = flow(set, head).from(at);
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Variables whose values are worked out when a rule asks.
 
+use std::sync::Arc;
+
+use super::vars::TxValue;
 use super::{Matched, Transaction};
 use crate::lang::variables::Variable;
 use crate::ruleset::{Member, RuleSet, Which};
@@ -66,15 +69,33 @@ impl Transaction {
                 .into_iter()
                 .collect();
         }
-        let all = self
-            .vars
-            .all(&set.names)
-            .filter(|(name, _)| selects(which, name));
-        all.map(|(name, value)| Found {
+        let found = |(name, value): (&[u8], &TxValue)| Found {
             name: Some(name.into()),
             value: value.bytes().into_owned(),
-        })
-        .collect()
+        };
+        let known = match which {
+            Which::Pattern(pattern) => {
+                let mut known = set.patterned.iter();
+                known.find(|(known, _)| Arc::ptr_eq(known, pattern))
+            }
+            _ => None,
+        };
+        let Some((_, slots)) = known else {
+            let all = self.vars.all(&set.names);
+            return all
+                .filter(|(name, _)| selects(which, name))
+                .map(found)
+                .collect();
+        };
+        let fixed = slots.iter().filter_map(|slot| {
+            let name = set.names.list.get(*slot as usize)?;
+            Some((name.as_ref(), self.vars.slot(*slot)?))
+        });
+        let computed = self.vars.computed();
+        fixed
+            .chain(computed.filter(|(name, _)| selects(which, name)))
+            .map(found)
+            .collect()
     }
 
     fn persistent_members(&self, collection: Variable, which: &Which) -> Vec<Found> {

@@ -8,9 +8,6 @@ use crate::lang::variables::Variable;
 use crate::operator::leading_number;
 use crate::ruleset::{Change, Effect, Name, Rule, RuleSet, Text, TextPiece};
 
-/// Most sets of removed targets in one transaction.
-const REMOVALS_MAX: usize = 1000;
-
 impl Transaction {
     pub(super) fn effects(&mut self, set: &RuleSet, rule: &Rule) {
         for effect in &rule.effects {
@@ -68,15 +65,7 @@ impl Transaction {
             }
             Effect::Engine(mode) => self.engine = *mode,
             Effect::Remove(rules) => self.removed.extend(rules),
-            Effect::RemoveTargets(removal) => {
-                let known = self
-                    .removals
-                    .iter()
-                    .any(|known| Arc::ptr_eq(known, removal));
-                if !known && self.removals.len() < REMOVALS_MAX {
-                    self.removals.push(removal.clone());
-                }
-            }
+            Effect::RemoveTargets(removal) => self.removals.add(removal),
         }
     }
 

@@ -65,11 +65,21 @@ impl Transaction {
         put(Variable::RequestLine, line);
         put(Variable::RequestMethod, method);
         put(Variable::RequestProtocol, protocol);
-        put(Variable::RequestUriRaw, target);
-        put(Variable::RequestUri, relative);
-        put(Variable::RequestFilename, &path);
         put(Variable::RequestBasename, base);
         put(Variable::QueryString, query);
+        // Most often all three are the same, and then they are looked at once.
+        let raw = self.values.push(target);
+        let uri = match relative.len() == target.len() {
+            true => raw,
+            false => self.values.push(relative),
+        };
+        let file = match *path == *relative {
+            true => uri,
+            false => self.values.push(&path),
+        };
+        self.store.put_known(Variable::RequestUriRaw, raw);
+        self.store.put_known(Variable::RequestUri, uri);
+        self.store.put_known(Variable::RequestFilename, file);
         // No request of a person's has as many, and beside them it might say anything.
         if query.iter().filter(|byte| **byte == b'&').count()
             >= self.environment.limits.arguments_max

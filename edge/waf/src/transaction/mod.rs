@@ -9,14 +9,16 @@ mod dynamic;
 mod effects;
 mod inputs;
 mod intake;
+mod removals;
 mod report;
 mod run;
 mod store;
 mod text;
 mod trace;
 mod unfinished;
+mod units;
 pub(crate) mod values;
-mod vars;
+pub(crate) mod vars;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,21 +26,22 @@ use std::sync::atomic::AtomicBool;
 
 use crate::body::Processor;
 use crate::body::coding::Decoder;
-use crate::bytemap::ByteSet;
 use crate::collections::Collections;
 use crate::lang::ast::EngineMode;
 use crate::lang::variables::Variable;
 use crate::limits::Limits;
 use crate::policy::Policy;
-use crate::ruleset::{RuleMask, RuleSet, TargetRemoval};
+use crate::ruleset::{RuleMask, RuleSet};
 use crate::ticks::Ticks;
 use crate::verdict::{Block, Outcome, RuleMatch};
 
 use budget::Spent;
+use removals::Removals;
 use store::Store;
 pub(crate) use store::is_stored;
 pub(crate) use trace::Step;
 use unfinished::Unfinished;
+use units::Units;
 use values::{ValueId, Values};
 use vars::Vars;
 
@@ -107,7 +110,7 @@ pub struct Transaction {
     body_cut: bool,
     arguments: usize,
     removed: RuleMask,
-    removals: Vec<Arc<TargetRemoval>>,
+    removals: Removals,
     /// What the rule that runs has matched, and what the one before it in its chain had.
     matched: Vec<Matched>,
     matched_before: Vec<Matched>,
@@ -140,17 +143,6 @@ struct Matched {
     value: Box<[u8]>,
 }
 
-/// What is known of each unit of the rule set in this phase.
-#[derive(Debug, Default)]
-struct Units {
-    /// Counts phases.
-    round: u32,
-    /// By unit: the round in which it was filled.
-    known: Vec<u32>,
-    bytes: Vec<ByteSet>,
-    candidates: Vec<u64>,
-}
-
 impl Transaction {
     /// A transaction in which nothing has been looked at, under a set as its files have it.
     #[must_use]
@@ -164,13 +156,13 @@ impl Transaction {
         let mut transaction = Self::begin(&policy.set, environment, client);
         transaction.engine = policy.engine;
         transaction.removed = policy.removed.clone();
-        transaction.removals = policy.removals.clone();
+        transaction.removals = Removals::of(&policy.removals);
         transaction
     }
 
     fn begin(set: &Arc<RuleSet>, environment: &Arc<Environment>, client: Client) -> Self {
         let limits = &environment.limits;
-        let values = Values::new(set.filters.words(), limits.scratch_bytes_max);
+        let values = Values::new(set, limits.scratch_bytes_max);
         let mut vars = Vars::default();
         vars.reset(set.names.list.len(), limits.variables_max);
         let mut transaction = Self {
@@ -195,7 +187,7 @@ impl Transaction {
             body_cut: false,
             arguments: 0,
             removed: RuleMask::default(),
-            removals: Vec::new(),
+            removals: Removals::default(),
             matched: Vec::new(),
             matched_before: Vec::new(),
             opened: Vec::new(),

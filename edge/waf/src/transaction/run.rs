@@ -5,12 +5,12 @@ use super::store::Entry;
 use super::values::{NONE, ValueId};
 use super::vars::TxValue;
 use super::{Matched, Transaction, is_stored};
-use crate::bytemap::ByteSet;
-use crate::filter::FilterId;
+use crate::gates::{Does, Gate};
 use crate::lang::ast::EngineMode;
 use crate::lang::variables::Variable;
 use crate::operator::{Hit, Operator, leading_number};
 use crate::pattern::take_gave_up;
+use crate::pipeline::Pipeline;
 use crate::ruleset::{Flow, Member, Rule, RuleSet, Test, Which};
 use crate::transform::Transformation;
 use crate::verdict::Outcome;
@@ -28,7 +28,7 @@ impl Transaction {
         self.begin_spending();
         // What was before on this thread is somebody else's.
         take_gave_up();
-        self.units.reset(set.units.len(), set.filters.words());
+        self.units.resize(&set);
         let heads = &set.phases[usize::from(phase)];
         let mut at = 0;
         let mut since_check = 0;
@@ -45,11 +45,17 @@ impl Transaction {
             if self.removed.contains(head) {
                 continue;
             }
-            if let Some((filter, units)) = set.gates.get(phase, at - 1)
-                && !self.any_passes(&set, units, filter)
-            {
-                self.note(head, Some(head));
-                continue;
+            match self.gate(&set, set.gates.get(phase, at - 1)) {
+                Passage::Open => {}
+                Passage::Closed => {
+                    self.note(head, Some(head));
+                    continue;
+                }
+                Passage::By(flow) => {
+                    self.note(head, None);
+                    at = flow.from(at);
+                    continue;
+                }
             }
             let matched = self.chain(&set, head);
             if take_gave_up() {
@@ -59,11 +65,7 @@ impl Transaction {
                 continue;
             }
             self.conclude(&set, head, phase);
-            match flow(&set, head) {
-                Flow::Next => {}
-                Flow::Skip(count) => at += count as usize,
-                Flow::To(position) => at = at.max(position as usize),
-            }
+            at = flow(&set, head).from(at);
             let done = phase < 5 && (self.is_blocked() || phase <= self.allowed_through);
             if done || self.engine == EngineMode::Off {
                 break;
@@ -84,11 +86,14 @@ impl Transaction {
         let mut next = Some(head);
         while let Some(index) = next {
             let rule = &set.rules[index as usize];
+            // The head's has been asked, if it has one.
+            let mut may_match = true;
             if index != head {
                 std::mem::swap(&mut self.matched, &mut self.matched_before);
                 self.matched.clear();
+                may_match = self.may_match(set, rule);
             }
-            if !self.rule(set, rule, head) {
+            if !may_match || !self.rule(set, rule, head) {
                 self.note(head, Some(index));
                 return false;
             }
@@ -98,17 +103,35 @@ impl Transaction {
         true
     }
 
+    /// Whether any value may match, as far as the filter says.
+    fn may_match(&mut self, set: &RuleSet, rule: &Rule) -> bool {
+        let test = rule.test.as_ref();
+        let asked = test.and_then(|test| Some((test.group?, test.filter?)));
+        asked.is_none_or(|(group, filter)| self.group_passes(set, group, filter))
+    }
+
+    /// What a chain's gate says.
+    #[inline]
+    fn gate(&mut self, set: &RuleSet, gate: &Gate) -> Passage {
+        match gate {
+            Gate::Open => Passage::Open,
+            Gate::Filter { filter, group } => match self.group_passes(set, *group, *filter) {
+                true => Passage::Open,
+                false => Passage::Closed,
+            },
+            Gate::Number { test, does } => match (test.holds(&self.vars), does) {
+                (false, _) => Passage::Closed,
+                (true, Does::GoesOn(flow)) => Passage::By(*flow),
+                (true, Does::More) => Passage::Open,
+            },
+        }
+    }
+
     pub(super) fn rule(&mut self, set: &RuleSet, rule: &Rule, head: u32) -> bool {
         let Some(test) = &rule.test else {
             self.effects(set, rule);
             return true;
         };
-        if let Some(filter) = test.filter
-            && !test.units.is_empty()
-            && !self.any_passes(set, &test.units, filter)
-        {
-            return false;
-        }
         let argument = self.resolve(set, rule, &test.argument);
         let check = Check {
             set,
@@ -124,70 +147,9 @@ impl Transaction {
         matched
     }
 
-    /// Whether any value of some units may match.
-    fn any_passes(&mut self, set: &RuleSet, units: &[u32], filter: FilterId) -> bool {
-        let mut units = units.iter();
-        units.any(|unit| self.unit_passes(set, *unit, filter))
-    }
-
-    /// Whether any value of a unit may match.
-    #[inline]
-    fn unit_passes(&mut self, set: &RuleSet, unit: u32, filter: FilterId) -> bool {
-        let words = set.filters.words();
-        let at = unit as usize;
-        if self.units.begin(at, words) {
-            self.fill_unit(set, at);
-        }
-        set.filters.passes(
-            filter,
-            &self.units.candidates[at * words..(at + 1) * words],
-            &self.units.bytes[at],
-        )
-    }
-
-    fn fill_unit(&mut self, set: &RuleSet, at: usize) {
-        let unit = &set.units[at];
-        let steps = set.pipelines[unit.pipeline as usize].as_slice();
-        for index in 0..self.store.list(unit.member.variable).len() {
-            let entry = self.store.list(unit.member.variable)[index];
-            if !self.is_member(&unit.member.which, entry) {
-                continue;
-            }
-            let mut value = entry.value;
-            if unit.steps {
-                for step in steps {
-                    self.add_to_unit(set, at, value);
-                    value = self.values.transform(value, *step);
-                }
-            } else {
-                value = self.values.pipeline(value, steps);
-            }
-            self.add_to_unit(set, at, value);
-        }
-    }
-
-    fn add_to_unit(&mut self, set: &RuleSet, at: usize, value: ValueId) {
-        let words = set.filters.words();
-        self.units.bytes[at].extend(self.values.set(value));
-        let candidates = self.values.candidates(value, &set.filters);
-        for (mine, theirs) in self.units.candidates[at * words..(at + 1) * words]
-            .iter_mut()
-            .zip(candidates)
-        {
-            *mine |= theirs;
-        }
-    }
-
-    fn is_member(&self, which: &Which, entry: Entry) -> bool {
-        matches!(which, Which::All) || selects(which, self.values.get(entry.name))
-    }
-
     fn is_excluded(&self, check: &Check<'_>, variable: Variable, name: &[u8]) -> bool {
         let covers = |member: &Member| member.variable == variable && selects(&member.which, name);
-        check.rule.exclusions.iter().any(covers)
-            || self.removals.iter().any(|removal| {
-                removal.rules.contains(check.head) && removal.members.iter().any(covers)
-            })
+        check.rule.exclusions.iter().any(covers) || self.removals.cover(check.head, variable, name)
     }
 
     fn target(&mut self, check: &Check<'_>, target: &Member) -> bool {
@@ -266,6 +228,13 @@ impl Transaction {
             if comparison.holds(number, leading_number(check.argument)) == check.test.negated {
                 return false;
             }
+            let matched = Matched {
+                variable: target.variable,
+                name: None,
+                value: number.to_string().into_bytes().into(),
+            };
+            self.on_match(check, matched, Some(Hit::Whole));
+            return true;
         }
         let text = count.to_string();
         self.loose(check, target.variable, None, text.as_bytes())
@@ -274,10 +243,11 @@ impl Transaction {
     fn stored_target(&mut self, check: &Check<'_>, target: &Member) -> bool {
         let mut matched = false;
         let mut count = 0;
+        let excludes = self.may_exclude(check, target.variable);
         for index in 0..self.store.list(target.variable).len() {
             let entry = self.store.list(target.variable)[index];
             if !self.is_member(&target.which, entry)
-                || self.is_excluded(check, target.variable, self.values.get(entry.name))
+                || excludes && self.is_excluded(check, target.variable, self.values.get(entry.name))
             {
                 continue;
             }
@@ -293,39 +263,50 @@ impl Transaction {
         }
     }
 
+    /// Whether any value of a collection may be excluded, whatever its name.
+    fn may_exclude(&self, check: &Check<'_>, variable: Variable) -> bool {
+        let covers = |member: &Member| member.variable == variable;
+        self.removals.concern(variable) || check.rule.exclusions.iter().any(covers)
+    }
+
     fn stored(&mut self, check: &Check<'_>, variable: Variable, entry: Entry) -> bool {
-        let steps = check.steps();
+        let pipeline = check.pipeline();
+        let name = entry.name;
         if !check.rule.multi_match {
-            let value = self.values.pipeline(entry.value, steps);
-            return self.stored_value(check, variable, entry.name, value);
+            let value = self
+                .values
+                .pipeline(entry.value, check.rule.pipeline, pipeline);
+            return self.stored_value(check, variable, Entry { name, value });
         }
-        let mut matched = self.stored_value(check, variable, entry.name, entry.value);
+        let mut matched = self.stored_value(check, variable, entry);
         let mut value = entry.value;
-        for step in steps {
+        for step in pipeline.steps() {
             let changed = self.values.transform(value, *step);
             if changed != value {
                 value = changed;
-                matched |= self.stored_value(check, variable, entry.name, value);
+                matched |= self.stored_value(check, variable, Entry { name, value });
             }
         }
         matched
     }
 
-    fn stored_value(
-        &mut self,
-        check: &Check<'_>,
-        variable: Variable,
-        name: ValueId,
-        value: ValueId,
-    ) -> bool {
-        if let Some(filter) = check.test.filter {
-            let bytes: ByteSet = *self.values.set(value);
-            let candidates = self.values.candidates(value, &check.set.filters);
-            if !check.set.filters.passes(filter, candidates, &bytes) {
-                return false;
-            }
-        }
-        let bytes = self.values.get(value);
+    #[inline]
+    fn stored_value(&mut self, check: &Check<'_>, variable: Variable, entry: Entry) -> bool {
+        self.may_match_value(check, entry.value) && self.value_matches(check, variable, entry)
+    }
+
+    /// Whether a value may match, as far as the filter says.
+    #[inline]
+    fn may_match_value(&mut self, check: &Check<'_>, value: ValueId) -> bool {
+        let Some(filter) = check.test.filter else {
+            return true;
+        };
+        let (bytes, candidates) = self.values.sum(value, &check.set.filters);
+        check.set.filters.passes(filter, candidates, bytes)
+    }
+
+    fn value_matches(&mut self, check: &Check<'_>, variable: Variable, entry: Entry) -> bool {
+        let bytes = self.values.get(entry.value);
         let hit = check
             .test
             .operator
@@ -333,7 +314,7 @@ impl Transaction {
         if hit.is_some() == check.test.negated {
             return false;
         }
-        let name = (name != NONE).then(|| self.values.get(name).into());
+        let name = (entry.name != NONE).then(|| self.values.get(entry.name).into());
         let matched = Matched {
             variable,
             name,
@@ -425,6 +406,16 @@ impl Transaction {
     }
 }
 
+/// What comes of a gate.
+enum Passage {
+    /// The chain has to be looked at.
+    Open,
+    /// It does not match.
+    Closed,
+    /// It matches, and all that it does is to go on there.
+    By(Flow),
+}
+
 /// A rule at work.
 struct Check<'a> {
     set: &'a RuleSet,
@@ -435,8 +426,12 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn steps(&self) -> &'a [Transformation] {
+    fn pipeline(&self) -> &'a Pipeline {
         &self.set.pipelines[self.rule.pipeline as usize]
+    }
+
+    fn steps(&self) -> &'a [Transformation] {
+        self.pipeline().steps()
     }
 }
 
@@ -452,25 +447,4 @@ pub(super) fn flow(set: &RuleSet, head: u32) -> Flow {
         next = rule.next;
     }
     found
-}
-
-impl super::Units {
-    /// Forgets what was known.
-    fn reset(&mut self, units: usize, words: usize) {
-        self.round += 1;
-        self.known.resize(units, 0);
-        self.bytes.resize(units, ByteSet::EMPTY);
-        self.candidates.resize(units * words, 0);
-    }
-
-    /// Empties a unit that was not asked for in this round; true if it was not.
-    fn begin(&mut self, at: usize, words: usize) -> bool {
-        if self.known[at] == self.round {
-            return false;
-        }
-        self.known[at] = self.round;
-        self.bytes[at] = ByteSet::EMPTY;
-        self.candidates[at * words..(at + 1) * words].fill(0);
-        true
-    }
 }

@@ -14,6 +14,10 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Store {
     lists: Vec<Vec<Entry>>,
+    /// Counts changes, from 1.
+    edition: u32,
+    /// By variable: the edition of its last change.
+    editions: [u32; Variable::COUNT],
 }
 
 /// Whether a variable's values are kept here; the others are worked out when a rule asks.
@@ -37,6 +41,8 @@ impl Default for Store {
     fn default() -> Self {
         Self {
             lists: vec![Vec::new(); Variable::COUNT],
+            edition: 1,
+            editions: [1; Variable::COUNT],
         }
     }
 }
@@ -47,15 +53,38 @@ impl Store {
         &self.lists[variable as usize]
     }
 
+    /// Tells whether anything has changed.
+    #[inline]
+    pub(super) fn edition(&self) -> u32 {
+        self.edition
+    }
+
+    /// Tells whether a collection has changed.
+    #[inline]
+    pub(super) fn edition_of(&self, variable: Variable) -> u32 {
+        self.editions[variable as usize]
+    }
+
+    fn change(&mut self, variable: Variable) -> &mut Vec<Entry> {
+        self.edition = self.edition.saturating_add(1);
+        self.editions[variable as usize] = self.edition;
+        &mut self.lists[variable as usize]
+    }
+
     /// Adds a member.
     pub(super) fn add(&mut self, variable: Variable, name: ValueId, value: ValueId) {
-        self.lists[variable as usize].push(Entry { name, value });
+        self.change(variable).push(Entry { name, value });
     }
 
     /// Sets a plain variable.
     pub(super) fn put(&mut self, values: &mut Values, variable: Variable, value: &[u8]) {
         let value = values.push(value);
-        let list = &mut self.lists[variable as usize];
+        self.put_known(variable, value);
+    }
+
+    /// Sets a plain variable to a value that another has as well.
+    pub(super) fn put_known(&mut self, variable: Variable, value: ValueId) {
+        let list = self.change(variable);
         list.clear();
         list.push(Entry { name: NONE, value });
     }

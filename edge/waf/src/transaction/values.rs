@@ -2,6 +2,8 @@
 
 use crate::bytemap::ByteSet;
 use crate::filter::Filters;
+use crate::pipeline::Pipeline;
+use crate::ruleset::RuleSet;
 use crate::transform::Transformation;
 
 /// A value's number within its transaction.
@@ -11,7 +13,7 @@ pub(crate) type ValueId = u32;
 pub(crate) const NONE: ValueId = ValueId::MAX;
 
 /// Room at the start, in values: what an ordinary request needs.
-const VALUES: usize = 128;
+const VALUES: usize = 256;
 
 /// Results of transformations that are kept from phase to phase, bytes; more are given back.
 const KEPT_BYTES_MAX: usize = 64 << 10;
@@ -24,6 +26,11 @@ pub(crate) struct Values {
     sets: Vec<ByteSet>,
     /// By value and transformation: the result's number and one, or 0 when it is not known yet.
     results: Vec<u32>,
+    /// By value: the number of its row of `through` and one, or 0 before it has one.
+    rows: Vec<u32>,
+    /// By row and pipeline: the result's number and one, or 0.
+    through: Vec<u32>,
+    pipelines: usize,
     /// By value: its candidates, and whether they are known.
     candidates: Vec<u64>,
     scanned: Vec<bool>,
@@ -37,15 +44,19 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// An empty buffer for `words` words of candidates a value, and `bytes_max` bytes in all.
-    pub(crate) fn new(words: usize, bytes_max: usize) -> Self {
+    /// An empty buffer for a rule set's values, `bytes_max` bytes in all.
+    pub(crate) fn new(set: &RuleSet, bytes_max: usize) -> Self {
+        let words = set.filters.words();
         Self {
             bytes: Vec::with_capacity(4096),
             spans: Vec::with_capacity(VALUES),
             sets: Vec::with_capacity(VALUES),
             results: Vec::with_capacity(VALUES * Transformation::COUNT),
+            rows: Vec::with_capacity(VALUES),
+            pipelines: set.pipelines.len(),
             candidates: Vec::with_capacity(VALUES * words),
             scanned: Vec::with_capacity(VALUES),
+            derived: Vec::with_capacity(VALUES),
             words,
             bytes_max,
             ..Self::default()
@@ -53,16 +64,19 @@ impl Values {
     }
 
     /// Forgets all values and keeps the room they took.
-    pub(crate) fn reset(&mut self, words: usize, bytes_max: usize) {
+    pub(crate) fn reset(&mut self, set: &RuleSet, bytes_max: usize) {
         self.bytes.clear();
         self.spans.clear();
         self.sets.clear();
         self.results.clear();
+        self.rows.clear();
+        self.through.clear();
+        self.pipelines = set.pipelines.len();
         self.candidates.clear();
         self.scanned.clear();
         self.derived.clear();
         self.derived_bytes = 0;
-        self.words = words;
+        self.words = set.filters.words();
         self.bytes_max = bytes_max;
         self.full = false;
     }
@@ -97,6 +111,7 @@ impl Values {
         self.sets.push(set);
         self.results
             .resize(self.results.len() + Transformation::COUNT, 0);
+        self.rows.push(0);
         self.candidates
             .resize(self.candidates.len() + self.words, 0);
         self.scanned.push(false);
@@ -124,6 +139,7 @@ impl Values {
         self.bytes = bytes;
         self.derived_bytes = 0;
         self.results.fill(0);
+        self.through.fill(0);
         self.scratch = Vec::new();
     }
 
@@ -184,21 +200,47 @@ impl Values {
         result
     }
 
-    /// The result of a pipeline.
+    /// The result of a pipeline, which is known by its number.
     #[inline]
-    pub(crate) fn pipeline(&mut self, id: ValueId, steps: &[Transformation]) -> ValueId {
-        steps.iter().fold(id, |id, step| self.transform(id, *step))
+    pub(crate) fn pipeline(&mut self, id: ValueId, number: u32, pipeline: &Pipeline) -> ValueId {
+        if pipeline.leaves(&self.sets[id as usize]) {
+            return id;
+        }
+        let row = match self.rows[id as usize].checked_sub(1) {
+            Some(row) => row as usize,
+            None => self.add_row(id),
+        };
+        let place = row * self.pipelines + number as usize;
+        if let Some(known) = self.through[place].checked_sub(1) {
+            return known;
+        }
+        let steps = pipeline.steps().iter();
+        let result = steps.fold(id, |id, step| self.transform(id, *step));
+        self.through[place] = result + 1;
+        result
     }
 
-    /// The filters that a value satisfies by its literals.
+    fn add_row(&mut self, id: ValueId) -> usize {
+        let row = self.through.len() / self.pipelines.max(1);
+        self.through.resize(self.through.len() + self.pipelines, 0);
+        self.rows[id as usize] = u32::try_from(row + 1).unwrap_or(u32::MAX);
+        row
+    }
+
+    /// The byte values in a value, and the filters that it satisfies by its literals.
     #[inline]
-    pub(crate) fn candidates(&mut self, id: ValueId, filters: &Filters) -> &[u64] {
+    pub(crate) fn sum(&mut self, id: ValueId, filters: &Filters) -> (&ByteSet, &[u64]) {
         if !self.scanned[id as usize] {
             self.scan(id, filters);
         }
-        &self.candidates[id as usize * self.words..(id as usize + 1) * self.words]
+        let start = id as usize * self.words;
+        (
+            &self.sets[id as usize],
+            &self.candidates[start..start + self.words],
+        )
     }
 
+    #[inline(never)]
     fn scan(&mut self, id: ValueId, filters: &Filters) {
         self.scanned[id as usize] = true;
         let (start, end) = self.spans[id as usize];

@@ -8,13 +8,13 @@ use crate::ruleset::Names;
 
 /// A transaction variable's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum TxValue {
+pub(crate) enum TxValue {
     Number(i64),
     Text(Arc<[u8]>),
 }
 
 impl TxValue {
-    pub(super) fn number(&self) -> i64 {
+    pub(crate) fn number(&self) -> i64 {
         match self {
             Self::Number(number) => *number,
             Self::Text(text) => leading_number(text),
@@ -31,7 +31,7 @@ impl TxValue {
 
 /// The `TX` collection.
 #[derive(Debug, Default)]
-pub(super) struct Vars {
+pub(crate) struct Vars {
     slots: Vec<Option<TxValue>>,
     computed: Vec<(Box<[u8]>, TxValue)>,
     computed_max: usize,
@@ -45,7 +45,7 @@ impl Vars {
         self.computed_max = computed_max;
     }
 
-    pub(super) fn slot(&self, slot: u32) -> Option<&TxValue> {
+    pub(crate) fn slot(&self, slot: u32) -> Option<&TxValue> {
         self.slots.get(slot as usize).and_then(Option::as_ref)
     }
 
@@ -93,10 +93,12 @@ impl Vars {
             .iter()
             .zip(&self.slots)
             .filter_map(|(name, value)| Some((name.as_ref(), value.as_ref()?)));
-        fixed.chain(
-            self.computed
-                .iter()
-                .map(|(name, value)| (name.as_ref(), value)),
-        )
+        fixed.chain(self.computed())
+    }
+
+    /// Those with computed names.
+    pub(super) fn computed(&self) -> impl Iterator<Item = (&[u8], &TxValue)> {
+        let computed = self.computed.iter();
+        computed.map(|(name, value)| (name.as_ref(), value))
     }
 }

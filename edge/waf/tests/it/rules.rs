@@ -222,3 +222,54 @@ fn what_a_connection_tells_can_be_asked() {
     "#;
     assert_eq!(ids(text, "/"), vec![1, 2, 4]);
 }
+
+#[test]
+fn numbers_of_the_transactions_own_are_compared() {
+    let text = r#"
+        SecAction "id:1,phase:1,pass,nolog,setvar:tx.level=2,setvar:tx.most=5"
+        SecRule TX:level "@lt 3" "id:2,phase:1,pass"
+        SecRule TX:level "!@lt 3" "id:3,phase:1,pass"
+        SecRule TX:nothing "@eq 0" "id:4,phase:1,pass"
+        SecRule TX:nothing "!@eq 0" "id:5,phase:1,pass"
+        SecRule &TX:nothing "@eq 0" "id:6,phase:1,pass"
+        SecRule &TX:level "@ge 1" "id:7,phase:1,pass"
+        SecRule TX:level "@ge %{tx.most}" "id:8,phase:1,pass"
+        SecRule TX:most "@ge %{tx.level}" "id:9,phase:1,pass"
+        SecRule TX:level "@ge %{tx.nothing}" "id:10,phase:1,pass"
+        SecRule TX:level "@eq 2" "id:11,phase:1,pass,nolog,skipAfter:FAR"
+        SecAction "id:12,phase:1,pass"
+        SecMarker FAR
+        SecRule TX:level "@eq 3" "id:13,phase:1,pass,nolog,skip:1"
+        SecRule TX:level "@eq 2" "id:14,phase:1,pass,chain"
+            SecRule TX:most "@eq 5" "setvar:tx.level=3"
+        SecRule TX:level "@eq 3" "id:15,phase:1,pass,t:length"
+        SecRule TX:level "@eq 3" "id:16,phase:1,pass"
+    "#;
+    assert_eq!(ids(text, "/"), vec![2, 6, 7, 9, 10, 14, 16]);
+}
+
+#[test]
+fn what_comes_later_is_looked_at_by_who_looked_before() {
+    let text = r#"
+        SecRule ARGS|REQUEST_HEADERS "@contains evil" "id:1,phase:1,pass,t:lowercase"
+        SecRule ARGS|REQUEST_HEADERS "@contains evil" "id:2,phase:2,pass,t:lowercase"
+        SecRule ARGS "@contains evil" "id:3,phase:2,pass,t:urlDecodeUni,t:lowercase,multiMatch"
+        SecRule ARGS "@contains evil" "id:4,phase:2,pass,t:urlDecodeUni"
+    "#;
+    let seen = |body: &[u8]| {
+        let mut transaction = begin(text, "/?q=Good");
+        transaction.request_header(b"Content-Type", b"application/x-www-form-urlencoded");
+        transaction.request_head_done();
+        transaction.request_body(body);
+        transaction.request_body_done();
+        let found = transaction.finish_aloud();
+        found
+            .matches
+            .iter()
+            .map(|found| found.id)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(seen(b"a=good&b=EVIL"), vec![2, 3]);
+    assert_eq!(seen(b"a=good&b=%2565vil"), vec![3, 4]);
+    assert_eq!(seen(b"a=good"), Vec::<u64>::new());
+}
