@@ -23,6 +23,9 @@ const ID_BYTES_MAX: usize = 128;
 /// no later than they would have is treated as revoked. Nothing that was revoked comes back to life; at worst, viewers
 /// whose token was about to expire must ask for a new one.
 ///
+/// A clock that leaps ahead makes entries seem over that are not. So what is forgotten by the clock counts in the same way: in
+/// ordinary times such tokens have expired long since, and once the clock is set back they are still treated as revoked.
+///
 /// Revocations only ever add up, so a feed that starts over with a snapshot merges into what is here.
 #[derive(Debug)]
 pub struct Revocations {
@@ -128,7 +131,11 @@ impl Sessions {
 
     fn insert(&mut self, id: &str, expires_s: i64, now_s: i64) {
         self.prune(now_s);
-        if id.len() > ID_BYTES_MAX || expired(expires_s, now_s) {
+        if id.len() > ID_BYTES_MAX {
+            return;
+        }
+        if expired(expires_s, now_s) {
+            self.close_until(expires_s);
             return;
         }
         let id: Arc<str> = id.into();
@@ -150,21 +157,28 @@ impl Sessions {
             .first()
             .is_some_and(|(expires_s, _)| expired(*expires_s, now_s))
         {
-            self.pop_first();
+            self.forget_first();
         }
     }
 
     fn make_room(&mut self) {
-        if let Some(expires_s) = self.pop_first() {
-            self.floor_expires_s = self.floor_expires_s.max(expires_s);
+        if self.forget_first() {
             self.overflowed += 1;
         }
     }
 
-    fn pop_first(&mut self) -> Option<i64> {
-        let (expires_s, id) = self.by_expiry.pop_first()?;
+    /// Forgets what expires first; false if there is nothing.
+    fn forget_first(&mut self) -> bool {
+        let Some((expires_s, id)) = self.by_expiry.pop_first() else {
+            return false;
+        };
         self.by_id.remove(&id);
-        Some(expires_s)
+        self.close_until(expires_s);
+        true
+    }
+
+    fn close_until(&mut self, expires_s: i64) {
+        self.floor_expires_s = self.floor_expires_s.max(expires_s);
     }
 }
 
@@ -197,6 +211,23 @@ mod tests {
         clock.advance(Duration::from_secs(1));
         revocations.prune();
         assert!(revocations.is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_leaps_ahead_brings_nothing_back() {
+        let clock = ManualClock::new(NOW_S * 1000);
+        let revocations = Revocations::new(clock.clone());
+        revocations.revoke_user_session("before", NOW_S + 900);
+        clock.set((NOW_S + 86_400) * 1000);
+        revocations.prune();
+        revocations.revoke_user_session("meanwhile", NOW_S + 1000);
+        clock.set((NOW_S + 2) * 1000);
+        assert!(revocations.is_user_session_revoked("before", NOW_S + 900));
+        assert!(revocations.is_user_session_revoked("meanwhile", NOW_S + 1000));
+        assert!(
+            !revocations.is_user_session_revoked("new", NOW_S + 1001),
+            "tokens that are issued from now on live longer"
+        );
     }
 
     #[test]
